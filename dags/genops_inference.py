@@ -1,0 +1,16 @@
+"""Answer the dataset's prompts with its new champion."""
+
+from airflow.sdk import DAG, PartitionedAssetTimetable
+
+from genops_events.airflow.assets import PROMOTED_MODEL
+from genops_events.airflow.inference import AnswerPrompts
+
+with DAG(
+    "genops_inference",
+    schedule=PartitionedAssetTimetable(assets=PROMOTED_MODEL),
+    catchup=False,
+    max_active_runs=64,
+    doc_md=__doc__,
+    tags=["genops"],
+):
+    AnswerPrompts(task_id="answer")

@@ -1,0 +1,21 @@
+"""Tune a model for every training file that arrives.
+
+The file is validated and its cost reserved before anything is spent. Waiting for the job holds no worker.
+"""
+
+from airflow.sdk import DAG, PartitionedAssetTimetable
+
+from genops_events.airflow.assets import TRAINING_DATA, TUNED_MODEL
+from genops_events.airflow.tuning import TuneModel, ValidateTrainingData
+
+with DAG(
+    "genops_tuning",
+    schedule=PartitionedAssetTimetable(assets=TRAINING_DATA),
+    catchup=False,
+    max_active_runs=256,  # a run mostly waits, and waiting costs nothing
+    doc_md=__doc__,
+    tags=["genops"],
+):
+    valid = ValidateTrainingData(task_id="validate")
+    tuned = TuneModel(task_id="tune", outlets=[TUNED_MODEL])
+    valid >> tuned

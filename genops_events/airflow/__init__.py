@@ -1,0 +1,1 @@
+"""What the Dags are made of: assets, stage operators, the retry policy."""

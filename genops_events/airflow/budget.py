@@ -1,0 +1,63 @@
+"""Budget: what one run of the dataset's prompts will cost with this model, held against the limits."""
+
+from __future__ import annotations
+
+from airflow.sdk import Context
+
+from genops_events.airflow.stage import StageOperator, StageRun
+from genops_events.gcp import generation, inputs
+from genops_events.gcp.ledger_store import committed, reserve
+from genops_events.pricing import generation_cost
+from genops_events.record import BudgetVerdict, Verdict
+from genops_events.stages import Outcome, Stage
+
+
+class CheckBudget(StageOperator):
+    """Count the tokens of the prompts, price them, and reserve the money; a refusal really stops the candidate."""
+
+    stage = Stage.BUDGET
+
+    def work(self, run: StageRun, context: Context) -> Verdict:  # noqa: ARG002
+        """Return the verdict: approved with the money reserved, or refused with the limit that is in the way."""
+        run.take_on()
+        dataset = run.dataset
+        prompts = inputs.prompts(run.store.bucket, dataset.inference.prompts)
+        count = generation.count_tokens(
+            run.config,
+            model=dataset.billed_model,
+            prompts=[prompt.prompt for prompt in prompts],
+            system_instruction=dataset.system_instruction,
+        )
+        # Every answer at its longest: an estimate that can only be too high.
+        longest = len(prompts) * dataset.inference.max_output_tokens
+        cost = generation_cost(dataset.billed_model, count.tokens, longest)
+        limits = dataset.budget
+        before = committed(run.store, dataset=run.arrival.dataset, at=run.month)
+        figures = {
+            "prompts": len(prompts),
+            "input_tokens": count.tokens,
+            "billable_characters": count.billable_characters,
+            "inference_usd": cost,
+            "limit_usd": limits.inference_usd,
+            "month_committed_usd": before,
+            "month_limit_usd": limits.monthly_usd,
+        }
+        if cost > limits.inference_usd:
+            reason = (
+                f"Answering {len(prompts)} prompts would cost up to {cost} USD, "
+                f"over `budget.inference_usd` of {limits.inference_usd} USD."
+            )
+            return run.conclude(BudgetVerdict, Outcome.REFUSED, reason, **figures)
+        refusal = reserve(
+            run.store,
+            candidate=run.candidate,
+            dataset=run.arrival.dataset,
+            purpose="inference",
+            amount=cost,
+            limit=limits.monthly_usd,
+            at=run.month,
+        )
+        if refusal is not None:
+            return run.conclude(BudgetVerdict, Outcome.REFUSED, refusal.reason, **figures)
+        reason = f"Answering {len(prompts)} prompts costs at most {cost} USD, within {limits.inference_usd} USD."
+        return run.conclude(BudgetVerdict, Outcome.APPROVED, reason, **figures)

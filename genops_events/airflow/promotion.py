@@ -1,0 +1,109 @@
+"""Promotion: once both verdicts are in, let the candidate challenge the champion."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from airflow.sdk import Context
+from airflow.sdk.exceptions import AirflowSkipException
+
+from genops_events.airflow.stage import StageOperator, StageRun
+from genops_events.gates import Challenge, challenge
+from genops_events.gcp import registry
+from genops_events.record import BudgetVerdict, Champion, EvaluationVerdict, PromotionVerdict, Verdict, champion_path
+from genops_events.stages import Outcome, Stage
+
+
+class PromoteModel(StageOperator):
+    """Make the candidate its dataset's champion if evaluation and budget agree and it beats the one that is.
+
+    Both evaluation and budget wake this stage; whichever comes second finds both verdicts in the record.
+    """
+
+    stage = Stage.PROMOTION
+
+    def work(self, run: StageRun, context: Context) -> Verdict:  # noqa: ARG002
+        """Return the verdict: promoted or held.
+
+        Raises:
+            AirflowSkipException: evaluation or budget has not given its verdict yet; the other will wake us again.
+        """
+        evaluation = run.store.verdict(run.candidate, Stage.EVALUATION)
+        budget = run.store.verdict(run.candidate, Stage.BUDGET)
+        if not isinstance(evaluation, EvaluationVerdict) or not isinstance(budget, BudgetVerdict):
+            missing = Stage.EVALUATION if evaluation is None else Stage.BUDGET
+            raise AirflowSkipException(f"waiting for the verdict of {missing}, which wakes this Dag again")
+        run.take_on()
+        refusals = [one.reason for one in (evaluation, budget) if one.outcome not in {Outcome.PASSED, Outcome.APPROVED}]
+        if refusals:
+            return _hold(run, evaluation, run.store.champion(run.arrival.dataset), " ".join(refusals))
+        return _challenge(run, evaluation)
+
+
+def _challenge(run: StageRun, evaluation: EvaluationVerdict) -> Verdict:
+    """Decide against the champion of this very moment, by compare-and-set.
+
+    Dying after the change and before the verdict is safe: the next try finds itself champion.
+    """
+    metric = run.dataset.evaluation.decisive
+    score = evaluation.scores[metric]
+    decided: list[Challenge] = []
+
+    def change(champion: Champion | None) -> Champion | None:
+        decided.clear()
+        if champion is not None and champion.candidate == run.candidate:
+            return None
+        decided.append(challenge(score, _score(champion, metric), run.dataset.evaluation.margin))
+        if not decided[0].wins:
+            return None
+        tuning = run.tuning
+        return Champion(
+            candidate=run.candidate,
+            written_at=datetime.now(UTC),
+            dataset=run.arrival.dataset,
+            model=tuning.model or "",
+            endpoint=run.endpoint,
+            metric=metric,
+            score=score,
+            scores=evaluation.scores,
+            promoted_at=datetime.now(UTC),
+            predecessor=champion.candidate if champion else None,
+            predecessor_score=_score(champion, metric),
+            predecessor_model=champion.model if champion else None,
+        )
+
+    champion = run.store.update(champion_path(run.arrival.dataset), Champion, change)
+    if champion is None or champion.candidate != run.candidate:
+        return _hold(run, evaluation, champion, decided[0].reason)
+    if champion.model:
+        registry.set_champion_alias(run.config, champion.model)
+    if champion.predecessor_model and champion.predecessor_model != champion.model:
+        registry.remove_champion_alias(run.config, champion.predecessor_model)
+    reason = challenge(score, champion.predecessor_score, run.dataset.evaluation.margin).reason
+    return run.conclude(
+        PromotionVerdict,
+        Outcome.PROMOTED,
+        reason,
+        metric=metric,
+        score=score,
+        champion_before=champion.predecessor,
+        champion_score=champion.predecessor_score,
+    )
+
+
+def _hold(run: StageRun, evaluation: EvaluationVerdict, champion: Champion | None, reason: str) -> Verdict:
+    metric = run.dataset.evaluation.decisive
+    return run.conclude(
+        PromotionVerdict,
+        Outcome.HELD,
+        reason,
+        metric=metric,
+        score=evaluation.scores.get(metric),
+        champion_before=champion.candidate if champion else None,
+        champion_score=_score(champion, metric),
+    )
+
+
+def _score(champion: Champion | None, metric: str) -> float | None:
+    """Return the champion's score in `metric`; None where it was never measured, so that any challenger wins."""
+    return None if champion is None else champion.scores.get(metric)

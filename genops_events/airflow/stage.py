@@ -1,0 +1,230 @@
+"""What all stage operators share: look at the record, do the stage once, write the verdict, announce it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import cached_property
+from typing import Any, ClassVar, TypeVar
+
+from airflow.sdk import BaseOperator, Context
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+from genops_events import record
+from genops_events.airflow.retries import STAGE_DEFAULTS
+from genops_events.config import Config, Dataset, load_config
+from genops_events.errors import PermanentError
+from genops_events.gcp.ledger_store import settle
+from genops_events.gcp.outbox import announce
+from genops_events.gcp.record_store import RecordStore
+from genops_events.ledger import Purpose
+from genops_events.record import Arrival, Intent, TuningVerdict, Verdict
+from genops_events.stages import Outcome, Stage
+
+log = logging.getLogger(__name__)
+
+_PURPOSES: dict[Stage, Purpose] = {
+    Stage.TUNING: "tuning",
+    Stage.EVALUATION: "evaluation",
+    Stage.INFERENCE: "inference",
+}
+
+VerdictT = TypeVar("VerdictT", bound=Verdict)
+
+
+class CandidateUnknown(PermanentError):
+    """A Dag run's partition key is no candidate of the record."""
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """One Dag run's work on one stage of one candidate."""
+
+    stage: Stage
+    candidate: str
+    run_id: str
+
+    @classmethod
+    def of(cls, stage: Stage, context: Context) -> StageRun:
+        """Return the work that the Dag run of `context` is about.
+
+        Raises:
+            CandidateUnknown: the Dag run has no partition key, for instance because it was started by hand.
+        """
+        dag_run = context["dag_run"]
+        key = context.get("partition_key") or getattr(dag_run, "partition_key", None)
+        if not key:
+            raise CandidateUnknown(
+                "This Dag run has no partition key, so there is no candidate to work on.",
+                "Start it with a candidate id as partition key, or upload a training file and let the cascade start it.",
+            )
+        return cls(stage=stage, candidate=str(key), run_id=str(dag_run.run_id))
+
+    @cached_property
+    def config(self) -> Config:
+        """Return the configuration as it is now."""
+        return load_config()
+
+    @cached_property
+    def store(self) -> RecordStore:
+        """Return the record."""
+        return RecordStore.open(self.config)
+
+    @cached_property
+    def arrival(self) -> Arrival:
+        """Return the arrival that the candidate came from."""
+        arrival = self.store.read(record.arrival_path(self.candidate), Arrival)
+        if arrival is None:
+            raise CandidateUnknown(
+                f"The record in gs://{self.config.bucket} knows no candidate {self.candidate}.",
+                "Compare `bucket` in genops.yaml with the bucket of the upload; `genops candidates` lists the known ones.",
+            )
+        return arrival
+
+    @property
+    def dataset(self) -> Dataset:
+        """Return the dataset's entry in genops.yaml.
+
+        Raises:
+            ConfigError: the entry was removed after the arrival.
+        """
+        return self.config.dataset(self.arrival.dataset)
+
+    @cached_property
+    def tuning(self) -> TuningVerdict:
+        """Return tuning's verdict; later stages need its model.
+
+        Raises:
+            CandidateUnknown: there is none.
+        """
+        verdict = self.store.verdict(self.candidate, Stage.TUNING)
+        if not isinstance(verdict, TuningVerdict):
+            raise CandidateUnknown(f"Candidate {self.candidate} has no tuned model.", "Wait for its tuning to end.")
+        return verdict
+
+    @property
+    def endpoint(self) -> str:
+        """Return the endpoint that the candidate's tuned model is called by.
+
+        Raises:
+            CandidateUnknown: tuning left none.
+        """
+        if self.tuning.endpoint is None:
+            raise CandidateUnknown(f"Tuning of {self.candidate} left no model: {self.tuning.reason}", "")
+        return self.tuning.endpoint
+
+    def take_on(self) -> Intent:
+        """Write that this Dag run does the stage, before the first call that costs money.
+
+        Raises:
+            AirflowSkipException: another Dag run of the same candidate does it already.
+        """
+        mine = Intent(
+            candidate=self.candidate, written_at=_now(), stage=self.stage, run_id=self.run_id, started_at=_now()
+        )
+        owner = self.store.create_or_read(record.intent_path(self.candidate, self.stage), mine)
+        if owner.run_id != self.run_id:
+            raise AirflowSkipException(f"{self.stage} of {self.candidate} is under way in Dag run {owner.run_id}")
+        return owner
+
+    def started_at(self) -> datetime:
+        """Return when the stage began; now, where it never wrote an intent."""
+        intent = self.store.read(record.intent_path(self.candidate, self.stage), Intent)
+        return _now() if intent is None else intent.started_at
+
+    def conclude(self, kind: type[VerdictT], outcome: Outcome, reason: str, **figures: Any) -> Verdict:
+        """Record the stage's verdict, or return the one that is there: whoever writes it has done the stage."""
+        verdict = kind.model_validate(
+            {
+                "candidate": self.candidate,
+                "written_at": _now(),
+                "dataset": self.arrival.dataset,
+                "outcome": outcome,
+                "reason": reason,
+                "started_at": self.started_at(),
+                "ended_at": _now(),
+                **figures,
+            }
+        )
+        return self.store.create_or_read(record.verdict_path(self.candidate, self.stage), verdict)
+
+    @cached_property
+    def month(self) -> datetime:
+        """Return an instant of the month whose ledger the candidate's costs go to: when its tuning began."""
+        if self.stage is Stage.TUNING:
+            return self.started_at()
+        return self.tuning.started_at
+
+    def account(self, verdict: Verdict) -> None:
+        """Settle what the stage spent, and release what will not be spent; repeating it changes nothing."""
+        if verdict.outcome is Outcome.FAILED and not verdict.cost_usd:
+            return  # nobody knows what it cost: what was reserved stays reserved
+        if verdict.cost_usd or verdict.stage in {Stage.TUNING, Stage.INFERENCE}:
+            self._settle(verdict.stage, verdict.cost_usd)
+        if verdict.outcome is Outcome.HELD:
+            self._settle(Stage.INFERENCE, Decimal(0))
+
+    def _settle(self, stage: Stage, spent: Decimal) -> None:
+        settle(self.store, candidate=self.candidate, purpose=_PURPOSES[stage], spent=spent, at=self.month)
+
+
+class StageOperator(BaseOperator):
+    """Do one stage of the candidate that the Dag run's partition key names, once, however often it is started."""
+
+    stage: ClassVar[Stage]
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{**STAGE_DEFAULTS, "on_failure_callback": record_failure, **kwargs})
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Return the verdict; do the work only where there is none.
+
+        Raises:
+            AirflowSkipException: there is nothing to do (yet), or the verdict ends the candidate.
+            AirflowFailException: the verdict is that the stage failed.
+        """
+        run = StageRun.of(self.stage, context)
+        verdict = run.store.verdict(run.candidate, self.stage)
+        if verdict is None:
+            verdict = self.work(run, context)
+        return finish(run, verdict)
+
+    def work(self, run: StageRun, context: Context) -> Verdict:
+        """Do the stage and return its recorded verdict; may skip or defer instead."""
+        raise NotImplementedError
+
+
+def finish(run: StageRun, verdict: Verdict) -> dict[str, Any]:
+    """Announce `verdict`, and end the task as it says.
+
+    A refusal is a verdict and a normal end. What stops the cascade shows as skipped, only a failure as failed.
+    """
+    run.account(verdict)
+    announce(run.config, run.store, verdict)
+    log.info("%s of %s: %s. %s", verdict.stage, verdict.candidate, verdict.outcome, verdict.reason)
+    if verdict.outcome is Outcome.FAILED:
+        raise AirflowFailException(verdict.reason)
+    if verdict.outcome in {Outcome.REJECTED, Outcome.HELD}:
+        raise AirflowSkipException(f"{verdict.outcome}: {verdict.reason}")
+    return {"outcome": str(verdict.outcome), "reason": verdict.reason, **verdict.figures()}
+
+
+def record_failure(context: Context) -> None:
+    """Record and announce a failed verdict for a stage whose retries are used up (failure callback)."""
+    task = context["task"]
+    assert isinstance(task, StageOperator)
+    stage = task.stage
+    run = StageRun.of(stage, context)
+    error = context.get("exception")
+    reason = f"{type(error).__name__}: {error}" if error is not None else "The task ended without an answer."
+    # Stages that wait for this one never begin; the verdict is what ends the candidate.
+    verdict = run.conclude(record.VERDICTS[stage], Outcome.FAILED, reason)
+    if verdict.outcome is Outcome.FAILED:
+        run.account(verdict)
+        announce(run.config, run.store, verdict)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

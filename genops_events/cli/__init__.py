@@ -1,0 +1,16 @@
+"""The `genops` command."""
+
+from __future__ import annotations
+
+import typer
+
+from genops_events.cli import stack
+
+app = typer.Typer(
+    name="genops",
+    help="Drop a training file into a bucket; a tuned, evaluated, budget-checked model and its answers come out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+stack.register(app)

@@ -1,0 +1,54 @@
+"""`genops config`: check genops.yaml and print its JSON Schema."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genops_events.errors import ConfigError
+
+app = typer.Typer(help="Check genops.yaml and print its JSON Schema.", no_args_is_help=True)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of genops.yaml to standard output."""
+    from genops_events.config import json_schema
+
+    typer.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+
+
+@app.command()
+def check(
+    file: Annotated[Path | None, typer.Argument(help="The file; GENOPS_CONFIG or ./genops.yaml if not given.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document to standard output.")] = False,  # noqa: FBT002
+) -> None:
+    """Say what is wrong in genops.yaml: key, line, what was found, what is allowed. Exit 1 if anything is."""
+    from genops_events.config import load_config
+    from genops_events.settings import Settings
+
+    path = file if file is not None else Settings().config
+    try:
+        config = load_config(file)
+    except ConfigError as error:
+        if as_json:
+            problems = [dataclasses.asdict(problem) for problem in error.problems]
+            typer.echo(_json(path, valid=False, message=error.message, hint=error.hint, problems=problems))
+        else:
+            typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+    if as_json:
+        datasets = {name: dataset.prefix for name, dataset in config.datasets.items()}
+        typer.echo(_json(path, valid=True, problems=[], datasets=datasets))
+        return
+    typer.echo(f"{path} is good: project {config.project}, bucket {config.bucket}.", err=True)
+    for name, dataset in config.datasets.items():
+        typer.echo(f"  {name}: gs://{config.bucket}/{dataset.prefix} tunes {dataset.source_model}", err=True)
+
+
+def _json(path: Path, **content: object) -> str:
+    return json.dumps({"file": str(path), **content}, indent=2, ensure_ascii=False)

@@ -1,0 +1,156 @@
+"""`genops demo`: the whole cascade on this machine, with a good training file and a shuffled one."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from genops_events.cli.console import errors_reported, human
+from genops_events.cli.paths import examples_folder
+from genops_events.stages import CandidateState, Stage
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from genops_events.candidates import Candidate
+    from genops_events.config import Config
+    from genops_events.gcp.record_store import RecordStore
+
+DATASET = "banking77"
+TIMEOUT_SECONDS = 120.0
+SHUFFLE_SEED = 77
+
+
+@dataclass(frozen=True, slots=True)
+class _Upload:
+    title: str
+    file: Path
+    should_end: CandidateState
+
+
+def demo(
+    home: Annotated[Path, typer.Option(help="Folder of the demo's own stack; removed at the end.")] = Path(
+        ".genops/demo"
+    ),
+) -> None:
+    """Start a stack, tune on Banking77, then on the same with shuffled labels, and stop. Exit 0 if both end as they should."""
+    console = human()
+    begun = time.monotonic()
+    examples = examples_folder()
+    os.environ["GENOPS_HOME"] = str(home.resolve())
+    os.environ["GENOPS_CONFIG"] = str(examples / "genops.yaml")
+    ok = False
+    with errors_reported(), tempfile.TemporaryDirectory() as folder:
+        # What a demo before this one left would change the outcome: its champion would be challenged.
+        _genops("down", "--purge", quiet=True)
+        try:
+            _genops("up", "--detach")
+            ready = time.monotonic() - begun
+            good = examples / DATASET / "train.jsonl"
+            shuffled = Path(folder) / "shuffled.jsonl"
+            shuffle_labels(good, shuffled)
+            uploads = [
+                _Upload("A training file of 770 real bank messages", good, CandidateState.ANSWERED),
+                _Upload("The same with shuffled labels", shuffled, CandidateState.HELD),
+            ]
+            ok = _run(uploads, ready_seconds=ready)
+        finally:
+            _genops("down", "--purge", quiet=True)
+    seconds = time.monotonic() - begun
+    console.print(f"{'Both ended as they should' if ok else 'NOT as it should be'}, after {seconds:.0f} s in all.")
+    console.print("`make up` starts a stack that stays: it prints the address of Airflow, where the Dags show.")
+    raise typer.Exit(0 if ok else 1)
+
+
+def shuffle_labels(source: Path, target: Path) -> None:
+    """Write the training file `source` to `target` with its answers dealt out at random, always the same way."""
+    examples = [json.loads(line) for line in source.read_text(encoding="utf-8").splitlines()]
+    answers = [example["contents"][-1] for example in examples]
+    random.Random(SHUFFLE_SEED).shuffle(answers)  # noqa: S311 - not a secret
+    for example, answer in zip(examples, answers, strict=True):
+        example["contents"][-1] = answer
+    target.write_text("".join(json.dumps(example) + "\n" for example in examples), encoding="utf-8")
+
+
+def _run(uploads: list[_Upload], *, ready_seconds: float) -> bool:
+    from genops_events.cli.target import connect
+    from genops_events.gcp.record_store import RecordStore
+
+    console = human()
+    config = connect()
+    store = RecordStore.open(config)
+    ended: list[Candidate] = []
+    for one in uploads:
+        console.print(f"\n{one.title}: {one.file.name}", style="bold", markup=False)
+        found = _follow(config, store, one.file)
+        if found is None or found.state is CandidateState.UNDER_WAY:
+            console.print(f"It did not end within {TIMEOUT_SECONDS:.0f} s.")
+            return False
+        ended.append(found)
+    console.print("\nSummary", style="bold")
+    console.print(_summary(ended))
+    events = list(store.announcements(None, skip=set()))
+    console.print(f"{len(events)} completion events on projects/{config.project}/topics/{config.topics.completions}:")
+    for _, event in events:
+        console.print(f"  {event.attributes['ce-type']:<32} {event.candidate}", markup=False)
+    first = ended[0].verdicts[Stage.INFERENCE].figures() if Stage.INFERENCE in ended[0].verdicts else {}
+    console.print(f"Answers: {first.get('answers_uri', 'none')}. The stack was ready after {ready_seconds:.0f} s.")
+    return all(found.state is one.should_end for found, one in zip(ended, uploads, strict=True))
+
+
+def _follow(config: Config, store: RecordStore, file: Path) -> Candidate | None:
+    from datetime import UTC, datetime
+
+    from genops_events.cli.watch import follow
+    from genops_events.gcp.uploads import object_name, upload
+
+    console = human()
+    name = object_name(file, config.dataset(DATASET).prefix, now=datetime.now(UTC))
+    done = upload(config, file, dataset=DATASET, name=name)
+    console.print(f"uploaded    gs://{done.bucket}/{done.object}", markup=False)
+    return follow(store, done.candidate, timeout_seconds=TIMEOUT_SECONDS, console=console)
+
+
+def _summary(ended: list[Candidate]) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("candidate", "end", "score", "champion's score", "cost", "upload to end"):
+        table.add_column(heading)
+    for found in ended:
+        promotion: dict[str, Any] = (
+            found.verdicts[Stage.PROMOTION].figures() if Stage.PROMOTION in found.verdicts else {}
+        )
+        last = max(verdict.ended_at for verdict in found.verdicts.values())
+        table.add_row(
+            found.id,
+            str(found.state),
+            _score(promotion.get("score")),
+            _score(promotion.get("champion_score")),
+            f"${found.cost_usd:.4f}",
+            f"{(last - found.arrival.arrived_at).total_seconds():.1f} s",
+        )
+    return table
+
+
+def _score(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _genops(*arguments: str, quiet: bool = False) -> None:
+    """Run another command of this program, as a user would."""
+    command = [sys.executable, "-m", "genops_events.cli", *arguments]
+    output = subprocess.DEVNULL if quiet else None
+    done = subprocess.run(command, stdout=output, stderr=output, check=False)
+    if done.returncode != 0 and not quiet:
+        raise typer.Exit(1)

@@ -1,0 +1,118 @@
+"""How a stack looks: as a live table on a terminal, as lines elsewhere, and as JSON."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from genops_events.local.stack import StackState, faults
+from genops_events.local.state import ComponentState
+
+_STYLES = {
+    "running": "green",
+    "starting": "yellow",
+    "waiting": "dim",
+    "restarting": "bold yellow",
+    "degraded": "bold yellow",
+    "failed": "bold red",
+    "stopped": "dim",
+    "stopping": "yellow",
+}
+
+
+def status_document(state: StackState) -> dict[str, Any]:
+    """Return what `genops status --json` prints."""
+    return {
+        "state": state.state,
+        "airflow_url": state.airflow_url,
+        "home": str(state.plan.home) if state.plan else None,
+        "seconds": state.seconds,
+        "reason": state.reason,
+        "components": [_component_document(one) for one in state.components],
+    }
+
+
+def _component_document(one: ComponentState) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "name": one.name,
+        "pid": one.process.pid if one.process else None,
+        "state": one.state,
+        "url": one.url,
+        "log": one.log,
+        "restarts": one.restarts,
+        "seconds": one.seconds,
+        "reason": one.reason,
+    }
+    if one.admin_url is not None:
+        document |= {"admin_url": one.admin_url, "faults": faults(one)}
+    return document
+
+
+def component_table(state: StackState, *, with_faults: bool = False) -> Table:
+    """Return the components as a table; asks the stand-ins for their faults if wanted."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("component", "state", "url", "seconds", "remarks"):
+        table.add_column(heading, overflow="fold", no_wrap=heading in ("component", "state"))
+    for one in state.components:
+        switched_on = faults(one) if with_faults else None
+        remarks = [
+            *([f"faults on: {switched_on}"] if switched_on else []),
+            *([f"restarts: {one.restarts}"] if one.restarts else []),
+            *([one.reason] if one.reason else []),
+            *([f"log: {one.log}"] if one.state in ("failed", "restarting") else []),
+        ]
+        seconds = "" if one.seconds is None else f"{one.seconds:.1f}"
+        name = Text(one.state, style=_STYLES[one.state])
+        table.add_row(one.name, name, one.url or "", seconds, Text("; ".join(remarks)))
+    return table
+
+
+class StackView:
+    """Shows a stack while it changes; use as a context manager.
+
+    Args:
+        console: a terminal gets a live table, anything else a line per change.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live: Live | None = None
+        self._seen: dict[str, tuple[object, ...]] = {}
+        self._since = time.monotonic()
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live = Live(console=self._console, auto_refresh=False)
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def show(self, state: StackState) -> None:
+        """Show what has changed."""
+        if self._live is not None:
+            table = component_table(state)
+            table.caption = f"{state.state}, {time.monotonic() - self._since:.0f} s"
+            table.caption_justify = "left"
+            self._live.update(table, refresh=True)
+            return
+        for one in state.components:
+            # What is still missing while it starts changes often and helps nobody in a log.
+            reason = None if one.state == "starting" else one.reason
+            seen = (one.state, reason, one.process)
+            if self._seen.get(one.name) != seen:
+                self._seen[one.name] = seen
+                ready = "" if one.seconds is None else f" after {one.seconds:.1f} s"
+                tail = f" {one.url}" if one.url and one.state == "running" else ""
+                why = f": {reason}" if reason else ""
+                self._console.print(f"{one.name:<14} {one.state}{ready}{tail}{why}", markup=False)

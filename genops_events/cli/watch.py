@@ -1,0 +1,161 @@
+"""`genops watch`: follow one candidate through the cascade until its end."""
+
+from __future__ import annotations
+
+import time
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from genops_events.cli.candidates import AsJson
+from genops_events.cli.console import errors_reported, human, print_json
+from genops_events.cli.target import connect
+from genops_events.errors import PermanentError, TransientError
+from genops_events.stages import CandidateState, Outcome, Stage
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from genops_events.candidates import Candidate
+    from genops_events.config import Config
+    from genops_events.gcp.record_store import RecordStore
+
+EXIT_ENDED_OTHERWISE = 2
+EXIT_TIMEOUT = 3
+LOOK_SECONDS = 0.5
+
+_GOOD = {Outcome.SUCCEEDED, Outcome.PASSED, Outcome.APPROVED, Outcome.PROMOTED, Outcome.COMPLETED}
+_STYLES = {**dict.fromkeys(map(str, _GOOD), "green"), "failed": "bold red", "running": "yellow", "queued": "yellow"}
+
+
+class NotACandidate(PermanentError):
+    """The argument cannot be a candidate id."""
+
+
+def watch(
+    candidate: Annotated[str, typer.Argument(help="Candidate id, as `genops upload` prints it.")],
+    timeout: Annotated[float | None, typer.Option(min=0, help="Give up after this many seconds (exit 3).")] = None,
+    as_json: AsJson = False,  # noqa: FBT002 - a command line flag
+) -> None:
+    """Show a candidate's cascade live. Exit 0: promoted and answered; 2: ended otherwise; 3: timeout."""
+    from genops_events.gcp.record_store import RecordStore
+
+    with errors_reported():
+        config = connect()
+        check_id(config, candidate)
+        found = follow(RecordStore.open(config), candidate, timeout_seconds=timeout, console=human())
+    if as_json:
+        print_json(document(candidate, found))
+    if found is None or found.state is CandidateState.UNDER_WAY:
+        human().print(_timeout_text(candidate, found), markup=False)
+        raise typer.Exit(EXIT_TIMEOUT)
+    if found.state is not CandidateState.ANSWERED:
+        raise typer.Exit(EXIT_ENDED_OTHERWISE)
+
+
+def document(candidate: str, found: Candidate | None) -> dict[str, Any]:
+    """Return what `--json` prints, also for a candidate that the record does not know yet."""
+    if found is not None:
+        return found.to_json()
+    from genops_events.identity import dataset_of
+
+    waiting = {"state": "waiting", "started_at": None, "ended_at": None}
+    return {
+        "candidate": candidate,
+        "dataset": dataset_of(candidate),
+        "state": str(CandidateState.UNDER_WAY),
+        "stages": {str(stage): dict(waiting) for stage in Stage},
+        "champion": None,
+    }
+
+
+def check_id(config: Config, candidate: str) -> None:
+    """Refuse what can never become a candidate, so that a typing error does not wait for ever.
+
+    Raises:
+        NotACandidate: not of the form `<dataset>-<16 hex digits>`.
+        ConfigError: no such dataset.
+    """
+    from genops_events.identity import DIGEST_CHARACTERS, dataset_of
+
+    digest = candidate[-DIGEST_CHARACTERS:]
+    if candidate[-DIGEST_CHARACTERS - 1 : -DIGEST_CHARACTERS] != "-" or set(digest) - set("0123456789abcdef"):
+        raise NotACandidate(f"{candidate!r} is no candidate id.", "`genops candidates` lists the known ones.")
+    config.dataset(dataset_of(candidate))
+
+
+def follow(store: RecordStore, candidate: str, *, timeout_seconds: float | None, console: Console) -> Candidate | None:
+    """Show the candidate until it has ended or the time is up; return what the record said last."""
+    from rich.live import Live
+
+    deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+    seen: dict[Stage, str] = {}
+    found = None
+    live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+    with live or nullcontext():
+        while True:
+            try:
+                found = store.candidate(candidate)
+            except TransientError as error:
+                console.print(f"{error.message} Looking again.", markup=False)
+            if live is not None:
+                live.update(table(candidate, found), refresh=True)
+            elif found is not None:
+                _print_changes(console, found, seen)
+            ended = found is not None and found.state is not CandidateState.UNDER_WAY
+            if ended or (deadline is not None and time.monotonic() >= deadline):
+                return found
+            time.sleep(LOOK_SECONDS)
+
+
+def _print_changes(console: Console, found: Candidate, seen: dict[Stage, str]) -> None:
+    for stage in Stage:
+        row = found.stage_json(stage)
+        if row["state"] not in {"waiting", "queued", seen.get(stage)}:
+            seen[stage] = row["state"]
+            duration = _duration(row)
+            after = f" after {duration}" if row["ended_at"] else ""
+            console.print(f"{stage:<11} {row['state']}{after}  {row.get('reason', '')}".rstrip(), markup=False)
+
+
+def table(candidate: str, found: Candidate | None) -> Table:
+    """Return the candidate as a table: a line per stage."""
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table(box=None, pad_edge=False, header_style="bold", title=_title(candidate, found), title_justify="left")
+    for heading in ("stage", "state", "duration", "cost", "figures"):
+        shown.add_column(heading, no_wrap=heading != "figures", overflow="fold")
+    stages = document(candidate, found)["stages"]
+    for stage in Stage:
+        row = stages[str(stage)]
+        cost = "" if float(row.get("cost_usd", 0)) == 0 else f"${float(row['cost_usd']):.4f}"
+        state = Text(row["state"], style=_STYLES.get(row["state"], "dim"))
+        shown.add_row(str(stage), state, _duration(row), cost, Text(row.get("reason", "")))
+    return shown
+
+
+def _title(candidate: str, found: Candidate | None) -> str:
+    if found is None:
+        return f"{candidate}: waiting for the arrival"
+    total = f", ${found.cost_usd:.4f}" if found.cost_usd else ""
+    return f"{candidate}: {found.state}{total}"
+
+
+def _duration(row: dict[str, Any]) -> str:
+    if not row["started_at"]:
+        return ""
+    until = datetime.fromisoformat(row["ended_at"]) if row["ended_at"] else datetime.now(UTC)
+    return f"{(until - datetime.fromisoformat(row['started_at'])).total_seconds():.1f} s"
+
+
+def _timeout_text(candidate: str, found: Candidate | None) -> str:
+    if found is None:
+        return (
+            f"Time is up, and no arrival of {candidate} was recorded. Is the stack running (`genops status`), "
+            "and is the object still in the bucket?"
+        )
+    return f"Time is up; {candidate} is still under way and goes on by itself. `genops watch {candidate}` looks again."

@@ -1,0 +1,318 @@
+"""`genops.yaml`, the one file that a user writes: what is watched, tuned, judged, paid for and answered.
+
+Everything is checked when the file is read, so that nothing that follows meets a half-usable configuration.
+`load_config` is the only function here that touches the disk.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import InitErrorDetails
+
+from genops_events.config_problems import close_match, describe_problems, wrong
+from genops_events.config_values import (
+    is_model_resource,
+    object_name,
+    refuse_bool,
+    source_model,
+    unique_items,
+    watched_prefix,
+    without_bucket,
+)
+from genops_events.errors import ConfigError, ConfigProblem
+from genops_events.pricing import load_prices
+from genops_events.record import ROOT
+from genops_events.training_data import load_limits
+from genops_events.yaml_lines import YamlProblem, parse_yaml
+
+Metric = Literal["exact_match", "bleu", "rouge", "pointwise"]
+_UP_TO_ONE = ("exact_match", "bleu", "rouge")
+
+DatasetName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,45}$")]
+"""At most 46 characters, so that the candidate id is a valid label: 46 + `-` + 16 hex digits = 63."""
+ObjectName = Annotated[str, AfterValidator(object_name)]
+Amount = Annotated[Decimal, BeforeValidator(refuse_bool), Field(ge=0, allow_inf_nan=False)]
+PositiveInt = Annotated[int, Field(strict=True, ge=1)]
+PositiveFloat = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
+Score = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+MaxOutputTokens = Annotated[int, Field(strict=True, ge=1, le=65_536)]
+TopicId = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9._~+%-]{2,254}$")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Topics(_Part):
+    """Pub/Sub topics, without `projects/…/topics/`."""
+
+    arrivals: TopicId = "genops-arrivals"
+    """Cloud Storage announces new objects here."""
+    completions: TopicId = "genops-completions"
+    """This project announces verdicts here."""
+
+
+class Tuning(_Part):
+    """Hyperparameters of the tuning job, and how it is waited for."""
+
+    epochs: Annotated[int, Field(strict=True, ge=1, le=100)] = 3
+    """Passes over the training file; the price grows with it."""
+    learning_rate_multiplier: PositiveFloat = 1.0
+    """Factor on the rate that Vertex AI recommends."""
+    adapter_size: Annotated[int, Field(strict=True)] = 4
+    """Rank of the adapter; the source model says which are possible."""
+    poll_seconds: PositiveFloat = 30
+    """Pause between two looks at the tuning job."""
+    timeout_hours: PositiveFloat = 24
+    """A job that runs longer is given up."""
+    validation_file: ObjectName | None = None
+    """Validation examples: an object in the bucket, outside every watched prefix."""
+
+
+class Evaluation(_Part):
+    """How a tuned model is judged."""
+
+    file: ObjectName
+    """Evaluation examples as JSONL with `prompt` and `reference`: an object in the bucket, outside every watched prefix."""
+    metrics: Annotated[tuple[Metric, ...], AfterValidator(unique_items)]
+    """What is measured: exact_match, bleu, rouge, pointwise."""
+    decisive: Metric = Field(default_factory=lambda data: data["metrics"][0])
+    """The metric that is compared with the champion's; the first of `metrics` if not given."""
+    gate: dict[Metric, Score] = {}
+    """Least mean score for each metric named here."""
+    margin: Score = 0.0
+    """A challenger must beat the champion's decisive score by more than this."""
+    max_output_tokens: MaxOutputTokens = 256
+    """Longest answer to an evaluation prompt."""
+
+    @model_validator(mode="after")
+    def _check_metrics(self) -> Evaluation:
+        wrongs: list[InitErrorDetails] = []
+        measured = f"Input should be one of the metrics of this dataset: {', '.join(self.metrics)}"
+        if self.decisive not in self.metrics:
+            wrongs.append(wrong(("decisive",), self.decisive, measured, self.metrics))
+        for metric, least in self.gate.items():
+            if metric not in self.metrics:
+                wrongs.append(wrong(("gate", metric), metric, measured, self.metrics))
+            elif metric in _UP_TO_ONE and least > 1:
+                wrongs.append(wrong(("gate", metric), least, f"Input should be from 0 to 1: {metric} is never above 1"))
+        _raise(wrongs)
+        return self
+
+
+class Budget(_Part):
+    """Limits in US dollars. What would exceed one is refused before anything is spent."""
+
+    tuning_usd: Amount
+    """Most that one tuning job may cost."""
+    inference_usd: Amount
+    """Most that one run over the dataset's prompts may cost."""
+    monthly_usd: Amount
+    """Most that this dataset may cost in a calendar month (UTC), all together."""
+
+
+class Inference(_Part):
+    """What a promoted model answers."""
+
+    prompts: ObjectName
+    """Prompts as JSONL: an object in the bucket, outside every watched prefix."""
+    max_output_tokens: MaxOutputTokens = 256
+    """Longest answer to a prompt."""
+
+
+class Dataset(_Part):
+    """A watched prefix and how its models are tuned, judged, paid for and used."""
+
+    prefix: Annotated[str, AfterValidator(watched_prefix)]
+    """Objects below this prefix are training files; ends with `/`."""
+    source_model: Annotated[str, AfterValidator(source_model)]
+    """A published model, or the resource of an earlier tuned model to tune further."""
+    base_model: str | None = None
+    """Only when source_model is a resource: the published model beneath it, for its prices and limits."""
+    system_instruction: str | None = None
+    """Sent with every evaluation prompt and every prompt to answer; should be that of the training examples."""
+    tuning: Tuning = Tuning()
+    """Hyperparameters of the tuning job, and how it is waited for."""
+    evaluation: Evaluation
+    """How a tuned model is judged."""
+    budget: Budget
+    """Limits in US dollars."""
+    inference: Inference
+    """What a promoted model answers."""
+
+    @property
+    def billed_model(self) -> str:
+        """The published model whose prices and limits apply."""
+        return self.base_model or self.source_model
+
+    @model_validator(mode="after")
+    def _check_model(self) -> Dataset:
+        known = tuple(sorted(load_prices().models))
+        choices = f"Input should be one of {', '.join(known)}"
+        if is_model_resource(self.source_model):
+            if self.base_model not in known:
+                _raise([wrong(("base_model",), self.base_model, f"{choices} (source_model is a tuned model)", known)])
+        elif self.base_model not in (None, self.source_model):
+            text = "Input should be left out: it is only for a source_model that is a resource"
+            _raise([wrong(("base_model",), self.base_model, text)])
+        sizes = load_limits(self.billed_model).adapter_sizes
+        if self.tuning.adapter_size not in sizes:
+            text = f"Input should be one of {', '.join(map(str, sizes))} for {self.billed_model}"
+            _raise([wrong(("tuning", "adapter_size"), self.tuning.adapter_size, text)])
+        return self
+
+    def inputs(self) -> Iterator[tuple[tuple[str, str], str]]:
+        """Yield key and object name of each file that this dataset reads beside its training files."""
+        yield ("evaluation", "file"), self.evaluation.file
+        yield ("inference", "prompts"), self.inference.prompts
+        if self.tuning.validation_file is not None:
+            yield ("tuning", "validation_file"), self.tuning.validation_file
+
+
+class Config(_Part):
+    """Everything that a user decides."""
+
+    project: Annotated[str, Field(pattern=r"^([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]$")]
+    """Google Cloud project id."""
+    location: Annotated[str, Field(pattern=r"^[a-z]+(-[a-z]+)+[0-9]+$")]
+    """Region of Vertex AI, e.g. us-central1."""
+    bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$")]
+    """Cloud Storage bucket of the training files and the records, without `gs://`."""
+    topics: Topics = Topics()
+    """Pub/Sub topics."""
+    subscription: TopicId = "genops-arrivals-intake"
+    """Pub/Sub subscription to the arrivals topic."""
+    requests_per_minute: PositiveInt = 300
+    """Most online calls to Vertex AI (generate, count, evaluate) that one stage makes in a minute."""
+    datasets: Annotated[dict[DatasetName, Dataset], Field(min_length=1)]
+    """A dataset for each watched prefix. Names: lower case, digits and `-`, a letter first, at most 46 characters."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_own_addresses(cls, data: Any) -> Any:
+        return without_bucket(data)
+
+    @model_validator(mode="after")
+    def _check_between_parts(self) -> Config:
+        wrongs: list[InitErrorDetails] = []
+        if self.topics.arrivals == self.topics.completions:
+            text = "Input should differ from the arrivals topic: our own events would come back as arrivals"
+            wrongs.append(wrong(("topics", "completions"), self.topics.completions, text))
+        seen: dict[str, str] = {}
+        for name, dataset in self.datasets.items():
+            for other, prefix in seen.items():
+                if dataset.prefix.startswith(prefix) or prefix.startswith(dataset.prefix):
+                    text = f"Input should not overlap with `{prefix}` of the dataset {other}"
+                    wrongs.append(wrong(("datasets", name, "prefix"), dataset.prefix, text))
+            seen[name] = dataset.prefix
+        for name, dataset in self.datasets.items():
+            for key, file in dataset.inputs():
+                for other, prefix in seen.items():
+                    if file.startswith(prefix):
+                        text = f"Input should be outside `{prefix}`, or it would be tuned on as an arrival of {other}"
+                        wrongs.append(wrong(("datasets", name, *key), file, text))
+        _raise(wrongs)
+        return self
+
+    def dataset_for(self, object_name: str) -> tuple[str, Dataset] | None:
+        """Return name and dataset of the watched prefix that this object lies under; None if it is no arrival.
+
+        Folder placeholders (names that end with `/`) and this project's own records are no arrivals.
+        """
+        if object_name.endswith("/") or object_name.startswith(ROOT):
+            return None
+        matches = [item for item in self.datasets.items() if object_name.startswith(item[1].prefix)]
+        return max(matches, key=lambda item: len(item[1].prefix), default=None)
+
+    def dataset(self, name: str) -> Dataset:
+        """Return the dataset of this name; raise ConfigError that lists the known names."""
+        if (found := self.datasets.get(name)) is not None:
+            return found
+        near = close_match(name, self.datasets)
+        raise ConfigError(
+            f"There is no dataset {name!r} in the configuration.",
+            (f"Did you mean `{near}`? " if near else "") + f"Known datasets: {', '.join(sorted(self.datasets))}.",
+        )
+
+    def uri(self, object_name: str) -> str:
+        """Return the gs:// address of an object in the bucket."""
+        return f"gs://{self.bucket}/{object_name}"
+
+
+def load_config(path: Path | None = None) -> Config:
+    """Read and check genops.yaml; raise ConfigError that names each key that is wrong, and what is allowed.
+
+    Without a path, GENOPS_CONFIG or else ./genops.yaml is read.
+    """
+    # Imported when needed: pydantic-settings costs every Dag file 60 ms.
+    from genops_events.settings import Settings
+
+    source = f"{path}" if path is not None else "GENOPS_CONFIG" if "GENOPS_CONFIG" in os.environ else "the default"
+    path = path if path is not None else Settings().config
+    where = f"{path.absolute()}" + (f" (from {source})" if source != str(path) else "")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"There is no configuration file: looked for {where}.",
+            "Begin with the example: `cp examples/genops.yaml .` and change it, or set GENOPS_CONFIG to the path of "
+            "your file. `genops config schema` prints every key.",
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{where} is not UTF-8 text: byte {error.start} cannot be read.", "Save the file as UTF-8."
+        ) from error
+    except OSError as error:
+        raise ConfigError(
+            f"{where} cannot be read: {error.strerror}.", "It must be a file that this user may read."
+        ) from error
+    return parse_config(text, name=str(path))
+
+
+def parse_config(text: str, *, name: str = "genops.yaml") -> Config:
+    """Check the text of a genops.yaml; raise ConfigError as `load_config` does. `name` is used in messages only."""
+    try:
+        document = parse_yaml(text)
+    except YamlProblem as problem:
+        at = f", line {problem.line}, column {problem.column}" if problem.line is not None else ""
+        item = ConfigProblem(".".join(map(str, problem.key)), problem.line, problem.problem, "", "")
+        raise ConfigError(
+            f"{name}{at}: {problem.problem}.",
+            "Mend the YAML there: spaces (no tabs) for indentation, `key: value` with a space after the colon, "
+            "and each key once.",
+            (item,),
+        ) from problem
+    if document.value is None:
+        raise ConfigError(f"{name} is empty.", "Begin with the example: examples/genops.yaml.")
+    try:
+        return Config.model_validate(document.value)
+    except ValidationError as error:
+        problems = describe_problems(error, Config, document)
+    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    raise ConfigError(
+        f"{name} has {count}:\n" + "\n".join(map(str, problems)),
+        f"Mend {name} and check it with `genops config check`; `genops config schema` prints every key.",
+        problems,
+    )
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of genops.yaml, for editors and for people."""
+    schema = Config.model_json_schema()
+    model = schema["$defs"]["Dataset"]["properties"]["source_model"]
+    del model["type"]
+    resource = {"type": "string", "pattern": "^projects/[^/]+/locations/[^/]+/models/[^/]+$"}
+    model["anyOf"] = [{"enum": sorted(load_prices().models)}, resource]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "genops.yaml"}
+
+
+def _raise(wrongs: list[InitErrorDetails]) -> None:
+    # Pydantic keeps the places of a ValidationError that a validator raises: each problem points at its own key.
+    if wrongs:
+        raise ValidationError.from_exception_data("genops.yaml", wrongs)

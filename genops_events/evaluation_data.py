@@ -1,0 +1,130 @@
+"""Read evaluation examples and prompts from JSON Lines, and say which line is wrong and why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from genops_events.errors import PermanentError
+
+FOUND_CHARACTERS = 200
+_KNOWN_FORMS = '{"prompt": …}, {"id": …, "prompt": …} or {"request": {"contents": …}}'
+
+
+class EvaluationDataError(PermanentError):
+    """A file of evaluation examples or prompts cannot be used; `line` is 1-based, None for the whole file."""
+
+    def __init__(self, message: str, hint: str = "", line: int | None = None) -> None:
+        super().__init__(message, hint)
+        self.args = (message, hint, line)
+        self.line = line
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationExample:
+    """A prompt and the answer that it should get."""
+
+    prompt: str
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A prompt to answer. The id goes into the answers, so that they can be matched."""
+
+    id: str
+    prompt: str
+
+
+def read_evaluation_examples(lines: Iterable[str]) -> Iterator[EvaluationExample]:
+    """Yield the examples of a file of {"prompt", "reference"} lines; blank lines are skipped.
+
+    Raises EvaluationDataError at the first line that is wrong, and at the end of a file without examples.
+    """
+    number = 0
+    for number, value in _objects(lines, '{"prompt": …, "reference": …}'):
+        _refuse_other_keys(number, value, ("prompt", "reference"))
+        yield EvaluationExample(_text(number, value, "prompt"), _text(number, value, "reference"))
+    if number == 0:
+        raise EvaluationDataError(
+            "The evaluation file holds no example.", 'Write lines such as {"prompt": …, "reference": …}.'
+        )
+
+
+def read_prompts(lines: Iterable[str]) -> Iterator[Prompt]:
+    """Yield the prompts of a file; blank lines are skipped.
+
+    A line is {"prompt"}, {"id", "prompt"}, or a batch request of Gemini with one user's turn of text. Without an id
+    a prompt is called `line-<number>`. Raises EvaluationDataError as `read_evaluation_examples` does, and for an id
+    that was given before.
+    """
+    seen: dict[str, int] = {}
+    number = 0
+    for number, value in _objects(lines, _KNOWN_FORMS):
+        if "request" in value:
+            _refuse_other_keys(number, value, ("id", "request"))
+            prompt = _request_text(number, value["request"])
+        else:
+            _refuse_other_keys(number, value, ("id", "prompt"))
+            prompt = _text(number, value, "prompt")
+        name = _text(number, value, "id") if "id" in value else f"line-{number}"
+        if name in seen:
+            raise _wrong(number, f"the id {name!r} was given before, on line {seen[name]}", value)
+        seen[name] = number
+        yield Prompt(name, prompt)
+    if number == 0:
+        raise EvaluationDataError("The prompt file holds no prompt.", f"Write lines such as {_KNOWN_FORMS}.")
+
+
+def _objects(lines: Iterable[str], form: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in enumerate(lines, start=1):
+        text = line.removeprefix("\ufeff") if number == 1 else line
+        if not text.strip():
+            continue
+        try:
+            value = json.loads(text)
+        except (json.JSONDecodeError, RecursionError) as error:
+            what = (
+                f"{error.msg}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else "nested too deeply"
+            )
+            raise _wrong(number, f"it is not JSON ({what}); each line must read {form}", text.strip()) from None
+        if not isinstance(value, dict):
+            raise _wrong(number, f"it is not a JSON object; each line must read {form}", value)
+        yield number, value
+
+
+def _text(number: int, value: dict[str, Any], key: str) -> str:
+    if key not in value:
+        raise _wrong(number, f"the key `{key}` is missing", value)
+    text = value[key]
+    if not isinstance(text, str) or not text.strip():
+        raise _wrong(number, f"`{key}` must be a text that is not empty", value)
+    return text
+
+
+def _refuse_other_keys(number: int, value: dict[str, Any], known: tuple[str, ...]) -> None:
+    if others := [key for key in value if key not in known]:
+        raise _wrong(number, f"the key `{others[0]}` is not known, allowed are {' and '.join(known)}", value)
+
+
+def _request_text(number: int, request: Any) -> str:
+    """Return the text of a batch request that is one user's turn; more than that is not answered yet."""
+    contents = request.get("contents") if isinstance(request, dict) and set(request) == {"contents"} else None
+    turns = [contents] if isinstance(contents, dict) else contents
+    if isinstance(turns, list) and len(turns) == 1 and isinstance(turns[0], dict):
+        parts = turns[0].get("parts")
+        texts = [part.get("text") for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
+        joined = "".join(text for text in texts if isinstance(text, str))
+        whole = isinstance(parts, list) and all(isinstance(part, dict) and set(part) == {"text"} for part in parts)
+        if whole and joined.strip() and turns[0].get("role", "user") == "user":
+            return joined
+    raise _wrong(number, "`request` must hold `contents` with one turn of the user, of text only", request)
+
+
+def _wrong(number: int, what: str, found: Any) -> EvaluationDataError:
+    shown = found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
+    if len(shown) > FOUND_CHARACTERS:
+        shown = shown[:FOUND_CHARACTERS] + "…"
+    return EvaluationDataError(f"Line {number}: {what}.", f"Found: {shown}", number)

@@ -1,0 +1,1 @@
+"""The only place that builds Google clients, and the only one that talks to them."""

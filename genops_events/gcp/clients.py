@@ -1,0 +1,121 @@
+"""Build Google's clients from the configuration, with Application Default Credentials.
+
+Where the standard variables name another endpoint (STORAGE_EMULATOR_HOST, PUBSUB_EMULATOR_HOST,
+GOOGLE_VERTEX_BASE_URL), the clients go there; nothing else of this project knows about endpoints.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from google import genai
+    from google.api_core.retry import Retry
+    from google.cloud import storage
+    from google.cloud.aiplatform_v1 import EvaluationServiceClient, LlmUtilityServiceClient, ModelServiceClient
+    from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
+    from google.pubsub_v1 import SubscriberAsyncClient
+
+    from genops_events.config import Config
+
+CALL_TIMEOUT_SECONDS = 60.0
+"""Bound of one remote call. A call that takes longer is given up and decided anew."""
+
+
+def storage_client(config: Config) -> storage.Client:
+    """Return a Cloud Storage client."""
+    from google.cloud import storage
+
+    return storage.Client(project=config.project)
+
+
+def publisher_client() -> PublisherClient:
+    """Return a Pub/Sub publisher that keeps the order of messages of one key."""
+    from google.cloud import pubsub_v1
+
+    return pubsub_v1.PublisherClient(publisher_options=pubsub_v1.types.PublisherOptions(enable_message_ordering=True))
+
+
+def subscriber_client() -> SubscriberClient:
+    """Return a Pub/Sub subscriber; close it after use."""
+    from google.cloud import pubsub_v1
+
+    return pubsub_v1.SubscriberClient()
+
+
+def async_subscriber_client() -> SubscriberAsyncClient:
+    """Return the asynchronous Pub/Sub subscriber. Build it inside the event loop that uses it."""
+    from google.pubsub_v1 import SubscriberAsyncClient
+
+    emulator = os.environ.get("PUBSUB_EMULATOR_HOST")
+    if not emulator:
+        return SubscriberAsyncClient()
+    import grpc
+    from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcAsyncIOTransport
+
+    # The asynchronous client is generated code that does not read the standard variable; the others do.
+    channel = grpc.aio.insecure_channel(emulator)
+    return SubscriberAsyncClient(transport=SubscriberGrpcAsyncIOTransport(channel=channel))
+
+
+def genai_client(project: str, location: str, *, attempts: int = 4) -> genai.Client:
+    """Return a google-genai client for Vertex AI.
+
+    Args:
+        project: project id.
+        location: region.
+        attempts: how often a call is tried on 408, 429 and 5xx; 1 for a call that must not be repeated.
+    """
+    from google import genai
+    from google.genai import types
+
+    return genai.Client(
+        vertexai=True,
+        project=project,
+        location=location,
+        http_options=types.HttpOptions(
+            timeout=int(CALL_TIMEOUT_SECONDS * 1000),
+            retry_options=types.HttpRetryOptions(attempts=attempts, initial_delay=0.5, max_delay=20.0),
+        ),
+    )
+
+
+def evaluation_client(config: Config) -> EvaluationServiceClient:
+    """Return the client of Vertex AI's evaluation service."""
+    from google.cloud.aiplatform_v1 import EvaluationServiceClient
+
+    return EvaluationServiceClient(**_rest(config))
+
+
+def llm_utility_client(config: Config) -> LlmUtilityServiceClient:
+    """Return the client that counts tokens together with billable characters."""
+    from google.cloud.aiplatform_v1 import LlmUtilityServiceClient
+
+    return LlmUtilityServiceClient(**_rest(config))
+
+
+def model_client(config: Config) -> ModelServiceClient:
+    """Return the client of Vertex AI's model registry."""
+    from google.cloud.aiplatform_v1 import ModelServiceClient
+
+    return ModelServiceClient(**_rest(config))
+
+
+def idempotent_retry() -> Retry:
+    """Return the retry of a call that may be repeated: on 429, 500, 503 and lost connections, with back-off."""
+    import requests
+    from google.api_core import exceptions, retry
+
+    passing = retry.if_exception_type(
+        exceptions.ServiceUnavailable,
+        exceptions.TooManyRequests,
+        exceptions.InternalServerError,
+        requests.ConnectionError,
+    )
+    return retry.Retry(predicate=passing, initial=0.5, maximum=20.0, timeout=4 * CALL_TIMEOUT_SECONDS)
+
+
+def _rest(config: Config) -> dict[str, Any]:
+    endpoint = os.environ.get("GOOGLE_VERTEX_BASE_URL", f"https://{config.location}-aiplatform.googleapis.com")
+    return {"transport": "rest", "client_options": {"api_endpoint": endpoint.rstrip("/")}}

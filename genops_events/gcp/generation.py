@@ -1,0 +1,132 @@
+"""Ask a model many prompts at once, under a throttle."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, genai_client, idempotent_retry, llm_utility_client
+from genops_events.gcp.errors import google_call
+
+if TYPE_CHECKING:
+    from google.genai import types
+
+    from genops_events.config import Config
+
+CONCURRENT_CALLS = 8
+"""Calls under way at once; the throttle bounds how many start per minute."""
+
+COUNTED_PROMPTS_PER_CALL = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A model's answer to one prompt, with the tokens that it is billed by."""
+
+    text: str
+    input_tokens: int
+    output_tokens: int
+    finish_reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCount:
+    """What a set of prompts would be billed by."""
+
+    tokens: int
+    billable_characters: int
+
+
+def answer_all(
+    config: Config, *, model: str, prompts: Sequence[str], max_output_tokens: int, system_instruction: str | None
+) -> list[Answer]:
+    """Return the answers of `model` in the order of `prompts`.
+
+    Args:
+        config: project, location and `requests_per_minute`, the throttle.
+        model: a publisher's model, or the endpoint of a tuned one.
+        prompts: texts, one user turn each.
+        max_output_tokens: bound of one answer.
+        system_instruction: sent with every prompt.
+
+    Raises:
+        CloudUnavailable: a call failed after the client's own retries.
+        CloudRefused: a call can never succeed.
+    """
+    from google.genai import types
+
+    settings = types.GenerateContentConfig(
+        max_output_tokens=max_output_tokens, temperature=0.0, system_instruction=system_instruction
+    )
+    return asyncio.run(_answer_all(config, model, prompts, settings))
+
+
+async def _answer_all(
+    config: Config, model: str, prompts: Sequence[str], settings: types.GenerateContentConfig
+) -> list[Answer]:
+    from asyncio_throttle import Throttler
+
+    throttler = Throttler(rate_limit=config.requests_per_minute, period=60.0)
+    slots = asyncio.Semaphore(CONCURRENT_CALLS)
+    client = genai_client(config.project, config.location).aio
+
+    async def answer(prompt: str) -> Answer:
+        async with slots, throttler:
+            with google_call(f"ask {model}"):
+                async with asyncio.timeout(4 * CALL_TIMEOUT_SECONDS):
+                    response = await client.models.generate_content(model=model, contents=prompt, config=settings)
+        return _answer(response)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(answer(prompt)) for prompt in prompts]
+    except ExceptionGroup as group_of_errors:
+        # The first one tells the story: the others are its siblings or were cancelled by it.
+        raise group_of_errors.exceptions[0] from group_of_errors
+    finally:
+        await client.aclose()
+    return [task.result() for task in tasks]
+
+
+def _answer(response: types.GenerateContentResponse) -> Answer:
+    usage = response.usage_metadata
+    candidate = response.candidates[0] if response.candidates else None
+    thoughts = (usage.thoughts_token_count or 0) if usage else 0
+    return Answer(
+        text=response.text or "",
+        input_tokens=(usage.prompt_token_count or 0) if usage else 0,
+        output_tokens=((usage.candidates_token_count or 0) if usage else 0) + thoughts,
+        finish_reason=str(candidate.finish_reason.value) if candidate and candidate.finish_reason else "NO_CANDIDATE",
+    )
+
+
+def count_tokens(config: Config, *, model: str, prompts: Sequence[str], system_instruction: str | None) -> TokenCount:
+    """Count what `prompts` would be billed by, without asking the model; counting costs nothing.
+
+    Args:
+        config: project and location.
+        model: a publisher's model id: tokens are those of the source model.
+        prompts: texts, one user turn each.
+        system_instruction: sent, and billed, with every prompt.
+    """
+    from google.cloud import aiplatform_v1
+
+    client = llm_utility_client(config)
+    name = f"projects/{config.project}/locations/{config.location}/publishers/google/models/{model}"
+    endpoint = model if model.startswith("projects/") else name
+    tokens = characters = 0
+    for start in range(0, len(prompts), COUNTED_PROMPTS_PER_CALL):
+        contents = [
+            aiplatform_v1.Content(role="user", parts=[aiplatform_v1.Part(text=text)])
+            for prompt in prompts[start : start + COUNTED_PROMPTS_PER_CALL]
+            for text in (system_instruction, prompt)
+            if text
+        ]
+        request = aiplatform_v1.CountTokensRequest(endpoint=endpoint, model=endpoint, contents=contents)
+        with google_call("count tokens"):
+            response = client.count_tokens(request=request, timeout=CALL_TIMEOUT_SECONDS, retry=idempotent_retry())
+        tokens += response.total_tokens
+        characters += response.total_billable_characters
+    return TokenCount(tokens=tokens, billable_characters=characters)

@@ -1,0 +1,85 @@
+"""Read the files that genops.yaml names, and write the answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from genops_events.errors import PermanentError
+from genops_events.evaluation_data import EvaluationExample, Prompt, read_evaluation_examples, read_prompts
+from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
+from genops_events.gcp.errors import google_call
+
+if TYPE_CHECKING:
+    from google.cloud.storage import Bucket
+
+    from genops_events.gcp.generation import Answer
+
+ItemT = TypeVar("ItemT")
+
+
+class InputMissing(PermanentError):
+    """A file that genops.yaml names is not in the bucket, or has nothing in it."""
+
+
+def evaluation_examples(bucket: Bucket, name: str) -> list[EvaluationExample]:
+    """Return the evaluation examples in the object `name`; at least one."""
+    return _some(list(read_evaluation_examples(_lines(bucket, name))), bucket, name)
+
+
+def prompts(bucket: Bucket, name: str) -> list[Prompt]:
+    """Return the prompts in the object `name`; at least one."""
+    return _some(list(read_prompts(_lines(bucket, name))), bucket, name)
+
+
+def _some(items: list[ItemT], bucket: Bucket, name: str) -> list[ItemT]:
+    if not items:
+        raise InputMissing(f"gs://{bucket.name}/{name} is empty.", "Upload a JSONL file with at least one line there.")
+    return items
+
+
+def _lines(bucket: Bucket, name: str) -> Iterator[str]:
+    from google.api_core.exceptions import NotFound
+
+    with google_call(f"read gs://{bucket.name}/{name}"):
+        try:
+            content = bucket.blob(name).download_as_bytes(timeout=CALL_TIMEOUT_SECONDS)
+        except NotFound as error:
+            raise InputMissing(
+                f"gs://{bucket.name}/{name} is not there, but genops.yaml names it.",
+                "Upload the file, or mend its name in genops.yaml; then upload the training file again.",
+            ) from error
+    try:
+        return iter(content.decode("utf-8-sig").splitlines())
+    except UnicodeDecodeError as error:
+        raise InputMissing(
+            f"gs://{bucket.name}/{name} is not UTF-8 (byte {error.start}).", "Save it as UTF-8 and upload it again."
+        ) from error
+
+
+def write_answers(bucket: Bucket, name: str, asked: Sequence[Prompt], answers: Sequence[Answer], *, model: str) -> str:
+    """Write one JSON line per prompt, in the order of the prompts; return the `gs://` uri.
+
+    A repeated try overwrites: until the verdict is recorded, the answers are a draft.
+    """
+    lines = [
+        json.dumps(
+            {
+                "id": prompt.id,
+                "prompt": prompt.prompt,
+                "answer": answer.text,
+                "model": model,
+                "finish_reason": answer.finish_reason,
+                "input_tokens": answer.input_tokens,
+                "output_tokens": answer.output_tokens,
+            },
+            ensure_ascii=False,
+        )
+        for prompt, answer in zip(asked, answers, strict=True)
+    ]
+    with google_call(f"write gs://{bucket.name}/{name}"):
+        bucket.blob(name).upload_from_string(
+            "\n".join(lines) + "\n", content_type="application/jsonl", timeout=CALL_TIMEOUT_SECONDS
+        )
+    return f"gs://{bucket.name}/{name}"

@@ -1,0 +1,62 @@
+"""Publish completion events from an outbox in the record, so that no verdict goes unannounced."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from genops_events.completion_events import announcement, announcement_path
+from genops_events.gcp.clients import publisher_client
+from genops_events.gcp.errors import google_call
+from genops_events.record import Announcement, Verdict
+
+if TYPE_CHECKING:
+    from genops_events.config import Config
+    from genops_events.gcp.record_store import RecordStore
+
+PUBLISH_TIMEOUT_SECONDS = 60.0
+
+
+def announce(config: Config, store: RecordStore, verdict: Verdict) -> None:
+    """Announce `verdict` at least once: write its event, publish it, mark it published.
+
+    Dying between any two of these steps is safe: the next call goes on where this one ended, and a subscriber
+    recognises a repeated event by its id. A marked event is not published again.
+
+    Raises:
+        CloudUnavailable: the event is written but not published; a retry publishes it.
+    """
+    path = announcement_path(verdict.candidate, verdict.stage, verdict.outcome)
+    written = announcement(verdict, bucket=store.bucket.name, now=datetime.now(UTC))
+    event = store.create_or_read(path, written)
+    if event.published_at is None:
+        message_id = publish(config, event)
+        _mark_published(store, path, message_id)
+
+
+def publish(config: Config, event: Announcement) -> str:
+    """Publish one completion event in the order of its candidate's events; return the message id."""
+    import json
+
+    publisher = publisher_client()
+    try:
+        with google_call(f"publish to {config.topics.completions}"):
+            future = publisher.publish(
+                publisher.topic_path(config.project, config.topics.completions),
+                json.dumps(event.data, ensure_ascii=False).encode(),
+                ordering_key=event.candidate,
+                timeout=PUBLISH_TIMEOUT_SECONDS,
+                **event.attributes,
+            )
+            return str(future.result(timeout=PUBLISH_TIMEOUT_SECONDS))
+    finally:
+        publisher.stop()
+
+
+def _mark_published(store: RecordStore, path: str, message_id: str) -> None:
+    def mark(event: Announcement | None) -> Announcement | None:
+        if event is None or event.published_at is not None:
+            return None
+        return event.model_copy(update={"published_at": datetime.now(UTC), "message_id": message_id})
+
+    store.update(path, Announcement, mark)

@@ -1,0 +1,204 @@
+"""Keep the record in the bucket: documents written once, and shared ones changed by compare-and-set."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, TypeVar
+
+from genops_events import record
+from genops_events.candidates import Candidate
+from genops_events.errors import TransientError
+from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, storage_client
+from genops_events.gcp.errors import google_call
+from genops_events.record import Announcement, Arrival, Champion, Document, Intent, Validation, Verdict
+from genops_events.stages import Stage
+
+if TYPE_CHECKING:
+    from google.cloud.storage import Bucket
+    from pydantic import BaseModel
+
+    from genops_events.config import Config
+
+    ModelT = TypeVar("ModelT", bound=BaseModel)
+DocumentT = TypeVar("DocumentT", bound=Document)
+
+COMPARE_AND_SET_ATTEMPTS = 60
+"""Tries of one change before it is left to a retry of the task: enough for dozens of writers at once."""
+
+
+class Contended(TransientError):
+    """Too many writers changed a shared document at once."""
+
+
+class RecordStore:
+    """The record of all candidates in one bucket.
+
+    Args:
+        bucket: the bucket that holds it, as google-cloud-storage gives it.
+    """
+
+    def __init__(self, bucket: Bucket) -> None:
+        self.bucket = bucket
+
+    @classmethod
+    def open(cls, config: Config) -> RecordStore:
+        """Return the record in the bucket that `config` names; no call is made."""
+        return cls(storage_client(config).bucket(config.bucket))
+
+    def create(self, path: str, document: Document) -> bool:
+        """Write `document` unless there is one; return whether this call wrote it.
+
+        A repeated call of a write whose answer was lost returns False: whoever gets False reads what is there.
+        """
+        from google.api_core.exceptions import PreconditionFailed
+
+        with google_call(f"write gs://{self.bucket.name}/{path}"):
+            try:
+                self.bucket.blob(path).upload_from_string(
+                    document.to_json(),
+                    content_type="application/json",
+                    if_generation_match=0,
+                    timeout=CALL_TIMEOUT_SECONDS,
+                )
+            except PreconditionFailed:
+                return False
+        return True
+
+    def create_or_read(self, path: str, document: DocumentT) -> DocumentT:
+        """Write `document` unless there is one; return the one that is there now."""
+        if self.create(path, document):
+            return document
+        kept = self.read(path, type(document))
+        return document if kept is None else kept
+
+    def read(self, path: str, kind: type[ModelT]) -> ModelT | None:
+        """Return the document at `path`, or None where there is none.
+
+        Raises:
+            pydantic.ValidationError: it is there but cannot be read: unreadable is never absent.
+        """
+        found = self._read(path, kind)
+        return None if found is None else found[0]
+
+    def update(self, path: str, kind: type[ModelT], change: Callable[[ModelT | None], ModelT | None]) -> ModelT | None:
+        """Change a shared document by compare-and-set; return it as it stands afterwards.
+
+        Args:
+            path: where it lies.
+            kind: its model.
+            change: gets the document (None where there is none), returns the new one, or None to leave it.
+                It is called again whenever another writer came first, so it must be free of side effects.
+
+        Raises:
+            Contended: other writers came first `COMPARE_AND_SET_ATTEMPTS` times.
+        """
+        from google.api_core.exceptions import PreconditionFailed
+
+        for attempt in range(COMPARE_AND_SET_ATTEMPTS):
+            found = self._read(path, kind)
+            before, generation = found if found is not None else (None, 0)
+            after = change(before)
+            if after is None or after == before:
+                return before
+            with google_call(f"write gs://{self.bucket.name}/{path}"):
+                try:
+                    self.bucket.blob(path).upload_from_string(
+                        after.model_dump_json(by_alias=True, indent=2),
+                        content_type="application/json",
+                        if_generation_match=generation,
+                        timeout=CALL_TIMEOUT_SECONDS,
+                    )
+                except PreconditionFailed:
+                    # Full jitter: dozens of candidates settle into one ledger in the same second.
+                    time.sleep(random.uniform(0, min(0.02 * 2**attempt, 1.0)))  # noqa: S311 - not a secret
+                    continue
+            return after
+        raise Contended(
+            f"gs://{self.bucket.name}/{path} changed {COMPARE_AND_SET_ATTEMPTS} times while it was being written.",
+            "The task is retried.",
+        )
+
+    def _read(self, path: str, kind: type[ModelT]) -> tuple[ModelT, int] | None:
+        from google.api_core.exceptions import NotFound
+
+        blob = self.bucket.blob(path)
+        with google_call(f"read gs://{self.bucket.name}/{path}"):
+            try:
+                content = blob.download_as_bytes(timeout=CALL_TIMEOUT_SECONDS)
+            except NotFound:
+                return None
+        # The download's own headers name the generation that was read: content and precondition belong together.
+        return kind.model_validate_json(content), int(blob.generation)
+
+    def verdict(self, candidate: str, stage: Stage) -> Verdict | None:
+        """Return the verdict of one stage, or None where it has not ended."""
+        return self.read(record.verdict_path(candidate, stage), record.VERDICTS[stage])
+
+    def champion(self, dataset: str) -> Champion | None:
+        """Return the model that `dataset` serves now, or None before its first promotion."""
+        return self.read(record.champion_path(dataset), Champion)
+
+    def names(self, prefix: str) -> list[str]:
+        """Return the names of all objects under `prefix`, in order."""
+        with google_call(f"list gs://{self.bucket.name}/{prefix}"):
+            return [
+                blob.name
+                for blob in self.bucket.list_blobs(
+                    prefix=prefix, fields="items(name),nextPageToken", timeout=CALL_TIMEOUT_SECONDS
+                )
+            ]
+
+    def candidate(self, candidate: str) -> Candidate | None:
+        """Return all that the record says about `candidate`, or None where it does not know it."""
+        arrival = self.read(record.arrival_path(candidate), Arrival)
+        if arrival is None:
+            return None
+        names = set(self.names(record.folder(candidate)))
+        intents = {}
+        verdicts = {}
+        for stage in Stage:
+            if (path := record.verdict_path(candidate, stage)) in names:
+                verdict = self.read(path, record.VERDICTS[stage])
+                if verdict is not None:
+                    verdicts[stage] = verdict
+            if (path := record.intent_path(candidate, stage)) in names:
+                intent = self.read(path, Intent)
+                if intent is not None:
+                    intents[stage] = intent
+        validation = None
+        if record.validation_path(candidate) in names:
+            validation = self.read(record.validation_path(candidate), Validation)
+        champion = self.champion(arrival.dataset)
+        return Candidate(
+            arrival=arrival,
+            validation=validation,
+            intents=intents,
+            verdicts=verdicts,
+            champion=None if champion is None else champion.candidate,
+        )
+
+    def candidates(self) -> Iterator[Candidate]:
+        """Yield every candidate that the record knows, in the order of their ids."""
+        with google_call(f"list gs://{self.bucket.name}/{record.CANDIDATES}"):
+            listing = self.bucket.list_blobs(prefix=record.CANDIDATES, delimiter="/", timeout=CALL_TIMEOUT_SECONDS)
+            for _ in listing:
+                pass
+            folders = sorted(listing.prefixes)
+        for prefix in folders:
+            found = self.candidate(prefix.removeprefix(record.CANDIDATES).rstrip("/"))
+            if found is not None:
+                yield found
+
+    def announcements(self, candidate: str | None, *, skip: set[str]) -> Iterator[tuple[str, Announcement]]:
+        """Yield path and completion event of one candidate or of all, in the order of their times.
+
+        Args:
+            candidate: None for all.
+            skip: paths that the caller has seen already; they are not read again.
+        """
+        prefix = record.CANDIDATES if candidate is None else record.folder(candidate)
+        paths = [name for name in self.names(prefix) if "/events/" in name and name not in skip]
+        found = [(path, event) for path in paths if (event := self.read(path, Announcement)) is not None]
+        yield from sorted(found, key=lambda one: (one[1].attributes["ce-time"], one[0]))

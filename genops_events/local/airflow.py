@@ -1,0 +1,139 @@
+"""A local Airflow: its command lines and every setting that makes it quick, quiet and private."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+from genops_events.local.credentials import Secrets
+from genops_events.local.postgres import DATABASE, SUPERUSER
+from genops_events.local.state import StackPlan
+
+# A shell's variables of these kinds belong to another Airflow, another stack, another cloud or another Python.
+_FOREIGN_PREFIXES = (
+    *("AIRFLOW", "_AIRFLOW", "GENOPS_", "PYTHON", "PG", "OTEL_"),
+    *("GOOGLE_", "GCLOUD_", "GCP_", "CLOUDSDK_", "GCE_METADATA", "GRPC_", "GEMINI_", "VERTEX"),
+)
+_FOREIGN_SUFFIXES = ("_EMULATOR_HOST", "_PROXY")
+_FOREIGN = {"FORCE_COLOR", "CLICOLOR_FORCE", "COLUMNS", "LINES", "VIRTUAL_ENV"}
+_KEPT = {"PYTHONPYCACHEPREFIX", "PYTHONDONTWRITEBYTECODE"}
+
+
+def clean_environment(outer: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment without what would lead a component astray; all else of the user's shell stays."""
+    kept = {
+        name: value
+        for name, value in outer.items()
+        if name in _KEPT
+        or not (
+            name in _FOREIGN or name.upper().startswith(_FOREIGN_PREFIXES) or name.upper().endswith(_FOREIGN_SUFFIXES)
+        )
+    }
+    kept |= {
+        "NO_COLOR": "1",
+        "NO_PROXY": "127.0.0.1,localhost",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONNOUSERSITE": "1",
+        "PYTHONUTF8": "1",
+    }
+    return kept
+
+
+def command(*words: str) -> tuple[str, ...]:
+    """Return the command line of an Airflow command, run by this very Python."""
+    # -P: the working folder is not searched for modules.
+    return (sys.executable, "-P", "-m", "airflow", *words)
+
+
+def installed_version() -> str:
+    """Return the version of Airflow, which the database must have been migrated to."""
+    return version("apache-airflow-core")
+
+
+def home_folder(home: Path) -> Path:
+    """Return AIRFLOW_HOME of the stack in `home`."""
+    return home / "airflow"
+
+
+def settings(plan: StackPlan, ports: Mapping[str, int], secrets: Secrets) -> dict[str, str]:
+    """Return Airflow's settings as environment variables."""
+    cores = os.cpu_count() or 2
+    api = f"http://127.0.0.1:{ports['api-server']}"
+    database = f"{SUPERUSER}:{secrets.postgres_password}@127.0.0.1:{ports['postgres']}/{DATABASE}"
+    sections: dict[str, dict[str, object]] = {
+        "core": {
+            "dags_folder": plan.dags_folder,
+            "plugins_folder": home_folder(plan.home) / "plugins",
+            "executor": "LocalExecutor",
+            # A task's process waits for the API server half of its life: a few more than cores keep them busy.
+            "parallelism": max(8, 2 * cores),
+            "max_active_tasks_per_dag": 64,
+            "max_active_runs_per_dag": 64,
+            "load_examples": False,
+            "dags_are_paused_at_creation": False,
+            "fernet_key": secrets.fernet_key,
+            "hostname_callable": "genops_events.local.loopback.host_name",
+            "execution_api_server_url": f"{api}/execution/",
+            "simple_auth_manager_all_admins": True,
+            # Seconds until a killed task process is noticed as such is another setting; this one is for SIGTERM.
+            "killed_task_cleanup_time": 5,
+        },
+        "database": {
+            "sql_alchemy_conn": f"postgresql+psycopg2://{database}",
+            "sql_alchemy_conn_async": f"postgresql+asyncpg://{database}",
+        },
+        "api": {
+            "host": "127.0.0.1",
+            "port": ports["api-server"],
+            "base_url": api,
+            "workers": 1,
+            "secret_key": secrets.api_secret_key,
+            "expose_stacktrace": True,
+            "instance_name": "genops local",
+        },
+        "api_auth": {"jwt_secret": secrets.jwt_secret},
+        # A task may wait long for its turn on two cores; its token must still be good then.
+        "execution_api": {"jwt_expiration_time": 3600},
+        "workers": {"execution_api_timeout": 30, "execution_api_retries": 8, "execution_api_retry_wait_max": 10},
+        "scheduler": {
+            "scheduler_heartbeat_sec": 2,
+            "job_heartbeat_sec": 2,
+            "scheduler_health_check_threshold": 12,
+            "orphaned_tasks_check_interval": 10,
+            "scheduler_idle_sleep_time": 0.5,
+            "task_instance_heartbeat_timeout": 45,
+            "task_instance_heartbeat_timeout_detection_interval": 5,
+            "trigger_timeout_check_interval": 5,
+        },
+        # The triggers of a triggerer whose heartbeat is older than the threshold go to another one.
+        "triggerer": {"job_heartbeat_sec": 2, "triggerer_health_check_threshold": 8},
+        "dag_processor": {
+            # New and changed files are seen within seconds; unchanged ones cost half a core-second each to parse again.
+            "refresh_interval": 5,
+            "min_file_process_interval": 120,
+            "parsing_processes": 2,
+            "print_stats_interval": 0,
+        },
+        "logging": {
+            "base_log_folder": home_folder(plan.home) / "logs",
+            "dag_processor_child_process_log_directory": home_folder(plan.home) / "logs" / "dag_processor",
+            "colored_console_log": False,
+            "uvicorn_logging_level": "WARNING",
+            # All logs are in one folder here, so nobody serves them. These ports refuse at once.
+            "worker_log_server_port": 1,
+            "trigger_log_server_port": 1,
+        },
+        "metrics": {"statsd_on": False, "otel_on": False},
+    }
+    variables = {
+        f"AIRFLOW__{section.upper()}__{name.upper()}": str(value)
+        for section, options in sections.items()
+        for name, value in options.items()
+    }
+    variables["AIRFLOW_HOME"] = str(home_folder(plan.home))
+    variables["SCARF_ANALYTICS"] = "false"
+    variables["DO_NOT_TRACK"] = "1"
+    return variables

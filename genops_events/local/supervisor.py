@@ -1,0 +1,279 @@
+"""The supervisor of one stack: `python -m genops_events.local.supervisor --home DIR --run ID`.
+
+It is the only parent of the components and the only writer of the state file. It has one thread:
+its children are forked with code that runs before exec.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import fcntl
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+
+from genops_events.local import airflow, postgres
+from genops_events.local.airflow_probes import DagsParsed, Probe, api_server, job
+from genops_events.local.components import PORTS, STOP_ORDER, Component, component_list, log_file
+from genops_events.local.credentials import secrets_of, write_service_account_key
+from genops_events.local.keeper import Birth, Keeper
+from genops_events.local.loopback_http import get_json
+from genops_events.local.ports import choose
+from genops_events.local.processes import ProcessId, birth, kill_session, last_error, spawn
+from genops_events.local.stack_errors import ComponentError, StackError
+from genops_events.local.state import EXIT_LOCKED, StackPlan, StackState, StateName, load, save
+
+log = logging.getLogger("genops.local")
+
+EXIT_FAILED = 1
+
+
+class Supervisor:
+    """Brings a stack up, keeps it up, and takes it down.
+
+    Args:
+        plan: what the stack is to be.
+        run: names this life of the stack in the state file.
+    """
+
+    def __init__(self, plan: StackPlan, run: str) -> None:
+        self._plan = plan
+        self._run = run
+        self._began = time.monotonic()
+        self._seconds: float | None = None
+        self._stopping = asyncio.Event()
+        self._failed = False
+        self._postgres = plan.home / "postgres"
+        self._way: postgres.RunAs | None = None
+        self._migrating = asyncio.Lock()
+        self._migration_failed: list[ComponentError] = []
+        self._ports = choose(PORTS, home=plan.home, kept=load(plan.home).ports)
+        self._secrets = secrets_of(plan.home)
+        self._api = f"http://127.0.0.1:{self._ports['api-server']}"
+        write_service_account_key(
+            plan.home, project=plan.project, token_uri=f"http://127.0.0.1:{self._ports['vertex']}/token"
+        )
+        for folder in (airflow.home_folder(plan.home), self._postgres):
+            folder.mkdir(parents=True, exist_ok=True)
+        self._dags = DagsParsed(self._api, plan.dags_folder)
+        components = component_list(plan, self._ports, self._secrets, os.environ)
+        self._environment = next(one.environment for one in components if one.is_airflow)
+        self._keepers = {one.name: self._keeper(one) for one in components}
+
+    def _keeper(self, one: Component) -> Keeper:
+        async def nothing() -> None:
+            pass
+
+        if one.kind == "postgres":
+            return Keeper(
+                one,
+                prepare=self._cluster,
+                start=self._start_postgres,
+                look=self._look_at_postgres,
+                changed=self._publish,
+            )
+        return Keeper(
+            one,
+            prepare=self._database if one.is_airflow else nothing,
+            start=lambda: spawn(one.argv, environment=one.environment, log=one.log, cwd=one.cwd),
+            look=lambda born: self._look(one, born),
+            changed=self._publish,
+        )
+
+    # ── the whole ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def run(self) -> int:
+        """Run until told to stop, or until it is clear that the stack cannot start; return the exit code."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.add_signal_handler(number, self._stopping.set)
+        self._publish()
+        tasks = [asyncio.create_task(keeper.keep()) for keeper in self._keepers.values()]
+        tasks.append(asyncio.create_task(self._watch_dags()))
+        stopping = asyncio.create_task(self._stopping.wait())
+        done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
+        defects = [end for end in ends if isinstance(end, Exception)]
+        for defect in defects:
+            log.error("the supervisor itself failed", exc_info=defect)
+        self._failed = self._failed or stopping not in done
+        self._stopping.set()
+        self._publish()
+        for kinds, timeout_seconds in STOP_ORDER:
+            group = [one for one in self._keepers.values() if one.component.kind in kinds]
+            await asyncio.gather(*(one.stop(timeout_seconds=timeout_seconds) for one in group))
+        reason = f"the supervisor itself failed: {defects[0]!r}" if defects else None
+        self._save("failed" if self._failed else "stopped", reason=reason, gone=True)
+        return EXIT_FAILED if self._failed else 0
+
+    def _publish(self) -> None:
+        states = [keeper.state for keeper in self._keepers.values()]
+        well = all(one.state == "running" for one in states)
+        if self._seconds is None and well:
+            self._seconds = round(time.monotonic() - self._began, 1)
+            log.info("the stack is ready after %.1f s", self._seconds)
+        if self._stopping.is_set():
+            self._save("stopping")
+        elif self._seconds is None:
+            self._save("starting")
+            if any(one.state == "failed" for one in states):
+                # It never was whole: nobody depends on the rest of it yet, so nothing is left running.
+                self._failed = True
+                self._stopping.set()
+        else:
+            self._save("running" if well and not any(one.reason for one in states) else "degraded")
+
+    def _save(self, name: StateName, *, reason: str | None = None, gone: bool = False) -> None:
+        state = StackState(
+            state=name,
+            plan=self._plan,
+            run=self._run,
+            supervisor=None if gone else ProcessId(os.getpid(), birth(os.getpid()) or 0.0),
+            ports=self._ports,
+            components=tuple(keeper.state for keeper in self._keepers.values()),
+            seconds=self._seconds,
+            reason=reason,
+        )
+        save(self._plan.home, state)
+
+    # ── PostgreSQL ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _cluster(self) -> None:
+        """Make sure that there is a database cluster to start."""
+        self._way = postgres.run_as(self._postgres)
+        if not (self._postgres / "data").exists():
+            path = log_file(self._plan.home, "initdb")
+            process = postgres.start_initdb(
+                self._way, self._postgres, password=self._secrets.postgres_password, log=path
+            )
+            code = await _end_of(process)
+            postgres.finish_initdb(self._postgres, code=code, log=path)
+        postgres.remove_stale_lock(self._postgres)
+
+    def _start_postgres(self) -> subprocess.Popen[bytes]:
+        assert self._way is not None
+        arguments = postgres.server_arguments(self._postgres, port=self._ports["postgres"])
+        return self._way.run("postgres", *arguments, log=self._keepers["postgres"].component.log)
+
+    async def _look_at_postgres(self, _: Birth) -> Probe:
+        try:
+            postgres.open_database(port=self._ports["postgres"], password=self._secrets.postgres_password)
+        except OSError as error:
+            return Probe(ready=False, note=str(error).splitlines()[0])
+        return Probe(ready=True)
+
+    async def _database(self) -> None:
+        """Return when PostgreSQL answers and its tables are those of the installed Airflow."""
+        while self._keepers["postgres"].state.state != "running":  # noqa: ASYNC110 - an event would have to be undone
+            await asyncio.sleep(0.1)
+        # In the cluster's folder: with another cluster, there is another mark, or none.
+        mark = self._postgres / "data" / "airflow-version"
+        wanted = airflow.installed_version()
+        failures = len(self._migration_failed)
+        async with self._migrating:
+            if mark.exists() and mark.read_text() == wanted:
+                return
+            if len(self._migration_failed) > failures:  # while this component waited for its turn
+                raise self._migration_failed[-1]
+            path = log_file(self._plan.home, "migrate")
+            process = spawn(
+                airflow.command("db", "migrate"),
+                environment=self._environment,
+                log=path,
+                cwd=airflow.home_folder(self._plan.home),
+            )
+            code = await _end_of(process)
+            if code != 0:
+                what = f"`airflow db migrate` ended with exit code {code}: {last_error(path)}"
+                self._migration_failed.append(ComponentError(what, log=str(path)))
+                raise self._migration_failed[-1]
+            mark.write_text(wanted)
+
+    # ── readiness ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _look(self, one: Component, born: Birth) -> Probe:
+        match one.kind:
+            case "api-server":
+                return await api_server(self._api)
+            case "scheduler":
+                return await job(self._api, "SchedulerJob", since=born.wall, count=self._as_young_as(one, born))
+            case "triggerer":
+                return await job(self._api, "TriggererJob", since=born.wall, count=self._as_young_as(one, born))
+            case "dag-processor":
+                return await self._dags.look(since=born.wall)
+            case _:
+                try:
+                    await get_json(f"{one.admin_url}/health")
+                except OSError as error:
+                    return Probe(ready=False, note=str(error))
+                return Probe(ready=True)
+
+    def _as_young_as(self, one: Component, born: Birth) -> int:
+        """Return how many of its kind were started with or after it, itself included: so many heartbeats are due."""
+        peers = [keeper for keeper in self._keepers.values() if keeper.component.kind == one.kind]
+        return sum(1 for peer in peers if peer.born is not None and peer.born.monotonic >= born.monotonic)
+
+    async def _watch_dags(self) -> None:
+        """Keep an eye on Dags that cannot be imported: often while some cannot, now and then otherwise."""
+        keeper = self._keepers["dag-processor"]
+        while True:
+            await asyncio.sleep(5.0 if keeper.state.reason else 20.0)
+            if keeper.state.state == "running":
+                try:
+                    keeper.note(await self._dags.import_errors())
+                except OSError:
+                    continue
+
+
+async def _end_of(process: subprocess.Popen[bytes]) -> int:
+    """Return the exit code of a process that ends by itself; kill all of it when cancelled."""
+    try:
+        while (code := process.poll()) is None:  # noqa: ASYNC110 - nothing announces an end without a thread
+            await asyncio.sleep(0.05)
+        return code
+    finally:
+        kill_session(process.pid)
+        process.wait()
+
+
+def main() -> int:
+    """Run a supervisor until it is told to stop."""
+    parser = argparse.ArgumentParser(prog="python -m genops_events.local.supervisor")
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--run", required=True)
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    plan = msgspec.json.decode(
+        (given.home / "plan.json").read_bytes(), type=StackPlan, dec_hook=lambda kind, value: kind(value)
+    )
+    with (given.home / "lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log.warning("another supervisor runs the stack in %s", given.home)
+            return EXIT_LOCKED
+        try:
+            return asyncio.run(_supervise(plan, given.run))
+        except (StackError, OSError) as error:
+            log.exception("the stack cannot be supervised")
+            state = load(given.home)
+            save(given.home, replace(state, state="failed", run=given.run, supervisor=None, reason=str(error)))
+            return EXIT_FAILED
+
+
+async def _supervise(plan: StackPlan, run: str) -> int:
+    return await Supervisor(plan, run).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""Start the Vertex AI stand-in: `python -m genops_events.local.vertex --port P --admin-port A --state DIR --storage URL`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from genops_events.local.faults import FaultSwitch, admin_app
+from genops_events.local.serving import arguments, log_to_standard_error, serve_until_stopped, server
+from genops_events.local.vertex.app import VertexApi
+from genops_events.local.vertex.documents import Database
+from genops_events.local.vertex.faults import VertexFaults
+from genops_events.local.vertex.learner import LearnedModels
+from genops_events.local.vertex.registry import Registry
+from genops_events.local.vertex.training_data import TrainingData
+from genops_events.local.vertex.tuning import Tuning
+
+log = logging.getLogger("genops.local.vertex")
+
+_THREADS = 3
+
+
+async def serve(chosen: argparse.Namespace) -> None:
+    """Serve until SIGTERM."""
+    switch = FaultSwitch(chosen.state / "faults.json", VertexFaults)
+    database = Database(chosen.state / "vertex.db")
+    executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="vertex")
+    learned = LearnedModels(chosen.state / "learned", executor)
+    registry = Registry(database)
+    async with TrainingData(chosen.storage) as data:
+        tuning = Tuning(
+            database=database,
+            registry=registry,
+            learned=learned,
+            data=data,
+            switch=switch,
+            executor=executor,
+            scratch=chosen.state / "downloads",
+        )
+        api = VertexApi(tuning=tuning, registry=registry, learned=learned, switch=switch, executor=executor)
+
+        async def jobs(_: Request) -> JSONResponse:
+            return JSONResponse(tuning.overview())
+
+        async def calls(_: Request) -> JSONResponse:
+            return JSONResponse(dict(api.calls))
+
+        admin = admin_app(switch, VertexFaults)
+        admin.router.routes += [Route("/jobs", jobs), Route("/calls", calls)]
+        tuning.resume()
+        log.info("Vertex AI stand-in on http://%s:%d, training data from %s", chosen.host, chosen.port, chosen.storage)
+        try:
+            await serve_until_stopped(
+                server(api, host=chosen.host, port=chosen.port),
+                server(admin, host=chosen.host, port=chosen.admin_port),
+            )
+        finally:
+            await tuning.stop()
+            executor.shutdown(wait=False, cancel_futures=True)
+
+
+def main() -> None:
+    """Read the command line and serve."""
+    parser = arguments("vertex")
+    parser.add_argument("--storage", required=True, help="address of the storage API, http://HOST:PORT")
+    log_to_standard_error()
+    asyncio.run(serve(parser.parse_args()))
+    # A thread may still be reading or learning. What was acknowledged is on disk, so the exit does not wait for it.
+    logging.shutdown()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

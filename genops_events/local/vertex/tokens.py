@@ -1,0 +1,112 @@
+"""How many tokens a text is held to have: an estimate, the same at every call and in every part of this stand-in."""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from genops_events.local.vertex.errors import invalid, not_implemented
+
+CHARACTERS_PER_TOKEN = 4
+"""Google's own rule of thumb for Gemini: a token is about four characters of English."""
+
+
+def count_tokens(text: str) -> int:
+    """Return the estimate for `text`: a token for each four characters begun."""
+    return -(-len(text) // CHARACTERS_PER_TOKEN)
+
+
+def billable_characters(text: str) -> int:
+    """Return the number of characters that are not white space, which is what Vertex AI bills by character."""
+    return sum(not character.isspace() for character in text)
+
+
+def split_tokens(text: str) -> list[str]:
+    """Return the tokens that `count_tokens` counts."""
+    return [text[start : start + CHARACTERS_PER_TOKEN] for start in range(0, len(text), CHARACTERS_PER_TOKEN)]
+
+
+def text_of(content: Any, *, where: str) -> str:
+    """Return the text of one `Content`.
+
+    Args:
+        content: `{"role": …, "parts": [{"text": …}, …]}`.
+        where: the place of it in the request, for the error.
+
+    Raises:
+        ApiError: it has no parts, or a part that is not text.
+    """
+    parts = content.get("parts") if isinstance(content, Mapping) else None
+    if isinstance(parts, Mapping):  # Proto JSON forbids it, the service accepts it.
+        parts = [parts]
+    if not isinstance(parts, list) or not parts:
+        raise invalid(f"Unable to submit request because {where} must include at least one parts field.")
+    texts = []
+    for part in parts:
+        if not isinstance(part, Mapping):
+            raise invalid(f"{where}.parts must be objects with a text; found {type(part).__name__}.")
+        if not isinstance(part.get("text"), str):
+            raise not_implemented(f"parts that are not text ({where}: {', '.join(sorted(part)) or 'an empty part'})")
+        texts.append(part["text"])
+    return "".join(texts)
+
+
+def texts_of_request(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield role and text of all that a count or generate request holds, the system instruction first.
+
+    Raises:
+        ApiError: there is no content, or one that cannot be read.
+    """
+    system = body.get("systemInstruction")
+    if system:
+        yield "system", text_of(system, where="systemInstruction")
+    contents = body.get("contents")
+    if isinstance(contents, Mapping):
+        contents = [contents]
+    instances = body.get("instances")
+    if not contents and isinstance(instances, list) and instances:
+        for index, instance in enumerate(instances):
+            yield "user", _text_of_instance(instance, index)
+        return
+    if not isinstance(contents, list) or not contents:
+        raise invalid("Unable to submit request because at least one contents field is required.")
+    for index, content in enumerate(contents):
+        role = content.get("role", "user") if isinstance(content, Mapping) else "user"
+        yield str(role), text_of(content, where=f"contents[{index}]")
+
+
+def _text_of_instance(instance: Any, index: int) -> str:
+    """Return the prompt of one instance of the older request shape, `{"prompt": …}` or `{"content": …}`."""
+    if isinstance(instance, str):
+        return instance
+    for field in ("prompt", "content"):
+        if isinstance(instance, Mapping) and isinstance(instance.get(field), str):
+            return str(instance[field])
+    raise invalid(f"instances[{index}] must have a text in `prompt` or `content`.")
+
+
+def count_request(body: Mapping[str, Any]) -> dict[str, object]:
+    """Return the `CountTokensResponse` of a request."""
+    texts = [text for _, text in texts_of_request(body)]
+    total = sum(map(count_tokens, texts))
+    return {
+        "totalTokens": total,
+        "totalBillableCharacters": sum(map(billable_characters, texts)),
+        "promptTokensDetails": [{"modality": "TEXT", "tokenCount": total}],
+    }
+
+
+def compute_request(body: Mapping[str, Any]) -> dict[str, object]:
+    """Return the `ComputeTokensResponse` of a request: the tokens themselves, with ids made up from their text."""
+    return {
+        "tokensInfo": [
+            {
+                "role": role,
+                "tokens": [base64.b64encode(token.encode()).decode() for token in split_tokens(text)],
+                "tokenIds": [str(zlib.crc32(token.encode())) for token in split_tokens(text)],
+            }
+            for role, text in texts_of_request(body)
+        ]
+    }

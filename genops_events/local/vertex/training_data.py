@@ -1,0 +1,95 @@
+"""Reads training data from Cloud Storage's JSON API."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import quote
+
+import httpx
+
+from genops_events.local.vertex.errors import invalid
+
+_MAX_BUCKET_CHARACTERS = 222
+
+
+class Unreadable(Exception):
+    """The object is not there, or may not be read; asking again will not help."""
+
+
+class StorageAway(Exception):
+    """Cloud Storage could not be asked; asking again may help."""
+
+
+def split_uri(uri: object, *, field: str) -> tuple[str, str]:
+    """Return bucket and object of a `gs://` URI.
+
+    Raises:
+        ApiError: it is not one; `field` names its place in the request.
+    """
+    if not isinstance(uri, str) or not uri:
+        raise invalid(f"{field} is required: the Cloud Storage URI of a JSONL file, gs://BUCKET/OBJECT.")
+    bucket, _, name = uri.removeprefix("gs://").partition("/")
+    if not uri.startswith("gs://") or not bucket or not name or len(bucket) > _MAX_BUCKET_CHARACTERS:
+        raise invalid(f"{field} must be a Cloud Storage URI, gs://BUCKET/OBJECT; found {uri!r}.")
+    return bucket, name
+
+
+class TrainingData:
+    """The objects that tuning jobs learn from.
+
+    Args:
+        storage: address of the storage API, for instance `http://127.0.0.1:9000`.
+    """
+
+    def __init__(self, storage: str) -> None:
+        self._client = httpx.AsyncClient(base_url=storage, timeout=httpx.Timeout(30.0, connect=5.0), trust_env=False)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._client.aclose()
+
+    async def check(self, bucket: str, name: str) -> None:
+        """Return if the object can be read.
+
+        Raises:
+            Unreadable: it cannot.
+            StorageAway: nobody knows.
+        """
+        try:
+            answer = await self._client.get(_path(bucket, name))
+        except httpx.HTTPError as error:
+            raise StorageAway(f"{type(error).__name__}: {error}") from error
+        _judge(answer, bucket, name)
+
+    async def download(self, bucket: str, name: str, to: Path) -> None:
+        """Write the object's bytes to the file `to`, as they come in.
+
+        Raises:
+            Unreadable: it is not there.
+            StorageAway: it could not be read to its end.
+        """
+        try:
+            async with self._client.stream("GET", _path(bucket, name), params={"alt": "media"}) as answer:
+                _judge(answer, bucket, name)
+                with to.open("wb") as file:
+                    async for chunk in answer.aiter_bytes():
+                        file.write(chunk)
+        except httpx.HTTPError as error:
+            raise StorageAway(f"{type(error).__name__}: {error}") from error
+
+
+def _path(bucket: str, name: str) -> str:
+    return f"/storage/v1/b/{quote(bucket, safe='')}/o/{quote(name, safe='')}"
+
+
+def _judge(answer: httpx.Response, bucket: str, name: str) -> None:
+    if answer.status_code in (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.REQUEST_TIMEOUT) or answer.is_server_error:
+        raise StorageAway(f"Cloud Storage answered {answer.status_code} for gs://{bucket}/{name}")
+    if not answer.is_success:
+        raise Unreadable(f"gs://{bucket}/{name} cannot be read: Cloud Storage answered {answer.status_code}.")

@@ -1,0 +1,300 @@
+"""Tuning jobs: accepted, run in the background, shown."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from genops_events.local.faults import FaultSwitch
+from genops_events.local.vertex.dataset import Dataset, DatasetRejected, read_dataset
+from genops_events.local.vertex.documents import Database, Shelf
+from genops_events.local.vertex.errors import ApiError, invalid, not_found
+from genops_events.local.vertex.faults import VertexFaults
+from genops_events.local.vertex.learner import LearnedModels, Pairs
+from genops_events.local.vertex.listing import page
+from genops_events.local.vertex.registry import Registry
+from genops_events.local.vertex.training_data import StorageAway, TrainingData, Unreadable, split_uri
+from genops_events.local.vertex.tuning_jobs import (
+    MAX_CHECKPOINTS,
+    DataResult,
+    Fate,
+    Stage,
+    TuningJob,
+    epochs_of,
+    has_ended,
+    history,
+    stage_at,
+    timestamp,
+    view,
+)
+from genops_events.local.vertex.tuning_requests import publisher_model, read_create_request
+
+log = logging.getLogger("genops.local.vertex")
+
+STORAGE_PATIENCE_SECONDS = 120.0
+"""How long a job goes on asking for its training data while Cloud Storage is away."""
+_RETRY_SECONDS = 0.5
+_INTERNAL = 13
+_FILTER_FIELDS = {
+    "state": "state",
+    "tuned_model_display_name": "tunedModelDisplayName",
+    "tunedModelDisplayName": "tunedModelDisplayName",
+    "base_model": "baseModel",
+    "baseModel": "baseModel",
+}
+
+
+class Tuning:
+    """All tuning jobs of this stand-in; what it has acknowledged is on disk.
+
+    Args:
+        database: where jobs are kept.
+        registry: gets the models of the jobs that succeed.
+        learned: gets what the jobs have learned.
+        data: where training data is read from.
+        switch: the fault settings, fixed into each job when it is created.
+        executor: threads for reading files.
+        scratch: folder for downloads.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        registry: Registry,
+        learned: LearnedModels,
+        data: TrainingData,
+        switch: FaultSwitch[VertexFaults],
+        executor: Executor,
+        scratch: Path,
+    ) -> None:
+        self._jobs = Shelf(database, "job", TuningJob)
+        self._registry = registry
+        self._learned = learned
+        self._data = data
+        self._switch = switch
+        self._executor = executor
+        self._scratch = scratch
+        self._last_created = max((job.created for job in self._jobs), default=0.0)
+        self._unsettled = {job.name for job in self._jobs if job.version is None}
+        self._tasks: set[asyncio.Task[None]] = set()
+        scratch.mkdir(parents=True, exist_ok=True)
+
+    def resume(self) -> None:
+        """Go on with the jobs that a former process left unfinished."""
+        for job in self._jobs:
+            if job.data is None and not has_ended(job, time.time()):
+                self._start(job)
+
+    async def create(self, parent: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Accept a new job and return it, on disk already.
+
+        Raises:
+            ApiError: the request is not valid, or its data or model is not there.
+        """
+        request = read_create_request(body)
+        base_model, continues, model_id = self._origin(parent, request)
+        spec = request["supervisedTuningSpec"]
+        for field in ("trainingDatasetUri", "validationDatasetUri"):
+            if field in spec:
+                await self._check_readable(spec[field], field)
+        faults = self._switch.current
+        checkpoints = 1 if spec.get("exportLastCheckpointOnly") else min(MAX_CHECKPOINTS, epochs_of(request))
+        # Strictly increasing, so that "newest first" has one answer.
+        self._last_created = max(time.time(), self._last_created + 1e-6)
+        job = TuningJob(
+            parent=parent,
+            id=new_id(),
+            created=self._last_created,
+            request=request,
+            base_model=base_model,
+            fate=Fate(
+                seconds=faults.job_seconds,
+                outcome=faults.job_outcome,
+                vanishes=faults.job_vanishes,
+                hangs=faults.job_hangs,
+            ),
+            model_id=model_id,
+            endpoint_ids=tuple(new_id() for _ in range(checkpoints)),
+            continues=continues,
+        )
+        self._keep(job)
+        self._unsettled.add(job.name)
+        self._start(job)
+        return view(job, job.created)
+
+    def _origin(self, parent: str, request: Mapping[str, Any]) -> tuple[str, str | None, str]:
+        """Return the publisher model, the job that is continued, and the id of the model to be made."""
+        tuned = request.get("preTunedModel")
+        if tuned is None:
+            return publisher_model(request["baseModel"]), None, new_id()
+        name = tuned.get("tunedModelName", "") if isinstance(tuned, dict) else ""
+        prefix = f"{parent}/models/"
+        if not name.startswith(prefix):
+            raise invalid(f"pre_tuned_model.tuned_model_name must be {prefix}MODEL@VERSION; found {name!r}.")
+        self.settle()
+        origin = self._registry.model(parent, name.removeprefix(prefix))
+        checkpoint = tuned.get("checkpointId")
+        if checkpoint and checkpoint not in [one["checkpointId"] for one in origin.checkpoints]:
+            raise invalid(f"The Model {name} has no checkpoint {checkpoint!r}.")
+        return origin.base_model, origin.job_id, origin.model_id
+
+    async def _check_readable(self, uri: str, field: str) -> None:
+        try:
+            await self._data.check(*split_uri(uri, field=field))
+        except Unreadable as error:
+            raise invalid(f"{field}: {error}") from None
+        except StorageAway as error:
+            # As at Google, where a job is accepted before its data is read; the job itself goes on asking.
+            log.warning("could not check %s at creation: %s", field, error)
+
+    def get(self, name: str) -> dict[str, Any]:
+        """Return the job as it is now.
+
+        Raises:
+            ApiError: there is none of that name.
+        """
+        self.settle()
+        return view(self._find(name), time.time())
+
+    def list_jobs(self, parent: str, query: Mapping[str, str]) -> dict[str, object]:
+        """Return a page of the jobs, newest first."""
+        self.settle()
+        now = time.time()
+        own = [job for job in self._jobs if job.parent == parent and not job.fate.vanishes]
+        return page(
+            ((f"{job.created:020.6f}/{job.id}", partial(view, job, now)) for job in own),
+            field="tuningJobs",
+            query=query,
+            fields=_FILTER_FIELDS,
+        )
+
+    def cancel(self, name: str) -> None:
+        """Ask a job to end; it is cancelling for a moment, and then cancelled.
+
+        Raises:
+            ApiError: there is none of that name, or it has ended.
+        """
+        self.settle()
+        job, now = self._find(name), time.time()
+        if has_ended(job, now):
+            state = stage_at(job, now)[0].value[0]
+            raise ApiError("FAILED_PRECONDITION", f"The tuning job {name} has ended: {state}. It cannot be cancelled.")
+        if stage_at(job, now)[0] is not Stage.CANCELLING:
+            self._keep(replace(job, cancelled=now))
+
+    def overview(self) -> list[dict[str, object]]:
+        """Return all jobs of all projects in order of creation, for tests."""
+        self.settle()
+        now = time.time()
+        return [
+            {
+                "name": job.name,
+                "state": stage_at(job, now)[0].value[0],
+                "labels": job.labels,
+                "createTime": timestamp(job.created),
+                "vanished": job.fate.vanishes,
+            }
+            for job in sorted(self._jobs, key=lambda one: one.created)
+        ]
+
+    def settle(self) -> None:
+        """Register the models of the jobs that have succeeded by now."""
+        now = time.time()
+        for name in sorted(self._unsettled):
+            job = self._jobs.get(name)
+            if job is None or not has_ended(job, now):
+                continue
+            stage, _ = stage_at(job, now)
+            if stage is Stage.SUCCEEDED and not job.fate.vanishes:
+                ended = history(job)[-1][1]
+                version = self._registry.has_version_of(job) or self._registry.register(job, ended)
+                self._keep(replace(job, version=version))
+            self._unsettled.discard(name)
+
+    async def stop(self) -> None:
+        """End the background work; a later process resumes it."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _find(self, name: str) -> TuningJob:
+        job = self._jobs.get(name)
+        if job is None or job.fate.vanishes:
+            raise not_found(f"The TuningJob {name} is not found.")
+        return job
+
+    def _keep(self, job: TuningJob) -> None:
+        self._jobs.put(job.name, job)
+
+    def _start(self, job: TuningJob) -> None:
+        task = asyncio.get_running_loop().create_task(self._learn(job), name=job.name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _learn(self, job: TuningJob) -> None:
+        """Read the job's training data when its time has come, and keep what came of it."""
+        starts = next(begin for stage, begin in history(job) if stage is Stage.PROCESSING)
+        await asyncio.sleep(max(0.0, starts - time.time()))
+        try:
+            result = await self._read(job)
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            # The job must end, or its caller waits for ever.
+            log.exception("tuning job %s: reading its data failed", job.name)
+            result = DataResult(
+                at=time.time(), rejection="Internal error while processing the dataset.", rejection_code=_INTERNAL
+            )
+        current = self._jobs.get(job.name) or job
+        if has_ended(current, time.time()):
+            return
+        self._keep(replace(current, data=result))
+        if result.rejection is None and job.fate.outcome == "succeeded":
+            await self._learned.learner(job.id)
+
+    async def _read(self, job: TuningJob) -> DataResult:
+        download = self._scratch / f"{job.id}.jsonl"
+        bucket, name = split_uri(job.request["supervisedTuningSpec"]["trainingDatasetUri"], field="trainingDatasetUri")
+        patience = time.monotonic() + STORAGE_PATIENCE_SECONDS
+        try:
+            while True:
+                try:
+                    await self._data.download(bucket, name, download)
+                    break
+                except StorageAway as error:
+                    if time.monotonic() > patience:
+                        message = (
+                            f"The training dataset could not be read for {STORAGE_PATIENCE_SECONDS:.0f} s: {error}"
+                        )
+                        return DataResult(at=time.time(), rejection=message, rejection_code=_INTERNAL)
+                await asyncio.sleep(_RETRY_SECONDS)
+            dataset = await asyncio.get_running_loop().run_in_executor(self._executor, self._study, job, download)
+        except (Unreadable, DatasetRejected) as error:
+            return DataResult(at=time.time(), rejection=str(error))
+        finally:
+            with suppress(FileNotFoundError):
+                download.unlink()
+        return DataResult(at=time.time(), examples=dataset.examples, stats=dataset.stats)
+
+    def _study(self, job: TuningJob, download: Path) -> Dataset:
+        """Read the downloaded file and keep its examples, after those of the model that the job started from."""
+        with download.open("rb") as lines:
+            dataset = read_dataset(lines)
+        before: Pairs = self._learned.pairs(job.continues) if job.continues else []
+        self._learned.save(job.id, [*before, *dataset.pairs])
+        return dataset
+
+
+def new_id() -> str:
+    """Return a number for a new resource, 18 digits as Vertex AI gives them."""
+    return str(10**17 + uuid.uuid4().int % (9 * 10**17))

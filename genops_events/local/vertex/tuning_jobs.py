@@ -1,0 +1,254 @@
+"""A tuning job: what is kept of it, and what follows from that at a given moment. No I/O."""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+DEFAULT_EPOCHS = 4
+"""Where the caller leaves the number of epochs to the service."""
+EXAMPLES_PER_STEP = 16
+MAX_CHECKPOINTS = 10
+
+
+class Stage(enum.Enum):
+    """Where a job is: the state that the API shows, and the finer state while it runs."""
+
+    PENDING = ("JOB_STATE_PENDING", "TUNING_JOB_STATE_WAITING_FOR_QUOTA")
+    PROCESSING = ("JOB_STATE_RUNNING", "TUNING_JOB_STATE_PROCESSING_DATASET")
+    WAITING = ("JOB_STATE_RUNNING", "TUNING_JOB_STATE_WAITING_FOR_CAPACITY")
+    TUNING = ("JOB_STATE_RUNNING", "TUNING_JOB_STATE_TUNING")
+    POST_PROCESSING = ("JOB_STATE_RUNNING", "TUNING_JOB_STATE_POST_PROCESSING")
+    CANCELLING = ("JOB_STATE_CANCELLING", "")
+    SUCCEEDED = ("JOB_STATE_SUCCEEDED", "")
+    FAILED = ("JOB_STATE_FAILED", "")
+    CANCELLED = ("JOB_STATE_CANCELLED", "")
+    EXPIRED = ("JOB_STATE_EXPIRED", "")
+
+
+_TERMINAL = frozenset({Stage.SUCCEEDED, Stage.FAILED, Stage.CANCELLED, Stage.EXPIRED})
+_BEGINS = {
+    Stage.PENDING: 0.0,
+    Stage.PROCESSING: 0.05,
+    Stage.WAITING: 0.15,
+    Stage.TUNING: 0.25,
+    Stage.POST_PROCESSING: 0.9,
+}
+"""The share of a job's duration after which each stage begins."""
+_CANCELLING_SHARE = 0.1
+_CANCELLING_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What the fault settings were when the job was created."""
+
+    seconds: float
+    outcome: str
+    vanishes: bool
+    hangs: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DataResult:
+    """What came of reading the training data.
+
+    Args:
+        at: when it was known.
+        rejection: why the data cannot be used; None where it can.
+        rejection_code: canonical code of that error.
+        examples: how many examples are learned from.
+        stats: `supervisedTuningDataStats` but for the number of steps.
+    """
+
+    at: float
+    rejection: str | None = None
+    rejection_code: int = 3
+    examples: int = 0
+    stats: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TuningJob:
+    """All that is kept of a tuning job; times are seconds since 1970, strictly increasing over jobs.
+
+    Args:
+        request: the fields of the create call that are echoed.
+        base_model: the publisher model at the bottom, for instance `gemini-2.5-flash`.
+        continues: id of the job whose model this one starts from, for continuous tuning.
+        model_id: of the model that it will make, or add a version to.
+        endpoint_ids: of the endpoints that it will make, one for each checkpoint, the last one the model's own.
+        version: of the model, once it is registered.
+    """
+
+    parent: str
+    id: str
+    created: float
+    request: dict[str, Any]
+    base_model: str
+    fate: Fate
+    model_id: str
+    endpoint_ids: tuple[str, ...]
+    continues: str | None = None
+    cancelled: float | None = None
+    data: DataResult | None = None
+    version: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Return the resource name."""
+        return f"{self.parent}/tuningJobs/{self.id}"
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Return the labels of the create call."""
+        return dict(self.request.get("labels", {}))
+
+
+def history(job: TuningJob) -> list[tuple[Stage, float]]:
+    """Return the stages that the job passes through as far as is decided, each with the moment it begins.
+
+    Later moments may lie in the future. The list ends early while the training data is not read yet, and for a job
+    that hangs.
+    """
+    begins = {stage: job.created + share * job.fate.seconds for stage, share in _BEGINS.items()}
+    course = [(stage, begins[stage]) for stage in (Stage.PENDING, Stage.PROCESSING)]
+    data = job.data
+    if data is not None and data.rejection is not None:
+        course.append((Stage.FAILED, max(data.at, begins[Stage.WAITING])))
+    elif data is not None:
+        stages = (
+            (Stage.WAITING, Stage.TUNING) if job.fate.hangs else (Stage.WAITING, Stage.TUNING, Stage.POST_PROCESSING)
+        )
+        course += [(stage, max(data.at, begins[stage])) for stage in stages]
+        if not job.fate.hangs:
+            end = max(data.at, job.created + job.fate.seconds)
+            course += _ending(Stage[job.fate.outcome.upper()], end, job)
+    if job.cancelled is None:
+        return course
+    passed = [(stage, begin) for stage, begin in course if begin <= job.cancelled]
+    return passed + _ending(Stage.CANCELLED, job.cancelled + _cancelling_seconds(job), job)
+
+
+def _ending(last: Stage, at: float, job: TuningJob) -> list[tuple[Stage, float]]:
+    """Return the last stages of a job that ends at `at`: a cancelled one is cancelling first."""
+    if last is Stage.CANCELLED:
+        return [(Stage.CANCELLING, at - _cancelling_seconds(job)), (Stage.CANCELLED, at)]
+    return [(last, at)]
+
+
+def _cancelling_seconds(job: TuningJob) -> float:
+    return min(_CANCELLING_SECONDS, _CANCELLING_SHARE * job.fate.seconds)
+
+
+def stage_at(job: TuningJob, now: float) -> tuple[Stage, float]:
+    """Return the stage that the job is in at `now`, and since when."""
+    current = (Stage.PENDING, job.created)
+    for stage, begin in history(job):
+        if begin <= now:
+            current = (stage, begin)
+    return current
+
+
+def has_ended(job: TuningJob, now: float) -> bool:
+    """Return whether nothing will change any more."""
+    return stage_at(job, now)[0] in _TERMINAL
+
+
+def epochs_of(request: Mapping[str, Any]) -> int:
+    """Return how many epochs a create call asks for."""
+    spec = request.get("supervisedTuningSpec", {})
+    return int(spec.get("hyperParameters", {}).get("epochCount") or DEFAULT_EPOCHS)
+
+
+def checkpoints_of(job: TuningJob) -> list[dict[str, str]]:
+    """Return the checkpoints that a job whose data is read exports: at most the last ten epochs."""
+    epochs, steps = epochs_of(job.request), _steps_per_epoch(job)
+    first = epochs - len(job.endpoint_ids) + 1
+    return [
+        {
+            "checkpointId": str(number),
+            "epoch": str(epoch),
+            "step": str(epoch * steps),
+            "endpoint": f"{job.parent}/endpoints/{endpoint}",
+        }
+        for number, (epoch, endpoint) in enumerate(enumerate(job.endpoint_ids, start=first), start=1)
+    ]
+
+
+def _steps_per_epoch(job: TuningJob) -> int:
+    return math.ceil(job.data.examples / EXAMPLES_PER_STEP) if job.data else 0
+
+
+def timestamp(seconds: float) -> str:
+    """Return a moment as proto JSON writes it."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def view(job: TuningJob, now: float) -> dict[str, Any]:
+    """Return the job as the API shows it at `now`: 64-bit numbers are strings, as in proto JSON."""
+    stage, since = stage_at(job, now)
+    state, finer = stage.value
+    passed = {one: begin for one, begin in history(job) if begin <= now}
+    shown: dict[str, Any] = {
+        "name": job.name,
+        **job.request,
+        "state": state,
+        "createTime": timestamp(job.created),
+        "updateTime": timestamp(since),
+        "experiment": f"{job.parent}/metadataStores/default/contexts/tuning-experiment-{job.id}",
+    }
+    if finer:
+        shown["tuningJobState"] = finer
+    if Stage.PROCESSING in passed:
+        shown["startTime"] = timestamp(passed[Stage.PROCESSING])
+    if stage in _TERMINAL:
+        shown["endTime"] = timestamp(since)
+    if job.data is not None and job.data.stats is not None and Stage.WAITING in passed:
+        steps = epochs_of(job.request) * _steps_per_epoch(job)
+        shown["tuningDataStats"] = {"supervisedTuningDataStats": {**job.data.stats, "tuningStepCount": str(steps)}}
+    if Stage.TUNING in passed:
+        shown["tuningJobMetadata"] = _progress(job, stage, passed, now)
+    if error := _error(job, stage):
+        shown["error"] = error
+    if stage is Stage.SUCCEEDED:
+        checkpoints = checkpoints_of(job)
+        shown["tunedModel"] = {
+            "model": f"{job.parent}/models/{job.model_id}@{job.version or '1'}",
+            "endpoint": checkpoints[-1]["endpoint"],
+            "checkpoints": checkpoints,
+        }
+    return shown
+
+
+def _progress(job: TuningJob, stage: Stage, passed: Mapping[Stage, float], now: float) -> dict[str, str]:
+    """Return how many epochs and steps are done; a job that hangs never gets beyond half."""
+    begin = passed[Stage.TUNING]
+    whole = (_BEGINS[Stage.POST_PROCESSING] - _BEGINS[Stage.TUNING]) * job.fate.seconds
+    until = now if stage is Stage.TUNING else passed.get(Stage.POST_PROCESSING, job.cancelled or now)
+    share = min(1.0, (until - begin) / whole)
+    if job.fate.hangs:
+        share = min(0.5, share)
+    if Stage.POST_PROCESSING in passed:
+        share = 1.0
+    epochs, steps = epochs_of(job.request), _steps_per_epoch(job)
+    return {
+        "completedEpochCount": str(int(share * epochs)),
+        "completedStepCount": str(int(share * epochs * steps)),
+    }
+
+
+def _error(job: TuningJob, stage: Stage) -> dict[str, Any] | None:
+    if stage is Stage.CANCELLED:
+        return {"code": 1, "message": "The tuning job was cancelled."}
+    if stage is Stage.EXPIRED:
+        return {"code": 4, "message": "The tuning job did not finish within its time limit."}
+    if stage is not Stage.FAILED:
+        return None
+    if job.data is not None and job.data.rejection is not None:
+        return {"code": job.data.rejection_code, "message": job.data.rejection}
+    return {"code": 13, "message": "Internal error occurred while tuning (injected fault: job_outcome=failed)."}

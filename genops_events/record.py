@@ -1,0 +1,279 @@
+"""The record: every document that a candidate leaves in the bucket, and where it lies.
+
+Documents of a candidate are written once. Documents that candidates share (champion, ledger) change by
+compare-and-set on their generation. Formats carry a version in `schema`; readers ignore fields they do not know.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from genops_events.stages import Outcome, Stage
+
+ROOT = "genops/"
+"""Everything that genops-events writes lies below this prefix, outside every watched one."""
+
+CANDIDATES = f"{ROOT}candidates/"
+
+
+class Document(BaseModel):
+    """What all documents have in common."""
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True, ser_json_inf_nan="strings")
+
+    SCHEMA: ClassVar[str] = "genops.document.v1"
+
+    schema_name: Annotated[str, Field(alias="schema")] = ""
+    candidate: str
+    written_at: datetime
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_schema(cls, values: Any) -> Any:
+        return {"schema": cls.SCHEMA, **values} if isinstance(values, dict) else values
+
+    def to_json(self) -> bytes:
+        """Return the document as it is stored: UTF-8 JSON, indented for people."""
+        return self.model_dump_json(by_alias=True, indent=2).encode()
+
+
+class Arrival(Document):
+    """One finalized object under a watched prefix has become this candidate."""
+
+    SCHEMA: ClassVar[str] = "genops.arrival.v1"
+
+    dataset: str
+    bucket: str
+    object: str
+    generation: int
+    size_bytes: int | None = None
+    arrived_at: datetime
+    """When Cloud Storage finalized the object."""
+    found_by: str
+    """`notification`, or `sweep` where the notification was lost."""
+
+
+class Validation(Document):
+    """What validation found in the training file."""
+
+    SCHEMA: ClassVar[str] = "genops.validation.v1"
+
+    valid: bool
+    summary: str
+    """One sentence: what is wrong and what to do, or how much there is."""
+    examples: int = 0
+    lines: int = 0
+    size_bytes: int = 0
+    tokens_estimate: int = 0
+    problems_total: int = 0
+    problems_by_reason: dict[str, int] = Field(default_factory=dict)
+    problems: list[dict[str, Any]] = Field(default_factory=list)
+    """The first 100; the quarantine has every rejected line."""
+    warnings: list[str] = Field(default_factory=list)
+    training_uri: str | None = None
+    """`gs://` uri of the copy that was validated and that tuning reads, whatever happens to the upload."""
+
+
+class Intent(Document):
+    """A Dag run has taken on a stage: written before the stage's first paid call."""
+
+    SCHEMA: ClassVar[str] = "genops.intent.v1"
+
+    stage: Stage
+    run_id: str
+    """The Airflow Dag run that owns the stage; only a retry of it goes on after a crash."""
+    started_at: datetime
+
+
+class Submission(Document):
+    """The candidate's tuning job is submitted; from here on no other ever is."""
+
+    SCHEMA: ClassVar[str] = "genops.submission.v1"
+
+    job: str
+    """Resource name, `projects/…/locations/…/tuningJobs/…`."""
+
+
+class Verdict(Document):
+    """How a stage ended, with the figures and the reason."""
+
+    SCHEMA: ClassVar[str] = "genops.verdict.v1"
+    STAGE: ClassVar[Stage]
+
+    dataset: str
+    stage: Stage
+    outcome: Outcome
+    reason: str
+    cost_usd: Decimal = Decimal(0)
+    """What this stage spent, by the price table."""
+    started_at: datetime
+    ended_at: datetime
+
+    def figures(self) -> dict[str, Any]:
+        """Return what only this kind of verdict has: JSON values, absent ones left out."""
+        return self.model_dump(mode="json", exclude=set(Verdict.model_fields), exclude_none=True)
+
+
+class TuningVerdict(Verdict):
+    """Tuning's verdict; without `endpoint` there is no model."""
+
+    SCHEMA: ClassVar[str] = "genops.tuning.v1"
+    STAGE: ClassVar[Stage] = Stage.TUNING
+
+    stage: Stage = Stage.TUNING
+    source_model: str | None = None
+    job: str | None = None
+    model: str | None = None
+    endpoint: str | None = None
+    examples: int | None = None
+    billable_tokens: int | None = None
+    estimated_usd: Decimal | None = None
+    problems: int | None = None
+
+
+class EvaluationVerdict(Verdict):
+    """Evaluation's verdict: mean score per metric."""
+
+    SCHEMA: ClassVar[str] = "genops.evaluation.v1"
+    STAGE: ClassVar[Stage] = Stage.EVALUATION
+
+    stage: Stage = Stage.EVALUATION
+    scores: dict[str, float] = Field(default_factory=dict)
+    examples: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+class BudgetVerdict(Verdict):
+    """Budget's verdict: what one run of the prompts costs, and what the month has left."""
+
+    SCHEMA: ClassVar[str] = "genops.budget.v1"
+    STAGE: ClassVar[Stage] = Stage.BUDGET
+
+    stage: Stage = Stage.BUDGET
+    prompts: int | None = None
+    input_tokens: int | None = None
+    billable_characters: int | None = None
+    inference_usd: Decimal | None = None
+    limit_usd: Decimal | None = None
+    month_committed_usd: Decimal | None = None
+    month_limit_usd: Decimal | None = None
+
+
+class PromotionVerdict(Verdict):
+    """Promotion's verdict: who challenged whom, with which scores."""
+
+    SCHEMA: ClassVar[str] = "genops.promotion.v1"
+    STAGE: ClassVar[Stage] = Stage.PROMOTION
+
+    stage: Stage = Stage.PROMOTION
+    metric: str | None = None
+    score: float | None = None
+    champion_before: str | None = None
+    champion_score: float | None = None
+
+
+class InferenceVerdict(Verdict):
+    """Inference's verdict: where the answers are."""
+
+    SCHEMA: ClassVar[str] = "genops.inference.v1"
+    STAGE: ClassVar[Stage] = Stage.INFERENCE
+
+    stage: Stage = Stage.INFERENCE
+    prompts: int | None = None
+    answers_uri: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+VERDICTS: dict[Stage, type[Verdict]] = {
+    kind.STAGE: kind for kind in (TuningVerdict, EvaluationVerdict, BudgetVerdict, PromotionVerdict, InferenceVerdict)
+}
+
+
+class Announcement(Document):
+    """A completion event in the outbox: written with its verdict, then published, then marked."""
+
+    SCHEMA: ClassVar[str] = "genops.announcement.v1"
+
+    attributes: dict[str, str]
+    """The Pub/Sub message's attributes: CloudEvents 1.0 in binary mode."""
+    data: dict[str, Any]
+    published_at: datetime | None = None
+    message_id: str | None = None
+
+
+class Champion(Document):
+    """The model that a dataset serves now. `candidate` is the one that it came from."""
+
+    SCHEMA: ClassVar[str] = "genops.champion.v1"
+
+    dataset: str
+    model: str
+    endpoint: str
+    metric: str
+    score: float
+    scores: dict[str, float]
+    promoted_at: datetime
+    predecessor: str | None = None
+    predecessor_score: float | None = None
+    predecessor_model: str | None = None
+
+
+def folder(candidate: str) -> str:
+    """Return the prefix of everything that is about `candidate`."""
+    return f"{CANDIDATES}{candidate}/"
+
+
+def arrival_path(candidate: str) -> str:
+    """Return where the arrival of `candidate` is recorded."""
+    return f"{folder(candidate)}arrival.json"
+
+
+def validation_path(candidate: str) -> str:
+    """Return where the findings about the training file are recorded."""
+    return f"{folder(candidate)}validation.json"
+
+
+def training_path(candidate: str) -> str:
+    """Return where the validated copy of the training file lies."""
+    return f"{folder(candidate)}training.jsonl"
+
+
+def quarantine_path(candidate: str) -> str:
+    """Return where the rejected lines lie: line number, reason, what was read."""
+    return f"{folder(candidate)}quarantine.jsonl"
+
+
+def intent_path(candidate: str, stage: Stage) -> str:
+    """Return where a Dag run writes that it has taken on `stage`."""
+    return f"{folder(candidate)}{stage}-intent.json"
+
+
+def submission_path(candidate: str) -> str:
+    """Return where the name of the candidate's tuning job is recorded."""
+    return f"{folder(candidate)}tuning-job.json"
+
+
+def verdict_path(candidate: str, stage: Stage) -> str:
+    """Return where the verdict of `stage` is recorded."""
+    return f"{folder(candidate)}{stage}.json"
+
+
+def answers_path(candidate: str) -> str:
+    """Return where the answers to the dataset's prompts lie."""
+    return f"{folder(candidate)}answers/answers.jsonl"
+
+
+def champion_path(dataset: str) -> str:
+    """Return where the champion of `dataset` is recorded."""
+    return f"{ROOT}datasets/{dataset}/champion.json"
+
+
+def ledger_path(month: str) -> str:
+    """Return where the ledger of `month` (`yyyy-mm`) lies."""
+    return f"{ROOT}ledger/{month}.json"

@@ -1,0 +1,103 @@
+"""The stages of the cascade, how each can end, and what that makes of the candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class Stage(StrEnum):
+    """One Dag's share of the work on a candidate, in the order of the cascade."""
+
+    TUNING = "tuning"
+    EVALUATION = "evaluation"
+    BUDGET = "budget"
+    PROMOTION = "promotion"
+    INFERENCE = "inference"
+
+
+class Outcome(StrEnum):
+    """How a stage ended, as its verdict says."""
+
+    SUCCEEDED = "succeeded"
+    """Tuning: a model is there."""
+    REJECTED = "rejected"
+    """Tuning: the data is not valid, or the money is not there; nothing was spent."""
+    PASSED = "passed"
+    """Evaluation: every score reaches its gate."""
+    APPROVED = "approved"
+    """Budget: what the candidate costs is within the limits."""
+    REFUSED = "refused"
+    """Evaluation or budget: below the gate, or over a limit."""
+    PROMOTED = "promoted"
+    """Promotion: the candidate is the champion now."""
+    HELD = "held"
+    """Promotion: the champion stays."""
+    COMPLETED = "completed"
+    """Inference: every prompt is answered."""
+    FAILED = "failed"
+    """Any stage: its retries are used up, or the job that it waited for failed."""
+
+
+class CandidateState(StrEnum):
+    """Where a candidate stands as a whole; all but the first are ends."""
+
+    UNDER_WAY = "under_way"
+    ANSWERED = "answered"
+    """Promoted, and the dataset's prompts are answered."""
+    HELD = "held"
+    REJECTED = "rejected"
+    FAILED = "failed"
+
+
+POSSIBLE: Mapping[Stage, tuple[Outcome, ...]] = {
+    Stage.TUNING: (Outcome.SUCCEEDED, Outcome.REJECTED, Outcome.FAILED),
+    Stage.EVALUATION: (Outcome.PASSED, Outcome.REFUSED, Outcome.FAILED),
+    Stage.BUDGET: (Outcome.APPROVED, Outcome.REFUSED, Outcome.FAILED),
+    Stage.PROMOTION: (Outcome.PROMOTED, Outcome.HELD, Outcome.FAILED),
+    Stage.INFERENCE: (Outcome.COMPLETED, Outcome.FAILED),
+}
+"""The outcomes that each stage's verdict can have."""
+
+WAITS_FOR: Mapping[Stage, tuple[Stage, ...]] = {
+    Stage.TUNING: (),
+    Stage.EVALUATION: (Stage.TUNING,),
+    Stage.BUDGET: (Stage.TUNING,),
+    Stage.PROMOTION: (Stage.EVALUATION, Stage.BUDGET),
+    Stage.INFERENCE: (Stage.PROMOTION,),
+}
+"""The stages whose verdicts must be in before each stage can begin."""
+
+_GOES_ON = {Outcome.SUCCEEDED, Outcome.PASSED, Outcome.APPROVED, Outcome.REFUSED, Outcome.PROMOTED}
+_ENDS = {
+    Outcome.REJECTED: CandidateState.REJECTED,
+    Outcome.HELD: CandidateState.HELD,
+    Outcome.COMPLETED: CandidateState.ANSWERED,
+    Outcome.FAILED: CandidateState.FAILED,
+}
+
+
+def candidate_state(outcomes: Mapping[Stage, Outcome]) -> CandidateState:
+    """Return where a candidate stands whose stages ended with `outcomes`.
+
+    A refusal by evaluation or budget is not an end: promotion weighs it and holds the candidate.
+    One failed stage fails the candidate, whatever its siblings did.
+    """
+    if Outcome.FAILED in outcomes.values():
+        return CandidateState.FAILED
+    for stage in reversed(Stage):
+        outcome = outcomes.get(stage)
+        if outcome in _ENDS:
+            return _ENDS[outcome]
+    return CandidateState.UNDER_WAY
+
+
+def ready_stages(outcomes: Mapping[Stage, Outcome]) -> list[Stage]:
+    """Return the stages that have no verdict yet and could begin now, in the order of the cascade."""
+    if candidate_state(outcomes) is not CandidateState.UNDER_WAY:
+        return []
+    return [
+        stage
+        for stage in Stage
+        if stage not in outcomes and all(outcomes.get(before) in _GOES_ON for before in WAITS_FOR[stage])
+    ]

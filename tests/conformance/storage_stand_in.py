@@ -1,0 +1,216 @@
+"""The Cloud Storage stand-in as a real process, and a recorder in Pub/Sub's place; imported by the tests that need them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from google.api_core.client_options import ClientOptions
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import storage
+from google.cloud.storage import Bucket, Client
+from google.pubsub_v1.types import GetTopicRequest, PublishRequest, PublishResponse, PubsubMessage, Topic
+
+PROJECT = "test-project"
+TOPIC = f"projects/{PROJECT}/topics/arrivals"
+
+
+def free_port() -> int:
+    """Return a loopback port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def until(condition: Callable[[], Any], *, seconds: float = 10.0) -> Any:
+    """Return the first true value of `condition`, asked again and again until the deadline."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = condition()
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"not so within {seconds} s: {condition}"
+        time.sleep(0.02)
+
+
+class StorageProcess:
+    """One stand-in process; `kill` and `start` again keep ports and state."""
+
+    def __init__(self, state: Path, pubsub: str) -> None:
+        self.port = free_port()
+        self.admin_port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.state = state
+        self.pubsub = pubsub
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log(self) -> Path:
+        return self.state.parent / "storage.log"
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "genops_events.local.storage", "--port", str(self.port)]
+        command += ["--admin-port", str(self.admin_port), "--state", str(self.state), "--pubsub", self.pubsub]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        until(self._healthy, seconds=20)
+
+    def _healthy(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, f"the stand-in ended: {self.log.read_text()}"
+        try:
+            return self.admin("GET", "/health") == {"status": "ok"}
+        except OSError:
+            return False
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> int:
+        assert self.process is not None
+        self.process.terminate()
+        return self.process.wait(timeout=5)
+
+    def admin(self, method: str, path: str, body: object = None) -> Any:
+        """Call the admin route and return its JSON, also of an error."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.admin_port}{path}", method=method)
+        request.data = None if body is None else json.dumps(body).encode()
+        try:
+            with urllib.request.urlopen(request, timeout=5) as response:
+                return json.load(response)
+        except urllib.error.HTTPError as error:
+            with error:
+                return json.load(error)
+
+    def client(self) -> Client:
+        return storage.Client(
+            project=PROJECT, credentials=AnonymousCredentials(), client_options=ClientOptions(api_endpoint=self.url)
+        )
+
+
+class TopicRecorder:
+    """Pub/Sub's publisher service, reduced to knowing one topic and keeping what is published."""
+
+    def __init__(self) -> None:
+        self.messages: list[PubsubMessage] = []
+        self.port = free_port()
+        self.address = f"127.0.0.1:{self.port}"
+        self._lock = threading.Lock()
+        self._server: grpc.Server | None = None
+
+    def start(self) -> None:
+        self._server = grpc.server(ThreadPoolExecutor(4), options=[("grpc.so_reuseport", 0)])
+        handlers = {
+            "Publish": grpc.unary_unary_rpc_method_handler(
+                self._publish, PublishRequest.deserialize, PublishResponse.serialize
+            ),
+            "GetTopic": grpc.unary_unary_rpc_method_handler(
+                self._get_topic, GetTopicRequest.deserialize, Topic.serialize
+            ),
+        }
+        self._server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler("google.pubsub.v1.Publisher", handlers),)
+        )
+        self._server.add_insecure_port(self.address)
+        self._server.start()
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.stop(grace=None).wait()
+            self._server = None
+
+    def of(self, bucket: str, name: str | None = None) -> list[PubsubMessage]:
+        """Return the messages about a bucket, or one object of it, in the order they came."""
+        with self._lock:
+            return [
+                one
+                for one in self.messages
+                if one.attributes["bucketId"] == bucket and name in {None, one.attributes["objectId"]}
+            ]
+
+    def _publish(self, request: PublishRequest, _: grpc.ServicerContext) -> PublishResponse:
+        with self._lock:
+            self.messages.extend(request.messages)
+            return PublishResponse(message_ids=[str(number) for number in range(len(request.messages))])
+
+    def _get_topic(self, request: GetTopicRequest, context: grpc.ServicerContext) -> Topic:
+        if request.topic != TOPIC:
+            context.abort(grpc.StatusCode.NOT_FOUND, "no such topic")
+        return Topic(name=request.topic)
+
+
+@dataclass
+class _Shared:
+    """One stand-in and one recorder for all test files: a start costs more than most tests."""
+
+    recorder: TopicRecorder
+    process: StorageProcess
+
+    def stop(self) -> None:
+        ended = self.process.stop()
+        self.recorder.stop()
+        log = self.process.log.read_text()
+        assert ended == 0, log
+        assert "bug in it" not in log, log
+
+
+_shared: list[_Shared] = []
+
+
+@pytest.fixture(scope="module")
+def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> _Shared:
+    if not _shared:
+        recorder = TopicRecorder()
+        recorder.start()
+        running = _Shared(recorder, StorageProcess(tmp_path_factory.mktemp("storage") / "state", recorder.address))
+        _shared.append(running)
+        # Each test file that imports a fixture has its own copy of it, so a scope alone would not share the process.
+        request.session.addfinalizer(running.stop)
+        running.process.start()
+    return _shared[0]
+
+
+@pytest.fixture(scope="module")
+def topic_recorder(shared: _Shared) -> TopicRecorder:
+    return shared.recorder
+
+
+@pytest.fixture(scope="module")
+def storage_process(shared: _Shared) -> StorageProcess:
+    return shared.process
+
+
+@pytest.fixture(scope="module")
+def client(storage_process: StorageProcess) -> Iterator[Client]:
+    with_connections = storage_process.client()
+    yield with_connections
+    with_connections.close()
+
+
+@pytest.fixture
+def bucket(client: Client) -> Bucket:
+    """A bucket of the test's own."""
+    return client.create_bucket(f"test-{uuid.uuid4().hex[:12]}")
+
+
+def resident_bytes(process: subprocess.Popen[bytes]) -> int:
+    """Return what a process holds in memory now."""
+    pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")

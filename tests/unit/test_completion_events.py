@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from importlib.resources import files
+
+import jsonschema
+import pytest
+
+from genops_events.completion_events import EVENT_TYPES, announcement, announcement_path, data_schema, event_type
+from genops_events.record import VERDICTS, Announcement, EvaluationVerdict
+from genops_events.stages import POSSIBLE, Outcome, Stage
+
+NOW = datetime(2026, 11, 23, 1, 2, 3, 456789, tzinfo=UTC)
+CANDIDATE = "banking77-0123456789abcdef"
+
+EVERY_VERDICT = [(stage, outcome) for stage in Stage for outcome in POSSIBLE[stage]]
+
+
+def verdict(stage: Stage, outcome: Outcome, **figures):
+    return VERDICTS[stage].model_validate(
+        {
+            "candidate": CANDIDATE,
+            "written_at": NOW,
+            "dataset": "banking77",
+            "outcome": outcome,
+            "reason": "because 1 € ≠ 2 €",
+            "cost_usd": Decimal("0.0012"),
+            "started_at": NOW,
+            "ended_at": NOW,
+            **figures,
+        }
+    )
+
+
+def test_the_types_that_subscribers_were_promised_are_there():
+    assert {
+        "genops.tuning.succeeded.v1",
+        "genops.evaluation.passed.v1",
+        "genops.budget.approved.v1",
+        "genops.promotion.promoted.v1",
+        "genops.promotion.held.v1",
+        "genops.inference.completed.v1",
+        "genops.candidate.rejected.v1",
+        *(f"genops.{stage}.failed.v1" for stage in Stage),
+    } <= set(EVENT_TYPES)
+
+
+@pytest.mark.parametrize(("stage", "outcome"), EVERY_VERDICT)
+def test_an_event_is_a_cloudevent_in_binary_mode_whose_id_follows_from_the_verdict(stage, outcome):
+    first = announcement(verdict(stage, outcome), bucket="b", now=NOW)
+    again = announcement(verdict(stage, outcome), bucket="b", now=NOW)
+    attributes = first.attributes
+    assert attributes == again.attributes
+    assert attributes["ce-specversion"] == "1.0"
+    assert attributes["ce-id"] == f"{CANDIDATE}/{event_type(stage, outcome)}"
+    assert attributes["ce-subject"] == CANDIDATE
+    assert attributes["ce-time"] == "2026-11-23T01:02:03.456789Z"
+    assert attributes["content-type"] == "application/json"
+    assert all(isinstance(value, str) for value in attributes.values())
+
+
+@pytest.mark.parametrize(("stage", "outcome"), EVERY_VERDICT)
+def test_the_data_of_an_event_fits_the_schema_that_ships(stage, outcome):
+    kind = event_type(stage, outcome)
+    shipped = json.loads(files("genops_events").joinpath("schemas", f"{kind}.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(shipped)
+    data = announcement(verdict(stage, outcome), bucket="b", now=NOW).data
+    jsonschema.validate(json.loads(json.dumps(data)), shipped)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**data, "outcome": "something else"}, shipped)
+
+
+def test_the_schemas_that_ship_are_those_of_the_code():
+    folder = files("genops_events").joinpath("schemas")
+    shipped = {path.name: json.loads(path.read_text(encoding="utf-8")) for path in folder.iterdir()}
+    # `make schemas` writes them anew.
+    assert shipped == {f"{kind}.json": data_schema(kind) for kind in EVENT_TYPES}
+
+
+def test_the_order_of_outbox_names_is_the_order_of_the_cascade():
+    good = [Outcome.SUCCEEDED, Outcome.PASSED, Outcome.APPROVED, Outcome.PROMOTED, Outcome.COMPLETED]
+    names = [announcement_path(CANDIDATE, stage, outcome) for stage, outcome in zip(Stage, good, strict=True)]
+    assert names == sorted(names)
+
+
+def test_an_outbox_document_survives_its_json():
+    event = announcement(verdict(Stage.EVALUATION, Outcome.PASSED, scores={"rouge": 0.5}), bucket="b", now=NOW)
+    assert Announcement.model_validate_json(event.to_json()) == event
+
+
+def test_figures_are_what_only_this_stage_has():
+    passed = verdict(Stage.EVALUATION, Outcome.PASSED, scores={"rouge": 0.5}, examples=3)
+    assert isinstance(passed, EvaluationVerdict)
+    assert passed.figures() == {"scores": {"rouge": 0.5}, "examples": 3}
