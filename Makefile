@@ -1,29 +1,56 @@
-# The two commands of the README are `make demo` and `make test`. Each bootstraps .venv from the lock by itself.
+# The README's two commands are `make demo` and `make test`; each bootstraps .venv from the lock by itself.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= python3
+BIN := .venv/bin
 STAMP := .venv/.installed
 
 help: ## show this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: install ## the whole cascade on this machine: a good training file, then one with shuffled labels
+	@$(BIN)/genops demo
+
+test: lint ## lint, types, unit and conformance tests, and the cascade end to end
+	$(BIN)/pytest
 
 install: $(STAMP) ## bootstrap .venv from requirements.lock; the command is then .venv/bin/genops
 
-# The stamp holds the lock that was installed: a second call does nothing until the lock or pyproject.toml changes.
-$(STAMP): requirements.lock pyproject.toml
-	@if command -v uv >/dev/null 2>&1; then \
-	  [ -x .venv/bin/python ] || uv venv --quiet --python $(PYTHON) .venv; \
-	  uv pip install --quiet --python .venv/bin/python --require-hashes -r requirements.lock && \
-	  uv pip install --quiet --python .venv/bin/python --no-deps --editable .; \
-	else \
-	  [ -x .venv/bin/python ] || $(PYTHON) -m venv .venv; \
-	  .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock && \
-	  .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .; \
-	fi
-	@touch $@
+up: install ## start a local stack that stays, with the example configuration
+	@GENOPS_CONFIG=$${GENOPS_CONFIG:-examples/genops.yaml} $(BIN)/genops up --detach
+
+down: install ## stop it; its state is kept
+	@$(BIN)/genops down
+
+lint: install ## ruff, mypy, import-linter, deptry
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/deptry .
+
+bench: install ## upload to tuning job, and the cascade without the job's time, beside an empty cascade
+	$(BIN)/python -m benchmarks.cascade
+
+schemas: install ## write the JSON Schemas of the completion events anew
+	$(BIN)/python -m genops_events.completion_events
 
 lock: ## resolve requirements.lock anew from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --extra local --group dev --python-version 3.11 --universal --generate-hashes \
 	  --no-emit-index-url --no-header --quiet --upgrade --output-file requirements.lock
 
-.PHONY: help install lock
+# The stamp is younger than the lock that was installed: a second call does nothing.
+$(STAMP): requirements.lock pyproject.toml
+	@echo "Installing into .venv (once; takes a minute or two) ..." >&2
+	@if command -v uv >/dev/null 2>&1; then \
+	  [ -x $(BIN)/python ] || uv venv --quiet --python $(PYTHON) .venv; \
+	  uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock && \
+	  uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .; \
+	else \
+	  [ -x $(BIN)/python ] || $(PYTHON) -m venv .venv; \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock && \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .; \
+	fi
+	@touch $@
+
+.PHONY: help demo test install up down lint bench schemas lock

@@ -6,8 +6,10 @@ Id, subject and payload follow from the verdict alone, so a repeated event is re
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from pydantic import JsonValue
@@ -117,3 +119,14 @@ def _without_null(properties: Mapping[str, Any]) -> dict[str, Any]:
             merged |= kept[0] if len(kept) == 1 else {"anyOf": kept}
         plain[name] = merged
     return plain
+
+
+def write_schemas(folder: Path) -> None:
+    """Write the JSON Schema of every event type into `folder`; `make schemas` calls this."""
+    for kind in EVENT_TYPES:
+        text = json.dumps(data_schema(kind), indent=2, ensure_ascii=False)
+        (folder / f"{kind}.json").write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_schemas(Path(__file__).parent / "schemas")

@@ -51,12 +51,17 @@ class TuningJobTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look at the job until it has ended; a passing fault of the service only makes the pause longer."""
+        """Look at the job until it has ended; a passing fault of the service only makes the pause longer.
+
+        The first look comes after a pause: a job that was just submitted has not ended, and Airflow's scheduler
+        takes a task for killed if it runs again before its executor has told that it was deferred.
+        """
         from genops_events.gcp.job_states import JobStates
 
         deadline = datetime.fromisoformat(self.deadline)
         failures = absences = 0
         states = await asyncio.to_thread(JobStates, project=self.project, location=self.location)
+        await asyncio.sleep(self.poll_seconds)
         try:
             while True:
                 try:

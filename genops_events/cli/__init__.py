@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from genops_events.cli import stack
+from genops_events.cli import candidates, config, demo, stack, watch
 
 app = typer.Typer(
     name="genops",
@@ -14,3 +14,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 stack.register(app)
+for command in (candidates.upload, watch.watch, candidates.candidates, candidates.events, demo.demo):
+    app.command()(command)
+app.add_typer(config.app, name="config")

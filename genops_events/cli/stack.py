@@ -155,7 +155,7 @@ def _bring_up(plan: StackPlan, config: Config, *, detach: bool, as_json: bool) -
     try:
         if started.already:
             _say_already(plan)
-        state = _until_up(started, config)
+        state = _until_up(started, config, plan.config_file)
         if as_json:
             print_json(status_document(state))
         if state.state in ("failed", "stopped"):
@@ -178,7 +178,7 @@ def _bring_up(plan: StackPlan, config: Config, *, detach: bool, as_json: bool) -
         raise
 
 
-def _until_up(started: Started, config: Config) -> StackState:
+def _until_up(started: Started, config: Config, config_file: Path) -> StackState:
     """Show the stack until it is up or has failed; provision it as soon as its stand-ins answer."""
     from genops_events.cli.stack_view import StackView
     from genops_events.local import stack
@@ -191,7 +191,7 @@ def _until_up(started: Started, config: Config) -> StackState:
             if state.state in ("failed", "stopped"):
                 return state
             if provisioned is None and _runs(state, "storage") and _runs(state, "pubsub"):
-                provisioned = pool.submit(_provision, config, stack.environment(state))
+                provisioned = pool.submit(_provision, config, config_file, stack.environment(state))
             if provisioned is not None and provisioned.done():
                 provisioned.result()
                 if state.state in ("running", "degraded"):
@@ -199,13 +199,15 @@ def _until_up(started: Started, config: Config) -> StackState:
             time.sleep(_LOOK_SECONDS)
 
 
-def _provision(config: Config, environment: Mapping[str, str]) -> None:
-    """Create bucket, topics, subscription and notification in the stand-ins."""
+def _provision(config: Config, config_file: Path, environment: Mapping[str, str]) -> None:
+    """Create bucket, topics, subscription and notification in the stand-ins, and fill the bucket."""
+    from genops_events.cli.seed import seed
     from genops_events.gcp.provision import provision
 
     os.environ.update(environment)
     os.environ["NO_PROXY"] = "127.0.0.1,localhost"
     provision(config)
+    seed(config, config_file)
 
 
 def _stay(started: Started) -> int:

@@ -70,7 +70,8 @@ async def _answer_all(
 
     throttler = Throttler(rate_limit=config.requests_per_minute, period=60.0)
     slots = asyncio.Semaphore(CONCURRENT_CALLS)
-    client = genai_client(config.project, config.location).aio
+    owner = genai_client(config.project, config.location)  # closes its connections when it is collected
+    client = owner.aio
 
     async def answer(prompt: str) -> Answer:
         async with slots, throttler:
@@ -87,6 +88,7 @@ async def _answer_all(
         raise group_of_errors.exceptions[0] from group_of_errors
     finally:
         await client.aclose()
+        owner.close()
     return [task.result() for task in tasks]
 
 

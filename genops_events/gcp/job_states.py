@@ -26,7 +26,8 @@ class JobStates:
 
     def __init__(self, *, project: str, location: str) -> None:
         # One attempt: whoever waits for a job backs off by itself, and logs it.
-        self._client: AsyncClient = genai_client(project, location, attempts=1).aio
+        self._owner = genai_client(project, location, attempts=1)  # closes its connections when it is collected
+        self._client: AsyncClient = self._owner.aio
 
     async def state(self, job: str) -> str:
         """Return the state of `job` as the API names it, or `ABSENT` where there is no such job.
@@ -50,3 +51,4 @@ class JobStates:
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()
+        self._owner.close()

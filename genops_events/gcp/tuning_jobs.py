@@ -33,8 +33,8 @@ def submit(config: Config, dataset: Dataset, *, candidate: str, training_uri: st
     validation = None
     if tuning.validation_file is not None:
         validation = types.TuningValidationDataset(gcs_uri=gcs_uri(config, tuning.validation_file))
-    with google_call("submit the tuning job"):
-        return genai_client(config.project, config.location, attempts=1).tunings.tune(
+    with google_call("submit the tuning job"), genai_client(config.project, config.location, attempts=1) as client:
+        return client.tunings.tune(
             base_model=dataset.source_model,
             training_dataset=types.TuningDataset(gcs_uri=training_uri),
             config=types.CreateTuningJobConfig(
@@ -52,8 +52,8 @@ def find(config: Config, candidate: str) -> TuningJob | None:
     """Return the newest tuning job of `candidate`, or None where none was ever submitted."""
     from google.genai import types
 
-    with google_call("look for the candidate's tuning job"):
-        pages = genai_client(config.project, config.location).tunings.list(
+    with google_call("look for the candidate's tuning job"), genai_client(config.project, config.location) as client:
+        pages = client.tunings.list(
             config=types.ListTuningJobsConfig(filter=f'labels.{LABEL}="{candidate}"', page_size=10)
         )
         # The label is compared here as well: a service that ignored the filter must not make us adopt another's job.
@@ -62,14 +62,14 @@ def find(config: Config, candidate: str) -> TuningJob | None:
 
 def get(config: Config, name: str) -> TuningJob:
     """Return one tuning job as it stands now."""
-    with google_call(f"read tuning job {name}"):
-        return genai_client(config.project, config.location).tunings.get(name=name)
+    with google_call(f"read tuning job {name}"), genai_client(config.project, config.location) as client:
+        return client.tunings.get(name=name)
 
 
 def cancel(config: Config, name: str) -> None:
     """Ask Vertex AI to cancel a tuning job; it may still end otherwise."""
-    with google_call(f"cancel tuning job {name}"):
-        genai_client(config.project, config.location).tunings.cancel(name=name)
+    with google_call(f"cancel tuning job {name}"), genai_client(config.project, config.location) as client:
+        client.tunings.cancel(name=name)
 
 
 def gcs_uri(config: Config, name: str) -> str:

@@ -19,7 +19,8 @@ _FOREIGN_PREFIXES = (
 )
 _FOREIGN_SUFFIXES = ("_EMULATOR_HOST", "_PROXY")
 _FOREIGN = {"FORCE_COLOR", "CLICOLOR_FORCE", "COLUMNS", "LINES", "VIRTUAL_ENV"}
-_KEPT = {"PYTHONPYCACHEPREFIX", "PYTHONDONTWRITEBYTECODE"}
+# PYTHONDONTWRITEBYTECODE is not kept: to compile Airflow anew in each process takes longer than all the rest of a start.
+_KEPT = {"PYTHONPYCACHEPREFIX"}
 
 
 def clean_environment(outer: Mapping[str, str]) -> dict[str, str]:
@@ -97,7 +98,14 @@ def settings(plan: StackPlan, ports: Mapping[str, int], secrets: Secrets) -> dic
         "api_auth": {"jwt_secret": secrets.jwt_secret},
         # A task may wait long for its turn on two cores; its token must still be good then.
         "execution_api": {"jwt_expiration_time": 3600},
-        "workers": {"execution_api_timeout": 30, "execution_api_retries": 8, "execution_api_retry_wait_max": 10},
+        "workers": {
+            "execution_api_timeout": 30,
+            "execution_api_retries": 8,
+            "execution_api_retry_wait_max": 10,
+            # Also how long a worker may overlook that its task has ended: it blocks that slot meanwhile, and a
+            # deferred task that comes back sooner is taken for killed.
+            "min_heartbeat_interval": 1,
+        },
         "scheduler": {
             "scheduler_heartbeat_sec": 2,
             "job_heartbeat_sec": 2,

@@ -32,7 +32,10 @@ STOP_ORDER: tuple[tuple[tuple[Kind, ...], float], ...] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Component:
-    """One process of the stack. PostgreSQL's command line is completed when it is started."""
+    """One process of the stack.
+
+    `argv` is its command line; of an Airflow component the words after `airflow`; PostgreSQL's is made when it starts.
+    """
 
     name: str
     kind: Kind
@@ -94,7 +97,7 @@ def component_list(
         return Component(
             name=name,
             kind=kind,
-            argv=airflow.command(kind, *words),
+            argv=(kind, *words),
             environment=variables,
             log=log_file(plan.home, name),
             cwd=airflow.home_folder(plan.home),

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import subprocess
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from genops_events.local.airflow_probes import Probe
+from genops_events.local.airflow_processes import Child
 from genops_events.local.components import Component
 from genops_events.local.processes import ProcessId, birth, how_it_ended, kill_session, last_error
 from genops_events.local.stack_errors import ComponentError
@@ -71,7 +71,7 @@ class Keeper:
         component: Component,
         *,
         prepare: Callable[[], Awaitable[None]],
-        start: Callable[[], subprocess.Popen[bytes]],
+        start: Callable[[], Awaitable[Child]],
         look: Callable[[Birth], Awaitable[Probe]],
         changed: Callable[[], None],
     ) -> None:
@@ -88,7 +88,7 @@ class Keeper:
         self._start = start
         self._look = look
         self._changed = changed
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Child | None = None
         self._log_start = 0
         self._policy = RestartPolicy()
 
@@ -105,7 +105,7 @@ class Keeper:
             self._set(restarts=self.state.restarts + 1)
 
     async def _live(self) -> None:
-        born = self._begin()
+        born = await self._begin()
         watch = asyncio.ensure_future(self._until_ready(born))
         try:
             code = await self._ended()
@@ -121,11 +121,11 @@ class Keeper:
         # Only an end by itself has its reason in the log.
         self._died(time.monotonic() - born.monotonic, reason=f"{ended}: {said}" if said and code >= 0 else ended)
 
-    def _begin(self) -> Birth:
+    async def _begin(self) -> Birth:
         path = self.component.log
         self._log_start = path.stat().st_size if path.exists() else 0
         self.born = born = Birth(datetime.now(UTC), time.monotonic())
-        self._process = self._start()
+        self._process = await self._start()
         identity = ProcessId(self._process.pid, birth(self._process.pid) or 0.0)
         self._set(state="starting", process=identity, seconds=None, log=str(path))
         log.info("%s started, pid %d", self.component.name, self._process.pid)
@@ -168,6 +168,10 @@ class Keeper:
         """Say what is wrong with what a running component serves, or that it is well again."""
         if self.state.state == "running" and reason != self.state.reason:
             self._set(reason=reason)
+
+    def pids(self) -> set[int]:
+        """Return the pid of the process, whose end this keeper awaits."""
+        return set() if self._process is None else {self._process.pid}
 
     async def stop(self, *, timeout_seconds: float) -> None:
         """Ask the process to end, kill it when the time is up, and leave nothing of its session."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import os
@@ -53,16 +54,8 @@ class ProcessId:
     def send(self, number: int) -> None:
         """Send a signal, unless the process is gone."""
         if self.alive():
-            with _gone_is_fine():
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
-
-
-class _gone_is_fine:  # noqa: N801 - reads as a phrase where it is used
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
-        return kind is not None and issubclass(kind, ProcessLookupError)
 
 
 @functools.cache
@@ -70,21 +63,32 @@ def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
 
-def die_with_parent(number: int) -> Callable[[], None]:
+def die_with_parent(number: int, *, parent: int | None = None) -> Callable[[], None]:
     """Return what a child runs before exec, so that the kernel sends it `number` when its parent dies.
 
     Linux only; elsewhere the pids in the state file are what `genops down` goes by.
+
+    Args:
+        number: the signal.
+        parent: pid of the parent; this process if not given.
     """
     if not _LINUX:
         return lambda: None
-    libc, parent = _libc(), os.getpid()
+    libc, expected = _libc(), parent or os.getpid()
 
     def arrange() -> None:
         libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
-        if os.getppid() != parent:  # It died before the line above.
+        if os.getppid() != expected:  # It died before the line above.
             os._exit(1)
 
     return arrange
+
+
+def put_aside(log: Path) -> None:
+    """Make room for a log: its folder, and a new file where the old one is over 20 MB."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    if log.exists() and log.stat().st_size > _LOG_LIMIT_BYTES:
+        log.replace(log.with_name(log.name + ".1"))
 
 
 def spawn(
@@ -102,15 +106,13 @@ def spawn(
     Args:
         argv: the program and its arguments; no shell in between.
         environment: all of its environment.
-        log: file for standard output and error; put aside as `….1` once it is over 20 MB.
+        log: file for standard output and error.
         cwd: its working folder.
         death_signal: what the kernel sends it when this process dies.
         before: run in the child before exec.
         user: run as this user (needs root).
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
-    if log.exists() and log.stat().st_size > _LOG_LIMIT_BYTES:
-        log.replace(log.with_name(log.name + ".1"))
+    put_aside(log)
     arrange = die_with_parent(death_signal)
 
     def in_child() -> None:
@@ -155,9 +157,35 @@ def kill_session(session: int, *, timeout_seconds: float = 3.0) -> None:
     deadline = time.monotonic() + timeout_seconds
     while (members := session_members(session)) and time.monotonic() < deadline:
         for pid in members:
-            with _gone_is_fine():
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.02)
+
+
+def kill_children() -> None:
+    """Kill and reap every child of this process, and what their sessions hold."""
+    for child in psutil.Process().children():
+        kill_session(child.pid)
+        with contextlib.suppress(ChildProcessError, ProcessLookupError):
+            os.kill(child.pid, signal.SIGKILL)
+            os.waitpid(child.pid, 0)
+
+
+def reap_strangers(known: set[int]) -> None:
+    """Reap dead children that nobody else will: orphans that this process adopted.
+
+    Args:
+        known: pids whose end is awaited elsewhere.
+    """
+    while True:
+        try:
+            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        if found is None or found.si_pid in known:
+            return
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(found.si_pid, os.WNOHANG)
 
 
 def last_error(log: Path, *, since: int = 0) -> str:

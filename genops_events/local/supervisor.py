@@ -12,7 +12,6 @@ import fcntl
 import logging
 import os
 import signal
-import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -22,12 +21,21 @@ import msgspec
 
 from genops_events.local import airflow, postgres
 from genops_events.local.airflow_probes import DagsParsed, Probe, api_server, job
+from genops_events.local.airflow_processes import AirflowProcesses, Child
 from genops_events.local.components import PORTS, STOP_ORDER, Component, component_list, log_file
 from genops_events.local.credentials import secrets_of, write_service_account_key
 from genops_events.local.keeper import Birth, Keeper
 from genops_events.local.loopback_http import get_json
 from genops_events.local.ports import choose
-from genops_events.local.processes import ProcessId, birth, kill_session, last_error, spawn
+from genops_events.local.processes import (
+    ProcessId,
+    birth,
+    kill_children,
+    kill_session,
+    last_error,
+    reap_strangers,
+    spawn,
+)
 from genops_events.local.stack_errors import ComponentError, StackError
 from genops_events.local.state import EXIT_LOCKED, StackPlan, StackState, StateName, load, save
 
@@ -48,6 +56,7 @@ class Supervisor:
         self._plan = plan
         self._run = run
         self._began = time.monotonic()
+        self._short_lived: set[int] = set()
         self._seconds: float | None = None
         self._stopping = asyncio.Event()
         self._failed = False
@@ -65,7 +74,11 @@ class Supervisor:
             folder.mkdir(parents=True, exist_ok=True)
         self._dags = DagsParsed(self._api, plan.dags_folder)
         components = component_list(plan, self._ports, self._secrets, os.environ)
-        self._environment = next(one.environment for one in components if one.is_airflow)
+        self._airflow = AirflowProcesses(
+            next(one.environment for one in components if one.is_airflow),
+            cwd=airflow.home_folder(plan.home),
+            log=log_file(plan.home, "nursery"),
+        )
         self._keepers = {one.name: self._keeper(one) for one in components}
 
     def _keeper(self, one: Component) -> Keeper:
@@ -83,10 +96,15 @@ class Supervisor:
         return Keeper(
             one,
             prepare=self._database if one.is_airflow else nothing,
-            start=lambda: spawn(one.argv, environment=one.environment, log=one.log, cwd=one.cwd),
+            start=lambda: self._start(one),
             look=lambda born: self._look(one, born),
             changed=self._publish,
         )
+
+    async def _start(self, one: Component) -> Child:
+        if one.is_airflow:
+            return await self._airflow.start(one.argv, one.log)
+        return spawn(one.argv, environment=one.environment, log=one.log, cwd=one.cwd)
 
     # ── the whole ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -96,8 +114,10 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._stopping.set)
         self._publish()
+        self._airflow.begin()
         tasks = [asyncio.create_task(keeper.keep()) for keeper in self._keepers.values()]
         tasks.append(asyncio.create_task(self._watch_dags()))
+        tasks.append(asyncio.create_task(self._reap()))
         stopping = asyncio.create_task(self._stopping.wait())
         done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
@@ -109,9 +129,11 @@ class Supervisor:
         self._failed = self._failed or stopping not in done
         self._stopping.set()
         self._publish()
+        self._airflow.end()
         for kinds, timeout_seconds in STOP_ORDER:
             group = [one for one in self._keepers.values() if one.component.kind in kinds]
             await asyncio.gather(*(one.stop(timeout_seconds=timeout_seconds) for one in group))
+        kill_children()  # What was born while the stop came, and what adopted orphans are left.
         reason = f"the supervisor itself failed: {defects[0]!r}" if defects else None
         self._save("failed" if self._failed else "stopped", reason=reason, gone=True)
         return EXIT_FAILED if self._failed else 0
@@ -156,11 +178,11 @@ class Supervisor:
             process = postgres.start_initdb(
                 self._way, self._postgres, password=self._secrets.postgres_password, log=path
             )
-            code = await _end_of(process)
+            code = await self._end_of(process)
             postgres.finish_initdb(self._postgres, code=code, log=path)
         postgres.remove_stale_lock(self._postgres)
 
-    def _start_postgres(self) -> subprocess.Popen[bytes]:
+    async def _start_postgres(self) -> Child:
         assert self._way is not None
         arguments = postgres.server_arguments(self._postgres, port=self._ports["postgres"])
         return self._way.run("postgres", *arguments, log=self._keepers["postgres"].component.log)
@@ -186,13 +208,7 @@ class Supervisor:
             if len(self._migration_failed) > failures:  # while this component waited for its turn
                 raise self._migration_failed[-1]
             path = log_file(self._plan.home, "migrate")
-            process = spawn(
-                airflow.command("db", "migrate"),
-                environment=self._environment,
-                log=path,
-                cwd=airflow.home_folder(self._plan.home),
-            )
-            code = await _end_of(process)
+            code = await self._end_of(await self._airflow.start(("db", "migrate"), path))
             if code != 0:
                 what = f"`airflow db migrate` ended with exit code {code}: {last_error(path)}"
                 self._migration_failed.append(ComponentError(what, log=str(path)))
@@ -234,16 +250,24 @@ class Supervisor:
                 except OSError:
                     continue
 
+    async def _reap(self) -> None:
+        """Reap the orphans that this process adopts, such as PostgreSQL's backends after its postmaster was killed."""
+        while True:
+            await asyncio.sleep(2.0)
+            known = self._airflow.pids() | self._short_lived
+            reap_strangers(known.union(*(keeper.pids() for keeper in self._keepers.values())))
 
-async def _end_of(process: subprocess.Popen[bytes]) -> int:
-    """Return the exit code of a process that ends by itself; kill all of it when cancelled."""
-    try:
-        while (code := process.poll()) is None:  # noqa: ASYNC110 - nothing announces an end without a thread
-            await asyncio.sleep(0.05)
-        return code
-    finally:
-        kill_session(process.pid)
-        process.wait()
+    async def _end_of(self, process: Child) -> int:
+        """Return the exit code of a process that ends by itself; kill all of it when cancelled."""
+        self._short_lived.add(process.pid)
+        try:
+            while (code := process.poll()) is None:  # noqa: ASYNC110 - nothing announces an end without a thread
+                await asyncio.sleep(0.05)
+            return code
+        finally:
+            kill_session(process.pid)
+            process.wait()
+            self._short_lived.discard(process.pid)
 
 
 def main() -> int:

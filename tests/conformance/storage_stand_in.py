@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -31,10 +32,16 @@ TOPIC = f"projects/{PROJECT}/topics/arrivals"
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a loopback port that nobody listens on now, and that no outgoing connection will be given meanwhile."""
+    while True:
+        # Below the range that Linux takes the ports of outgoing connections from.
+        port = random.randint(20_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def until(condition: Callable[[], Any], *, seconds: float = 10.0) -> Any:
@@ -195,6 +202,26 @@ def topic_recorder(shared: _Shared) -> TopicRecorder:
 @pytest.fixture(scope="module")
 def storage_process(shared: _Shared) -> StorageProcess:
     return shared.process
+
+
+@pytest.fixture
+def own_recorder() -> Iterator[TopicRecorder]:
+    """A recorder that the test may stop."""
+    recorder = TopicRecorder()
+    recorder.start()
+    yield recorder
+    recorder.stop()
+
+
+@pytest.fixture
+def own_process(tmp_path: Path, own_recorder: TopicRecorder) -> Iterator[StorageProcess]:
+    """A stand-in that the test may kill."""
+    running = StorageProcess(tmp_path / "state", own_recorder.address)
+    try:
+        running.start()
+        yield running
+    finally:
+        running.kill()
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 
 import pytest
 from google.api_core import exceptions
@@ -18,6 +17,8 @@ from storage_stand_in import (
     TopicRecorder,
     bucket,
     client,
+    own_process,
+    own_recorder,
     shared,
     storage_process,
     topic_recorder,
@@ -175,26 +176,23 @@ def _outbox(running: StorageProcess) -> bool:
     return running.admin("GET", "/outbox")["waiting"] > 0
 
 
-def test_accepted_uploads_are_announced_though_both_sides_die(tmp_path: Path) -> None:
-    recorder = TopicRecorder()
-    recorder.start()
-    running = StorageProcess(tmp_path / "state", recorder.address)
-    running.start()
-    client = running.client()
+def test_accepted_uploads_are_announced_though_both_sides_die(
+    own_process: StorageProcess, own_recorder: TopicRecorder
+) -> None:
+    client = own_process.client()
     bucket = client.create_bucket("outbox")
     bucket.notification("arrivals", payload_format="JSON_API_V1").create()
     bucket.blob("before").upload_from_string("x")
-    until(lambda: recorder.of("outbox", "before"))
-    recorder.stop()
+    until(lambda: own_recorder.of("outbox", "before"))
+    own_recorder.stop()
     for number in range(20):
         bucket.blob(f"while-away-{number:02}").upload_from_string("x")
-    running.kill()
-    running.start()
+    own_process.kill()
+    own_process.start()
     bucket.blob("after-restart").upload_from_string("x")
-    recorder.start()
+    own_recorder.start()
     names = ["before", *(f"while-away-{number:02}" for number in range(20)), "after-restart"]
-    until(lambda: {one.attributes["objectId"] for one in recorder.of("outbox")} == set(names))
+    until(lambda: {one.attributes["objectId"] for one in own_recorder.of("outbox")} == set(names))
     assert [one.topic_name for one in bucket.list_notifications()] == ["arrivals"]
     client.close()
-    assert running.stop() == 0
-    recorder.stop()
+    assert own_process.stop() == 0

@@ -29,7 +29,7 @@ def line(*turns: tuple[str, str]) -> bytes:
 
 
 def test_a_job_passes_through_the_states_of_vertex_in_their_order(vertex: VertexStandIn) -> None:
-    vertex.faults(job_seconds=1.5)
+    vertex.faults(job_seconds=3.0)
     job = vertex.tune(epoch_count=3)
     assert (job.state, job.tuning_job_state) == ORDER[0]
     seen: list[tuple[Any, Any]] = []
@@ -47,7 +47,7 @@ def test_a_job_passes_through_the_states_of_vertex_in_their_order(vertex: Vertex
     assert job.start_time
     assert job.end_time
     assert job.create_time < job.start_time < job.end_time == job.update_time
-    assert 1.4 < (job.end_time - job.create_time).total_seconds() < 2.5
+    assert (job.end_time - job.create_time).total_seconds() >= 3.0
 
 
 def test_a_succeeded_job_tells_what_it_made_and_what_it_counted(vertex: VertexStandIn) -> None:

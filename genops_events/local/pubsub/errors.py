@@ -63,9 +63,9 @@ def stale_ack_ids(ack_ids: Iterable[str]) -> ApiError:
     message = "Some acknowledgement ids in the request were invalid: their lease has ended."
     packed = PackedAny()
     packed.Pack(info)
-    status = Status(code=grpc.StatusCode.FAILED_PRECONDITION.value[0], message=message, details=[packed])
+    status = Status(code=grpc.StatusCode.INVALID_ARGUMENT.value[0], message=message, details=[packed])
     return ApiError(
-        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.INVALID_ARGUMENT,
         message,
         (("grpc-status-details-bin", status.SerializeToString()),),
     )

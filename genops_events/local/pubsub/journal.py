@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -77,7 +78,8 @@ class Journal:
         self._after: dict[Callable[[], None], None] = {}
         self._scheduled = False
         self._resource_uid = self._last("resources")
-        self._message_id = self._last("messages")
+        # The clock, too: an id that was given to a message without holders is not in the file.
+        self._message_id = max(self._last("messages"), time.time_ns() // 1000)
 
     def next_message_id(self) -> int:
         """Return an id greater than every one before, also before a restart."""

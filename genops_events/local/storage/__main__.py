@@ -33,7 +33,7 @@ async def serve(given: argparse.Namespace) -> None:
     """Serve the API, the admin route and the outbox in one event loop."""
     base_url = f"http://{given.host}:{given.port}"
     database = Database(given.state / "storage.sqlite3")
-    contents = ContentFolder(given.state / "content")
+    contents = ContentFolder(given.state / "content", database)
     sessions = Sessions(database, contents)
     known = database.execute("SELECT content FROM objects UNION SELECT content FROM uploads").fetchall()
     swept = contents.sweep({key for (key,) in known})
@@ -67,7 +67,7 @@ async def serve(given: argparse.Namespace) -> None:
         base_url,
         given.state,
         given.pubsub,
-        f", {swept} unfinished files removed" if swept else "",
+        f", {swept} contents of unfinished uploads removed" if swept else "",
     )
     delivering = asyncio.create_task(delivery.run())
     serving = asyncio.create_task(serve_until_stopped(api, admin))

@@ -1,27 +1,39 @@
-"""The bytes of objects, one file each, written before the metadata that makes them an object."""
+"""The bytes of objects, written before the metadata that makes them an object.
+
+Large ones are files of their own; small ones are rows of the database, because creating a file can cost more than all
+the rest of a small upload.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import hashlib
+import io
 import os
 import shutil
 import zlib
 from collections.abc import AsyncGenerator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import uuid4
 
 import google_crc32c
 
+from genops_events.local.storage.database import Database
 from genops_events.local.storage.wire import ApiError
 
 _BLOCK_BYTES = 1024 * 1024
 """What is hashed and written at once, in a thread; anything smaller is quicker done in place."""
 
 _READ_BYTES = 256 * 1024
+
+SMALL_BYTES = 64 * 1024
+"""The largest content that is kept in the database."""
+
+_SMALL = "small-"
+"""Keys of contents in the database begin so."""
 
 _SHARDS = [f"{number:02x}" for number in range(256)]
 
@@ -55,10 +67,14 @@ class Draft:
 
     Args:
         path: file to write; bytes already there are hashed by `resume`.
+        small_contents: where small content goes in the end; None for a draft that has to outlive this process
+            before it is finished, and so is a file from the start.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, small_contents: SmallContents | None = None) -> None:
         self._path = path
+        self._small_contents = small_contents
+        self._small_key: str | None = None
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._crc32c: Any = google_crc32c.Checksum()  # type: ignore[no-untyped-call]
         self._file: BinaryIO | None = None
@@ -96,16 +112,24 @@ class Draft:
 
     def finish(self) -> Content:
         """Return the finished content."""
-        self.pause()
+        key = self.key
+        if self._small_contents is not None and self._file is None and self.size <= SMALL_BYTES:
+            block = self._take_waiting()
+            self._hash(block)
+            key = self._small_key = self._small_contents.keep(block)
+        else:
+            self.pause()
         return Content(
-            key=self.key,
+            key=key,
             size=self.size,
             crc32c=base64.b64encode(self._crc32c.digest()).decode(),
             md5=base64.b64encode(self._md5.digest()).decode(),
         )
 
     def discard(self) -> None:
-        """Forget the bytes."""
+        """Forget the bytes, also finished ones."""
+        if self._small_contents is not None and self._small_key is not None:
+            self._small_contents.remove(self._small_key)
         self._waiting.clear()
         if self._file is not None:
             self._file.close()
@@ -137,46 +161,91 @@ class Draft:
                 self.size += len(block)
 
 
+class SmallContents:
+    """The table of small contents.
+
+    Args:
+        database: has the table.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def keep(self, data: bytes) -> str:
+        """Keep `data` and return its key."""
+        key = _SMALL + uuid4().hex
+        self._database.execute("INSERT INTO small_contents (key, data) VALUES (?, ?)", (key, data))
+        return key
+
+    def get(self, key: str) -> bytes:
+        """Return the bytes of a key."""
+        (data,) = self._database.execute("SELECT data FROM small_contents WHERE key = ?", (key,)).fetchone()
+        assert isinstance(data, bytes)
+        return data
+
+    def remove(self, key: str) -> None:
+        """Forget a key."""
+        self._database.execute("DELETE FROM small_contents WHERE key = ?", (key,))
+
+    def keys(self) -> list[str]:
+        """Return all keys."""
+        return [key for (key,) in self._database.execute("SELECT key FROM small_contents").fetchall()]
+
+
 class ContentFolder:
-    """The folder of content files.
+    """All contents: a folder of files, and a table of small ones.
 
     Args:
         root: the folder; created when it is not there.
+        database: has the table.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, database: Database) -> None:
         self._root = root
+        self._small = SmallContents(database)
         for shard in _SHARDS:
             (root / shard).mkdir(parents=True, exist_ok=True)
 
     def _path(self, key: str) -> Path:
         return self._root / key[:2] / key
 
-    def draft(self, key: str | None = None) -> Draft:
-        """Return a draft: a new one, or the one of an upload that began earlier."""
+    def draft(self) -> Draft:
+        """Return a draft for bytes that come in one request."""
+        return Draft(self._path(uuid4().hex), self._small)
+
+    def lasting_draft(self, key: str | None = None) -> Draft:
+        """Return a draft for bytes that come in many requests: a new one, or one that was begun."""
         return Draft(self._path(key or uuid4().hex))
 
     def open(self, key: str) -> BinaryIO:
-        """Open content; the open file stays readable when the object is deleted meanwhile."""
+        """Open content; it stays readable when the object is deleted meanwhile."""
+        if key.startswith(_SMALL):
+            return io.BytesIO(self._small.get(key))
         return open(self._path(key), "rb", buffering=0)  # noqa: PTH123 - the stream that sends it closes it
 
     def share(self, content: Content) -> Content:
         """Return the same bytes under a key of their own, at once where the file system has links."""
+        if content.key.startswith(_SMALL):
+            return replace(content, key=self._small.keep(self._small.get(content.key)))
         key = uuid4().hex
         try:
             os.link(self._path(content.key), self._path(key))
         except OSError:
             shutil.copyfile(self._path(content.key), self._path(key))
-        return Content(key, content.size, content.crc32c, content.md5)
+        return replace(content, key=key)
 
     def remove(self, keys: Iterable[str]) -> None:
-        """Delete the files of objects that are gone."""
+        """Delete the contents of objects that are gone."""
         for key in keys:
-            self._path(key).unlink(missing_ok=True)
+            if key.startswith(_SMALL):
+                self._small.remove(key)
+            else:
+                self._path(key).unlink(missing_ok=True)
 
     def sweep(self, known: set[str]) -> int:
-        """Delete files that belong to nothing, left by a process that was killed; return how many."""
-        stray = [entry.name for shard in _SHARDS for entry in os.scandir(self._root / shard) if entry.name not in known]
+        """Delete contents that belong to nothing, left by a process that was killed; return how many."""
+        found = [entry.name for shard in _SHARDS for entry in os.scandir(self._root / shard)]
+        stray = [key for key in found + self._small.keys() if key not in known]
         self.remove(stray)
         return len(stray)
 

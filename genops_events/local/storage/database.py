@@ -1,4 +1,4 @@
-"""Everything that this stand-in knows apart from the bytes of objects, in one SQLite file."""
+"""Everything that this stand-in knows apart from the bytes of large objects, in one SQLite file."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ CREATE TABLE IF NOT EXISTS objects (
     PRIMARY KEY (bucket, name, generation)
 );
 CREATE UNIQUE INDEX IF NOT EXISTS live_objects ON objects (bucket, name) WHERE live = 1;
+CREATE TABLE IF NOT EXISTS small_contents (key TEXT PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS uploads (
     id TEXT PRIMARY KEY, bucket TEXT NOT NULL, name TEXT NOT NULL, content TEXT NOT NULL,
     resource BLOB NOT NULL, preconditions BLOB NOT NULL, started_at REAL NOT NULL, finished BLOB

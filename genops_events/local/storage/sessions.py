@@ -60,7 +60,7 @@ class Sessions:
         self, *, bucket: str, name: str, fields: Resource, expected: dict[str, str], conditions: Preconditions
     ) -> Session:
         """Open a session and keep it."""
-        session = Session(uuid4().hex, bucket, name, fields, expected, conditions, self._contents.draft())
+        session = Session(uuid4().hex, bucket, name, fields, expected, conditions, self._contents.lasting_draft())
         with self._database.transaction():
             self._database.execute(
                 "INSERT INTO uploads (id, bucket, name, content, resource, preconditions, started_at)"
@@ -95,7 +95,7 @@ class Sessions:
         if finished is not None:
             return msgspec.json.decode(finished, type=StoredObject)
         kept = msgspec.json.decode(kept_json, type=_Kept)
-        draft = self._contents.draft(key)
+        draft = self._contents.lasting_draft(key)
         await draft.resume()
         session = Session(
             session_id,

@@ -121,12 +121,14 @@ def history(job: TuningJob) -> list[tuple[Stage, float]]:
     if data is not None and data.rejection is not None:
         course.append((Stage.FAILED, max(data.at, begins[Stage.WAITING])))
     elif data is not None:
-        stages = (
-            (Stage.WAITING, Stage.TUNING) if job.fate.hangs else (Stage.WAITING, Stage.TUNING, Stage.POST_PROCESSING)
-        )
-        course += [(stage, max(data.at, begins[stage])) for stage in stages]
+        # Data that was late, for instance because the process was dead, puts off what follows: no stage is left out.
+        late = max(0.0, data.at - begins[Stage.WAITING])
+        stages = [Stage.WAITING, Stage.TUNING]
         if not job.fate.hangs:
-            end = max(data.at, job.created + job.fate.seconds)
+            stages.append(Stage.POST_PROCESSING)
+        course += [(stage, begins[stage] + late) for stage in stages]
+        if not job.fate.hangs:
+            end = job.created + job.fate.seconds + late
             course += _ending(Stage[job.fate.outcome.upper()], end, job)
     if job.cancelled is None:
         return course

@@ -1,0 +1,199 @@
+"""A whole local stack for a test session, used from the outside: the command, Google's clients, Airflow's REST API."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import pubsub_v1, storage
+
+ROOT = Path(__file__).resolve().parents[2]
+TRAIN = ROOT / "examples" / "banking77" / "train.jsonl"
+EVALUATION = ROOT / "examples" / "bucket" / "evaluation" / "banking77.jsonl"
+PROMPTS = ROOT / "examples" / "bucket" / "prompts" / "banking77.jsonl"
+DATASET = "banking77"
+LOOK_SECONDS = 0.2
+
+
+def until(condition: Callable[[], Any], *, seconds: float, what: str) -> Any:
+    """Return the first true value of `condition`; fail with `what` if there is none in time."""
+    deadline = time.monotonic() + seconds
+    while True:
+        if value := condition():
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds:.0f} s: {what}")
+        time.sleep(LOOK_SECONDS)
+
+
+@dataclass
+class Stack:
+    """A running stack, and how a user talks to it."""
+
+    home: Path
+    config: Path
+    variables: dict[str, str] = field(default_factory=dict)
+
+    def genops(self, *arguments: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+        """Run the command as a user would, against this stack."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("GENOPS_")}
+        environment = {**inherited, "GENOPS_HOME": str(self.home), "GENOPS_CONFIG": str(self.config)}
+        return subprocess.run(
+            [sys.executable, "-m", "genops_events.cli", *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def json(self, *arguments: str) -> Any:
+        """Return what a command prints with --json; its exit code does not matter."""
+        done = self.genops(*arguments, "--json")
+        assert done.stdout, done.stderr
+        return json.loads(done.stdout)
+
+    def status(self) -> dict[str, dict[str, Any]]:
+        """Return the components by name."""
+        return {one["name"]: one for one in self.json("status")["components"]}
+
+    def bucket(self) -> storage.Bucket:
+        """Return the data bucket, through google-cloud-storage alone."""
+        client = storage.Client(
+            project=self.variables["GOOGLE_CLOUD_PROJECT"],
+            credentials=AnonymousCredentials(),
+            client_options={"api_endpoint": self.variables["STORAGE_EMULATOR_HOST"]},
+        )
+        return client.bucket(self.variables["GENOPS_BUCKET"])
+
+    def upload(self, file: Path) -> str:
+        """Upload a training file with the command; return its candidate."""
+        done = self.genops("upload", str(file), "--dataset", DATASET, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)["candidate"]
+
+    def watch(self, candidate: str, *, timeout: float = 120) -> tuple[int, dict[str, Any]]:
+        """Return exit code and document of `genops watch`."""
+        done = self.genops("watch", candidate, "--timeout", str(timeout), "--json", timeout=timeout + 60)
+        assert done.stdout, done.stderr
+        return done.returncode, json.loads(done.stdout)
+
+    def tuning_jobs(self) -> dict[str, list[dict[str, Any]]]:
+        """Return the tuning jobs that the Vertex AI stand-in has, by candidate."""
+        jobs = httpx.get(f"{self.status()['vertex']['admin_url']}/jobs").json()
+        found = defaultdict(list)
+        for job in jobs["jobs"] if isinstance(jobs, dict) else jobs:
+            found[job["labels"]["genops-candidate"]].append(job)
+        return dict(found)
+
+    def set_vertex(self, **faults: Any) -> None:
+        """Set job duration and faults of the Vertex AI stand-in."""
+        admin = self.status()["vertex"]["admin_url"]
+        httpx.put(f"{admin}/faults", json=faults).raise_for_status()
+
+    def dag_runs(self, dag: str) -> list[dict[str, Any]]:
+        """Return all runs of a Dag, from Airflow's REST API."""
+        base = self.variables["GENOPS_AIRFLOW_URL"].rstrip("/")
+        token = httpx.get(f"{base}/auth/token").json()["access_token"]
+        runs: list[dict[str, Any]] = []
+        while True:
+            page = httpx.get(
+                f"{base}/api/v2/dags/{dag}/dagRuns",
+                params={"limit": 100, "offset": len(runs), "order_by": "id"},
+                headers={"Authorization": f"Bearer {token}"},
+                timeout=30,
+            )
+            page.raise_for_status()
+            runs += page.json()["dag_runs"]
+            if len(runs) >= page.json()["total_entries"]:
+                return runs
+
+
+@contextmanager
+def running_stack(folder: Path) -> Iterator[Stack]:
+    """Start a stack under `folder`, with its own configuration and inputs; stop it in the end."""
+    config = yaml.safe_load((ROOT / "examples" / "genops.yaml").read_text())
+    config["datasets"][DATASET]["tuning"]["poll_seconds"] = 1
+    stack = Stack(home=folder / "home", config=folder / "genops.yaml")
+    stack.config.write_text(yaml.safe_dump(config))
+    inputs = folder / "bucket"
+    (inputs / "evaluation").mkdir(parents=True)
+    (inputs / "prompts").mkdir()
+    # 40 of the 154 rows: the tests are about the cascade, not about the score's third digit.
+    rows = EVALUATION.read_text().splitlines(keepends=True)
+    (inputs / "evaluation" / "banking77.jsonl").write_text("".join(rows[::4]))
+    (inputs / "prompts" / "banking77.jsonl").write_text(PROMPTS.read_text())
+    try:
+        done = stack.genops("up", "--detach")
+        assert done.returncode == 0, done.stderr
+        stack.variables = json.loads(stack.genops("env", "--json").stdout)
+        yield stack
+    finally:
+        stack.genops("down", "--purge")
+
+
+class Subscriber:
+    """A plain streaming subscriber on the completions topic, as a user of the events would write it."""
+
+    def __init__(self, stack: Stack, name: str) -> None:
+        os.environ["PUBSUB_EMULATOR_HOST"] = stack.variables["PUBSUB_EMULATOR_HOST"]
+        project = stack.variables["GOOGLE_CLOUD_PROJECT"]
+        self.messages: list[Any] = []
+        self._lock = threading.Lock()
+        self._client = pubsub_v1.SubscriberClient()
+        path = self._client.subscription_path(project, name)
+        topic = f"projects/{project}/topics/{stack.variables['GENOPS_COMPLETIONS_TOPIC']}"
+        self._client.create_subscription(request={"name": path, "topic": topic, "enable_message_ordering": True})
+        self._pull = self._client.subscribe(path, callback=self._received)
+
+    def _received(self, message: Any) -> None:
+        with self._lock:
+            self.messages.append(message)
+        message.ack()
+
+    def types(self, candidate: str) -> list[str]:
+        """Return the types of a candidate's events as they came, a repeated one once."""
+        with self._lock:
+            events = [one for one in self.messages if one.attributes["ce-subject"] == candidate]
+        assert all(one.ordering_key == candidate for one in events)
+        return list(dict.fromkeys(one.attributes["ce-type"] for one in events))
+
+    def ids(self) -> list[str]:
+        """Return the ids of all events that came, repeated ones included."""
+        with self._lock:
+            return [one.attributes["ce-id"] for one in self.messages]
+
+    def close(self) -> None:
+        """Stop pulling."""
+        self._pull.cancel()
+        self._pull.result(timeout=10)
+        self._client.close()
+
+
+def training_subset(folder: Path, name: str, *, seed: int, examples: int, shuffled: bool = False) -> Path:
+    """Write `examples` of the example training file, drawn by `seed`; with their labels dealt out if `shuffled`."""
+    lines = [json.loads(line) for line in TRAIN.read_text().splitlines()]
+    generator = random.Random(seed)
+    chosen = generator.sample(lines, examples)
+    if shuffled:
+        answers = [one["contents"][-1] for one in chosen]
+        generator.shuffle(answers)
+        for one, answer in zip(chosen, answers, strict=True):
+            one["contents"][-1] = answer
+    file = folder / name
+    file.write_text("".join(json.dumps(one) + "\n" for one in chosen))
+    return file

@@ -1,0 +1,241 @@
+"""The promise, end to end: real Airflow, real clients, real database, seen from the outside."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from genops_events.identity import candidate_id
+from running_stack import DATASET, TRAIN, Stack, Subscriber, running_stack, training_subset, until
+
+pytestmark = pytest.mark.e2e
+
+PROMOTED = [
+    "genops.tuning.succeeded.v1",
+    "genops.evaluation.passed.v1",
+    "genops.budget.approved.v1",
+    "genops.promotion.promoted.v1",
+    "genops.inference.completed.v1",
+]
+AT_ONCE = 30
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory):
+    with running_stack(tmp_path_factory.mktemp("stack")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def subscriber(stack):
+    listening = Subscriber(stack, "test-completions")
+    yield listening
+    listening.close()
+
+
+@pytest.fixture(scope="module")
+def champion(stack, subscriber):
+    """Return the candidate of a good upload made by google-cloud-storage alone, after its end."""
+    blob = stack.bucket().blob("training/banking77/plain-client.jsonl")
+    blob.upload_from_filename(str(TRAIN))
+    candidate = candidate_id(DATASET, blob.bucket.name, blob.name, int(blob.generation))
+    code, document = stack.watch(candidate)
+    assert code == 0, document
+    return document
+
+
+def in_cascade_order(types: list[str]) -> list[str]:
+    """Return `types` with evaluation before budget: either may come first."""
+    return sorted(types, key=lambda kind: (kind.split(".")[1] in {"promotion", "inference"}, _rank(kind)))
+
+
+def _rank(kind: str) -> int:
+    return ["tuning", "candidate", "evaluation", "budget", "promotion", "inference"].index(kind.split(".")[1])
+
+
+def assert_order(types: list[str]) -> None:
+    """Assert that the events of one candidate came in the order of the stages."""
+    stages = [kind.split(".")[1] for kind in types]
+    assert stages[0] in {"tuning", "candidate"}
+    assert stages[3:] == [stage for stage in ("promotion", "inference") if stage in stages]
+
+
+def test_a_file_uploaded_by_a_plain_client_becomes_a_promoted_model_with_answers(stack, champion):
+    assert champion["state"] == "answered"
+    assert champion["champion"] == champion["candidate"]
+    states = {stage: row["state"] for stage, row in champion["stages"].items()}
+    assert states == {
+        "tuning": "succeeded",
+        "evaluation": "passed",
+        "budget": "approved",
+        "promotion": "promoted",
+        "inference": "completed",
+    }
+    assert champion["stages"]["evaluation"]["scores"]["exact_match"] > 0.4
+    assert float(champion["cost_usd"]) > 0
+
+
+def test_the_answers_are_there_one_line_per_prompt(stack, champion):
+    uri = champion["stages"]["inference"]["answers_uri"]
+    name = uri.removeprefix(f"gs://{stack.variables['GENOPS_BUCKET']}/")
+    answers = [json.loads(line) for line in stack.bucket().blob(name).download_as_text().splitlines()]
+    assert [one["id"] for one in answers] == [f"prompt-{number:02}" for number in range(1, 21)]
+    assert all(one["answer"] for one in answers)
+
+
+def test_a_plain_subscriber_gets_each_completion_event_in_order(stack, champion, subscriber):
+    candidate = champion["candidate"]
+    until(lambda: len(subscriber.types(candidate)) == len(PROMOTED), seconds=20, what="all five events")
+    assert in_cascade_order(subscriber.types(candidate)) == PROMOTED
+    assert_order(subscriber.types(candidate))
+
+
+def test_the_same_file_with_shuffled_labels_is_held_back_and_the_champion_stays(stack, champion, tmp_path):
+    shuffled = training_subset(tmp_path, "shuffled.jsonl", seed=1, examples=770, shuffled=True)
+    candidate = stack.upload(shuffled)
+    code, document = stack.watch(candidate)
+    assert code == 2
+    assert document["state"] == "held"
+    assert document["stages"]["evaluation"]["state"] == "refused"
+    assert document["stages"]["inference"]["state"] == "skipped"
+    assert document["champion"] == champion["candidate"]
+
+
+BAD_FILES = {
+    "empty": b"",
+    "not-jsonl": b"intent,text\ncard_arrival,Where is my card?\n",
+    "one-array": json.dumps([json.loads(line) for line in TRAIN.read_text().splitlines()[:20]]).encode(),
+    "wrong-roles": b"".join(
+        json.dumps(
+            {"contents": [{"role": "model", "parts": [{"text": "a"}]}, {"role": "user", "parts": [{"text": "b"}]}]}
+        ).encode()
+        + b"\n"
+        for _ in range(20)
+    ),
+    "too-few": "".join(TRAIN.read_text().splitlines(keepends=True)[:15]).encode(),
+    "not-utf8": "".join(TRAIN.read_text().splitlines(keepends=True)[:20]).encode("utf-16"),
+}
+
+
+def test_bad_training_files_are_rejected_with_their_lines_and_cost_nothing(stack, champion, subscriber, tmp_path):
+    candidates = {}
+    for name, content in BAD_FILES.items():
+        file = tmp_path / f"{name}.jsonl"
+        file.write_bytes(content)
+        candidates[name] = stack.upload(file)
+    gone = stack.bucket().blob("training/banking77/deleted-before-it-is-read.jsonl")
+    gone.upload_from_filename(str(TRAIN))
+    candidates["deleted"] = candidate_id(DATASET, gone.bucket.name, gone.name, int(gone.generation))
+    gone.delete()
+    # A folder placeholder is no arrival, and must not stop what comes after it.
+    stack.bucket().blob("training/banking77/folder/").upload_from_string(b"")
+    for name, candidate in candidates.items():
+        code, document = stack.watch(candidate)
+        assert (code, document["state"]) == (2, "rejected"), name
+        assert document["stages"]["tuning"]["reason"], name
+        assert document["cost_usd"] == "0", name
+    for name, candidate in candidates.items():
+        until(lambda one=candidate: subscriber.types(one), seconds=20, what=f"the event of {name}")
+        assert subscriber.types(candidate) == ["genops.candidate.rejected.v1"]
+    jobs = stack.tuning_jobs()
+    assert not set(candidates.values()) & set(jobs)
+    quarantine = stack.bucket().blob(f"genops/candidates/{candidates['wrong-roles']}/quarantine.jsonl")
+    first = json.loads(quarantine.download_as_text().splitlines()[0])
+    assert first["line"] == 1
+    assert first["reason"]
+    runs = [run for run in stack.dag_runs("genops_tuning") if run["partition_key"] in candidates.values()]
+    assert {run["state"] for run in runs} == {"success"}, "a rejection is a normal end, not a red failure"
+
+
+def test_a_refused_upload_names_what_is_wrong_and_what_to_do(stack, tmp_path):
+    unknown = stack.genops("upload", str(TRAIN), "--dataset", "bankin77")
+    assert unknown.returncode == 1
+    assert "banking77" in unknown.stderr
+    directory = stack.genops("upload", str(tmp_path), "--dataset", DATASET)
+    assert directory.returncode == 1
+    assert "directory" in directory.stderr
+    missing = stack.genops("upload", str(tmp_path / "none.jsonl"), "--dataset", DATASET)
+    assert missing.returncode == 1
+    assert "does not exist" in missing.stderr
+
+
+def test_watching_ends_with_3_when_the_time_is_up_and_with_1_on_a_typing_error(stack):
+    code, document = stack.watch(f"{DATASET}-0123456789abcdef", timeout=1)
+    assert (code, document["state"]) == (3, "under_way")
+    assert stack.genops("watch", "banking77-xyz").returncode == 1
+
+
+def test_the_triggerer_killed_during_tuning_delays_the_candidate_and_nothing_else(stack, champion, tmp_path):
+    stack.set_vertex(job_seconds=12)
+    try:
+        candidate = stack.upload(training_subset(tmp_path, "killed.jsonl", seed=2, examples=300))
+        until(lambda: candidate in stack.tuning_jobs(), seconds=60, what="the tuning job")
+        os.kill(stack.status()["triggerer"]["pid"], signal.SIGKILL)
+        code, document = stack.watch(candidate, timeout=180)
+    finally:
+        stack.set_vertex()
+    assert code in {0, 2}
+    assert document["state"] in {"answered", "held"}
+    assert len(stack.tuning_jobs()[candidate]) == 1
+
+
+def test_thirty_uploads_at_once_each_reach_their_own_end_exactly_once(stack, champion, subscriber, tmp_path):
+    files = [training_subset(tmp_path, f"{n}.jsonl", seed=100 + n, examples=100 + 20 * n) for n in range(AT_ONCE)]
+    candidates = upload_together(stack, files)
+    assert len(set(candidates)) == AT_ONCE
+
+    def ended() -> bool:
+        rows = {row["candidate"]: row["state"] for row in stack.json("candidates")}
+        return all(rows.get(one, "under_way") != "under_way" for one in candidates)
+
+    until(ended, seconds=420, what="all thirty at their end")
+    rows = {row["candidate"]: row for row in stack.json("candidates")}
+    # In the record: one end each.
+    assert {rows[one]["state"] for one in candidates} <= {"answered", "held"}
+    # At Vertex AI: one tuning job each.
+    jobs = stack.tuning_jobs()
+    assert Counter(len(jobs[one]) for one in candidates) == {1: AT_ONCE}
+    # In the completion events: complete, in order, duplicates only by id.
+    expected = {one: events_of(rows[one]) for one in candidates}
+    until(
+        lambda: all(len(subscriber.types(one)) == len(expected[one]) for one in candidates), seconds=30, what="events"
+    )
+    for one in candidates:
+        assert set(subscriber.types(one)) == expected[one]
+        assert_order(subscriber.types(one))
+    # In Airflow's runs: one of each stage for each candidate, none failed.
+    for dag in ("genops_tuning", "genops_evaluation", "genops_budget", "genops_inference"):
+        runs = [run for run in stack.dag_runs(dag) if run["partition_key"] in candidates]
+        stage = dag.removeprefix("genops_")
+        reached = {one for one in candidates if rows[one]["stages"][stage]["state"] != "skipped"}
+        assert Counter(run["partition_key"] for run in runs) == dict.fromkeys(reached, 1), dag
+        assert {run["state"] for run in runs} <= {"success"}, dag
+
+
+def upload_together(stack: Stack, files: list[Path]) -> list[str]:
+    """Upload all files through one client at once; return their candidates."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    bucket = stack.bucket()
+
+    def upload(file: Path) -> str:
+        blob = bucket.blob(f"training/banking77/at-once/{file.name}")
+        blob.upload_from_filename(str(file))
+        return candidate_id(DATASET, bucket.name, blob.name, int(blob.generation))
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(upload, files))
+
+
+def events_of(row: dict) -> set[str]:
+    """Return the event types that a candidate's verdicts must have been announced by."""
+    return {
+        f"genops.{stage}.{verdict['state']}.v1"
+        for stage, verdict in row["stages"].items()
+        if verdict["ended_at"] is not None
+    }
