@@ -44,7 +44,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@echo "Installing into .venv (once; takes a minute or two) ..." >&2
 	@if command -v uv >/dev/null 2>&1; then \
 	  [ -x $(BIN)/python ] || uv venv --quiet --python $(PYTHON) .venv; \
-	  uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock && \
+	  uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock && \
 	  uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .; \
 	else \
 	  [ -x $(BIN)/python ] || $(PYTHON) -m venv .venv; \

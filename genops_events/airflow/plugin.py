@@ -32,9 +32,9 @@ class WarmStart:
     def on_starting(self, component: Any) -> None:  # noqa: ARG002 - Airflow matches the name
         """Import the clients if this process is a scheduler whose tasks are forked from it.
 
-        Airflow calls this before the executor starts, and before the job knows its kind: the modules tell.
+        Airflow calls this before the executor starts, and before the job knows its kind: the command line tells.
         """
-        scheduler = "airflow.jobs.scheduler_job_runner" in sys.modules
+        scheduler = sys.argv[1:2] == ["scheduler"]
         forks = conf.get("core", "executor") == "LocalExecutor" and multiprocessing.get_start_method() == "fork"
         if not scheduler or not forks:
             return

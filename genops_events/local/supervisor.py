@@ -243,7 +243,7 @@ class Supervisor:
         """Keep an eye on Dags that cannot be imported: often while some cannot, now and then otherwise."""
         keeper = self._keepers["dag-processor"]
         while True:
-            await asyncio.sleep(5.0 if keeper.state.reason else 20.0)
+            await asyncio.sleep(3.0 if keeper.state.reason else 10.0)
             if keeper.state.state == "running":
                 try:
                     keeper.note(await self._dags.import_errors())

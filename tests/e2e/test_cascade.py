@@ -9,9 +9,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from running_stack import DATASET, TRAIN, Stack, Subscriber, running_stack, training_subset, until
 
 from genops_events.identity import candidate_id
-from running_stack import DATASET, TRAIN, Stack, Subscriber, running_stack, training_subset, until
 
 pytestmark = pytest.mark.e2e
 

@@ -1,0 +1,1 @@
+"""Measure the cascade on a local stack."""
