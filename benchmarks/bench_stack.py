@@ -42,6 +42,8 @@ class BenchStack:
     config: Config
     airflow_url: str
     ready_seconds: float
+    processes: dict[str, int]
+    """The process id of each component."""
 
 
 @contextmanager
@@ -126,7 +128,12 @@ def _prepare(config_file: Path, status: dict[str, Any]) -> BenchStack:
     dataset = config.dataset(dataset_name(0))
     for name in (dataset.evaluation.file, dataset.inference.prompts):
         upload(config, config_file.parent / "bucket" / name, dataset=dataset_name(0), name=name)
-    return BenchStack(config=config, airflow_url=status["airflow_url"], ready_seconds=status["seconds"])
+    return BenchStack(
+        config=config,
+        airflow_url=status["airflow_url"],
+        ready_seconds=status["seconds"],
+        processes={one["name"]: one["pid"] for one in status["components"]},
+    )
 
 
 def _genops(environment: Mapping[str, str], *words: str, timeout_seconds: float = 30.0) -> str:

@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import core_seconds
 from benchmarks.airflow_rest import AirflowRest
 from benchmarks.bench_stack import JOB_SECONDS, TRAINING_FILE, BenchStack, StackFailed, dataset_name, running_stack
-from benchmarks.figures import STEPS, Batch, Job, Measured, measure, median_step
+from benchmarks.figures import STEPS, Batch, Job, Side, measure, median, median_step
 
 if TYPE_CHECKING:
     from genops_events.gcp.record_store import RecordStore
@@ -61,17 +62,18 @@ class Bench:
     datasets: Iterator[int] = field(default_factory=count)
     floor_batches: Iterator[int] = field(default_factory=count)
 
-    def cascade(self, uploads: int) -> tuple[list[Measured], Counter[str]]:
+    def cascade(self, uploads: int) -> Side:
         """Upload so many training files at once, each to a dataset of its own; return their figures.
 
         Raises:
             GaveUp: not every candidate was answered.
         """
-        began = datetime.now(UTC)
+        before, began = core_seconds.used(self.stack.processes), datetime.now(UTC)
         with ThreadPoolExecutor(min(uploads, SENDERS)) as pool:
             sent = list(pool.map(self._send, [next(self.datasets) for _ in range(uploads)]))
         self._wait("candidates without an end", lambda: self._without_end({one.candidate for one in sent}))
         self._wait("Dag runs still under way", lambda: self.rest.run_count("genops_", *_UNFINISHED))
+        spent = core_seconds.since(before, self.stack.processes)
         runs, executions = self.rest.runs("genops_", began), self.rest.executions("genops_", began)
         found = []
         for one in sent:
@@ -91,9 +93,9 @@ class Bench:
                     verdict_at=max(verdict.ended_at for verdict in candidate.verdicts.values()),
                 )
             )
-        return found, Counter(one.end for one in executions)
+        return Side(found, Counter(one.end for one in executions), spent)
 
-    def floor(self, keys: int) -> tuple[list[Measured], Counter[str]]:
+    def floor(self, keys: int) -> Side:
         """Send so many keys at once through the empty cascade; return their figures.
 
         Raises:
@@ -104,18 +106,19 @@ class Bench:
             raise GaveUp("Airflow does not know the floor's first asset: see the log of the Dag processor.")
         batch = next(self.floor_batches)
         names = [f"floor-{batch:02}-{number:03}" for number in range(keys)]
-        began = datetime.now(UTC)
+        before, began = core_seconds.used(self.stack.processes), datetime.now(UTC)
         self.rest.post_event(asset, {"keys": names})
         self._wait(
             "keys of the floor without an end",
             lambda: keys - self.rest.run_count("floor_inference", "success", since=began),
         )
         self._wait("Dag runs still under way", lambda: self.rest.run_count("floor_", *_UNFINISHED))
+        spent = core_seconds.since(before, self.stack.processes)
         runs, executions = self.rest.runs("floor_", began), self.rest.executions("floor_", began)
         if failed := [f"{run.dag_id} of {run.key}" for run in runs if run.state == "failed"]:
             raise GaveUp(f"The floor failed: {', '.join(failed)}")
         found = [measure(name, prefix="floor_", since=began, runs=runs, executions=executions) for name in names]
-        return found, Counter(one.end for one in executions)
+        return Side(found, Counter(one.end for one in executions), spent)
 
     def wait_for_dags(self) -> None:
         """Wait until Airflow has read the floor's Dags."""
@@ -182,14 +185,10 @@ def run(uploads: Sequence[int], *, until: float, say: Callable[[str], None]) -> 
             batch = Batch(uploads=number)
             for repetition in range(times):
                 say(f"{number} upload{'s at once' if number > 1 else ''}, {repetition + 1} of {times}")
-                measured, ends = bench.cascade(number)
-                batch.cascade += measured
-                batch.cascade_ends += ends
-                say(f"  to the last Dag run: {max(one.seconds for one in measured):.1f} s. The floor")
-                measured, ends = bench.floor(number)
-                batch.floor += measured
-                batch.floor_ends += ends
-                say(f"  to the last Dag run: {max(one.seconds for one in measured):.1f} s")
+                batch.cascade.add(bench.cascade(number))
+                say(f"  candidates ended, slowest {max(batch.cascade.seconds()):.1f} s. The floor")
+                batch.floor.add(bench.floor(number))
+                say(f"  keys ended, slowest {max(batch.floor.seconds()):.1f} s")
             batches.append(batch)
     return batches, stack.ready_seconds
 
@@ -214,21 +213,20 @@ def summary(batches: Sequence[Batch]) -> Table:
     ):
         table.add_column(heading, justify="right")
     for batch in batches:
-        figures = batch.to_json()
+        executions = (median(one.executions for one in side.measured) for side in (batch.cascade, batch.floor))
         table.add_row(
             str(batch.uploads),
             *(
-                f"{figures[name]['p50']:.1f} / {figures[name]['max']:.1f}"
-                for name in (
-                    "to_submission_seconds",
-                    "to_verdict_without_job_seconds",
-                    "to_last_dag_run_without_job_seconds",
-                    "floor_seconds",
+                f"{median(values):.1f} / {max(values):.1f}"
+                for values in (
+                    batch.to_submission_seconds(),
+                    batch.to_verdict_seconds(),
+                    batch.cascade.seconds(),
+                    batch.floor.seconds(),
                 )
             ),
-            f"{figures['ratio']:.2f}",
-            f"{figures['executions_per_candidate']['p50']:g}",
-            f"{figures['executions_per_floor_key']['p50']:g}",
+            f"{batch.ratio():.2f}",
+            *(f"{number:g}" for number in executions),
         )
     return table
 
@@ -241,10 +239,22 @@ def steps(batch: Batch) -> Table:
         table.add_column(heading, justify="right")
     for name in STEPS:
         cells = []
-        for measured in (batch.cascade, batch.floor):
-            step = median_step(measured, name)
+        for side in (batch.cascade, batch.floor):
+            step = median_step(side.measured, name)
             cells += ["", ""] if step is None else [f"{step.waited_seconds:.2f}", f"{step.ran_seconds:.2f}"]
         table.add_row(name, *cells)
+    return table
+
+
+def processor(batch: Batch) -> Table:
+    """Return who used the processor, and how much of it others did: then the times above are too long."""
+    table = Table(title=f"{batch.uploads} at once: core-seconds for each key", title_justify="left")
+    table.add_column("component")
+    for heading in ("cascade", "floor"):
+        table.add_column(heading, justify="right")
+    cascade, floor = batch.cascade.core_seconds_per_key(), batch.floor.core_seconds_per_key()
+    for name, value in cascade.items():
+        table.add_row(name, f"{value:.2f}", f"{floor.get(name, 0.0):.2f}")
     return table
 
 
@@ -284,6 +294,7 @@ def main() -> int:
     output.print(summary(batches))
     for batch in batches:
         output.print(steps(batch))
+        output.print(processor(batch))
     if chosen.json is not None:
         chosen.json.write_text(json.dumps(document(batches, ready_seconds), indent=2) + "\n", encoding="utf-8")
     return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -62,36 +62,73 @@ class Job:
 
 
 @dataclass(slots=True)
+class Side:
+    """What the cascade, or the floor, gave for a number of keys at once, over all repetitions."""
+
+    measured: list[Measured] = field(default_factory=list)
+    ends: Counter[str] = field(default_factory=Counter)
+    """How the executions ended."""
+    core_seconds: dict[str, float] = field(default_factory=dict)
+    """Processor time by component, from the trigger until all was quiet."""
+
+    def add(self, other: Side) -> None:
+        """Take in another repetition."""
+        self.measured += other.measured
+        self.ends += other.ends
+        for name, value in other.core_seconds.items():
+            self.core_seconds[name] = self.core_seconds.get(name, 0.0) + value
+
+    def seconds(self) -> list[float]:
+        """Return each key's time to the end of its last Dag run."""
+        return [one.seconds for one in self.measured]
+
+    def core_seconds_per_key(self) -> dict[str, float]:
+        """Return the processor time that a key took, by component."""
+        spent = sorted(self.core_seconds.items(), key=lambda one: -one[1])
+        return {name: value / len(self.measured) for name, value in spent}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what both kinds have."""
+        steps = ((name, median_step(self.measured, name)) for name in STEPS)
+        return {
+            "to_last_dag_run_without_job_seconds": spread(self.seconds()),
+            "executions_per_key": spread([one.executions for one in self.measured]),
+            "executions": dict(self.ends),
+            "core_seconds_per_key": {name: round(value, 3) for name, value in self.core_seconds_per_key().items()},
+            "steps": {name: _rounded(step) for name, step in steps if step is not None},
+            "keys": [_document(one) for one in self.measured],
+        }
+
+
+@dataclass(slots=True)
 class Batch:
-    """All that a number of uploads at once gave, over all repetitions."""
+    """All that a number of uploads at once gave."""
 
     uploads: int
-    cascade: list[Measured] = field(default_factory=list)
-    floor: list[Measured] = field(default_factory=list)
-    cascade_ends: Counter[str] = field(default_factory=Counter)
-    floor_ends: Counter[str] = field(default_factory=Counter)
-    """How the executions ended."""
+    cascade: Side = field(default_factory=Side)
+    floor: Side = field(default_factory=Side)
+
+    def to_submission_seconds(self) -> list[float]:
+        """Return for each candidate (a): upload to tuning job."""
+        return [one.to_submission_seconds for one in self.cascade.measured if one.to_submission_seconds is not None]
+
+    def to_verdict_seconds(self) -> list[float]:
+        """Return for each candidate (b): upload to last verdict, without the tuning job's own time."""
+        return [one.to_verdict_seconds for one in self.cascade.measured if one.to_verdict_seconds is not None]
 
     def ratio(self) -> float:
         """Return the median of the cascade over the median of the floor, both to the end of the last Dag run."""
-        return median(one.seconds for one in self.cascade) / median(one.seconds for one in self.floor)
+        return median(self.cascade.seconds()) / median(self.floor.seconds())
 
     def to_json(self) -> dict[str, Any]:
         """Return every figure."""
         return {
             "uploads": self.uploads,
-            "to_submission_seconds": spread(_present(one.to_submission_seconds for one in self.cascade)),
-            "to_verdict_without_job_seconds": spread(_present(one.to_verdict_seconds for one in self.cascade)),
-            "to_last_dag_run_without_job_seconds": spread([one.seconds for one in self.cascade]),
-            "floor_seconds": spread([one.seconds for one in self.floor]),
+            "to_submission_seconds": spread(self.to_submission_seconds()),
+            "to_verdict_without_job_seconds": spread(self.to_verdict_seconds()),
             "ratio": round(self.ratio(), 3),
-            "job_seconds": spread(_present(one.job_seconds for one in self.cascade)),
-            "executions_per_candidate": spread([one.executions for one in self.cascade]),
-            "executions_per_floor_key": spread([one.executions for one in self.floor]),
-            "executions": {"cascade": dict(self.cascade_ends), "floor": dict(self.floor_ends)},
-            "steps": {"cascade": _steps(self.cascade), "floor": _steps(self.floor)},
-            "candidates": [_document(one) for one in self.cascade],
-            "floor_keys": [_document(one) for one in self.floor],
+            "cascade": self.cascade.to_json(),
+            "floor": self.floor.to_json(),
         }
 
 
@@ -189,15 +226,6 @@ def _ends(executions: Iterable[Execution]) -> list[datetime]:
 
 def _between(begin: datetime, end: datetime) -> float:
     return (end - begin).total_seconds()
-
-
-def _present(values: Iterable[float | None]) -> list[float]:
-    return [one for one in values if one is not None]
-
-
-def _steps(measured: Sequence[Measured]) -> dict[str, Mapping[str, float]]:
-    medians = ((name, median_step(measured, name)) for name in STEPS)
-    return {name: _rounded(step) for name, step in medians if step is not None}
 
 
 def _rounded(step: Step) -> dict[str, float]:

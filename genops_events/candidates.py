@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from genops_events.record import Arrival, Intent, Validation, Verdict
+from genops_events.record import Arrival, Intent, Verdict
 from genops_events.stages import CandidateState, Outcome, Stage, candidate_state, ready_stages
 
 
@@ -16,8 +16,8 @@ class Candidate:
     """One candidate, as far as the record knows it."""
 
     arrival: Arrival
-    validation: Validation | None
     intents: Mapping[Stage, Intent]
+    """Of the stages that a Dag run has taken on and not ended."""
     verdicts: Mapping[Stage, Verdict]
     champion: str | None
     """Id of the candidate whose model the dataset serves now."""

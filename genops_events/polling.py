@@ -21,7 +21,7 @@ class JobEnd(StrEnum):
     """The job is still under way after the dataset's `timeout_hours`."""
 
 
-_ENDS = {
+ENDS = {
     "JOB_STATE_SUCCEEDED": JobEnd.SUCCEEDED,
     # google-genai's `has_ended` leaves this one out; a partial model is not what was paid for.
     "JOB_STATE_PARTIALLY_SUCCEEDED": JobEnd.FAILED,
@@ -33,6 +33,9 @@ _ENDS = {
 
 ABSENT = "absent"
 """The state of a job that the service answers 404 for."""
+
+UNSEEN = "unseen"
+"""The state of a job that could not be looked at: waited out like any state that is no end."""
 
 ABSENCES_UNTIL_VANISHED = 3
 """A job just created may not be found for a moment; one that is gone is absent again and again."""
@@ -69,8 +72,8 @@ def on_state(state: str, *, now: datetime, deadline: datetime, poll_seconds: flo
         if absences + 1 >= ABSENCES_UNTIL_VANISHED:
             return Ended(JobEnd.VANISHED)
         return Wait(poll_seconds, absences + 1)
-    if state in _ENDS:
-        return Ended(_ENDS[state])
+    if state in ENDS:
+        return Ended(ENDS[state])
     if now >= deadline:
         return Ended(JobEnd.TIMED_OUT)
     return Wait(poll_seconds)

@@ -269,6 +269,11 @@ def answers_path(candidate: str) -> str:
     return f"{folder(candidate)}answers/answers.jsonl"
 
 
+def evaluation_answers_path(candidate: str) -> str:
+    """Return where the answers to the evaluation prompts lie."""
+    return f"{folder(candidate)}answers/evaluation.jsonl"
+
+
 def champion_path(dataset: str) -> str:
     """Return where the champion of `dataset` is recorded."""
     return f"{ROOT}datasets/{dataset}/champion.json"

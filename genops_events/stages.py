@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from enum import StrEnum
+
+PATIENCE = timedelta(minutes=5)
+"""How long a wake-up may be on its way before it is taken for lost. A wrong guess costs a run that finds the work done."""
 
 
 class Stage(StrEnum):

@@ -13,6 +13,7 @@ from airflow.triggers.shared_stream import AdvanceItem, SharedStreamProducer, re
 from genops_events.arrivals import UnreadableNotification, read_notification
 from genops_events.errors import GenopsError
 from genops_events.polling import back_off_seconds
+from genops_events.record import ROOT
 
 if TYPE_CHECKING:
     from genops_events.config import Config
@@ -59,8 +60,12 @@ class GCSArrivalTrigger(BaseEventTrigger):
                 log.warning("Message %s goes to the dead letters. %s", message.message_id, error)
                 reject_shared_stream_event()
                 continue
-            if notice is not None and notice.bucket == config.bucket and config.dataset_for(notice.object):
+            if notice is None or notice.bucket != config.bucket:
+                continue
+            if config.dataset_for(notice.object) is not None:
                 yield TriggerEvent(notice.payload())
+            elif not notice.object.startswith(ROOT):
+                log.info("gs://%s/%s is under no watched prefix; ignored", notice.bucket, notice.object)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Never used: a trigger with a shared stream key is driven through `filter_shared_stream`."""
@@ -92,8 +97,8 @@ class ArrivalProducer(SharedStreamProducer):
             except (GenopsError, OSError) as error:
                 failures += 1
                 pause = back_off_seconds(failures, poll_seconds=FIRST_BACK_OFF_SECONDS)
+                # The connection stays open: it mends itself, and closing it would cancel an ack that is under way.
                 log.warning("Arrivals cannot be read; trying again in %.1f s. %s", pause, error)
-                await self.aclose()
                 await asyncio.sleep(pause)
                 continue
             failures = 0

@@ -10,8 +10,7 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from genops_events.errors import TransientError
-from genops_events.polling import Ended, back_off_seconds, on_state
+from genops_events.polling import UNSEEN, Ended, back_off_seconds, on_state
 
 log = logging.getLogger(__name__)
 
@@ -61,18 +60,20 @@ class TuningJobTrigger(BaseTrigger):
         deadline = datetime.fromisoformat(self.deadline)
         failures = absences = 0
         states = await asyncio.to_thread(JobStates, project=self.project, location=self.location)
-        await asyncio.sleep(self.poll_seconds)
         try:
+            await asyncio.sleep(self.poll_seconds)
             while True:
                 try:
                     state = await states.state(self.job)
-                except TransientError as error:
+                    failures = 0
+                except Exception as error:  # noqa: BLE001 - a job that cannot be seen goes on, and costs, all the same
                     failures += 1
                     pause = back_off_seconds(failures, poll_seconds=self.poll_seconds)
                     log.warning("%s Looking again in %.0f s; the job is still under way.", error, pause)
-                    await asyncio.sleep(pause)
-                    continue
-                failures = 0
+                    if datetime.now(UTC) < deadline:
+                        await asyncio.sleep(pause)
+                        continue
+                    state = UNSEEN
                 decision = on_state(
                     state, now=datetime.now(UTC), deadline=deadline, poll_seconds=self.poll_seconds, absences=absences
                 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from airflow.sdk import Context
+from airflow.sdk.exceptions import AirflowSkipException
 
 from genops_events.airflow.stage import StageOperator, StageRun
 from genops_events.gcp import generation, inputs
@@ -18,7 +19,14 @@ class CheckBudget(StageOperator):
     stage = Stage.BUDGET
 
     def work(self, run: StageRun, context: Context) -> Verdict:  # noqa: ARG002
-        """Return the verdict: approved with the money reserved, or refused with the limit that is in the way."""
+        """Return the verdict: approved with the money reserved, or refused with the limit that is in the way.
+
+        Raises:
+            AirflowSkipException: the candidate has failed meanwhile, so nothing is reserved for it.
+        """
+        evaluation = run.store.verdict(run.candidate, Stage.EVALUATION)
+        if evaluation is not None and evaluation.outcome is Outcome.FAILED:
+            raise AirflowSkipException("the candidate has failed, so there is nothing to pay for")
         run.take_on()
         dataset = run.dataset
         prompts = inputs.prompts(run.store.bucket, dataset.inference.prompts)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from decimal import Decimal
+
 from airflow.sdk import Context
 
+from genops_events.airflow.asking import ask
 from genops_events.airflow.stage import StageOperator, StageRun
+from genops_events.evaluation_data import EvaluationExample, Prompt
 from genops_events.gates import judge
-from genops_events.gcp import generation, inputs
+from genops_events.gcp import inputs
 from genops_events.gcp.evaluation import Scored, mean_scores
-from genops_events.pricing import generation_cost
-from genops_events.record import EvaluationVerdict, Verdict
+from genops_events.gcp.ledger_store import reserve
+from genops_events.pricing import estimated_tokens, generation_cost
+from genops_events.record import EvaluationVerdict, Verdict, evaluation_answers_path
 from genops_events.stages import Outcome, Stage
 
 
@@ -23,31 +29,47 @@ class EvaluateModel(StageOperator):
         run.take_on()
         dataset = run.dataset
         examples = inputs.evaluation_examples(run.store.bucket, dataset.evaluation.file)
-        answers = generation.answer_all(
-            run.config,
-            model=run.endpoint,
-            prompts=[example.prompt for example in examples],
+        refusal = reserve(
+            run.store,
+            candidate=run.candidate,
+            dataset=run.arrival.dataset,
+            purpose="evaluation",
+            amount=_most(run, examples),
+            limit=dataset.budget.monthly_usd,
+            at=run.month,
+        )
+        if refusal is not None:
+            return run.conclude(EvaluationVerdict, Outcome.REFUSED, refusal.reason, examples=len(examples))
+        asked = ask(
+            run,
+            [Prompt(id=str(number), prompt=example.prompt) for number, example in enumerate(examples, start=1)],
+            name=evaluation_answers_path(run.candidate),
             max_output_tokens=dataset.evaluation.max_output_tokens,
-            system_instruction=dataset.system_instruction,
         )
         scores = mean_scores(
             run.config,
             metrics=dataset.evaluation.metrics,
             answers=[
                 Scored(prompt=example.prompt, reference=example.reference, response=answer.text)
-                for example, answer in zip(examples, answers, strict=True)
+                for example, answer in zip(examples, asked.answers, strict=True)
             ],
         )
         judgement = judge(scores, {str(metric): least for metric, least in dataset.evaluation.gate.items()})
-        input_tokens = sum(answer.input_tokens for answer in answers)
-        output_tokens = sum(answer.output_tokens for answer in answers)
         return run.conclude(
             EvaluationVerdict,
             Outcome.PASSED if judgement.passed else Outcome.REFUSED,
             judgement.reason,
             scores=scores,
             examples=len(examples),
-            input_tokens=input_tokens,
-            output_tokens=output_tokens,
-            cost_usd=generation_cost(dataset.billed_model, input_tokens, output_tokens),
+            input_tokens=asked.input_tokens,
+            output_tokens=asked.output_tokens,
+            cost_usd=asked.cost_usd,
         )
+
+
+def _most(run: StageRun, examples: Sequence[EvaluationExample]) -> Decimal:
+    """Return the most that the answers can cost, by an estimate of the prompts and every answer at its longest."""
+    dataset = run.dataset
+    each = estimated_tokens(dataset.system_instruction or "")
+    prompts = sum(each + estimated_tokens(example.prompt) for example in examples)
+    return generation_cost(dataset.billed_model, prompts, len(examples) * dataset.evaluation.max_output_tokens)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from airflow.sdk import Context
 
+from genops_events.airflow.asking import ask
 from genops_events.airflow.stage import StageOperator, StageRun
-from genops_events.gcp import generation, inputs
-from genops_events.pricing import generation_cost
+from genops_events.gcp import inputs
 from genops_events.record import InferenceVerdict, Verdict, answers_path
 from genops_events.stages import Outcome, Stage
 
@@ -21,25 +21,19 @@ class AnswerPrompts(StageOperator):
         run.take_on()
         dataset = run.dataset
         prompts = inputs.prompts(run.store.bucket, dataset.inference.prompts)
-        answers = generation.answer_all(
-            run.config,
-            model=run.endpoint,
-            prompts=[prompt.prompt for prompt in prompts],
+        asked = ask(
+            run,
+            prompts,
+            name=answers_path(run.candidate),
             max_output_tokens=dataset.inference.max_output_tokens,
-            system_instruction=dataset.system_instruction,
         )
-        uri = inputs.write_answers(
-            run.store.bucket, answers_path(run.candidate), prompts, answers, model=run.tuning.model or run.endpoint
-        )
-        input_tokens = sum(answer.input_tokens for answer in answers)
-        output_tokens = sum(answer.output_tokens for answer in answers)
         return run.conclude(
             InferenceVerdict,
             Outcome.COMPLETED,
             f"Answered {len(prompts)} prompts.",
             prompts=len(prompts),
-            answers_uri=uri,
-            input_tokens=input_tokens,
-            output_tokens=output_tokens,
-            cost_usd=generation_cost(dataset.billed_model, input_tokens, output_tokens),
+            answers_uri=asked.uri,
+            input_tokens=asked.input_tokens,
+            output_tokens=asked.output_tokens,
+            cost_usd=asked.cost_usd,
         )

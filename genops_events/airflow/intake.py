@@ -8,13 +8,15 @@ from typing import Any
 
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowSkipException
+from pydantic import ValidationError
 
 from genops_events import record
 from genops_events.airflow.assets import TRAINING_ARRIVALS, TRAINING_DATA
+from genops_events.airflow.healing import sweep
 from genops_events.airflow.retries import STAGE_DEFAULTS
 from genops_events.arrivals import Notice, arrival
 from genops_events.config import Config, load_config
-from genops_events.gcp.bucket_sweep import objects_without_candidate, stalled_candidates
+from genops_events.errors import GenopsError
 from genops_events.gcp.record_store import RecordStore
 from genops_events.record import Intent
 from genops_events.stages import Stage
@@ -29,7 +31,7 @@ class MintCandidates(BaseOperator):
     """Record each arrival as a candidate and emit its key, exactly once per object generation.
 
     Airflow folds many asset events into one run and shows it only some of them, so the events are read past
-    a watermark. Runs that the clock started sweep the bucket, too: whatever was lost on the way is found there.
+    a watermark. Runs that the clock or a person started sweep the bucket, too: whatever was lost on the way is found there.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -44,14 +46,22 @@ class MintCandidates(BaseOperator):
         config = load_config()
         store = RecordStore.open(config)
         watermark = _Watermark(context)
-        arrived, newest = _drain(context, config, store, watermark.since)
-        found = _sweep(config, store) if str(context["dag_run"].run_type) == "scheduled" else set()
+        woken, newest = _drain(context, config, store, watermark.since)
+        if context["dag_run"].run_type != "asset_triggered":
+            try:
+                lost, stalled = sweep(context, config, store)
+                for notice in lost:
+                    woken |= _mint(config, store, notice, found_by="sweep", known=False)
+                woken |= stalled
+            except GenopsError:
+                # What was drained must be woken whatever becomes of the sweep: the next one is ten minutes away.
+                log.exception("The sweep ended early")
         watermark.advance(newest)
-        if not arrived | found:
+        if not woken:
             raise AirflowSkipException("no arrivals, and nothing to heal")
-        context["outlet_events"][TRAINING_DATA].add_partitions(sorted(arrived | found))
-        log.info("Intake woke %d arrivals; the sweep woke %d candidates", len(arrived), len(found))
-        return {"arrived": sorted(arrived), "swept": sorted(found)}
+        context["outlet_events"][TRAINING_DATA].add_partitions(sorted(woken))
+        log.info("Intake woke %d candidates", len(woken))
+        return {"woken": sorted(woken)}
 
 
 def _drain(
@@ -63,28 +73,14 @@ def _drain(
     newest = since
     for event in events if since is None else events.after((since - OVERLAP).isoformat()):
         newest = event.timestamp if newest is None else max(newest, event.timestamp)
-        payload = (event.extra or {}).get("payload")
-        if payload:
-            known = since is not None and event.timestamp <= since
-            arrived |= _mint(config, store, Notice.model_validate(payload), found_by="notification", known=known)
+        try:
+            notice = Notice.model_validate((event.extra or {}).get("payload"))
+        except ValidationError:
+            log.exception("An event of training_arrivals is no arrival and is passed over: %s", event.extra)
+            continue
+        known = since is not None and event.timestamp <= since
+        arrived |= _mint(config, store, notice, found_by="notification", known=known)
     return arrived, newest
-
-
-def _sweep(config: Config, store: RecordStore) -> set[str]:
-    """Return the candidates whose wake-up was lost.
-
-    Waking the first stage is enough: each stage that finds its verdict in the record re-emits and moves on,
-    until the one that never began.
-    """
-    now = datetime.now(UTC)
-    woken: set[str] = set()
-    for notice in objects_without_candidate(config, store, now=now):
-        log.warning("gs://%s/%s was never announced; it is a candidate now", notice.bucket, notice.object)
-        woken |= _mint(config, store, notice, found_by="sweep", known=False)
-    for candidate, stage in stalled_candidates(store, now=now):
-        log.warning("%s of %s was ready but never began; waking the candidate again", stage, candidate)
-        woken.add(candidate)
-    return woken
 
 
 class _Watermark:

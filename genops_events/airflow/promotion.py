@@ -8,8 +8,10 @@ from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from genops_events.airflow.stage import StageOperator, StageRun
+from genops_events.errors import PermanentError
 from genops_events.gates import Challenge, challenge
 from genops_events.gcp import registry
+from genops_events.gcp.outbox import announce
 from genops_events.record import BudgetVerdict, Champion, EvaluationVerdict, PromotionVerdict, Verdict, champion_path
 from genops_events.stages import Outcome, Stage
 
@@ -33,7 +35,12 @@ class PromoteModel(StageOperator):
         if not isinstance(evaluation, EvaluationVerdict) or not isinstance(budget, BudgetVerdict):
             missing = Stage.EVALUATION if evaluation is None else Stage.BUDGET
             raise AirflowSkipException(f"waiting for the verdict of {missing}, which wakes this Dag again")
+        if Outcome.FAILED in {evaluation.outcome, budget.outcome}:
+            raise AirflowSkipException("the candidate has failed, so there is nothing to promote")
         run.take_on()
+        # The verdict may be there before its event is out; the order of the events is promised.
+        for verdict in (evaluation, budget):
+            announce(run.config, run.store, verdict)
         refusals = [one.reason for one in (evaluation, budget) if one.outcome not in {Outcome.PASSED, Outcome.APPROVED}]
         if refusals:
             return _hold(run, evaluation, run.store.champion(run.arrival.dataset), " ".join(refusals))
@@ -43,7 +50,8 @@ class PromoteModel(StageOperator):
 def _challenge(run: StageRun, evaluation: EvaluationVerdict) -> Verdict:
     """Decide against the champion of this very moment, by compare-and-set.
 
-    Dying after the change and before the verdict is safe: the next try finds itself champion.
+    Dying after the change and before the verdict is safe: the next try finds itself champion, or its successor's
+    predecessor.
     """
     metric = run.dataset.evaluation.decisive
     score = evaluation.scores[metric]
@@ -51,7 +59,7 @@ def _challenge(run: StageRun, evaluation: EvaluationVerdict) -> Verdict:
 
     def change(champion: Champion | None) -> Champion | None:
         decided.clear()
-        if champion is not None and champion.candidate == run.candidate:
+        if champion is not None and run.candidate in {champion.candidate, champion.predecessor}:
             return None
         decided.append(challenge(score, _score(champion, metric), run.dataset.evaluation.margin))
         if not decided[0].wins:
@@ -73,22 +81,36 @@ def _challenge(run: StageRun, evaluation: EvaluationVerdict) -> Verdict:
         )
 
     champion = run.store.update(champion_path(run.arrival.dataset), Champion, change)
-    if champion is None or champion.candidate != run.candidate:
-        return _hold(run, evaluation, champion, decided[0].reason)
-    if champion.model:
-        registry.set_champion_alias(run.config, champion.model)
-    if champion.predecessor_model and champion.predecessor_model != champion.model:
-        registry.remove_champion_alias(run.config, champion.predecessor_model)
-    reason = challenge(score, champion.predecessor_score, run.dataset.evaluation.margin).reason
-    return run.conclude(
-        PromotionVerdict,
-        Outcome.PROMOTED,
-        reason,
-        metric=metric,
-        score=score,
-        champion_before=champion.predecessor,
-        champion_score=champion.predecessor_score,
-    )
+    if champion is not None and champion.candidate == run.candidate:
+        reason = challenge(score, champion.predecessor_score, run.dataset.evaluation.margin).reason
+        return run.conclude(
+            PromotionVerdict,
+            Outcome.PROMOTED,
+            f"{reason}{_mirror_in_registry(run, champion)}",
+            metric=metric,
+            score=score,
+            champion_before=champion.predecessor,
+            champion_score=champion.predecessor_score,
+        )
+    if champion is not None and champion.predecessor == run.candidate:
+        reason = f"It was the champion until {champion.candidate} took the place."
+        return run.conclude(PromotionVerdict, Outcome.PROMOTED, reason, metric=metric, score=score)
+    return _hold(run, evaluation, champion, decided[0].reason)
+
+
+def _mirror_in_registry(run: StageRun, champion: Champion) -> str:
+    """Give the champion's model its alias, and take it from its predecessor; return what to add to the reason.
+
+    The record says who the champion is; the alias only shows it, so its failure is no failure of the promotion.
+    """
+    try:
+        if champion.model:
+            registry.set_champion_alias(run.config, champion.model)
+        if champion.predecessor_model and champion.predecessor_model != champion.model:
+            registry.remove_champion_alias(run.config, champion.predecessor_model)
+    except PermanentError as error:
+        return f" The model registry does not show it: {error.message}"
+    return ""
 
 
 def _hold(run: StageRun, evaluation: EvaluationVerdict, champion: Champion | None, reason: str) -> Verdict:

@@ -16,12 +16,13 @@ from genops_events import record
 from genops_events.airflow.retries import STAGE_DEFAULTS
 from genops_events.config import Config, Dataset, load_config
 from genops_events.errors import PermanentError
+from genops_events.gcp import tuning_jobs
 from genops_events.gcp.ledger_store import settle
 from genops_events.gcp.outbox import announce
 from genops_events.gcp.record_store import RecordStore
 from genops_events.ledger import Purpose
-from genops_events.record import Arrival, Intent, TuningVerdict, Verdict
-from genops_events.stages import Outcome, Stage
+from genops_events.record import Arrival, Intent, Submission, TuningVerdict, Verdict
+from genops_events.stages import PATIENCE, Outcome, Stage
 
 log = logging.getLogger(__name__)
 
@@ -115,6 +116,10 @@ class StageRun:
             raise CandidateUnknown(f"Tuning of {self.candidate} left no model: {self.tuning.reason}", "")
         return self.tuning.endpoint
 
+    def owner(self) -> Intent | None:
+        """Return the intent of the Dag run that has taken the stage on, or None where none has."""
+        return self.store.read(record.intent_path(self.candidate, self.stage), Intent)
+
     def take_on(self) -> Intent:
         """Write that this Dag run does the stage, before the first call that costs money.
 
@@ -131,7 +136,7 @@ class StageRun:
 
     def started_at(self) -> datetime:
         """Return when the stage began; now, where it never wrote an intent."""
-        intent = self.store.read(record.intent_path(self.candidate, self.stage), Intent)
+        intent = self.owner()
         return _now() if intent is None else intent.started_at
 
     def conclude(self, kind: type[VerdictT], outcome: Outcome, reason: str, **figures: Any) -> Verdict:
@@ -159,12 +164,17 @@ class StageRun:
 
     def account(self, verdict: Verdict) -> None:
         """Settle what the stage spent, and release what will not be spent; repeating it changes nothing."""
-        if verdict.outcome is Outcome.FAILED and not verdict.cost_usd:
-            return  # nobody knows what it cost: what was reserved stays reserved
-        if verdict.cost_usd or verdict.stage in {Stage.TUNING, Stage.INFERENCE}:
+        failed = verdict.outcome is Outcome.FAILED
+        # What a failed stage cost is often unknown: what was reserved for it stays reserved, unless nothing was bought.
+        known = not failed or bool(verdict.cost_usd) or (verdict.stage is Stage.TUNING and not self._submitted())
+        if known and verdict.stage in _PURPOSES:
             self._settle(verdict.stage, verdict.cost_usd)
-        if verdict.outcome is Outcome.HELD:
+        if verdict.outcome is Outcome.HELD or (failed and verdict.stage is not Stage.INFERENCE):
             self._settle(Stage.INFERENCE, Decimal(0))
+
+    def _submitted(self) -> bool:
+        recorded = self.store.read(record.submission_path(self.candidate), Submission)
+        return recorded is not None or tuning_jobs.find(self.config, self.candidate) is not None
 
     def _settle(self, stage: Stage, spent: Decimal) -> None:
         settle(self.store, candidate=self.candidate, purpose=_PURPOSES[stage], spent=spent, at=self.month)
@@ -189,6 +199,8 @@ class StageOperator(BaseOperator):
         verdict = run.store.verdict(run.candidate, self.stage)
         if verdict is None:
             verdict = self.work(run, context)
+        else:
+            leave_to_owner(run, verdict)
         return finish(run, verdict)
 
     def work(self, run: StageRun, context: Context) -> Verdict:
@@ -196,13 +208,24 @@ class StageOperator(BaseOperator):
         raise NotImplementedError
 
 
+def leave_to_owner(run: StageRun, verdict: Verdict) -> None:
+    """Skip where another Dag run has just done the stage: its own end wakes what comes next.
+
+    Raises:
+        AirflowSkipException: the verdict is younger than `PATIENCE` and another run's. An older one is emitted again,
+            since whoever started this run may have found its wake-up lost.
+    """
+    owner = run.owner()
+    if owner is not None and owner.run_id != run.run_id and _now() - verdict.written_at < PATIENCE:
+        raise AirflowSkipException(f"{verdict.stage} of {verdict.candidate} was just done by Dag run {owner.run_id}")
+
+
 def finish(run: StageRun, verdict: Verdict) -> dict[str, Any]:
     """Announce `verdict`, and end the task as it says.
 
     A refusal is a verdict and a normal end. What stops the cascade shows as skipped, only a failure as failed.
     """
-    run.account(verdict)
-    announce(run.config, run.store, verdict)
+    settle_and_announce(run, verdict)
     log.info("%s of %s: %s. %s", verdict.stage, verdict.candidate, verdict.outcome, verdict.reason)
     if verdict.outcome is Outcome.FAILED:
         raise AirflowFailException(verdict.reason)
@@ -211,19 +234,26 @@ def finish(run: StageRun, verdict: Verdict) -> dict[str, Any]:
     return {"outcome": str(verdict.outcome), "reason": verdict.reason, **verdict.figures()}
 
 
+def settle_and_announce(run: StageRun, verdict: Verdict) -> None:
+    """Publish the verdict's event, then enter its cost; both may be repeated."""
+    announce(run.config, run.store, verdict)
+    run.account(verdict)
+
+
 def record_failure(context: Context) -> None:
     """Record and announce a failed verdict for a stage whose retries are used up (failure callback)."""
     task = context["task"]
     assert isinstance(task, StageOperator)
     stage = task.stage
     run = StageRun.of(stage, context)
+    owner = run.owner()
+    if owner is None or owner.run_id != run.run_id:
+        log.warning("%s of %s is not this Dag run's: it fails alone", stage, run.candidate)
+        return
     error = context.get("exception")
     reason = f"{type(error).__name__}: {error}" if error is not None else "The task ended without an answer."
     # Stages that wait for this one never begin; the verdict is what ends the candidate.
-    verdict = run.conclude(record.VERDICTS[stage], Outcome.FAILED, reason)
-    if verdict.outcome is Outcome.FAILED:
-        run.account(verdict)
-        announce(run.config, run.store, verdict)
+    settle_and_announce(run, run.conclude(record.VERDICTS[stage], Outcome.FAILED, reason))
 
 
 def _now() -> datetime:

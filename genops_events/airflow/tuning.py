@@ -12,7 +12,7 @@ from genops_events import record
 from genops_events.airflow.stage import StageOperator, StageRun, finish
 from genops_events.gcp import training_files, tuning_jobs
 from genops_events.gcp.ledger_store import reserve
-from genops_events.polling import JobEnd
+from genops_events.polling import ENDS, JobEnd
 from genops_events.pricing import tuning_cost
 from genops_events.record import Submission, TuningVerdict, Validation, Verdict
 from genops_events.stages import Outcome, Stage
@@ -126,7 +126,10 @@ def _submitted_job(run: StageRun, validation: Validation) -> str:
         job = tuning_jobs.submit(run.config, run.dataset, candidate=run.candidate, training_uri=validation.training_uri)
     assert job.name is not None
     submission = Submission(candidate=run.candidate, written_at=datetime.now(UTC), job=job.name)
-    return run.store.create_or_read(path, submission).job
+    recorded = run.store.create_or_read(path, submission)
+    if recorded.job != job.name:
+        tuning_jobs.cancel(run.config, job.name)  # another process was a moment faster: one job is enough
+    return recorded.job
 
 
 def _trigger(run: StageRun, job: str, *, deadline: datetime) -> Any:
@@ -147,12 +150,14 @@ def _conclude(run: StageRun, name: str, end: JobEnd) -> Verdict:
             f"Vertex AI does not know tuning job {name} any more. Look for it in the console before you upload again."
         )
         return run.conclude(TuningVerdict, Outcome.FAILED, reason, job=name)
-    if end is JobEnd.TIMED_OUT:
+    job = tuning_jobs.get(run.config, name)
+    state = job.state.value if job.state is not None else ""
+    if end is JobEnd.TIMED_OUT and state not in ENDS:
         tuning_jobs.cancel(run.config, name)
         hours = run.dataset.tuning.timeout_hours
         reason = f"Tuning job {name} took longer than `tuning.timeout_hours` ({hours:g}) and was cancelled."
         return run.conclude(TuningVerdict, Outcome.FAILED, reason, job=name)
-    job = tuning_jobs.get(run.config, name)
+    end = ENDS.get(state, end)  # as the job itself says now, whatever the trigger saw
     figures = _figures(run, job)
     if end is JobEnd.SUCCEEDED and job.tuned_model is not None and job.tuned_model.endpoint:
         reason = f"Tuned {run.dataset.source_model} on {figures.get('examples') or 'the'} examples."

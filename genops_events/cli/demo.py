@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from genops_events.candidates import Candidate
     from genops_events.config import Config
     from genops_events.gcp.record_store import RecordStore
+    from genops_events.record import Announcement
 
 DATASET = "banking77"
 TIMEOUT_SECONDS = 120.0
+PUBLISHED_SECONDS = 10.0
 SHUFFLE_SEED = 77
 
 
@@ -83,11 +85,15 @@ def shuffle_labels(source: Path, target: Path) -> None:
 
 
 def _run(uploads: list[_Upload], *, ready_seconds: float) -> bool:
-    from genops_events.cli.target import connect
+    from genops_events.config import load_config
     from genops_events.gcp.record_store import RecordStore
+    from genops_events.local.stack import environment, read_state
+    from genops_events.settings import Settings
 
     console = human()
-    config = connect()
+    # Whatever the shell points at: the demo is about its own stack.
+    os.environ.update(environment(read_state(Settings().home)))
+    config = load_config()
     store = RecordStore.open(config)
     ended: list[Candidate] = []
     for one in uploads:
@@ -99,13 +105,24 @@ def _run(uploads: list[_Upload], *, ready_seconds: float) -> bool:
         ended.append(found)
     console.print("\nSummary", style="bold")
     console.print(_summary(ended))
-    events = list(store.announcements(None, skip=set()))
+    events = _published(store, expected=sum(len(found.verdicts) for found in ended))
     console.print(f"{len(events)} completion events on projects/{config.project}/topics/{config.topics.completions}:")
-    for _, event in events:
+    for event in events:
         console.print(f"  {event.attributes['ce-type']:<32} {event.candidate}", markup=False)
     first = ended[0].verdicts[Stage.INFERENCE].figures() if Stage.INFERENCE in ended[0].verdicts else {}
     console.print(f"Answers: {first.get('answers_uri', 'none')}. The stack was ready after {ready_seconds:.0f} s.")
-    return all(found.state is one.should_end for found, one in zip(ended, uploads, strict=True))
+    complete = len(events) == sum(len(found.verdicts) for found in ended)
+    return complete and all(found.state is one.should_end for found, one in zip(ended, uploads, strict=True))
+
+
+def _published(store: RecordStore, *, expected: int) -> list[Announcement]:
+    """Return the published events; the last is published a moment after its verdict is recorded."""
+    deadline = time.monotonic() + PUBLISHED_SECONDS
+    while True:
+        events = [event for _, event in store.announcements(None, skip=set()) if event.published_at is not None]
+        if len(events) >= expected or time.monotonic() > deadline:
+            return events
+        time.sleep(0.2)
 
 
 def _follow(config: Config, store: RecordStore, file: Path) -> Candidate | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from genops_events.gcp.clients import async_subscriber_client
+from genops_events.gcp.clients import async_subscriber_client, pubsub_credentials
 from genops_events.gcp.errors import google_call
 
 if TYPE_CHECKING:
@@ -28,22 +28,24 @@ class Message:
     message_id: str
     attributes: dict[str, str]
     data: bytes
-    delivery_attempt: int
 
 
 class ArrivalsSubscription:
-    """The subscription that `genops.yaml` names. Its calls belong to one event loop; building it does not."""
+    """The subscription that `genops.yaml` names. Its calls belong to one event loop; build it in a thread, it may block."""
 
     def __init__(self, config: Config) -> None:
-        import google.pubsub_v1  # noqa: F401 - imported here, so that the first pull does not block the event loop
+        import google.api_core.exceptions
+        import google.auth.exceptions
+        import google.pubsub_v1  # noqa: F401 - all imported here, so that the first pull does not block the event loop
 
+        self._credentials = pubsub_credentials()
         self.config = config
         self._client: SubscriberAsyncClient | None = None
         self._name = f"projects/{config.project}/subscriptions/{config.subscription}"
 
     def _connected(self) -> SubscriberAsyncClient:
         if self._client is None:
-            self._client = async_subscriber_client()
+            self._client = async_subscriber_client(self._credentials)
         return self._client
 
     async def pull(self, *, max_messages: int) -> list[Message]:
@@ -68,7 +70,6 @@ class ArrivalsSubscription:
                 message_id=received.message.message_id,
                 attributes=dict(received.message.attributes),
                 data=received.message.data,
-                delivery_attempt=received.delivery_attempt,
             )
             for received in response.received_messages
         ]

@@ -9,15 +9,20 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from genops_events.gcp.errors import google_call
+
 if TYPE_CHECKING:
     from google import genai
     from google.api_core.retry import Retry
+    from google.auth.credentials import Credentials
     from google.cloud import storage
     from google.cloud.aiplatform_v1 import EvaluationServiceClient, LlmUtilityServiceClient, ModelServiceClient
     from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
     from google.pubsub_v1 import SubscriberAsyncClient
 
     from genops_events.config import Config
+
+_CREDENTIALS = "find credentials"
 
 CALL_TIMEOUT_SECONDS = 60.0
 """Bound of one remote call. A call that takes longer is given up and decided anew."""
@@ -27,30 +32,49 @@ def storage_client(config: Config) -> storage.Client:
     """Return a Cloud Storage client."""
     from google.cloud import storage
 
-    return storage.Client(project=config.project)
+    with google_call(_CREDENTIALS):
+        return storage.Client(project=config.project)
 
 
 def publisher_client() -> PublisherClient:
     """Return a Pub/Sub publisher that keeps the order of messages of one key."""
     from google.cloud import pubsub_v1
 
-    return pubsub_v1.PublisherClient(publisher_options=pubsub_v1.types.PublisherOptions(enable_message_ordering=True))
+    options = pubsub_v1.types.PublisherOptions(enable_message_ordering=True)
+    with google_call(_CREDENTIALS):
+        return pubsub_v1.PublisherClient(publisher_options=options)
 
 
 def subscriber_client() -> SubscriberClient:
     """Return a Pub/Sub subscriber; close it after use."""
     from google.cloud import pubsub_v1
 
-    return pubsub_v1.SubscriberClient()
+    with google_call(_CREDENTIALS):
+        return pubsub_v1.SubscriberClient()
 
 
-def async_subscriber_client() -> SubscriberAsyncClient:
-    """Return the asynchronous Pub/Sub subscriber. Build it inside the event loop that uses it."""
+def pubsub_credentials() -> Credentials | None:
+    """Return the credentials of the asynchronous subscriber; None where an emulator takes none. May block on a network."""
+    if os.environ.get("PUBSUB_EMULATOR_HOST"):
+        return None
+    import google.auth
+
+    with google_call(_CREDENTIALS):
+        credentials, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/pubsub"])
+    return credentials
+
+
+def async_subscriber_client(credentials: Credentials | None) -> SubscriberAsyncClient:
+    """Return the asynchronous Pub/Sub subscriber. Build it inside the event loop that uses it; nothing blocks.
+
+    Args:
+        credentials: from `pubsub_credentials`, which may block and so belongs in a thread.
+    """
     from google.pubsub_v1 import SubscriberAsyncClient
 
     emulator = os.environ.get("PUBSUB_EMULATOR_HOST")
     if not emulator:
-        return SubscriberAsyncClient()
+        return SubscriberAsyncClient(credentials=credentials)
     import grpc
     from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcAsyncIOTransport
 
@@ -70,36 +94,34 @@ def genai_client(project: str, location: str, *, attempts: int = 4) -> genai.Cli
     from google import genai
     from google.genai import types
 
-    return genai.Client(
-        vertexai=True,
-        project=project,
-        location=location,
-        http_options=types.HttpOptions(
-            timeout=int(CALL_TIMEOUT_SECONDS * 1000),
-            retry_options=types.HttpRetryOptions(attempts=attempts, initial_delay=0.5, max_delay=20.0),
-        ),
-    )
+    retries = types.HttpRetryOptions(attempts=attempts, initial_delay=0.5, max_delay=20.0)
+    options = types.HttpOptions(timeout=int(CALL_TIMEOUT_SECONDS * 1000), retry_options=retries)
+    with google_call(_CREDENTIALS):
+        return genai.Client(vertexai=True, project=project, location=location, http_options=options)
 
 
 def evaluation_client(config: Config) -> EvaluationServiceClient:
     """Return the client of Vertex AI's evaluation service."""
     from google.cloud.aiplatform_v1 import EvaluationServiceClient
 
-    return EvaluationServiceClient(**_rest(config))
+    with google_call(_CREDENTIALS):
+        return EvaluationServiceClient(**_rest(config))
 
 
 def llm_utility_client(config: Config) -> LlmUtilityServiceClient:
     """Return the client that counts tokens together with billable characters."""
     from google.cloud.aiplatform_v1 import LlmUtilityServiceClient
 
-    return LlmUtilityServiceClient(**_rest(config))
+    with google_call(_CREDENTIALS):
+        return LlmUtilityServiceClient(**_rest(config))
 
 
 def model_client(config: Config) -> ModelServiceClient:
     """Return the client of Vertex AI's model registry."""
     from google.cloud.aiplatform_v1 import ModelServiceClient
 
-    return ModelServiceClient(**_rest(config))
+    with google_call(_CREDENTIALS):
+        return ModelServiceClient(**_rest(config))
 
 
 def idempotent_retry() -> Retry:

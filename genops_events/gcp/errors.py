@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from genops_events.errors import PermanentError, TransientError
 
-_PASSING_STATUS = {408, 429, 500, 502, 503, 504}
+_PASSING_STATUS = {408, 429, 499, 500, 502, 503, 504}
 _REMEDIES = {
     400: "The request is wrong: check genops.yaml and the files that it names.",
-    401: "Check the Application Default Credentials (`gcloud auth application-default login`).",
+    401: "Log in with `gcloud auth application-default login`, or start the local stack with `genops up`.",
     403: "Grant the service account the role that the message names.",
     404: "Check that what the message names exists, in this project and location.",
 }
+_LOST_CONNECTIONS = (
+    ("httpx", "TransportError"),
+    ("aiohttp", "ClientError"),
+    ("requests", "RequestException"),
+    ("google.auth.exceptions", "TransportError"),
+)
+"""Exceptions by module: looked up only where somebody has imported the module, since some take a second to import."""
 
 
 class CloudUnavailable(TransientError):
@@ -32,35 +40,44 @@ def google_call(what: str) -> Iterator[None]:
         what: the call in words for the error text, such as `submit the tuning job`.
 
     Raises:
-        CloudUnavailable: time-outs, lost connections, HTTP 408, 429 and 5xx. Airflow retries the task.
+        CloudUnavailable: time-outs, lost connections, HTTP 408, 429, 499 and 5xx, ABORTED. Airflow retries the task.
         CloudRefused: everything else that the service answered. Retrying is of no use.
     """
-    import httpx
-    import requests
-    from google.api_core import exceptions as api
-    from google.auth import exceptions as auth
-    from google.genai import errors as genai
-
     try:
         yield
-    except api.RetryError as error:
-        raise CloudUnavailable(f"Could not {what}: {error}.", "It is retried with back-off.") from error
-    except api.GoogleAPICallError as error:
-        raise _by_status(what, error.code, str(error)) from error
-    except genai.APIError as error:
-        raise _by_status(what, error.code, f"{error.status}: {error.message}") from error
-    except (
-        httpx.TransportError,
-        requests.RequestException,
-        auth.TransportError,
-        ConnectionError,
-        TimeoutError,
-    ) as error:
-        raise CloudUnavailable(
-            f"Could not {what}: no answer ({type(error).__name__}: {error}).", "It is retried with back-off."
-        ) from error
-    except auth.GoogleAuthError as error:
-        raise CloudRefused(f"Could not {what}: {error}.", _REMEDIES[401]) from error
+    except Exception as error:
+        translated = _translate(what, error)
+        if translated is None:
+            raise
+        raise translated from error
+
+
+def _translate(what: str, error: Exception) -> CloudUnavailable | CloudRefused | None:
+    """Return `error` as one of ours; None where it is none of Google's, but ours already or a mistake in the code."""
+    from google.api_core import exceptions as api
+    from google.auth import exceptions as auth
+
+    later = "It is retried with back-off."
+    if isinstance(error, (api.Aborted, api.Cancelled, api.RetryError)):
+        return CloudUnavailable(f"Could not {what}: {error}.", later)
+    if isinstance(error, api.GoogleAPICallError):
+        return _by_status(what, error.code, str(error))
+    genai = sys.modules.get("google.genai.errors")
+    if genai is not None and isinstance(error, genai.APIError):
+        return _by_status(what, error.code, f"{error.status}: {error.message}")
+    if isinstance(error, OSError) or _is_lost_connection(error):
+        return CloudUnavailable(f"Could not {what}: no answer ({type(error).__name__}: {error}).", later)
+    if isinstance(error, auth.GoogleAuthError):
+        return CloudRefused(f"Could not {what}: {error}", _REMEDIES[401])
+    return None
+
+
+def _is_lost_connection(error: Exception) -> bool:
+    return any(
+        isinstance(error, getattr(sys.modules[module], name))
+        for module, name in _LOST_CONNECTIONS
+        if module in sys.modules
+    )
 
 
 def _by_status(what: str, code: int | None, text: str) -> CloudUnavailable | CloudRefused:

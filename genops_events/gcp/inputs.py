@@ -10,11 +10,10 @@ from genops_events.errors import PermanentError
 from genops_events.evaluation_data import EvaluationExample, Prompt, read_evaluation_examples, read_prompts
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
 from genops_events.gcp.errors import google_call
+from genops_events.gcp.generation import Answer
 
 if TYPE_CHECKING:
     from google.cloud.storage import Bucket
-
-    from genops_events.gcp.generation import Answer
 
 ItemT = TypeVar("ItemT")
 
@@ -58,10 +57,23 @@ def _lines(bucket: Bucket, name: str) -> Iterator[str]:
         ) from error
 
 
-def write_answers(bucket: Bucket, name: str, asked: Sequence[Prompt], answers: Sequence[Answer], *, model: str) -> str:
-    """Write one JSON line per prompt, in the order of the prompts; return the `gs://` uri.
+def read_answers(bucket: Bucket, name: str) -> list[Answer] | None:
+    """Return the answers that an earlier try wrote, and paid for; None where there are none."""
+    from google.api_core.exceptions import NotFound
 
-    A repeated try overwrites: until the verdict is recorded, the answers are a draft.
+    with google_call(f"read gs://{bucket.name}/{name}"):
+        try:
+            content = bucket.blob(name).download_as_text(timeout=CALL_TIMEOUT_SECONDS)
+        except NotFound:
+            return None
+    rows = [json.loads(line) for line in content.split("\n") if line]
+    return [Answer(row["answer"], row["input_tokens"], row["output_tokens"], row["finish_reason"]) for row in rows]
+
+
+def write_answers(bucket: Bucket, name: str, asked: Sequence[Prompt], answers: Sequence[Answer], *, model: str) -> str:
+    """Write one JSON line per prompt, in the order of the prompts, before anything else is done with the answers.
+
+    They are paid for: a later try of the stage reads them instead of asking again.
     """
     lines = [
         json.dumps(

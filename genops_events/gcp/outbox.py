@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from genops_events.gcp.record_store import RecordStore
 
 PUBLISH_TIMEOUT_SECONDS = 60.0
+PUBLISHED = {"published": "true"}
+"""Object metadata of a completion event that was published and marked."""
 
 
 def announce(config: Config, store: RecordStore, verdict: Verdict) -> None:
@@ -59,4 +61,5 @@ def _mark_published(store: RecordStore, path: str, message_id: str) -> None:
             return None
         return event.model_copy(update={"published_at": datetime.now(UTC), "message_id": message_id})
 
-    store.update(path, Announcement, mark)
+    # The metadata is what the sweep goes by: it lists the outbox and reads nothing.
+    store.update(path, Announcement, mark, metadata=PUBLISHED)

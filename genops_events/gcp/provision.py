@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, publisher_client, storage_client, subscriber_client
@@ -93,15 +94,20 @@ def _subscription(config: Config) -> list[str]:
 
 
 def _notification(config: Config) -> list[str]:
+    """Create one notification for all that is watched; a bucket may have only ten of a kind."""
     bucket = storage_client(config).bucket(config.bucket)
+    # What all prefixes have in common keeps most of our own records from being announced.
+    prefix = os.path.commonprefix([dataset.prefix for dataset in config.datasets.values()])  # noqa: RUF071 - names of objects, not paths
     with google_call(f"create the notification of bucket {config.bucket}"):
         for existing in bucket.list_notifications(timeout=CALL_TIMEOUT_SECONDS):
-            if existing.topic_name == config.topics.arrivals and existing.topic_project == config.project:
+            ours = existing.topic_name == config.topics.arrivals and existing.topic_project == config.project
+            if ours and prefix.startswith(existing.blob_name_prefix or ""):
                 return []
         notification = bucket.notification(
             topic_name=config.topics.arrivals,
             topic_project=config.project,
             event_types=["OBJECT_FINALIZE"],
+            blob_name_prefix=prefix or None,
             payload_format="JSON_API_V1",
         )
         notification.create(timeout=CALL_TIMEOUT_SECONDS)

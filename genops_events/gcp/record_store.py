@@ -7,25 +7,30 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
+from pydantic import BaseModel, ValidationError
+
 from genops_events import record
 from genops_events.candidates import Candidate
-from genops_events.errors import TransientError
+from genops_events.errors import PermanentError, TransientError
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, storage_client
 from genops_events.gcp.errors import google_call
-from genops_events.record import Announcement, Arrival, Champion, Document, Intent, Validation, Verdict
+from genops_events.record import Announcement, Arrival, Champion, Document, Intent, Verdict
 from genops_events.stages import Stage
 
 if TYPE_CHECKING:
     from google.cloud.storage import Bucket
-    from pydantic import BaseModel
 
     from genops_events.config import Config
 
-    ModelT = TypeVar("ModelT", bound=BaseModel)
+ModelT = TypeVar("ModelT", bound=BaseModel)
 DocumentT = TypeVar("DocumentT", bound=Document)
 
 COMPARE_AND_SET_ATTEMPTS = 60
 """Tries of one change before it is left to a retry of the task: enough for dozens of writers at once."""
+
+
+class Unreadable(PermanentError):
+    """A document of the record is not what its path says."""
 
 
 class Contended(TransientError):
@@ -77,12 +82,19 @@ class RecordStore:
         """Return the document at `path`, or None where there is none.
 
         Raises:
-            pydantic.ValidationError: it is there but cannot be read: unreadable is never absent.
+            Unreadable: it is there but cannot be read: unreadable is never absent.
         """
         found = self._read(path, kind)
         return None if found is None else found[0]
 
-    def update(self, path: str, kind: type[ModelT], change: Callable[[ModelT | None], ModelT | None]) -> ModelT | None:
+    def update(
+        self,
+        path: str,
+        kind: type[ModelT],
+        change: Callable[[ModelT | None], ModelT | None],
+        *,
+        metadata: dict[str, str] | None = None,
+    ) -> ModelT | None:
         """Change a shared document by compare-and-set; return it as it stands afterwards.
 
         Args:
@@ -90,6 +102,7 @@ class RecordStore:
             kind: its model.
             change: gets the document (None where there is none), returns the new one, or None to leave it.
                 It is called again whenever another writer came first, so it must be free of side effects.
+            metadata: of the object that is written; a listing shows it without reading the document.
 
         Raises:
             Contended: other writers came first `COMPARE_AND_SET_ATTEMPTS` times.
@@ -103,8 +116,10 @@ class RecordStore:
             if after is None or after == before:
                 return before
             with google_call(f"write gs://{self.bucket.name}/{path}"):
+                blob = self.bucket.blob(path)
+                blob.metadata = metadata
                 try:
-                    self.bucket.blob(path).upload_from_string(
+                    blob.upload_from_string(
                         after.model_dump_json(by_alias=True, indent=2),
                         content_type="application/json",
                         if_generation_match=generation,
@@ -130,7 +145,13 @@ class RecordStore:
             except NotFound:
                 return None
         # The download's own headers name the generation that was read: content and precondition belong together.
-        return kind.model_validate_json(content), int(blob.generation)
+        try:
+            return kind.model_validate_json(content), int(blob.generation)
+        except ValidationError as error:
+            raise Unreadable(
+                f"gs://{self.bucket.name}/{path} is no {kind.__name__}: {error}",
+                "Mend or remove the object; nothing else in the record is touched.",
+            ) from error
 
     def verdict(self, candidate: str, stage: Stage) -> Verdict | None:
         """Return the verdict of one stage, or None where it has not ended."""
@@ -163,17 +184,13 @@ class RecordStore:
                 verdict = self.read(path, record.VERDICTS[stage])
                 if verdict is not None:
                     verdicts[stage] = verdict
-            if (path := record.intent_path(candidate, stage)) in names:
+            elif (path := record.intent_path(candidate, stage)) in names:
                 intent = self.read(path, Intent)
                 if intent is not None:
                     intents[stage] = intent
-        validation = None
-        if record.validation_path(candidate) in names:
-            validation = self.read(record.validation_path(candidate), Validation)
         champion = self.champion(arrival.dataset)
         return Candidate(
             arrival=arrival,
-            validation=validation,
             intents=intents,
             verdicts=verdicts,
             champion=None if champion is None else champion.candidate,

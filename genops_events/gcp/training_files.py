@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING
 
 from genops_events import record
 from genops_events.errors import PermanentError
+from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
 from genops_events.gcp.errors import google_call
 from genops_events.record import Arrival, Validation
 from genops_events.training_data import ModelLimits, Problem, TrainingDataValidator
@@ -86,6 +87,8 @@ def _copy(store: RecordStore, arrival: Arrival) -> Blob:
         except PreconditionFailed:
             return copy  # an earlier try made the copy
         except NotFound as error:
+            if copy.exists(timeout=CALL_TIMEOUT_SECONDS):
+                return copy  # the upload went away after it was copied
             raise ObjectGone(
                 f"gs://{arrival.bucket}/{arrival.object} (generation {arrival.generation}) was deleted or "
                 "overwritten before it was read.",

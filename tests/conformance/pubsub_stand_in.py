@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 import uuid
@@ -24,7 +26,7 @@ from typing import Any
 import google.pubsub_v1
 import grpc
 import pytest
-from google.api_core.exceptions import DeadlineExceeded
+from google.api_core import exceptions
 from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
 
 PROJECT = "conformance"
@@ -213,7 +215,7 @@ class Pair:
             response = self.subscriber.pull(
                 subscription=self.subscription, max_messages=max_messages, timeout=seconds, retry=None
             )
-        except DeadlineExceeded:  # what the service may answer in place of an empty response
+        except exceptions.DeadlineExceeded:  # what the service may answer in place of an empty response
             return []
         return list(response.received_messages)
 
@@ -267,3 +269,33 @@ def pair(make_pair: MakePair) -> Pair:
 
 def data_of(received: list[Any]) -> list[str]:
     return [one.message.data.decode() for one in received]
+
+
+class Stream:
+    """A streaming pull as the generated client opens it, with the flow control of the server alone."""
+
+    def __init__(self, pair: Pair, **first: Any) -> None:
+        self._requests: queue.Queue[Any] = queue.Queue()
+        self.received: list[Any] = []
+        self.ended_with: exceptions.GoogleAPICallError | None = None
+        self.send(subscription=pair.subscription, stream_ack_deadline_seconds=60, **first)
+        self._responses = google.pubsub_v1.SubscriberClient.streaming_pull(
+            pair.subscriber, requests=iter(self._requests.get, None)
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def send(self, **request: Any) -> None:
+        self._requests.put(google.pubsub_v1.StreamingPullRequest(**request))
+
+    def close(self) -> None:
+        self._responses.cancel()
+        self._requests.put(None)
+        self._reader.join(timeout=10)
+
+    def _read(self) -> None:
+        try:
+            for response in self._responses:
+                self.received.extend(response.received_messages)
+        except exceptions.GoogleAPICallError as error:
+            self.ended_with = error

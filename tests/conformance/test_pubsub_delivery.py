@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import queue
 import threading
 import time
 from collections import defaultdict
@@ -22,6 +21,7 @@ from pubsub_stand_in import (
     MakePair,
     Pair,
     Service,
+    Stream,
     data_of,
     eventually,
     make_pair,
@@ -200,36 +200,6 @@ def test_refused_messages_come_back_on_the_stream(pair: Pair) -> None:
     assert len(set(seen)) == 50
 
 
-class Stream:
-    """A streaming pull as the generated client opens it, with the flow control of the server alone."""
-
-    def __init__(self, pair: Pair, **first: Any) -> None:
-        self._requests: queue.Queue[Any] = queue.Queue()
-        self.received: list[Any] = []
-        self.send(subscription=pair.subscription, stream_ack_deadline_seconds=60, **first)
-        self._responses = google.pubsub_v1.SubscriberClient.streaming_pull(
-            pair.subscriber, requests=iter(self._requests.get, None)
-        )
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def send(self, **request: Any) -> None:
-        self._requests.put(google.pubsub_v1.StreamingPullRequest(**request))
-
-    def close(self) -> None:
-        self._responses.cancel()
-        self._requests.put(None)
-        self._reader.join(timeout=10)
-
-    def _read(self) -> None:
-        try:
-            for response in self._responses:
-                self.received.extend(response.received_messages)
-        except Exception as error:
-            if "CANCELLED" not in repr(error).upper():
-                raise
-
-
 @stand_in_only("Google's emulator ignores flow control")
 @pytest.mark.parametrize("limit", [{"max_outstanding_messages": 3}, {"max_outstanding_bytes": 3 * 100_000}])
 def test_stream_holds_no_more_than_its_flow_control_allows(pair: Pair, limit: dict[str, int]) -> None:
@@ -246,15 +216,16 @@ def test_stream_holds_no_more_than_its_flow_control_allows(pair: Pair, limit: di
     stream.close()
 
 
-def test_two_streams_share_a_subscription(pair: Pair) -> None:
+def test_two_streams_share_a_subscription(service: Service, pair: Pair) -> None:
     streams = [Stream(pair), Stream(pair)]
     for _ in range(40):
         pair.publish_batch([{"data": b"x"}])
     eventually(lambda: sum(len(stream.received) for stream in streams) == 40)
     for stream in streams:
         stream.close()
-        assert stream.received, "one stream got everything"
     assert len({one.message.message_id for stream in streams for one in stream.received}) == 40
+    if service.name == "stand-in":  # Google's emulator may give everything to one
+        assert all(stream.received for stream in streams)
 
 
 def test_ordering_keys_arrive_in_order_through_google_clients(make_pair: MakePair) -> None:

@@ -222,23 +222,3 @@ def test_exactly_once_refuses_an_acknowledgement_after_the_lease(make_pair: Make
         pair.acknowledge(received)
     assert refused.value.reason == "EXACTLY_ONCE_ACKID_FAILURE"
     assert refused.value.metadata == {received[0].ack_id: "PERMANENT_FAILURE_INVALID_ACK_ID"}
-
-
-def test_exactly_once_tells_the_streaming_client_that_its_lease_had_ended(make_pair: MakePair) -> None:
-    pair = make_pair(enable_exactly_once_delivery=True)
-    pair.publish("a")
-    outcomes: list[object] = []
-
-    def callback(message: Message) -> None:
-        try:
-            if not outcomes:
-                message.modify_ack_deadline_with_response(0).result(timeout=10)
-            outcomes.append(message.ack_with_response().result(timeout=10))
-        except AcknowledgeError as error:
-            outcomes.append(error.error_code)
-
-    future = pair.subscriber.subscribe(pair.subscription, callback)
-    eventually(lambda: len(outcomes) == 2)
-    future.cancel()
-    future.result(timeout=10)
-    assert outcomes == [AcknowledgeStatus.INVALID_ACK_ID, AcknowledgeStatus.SUCCESS]

@@ -15,14 +15,14 @@ from genops_events.evaluation_data import (
     read_prompts,
 )
 
-EXAMPLES = Path(__file__).parents[2] / "examples" / "banking77"
+BUCKET = Path(__file__).parents[2] / "examples" / "bucket"
 TEXTS = st.text(min_size=1).filter(str.strip)
 
 
 def test_shipped_examples_are_good() -> None:
-    with (EXAMPLES / "evaluation.jsonl").open(encoding="utf-8") as lines:
+    with (BUCKET / "evaluation" / "banking77.jsonl").open(encoding="utf-8") as lines:
         examples = list(read_evaluation_examples(lines))
-    with (EXAMPLES / "prompts.jsonl").open(encoding="utf-8") as lines:
+    with (BUCKET / "prompts" / "banking77.jsonl").open(encoding="utf-8") as lines:
         prompts = list(read_prompts(lines))
     assert (len(examples), len({example.reference for example in examples})) == (154, 77)
     assert len(prompts) == 20

@@ -249,7 +249,7 @@ class Broker:
         subscription.replay([one for one in snapshot.messages.values() if subscription.matches(one.body.attributes)])
 
     def expire(self, now: float) -> None:
-        """Forget what is older than its retention, and give the space back (`now`: seconds since the epoch)."""
+        """Forget what is older than its retention (`now`: seconds since the epoch)."""
         for topic in self.topics.values():
             self._expire_topic(topic, now)
         for subscription in self.subscriptions.values():
@@ -257,7 +257,6 @@ class Broker:
         for name, snapshot in list(self.snapshots.items()):
             if snapshot.resource.expire_time.ToNanoseconds() / 1e9 < now:
                 self.delete_snapshot(name)
-        self.journal.compact()
 
     def _expire_topic(self, topic: Topic, now: float) -> None:
         cutoff = now - topic.resource.message_retention_duration.ToNanoseconds() / 1e9

@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 import grpc
@@ -33,7 +34,8 @@ _OPTIONS = [
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.http2.max_ping_strikes", 0),
 ]
-_SWEEP_SECONDS = 5.0
+_COMPACT_SECONDS = 1.0
+_EXPIRE_EVERY = 10
 _GRACE_SECONDS = 0.5
 
 
@@ -70,9 +72,11 @@ async def serve(*, host: str, port: int, admin_port: int, state: Path) -> None:
 
 
 async def _sweep(broker: Broker) -> None:
-    while True:
-        await asyncio.sleep(_SWEEP_SECONDS)
-        broker.expire(time.time())
+    for turn in count():
+        await asyncio.sleep(_COMPACT_SECONDS)
+        broker.journal.compact()
+        if turn % _EXPIRE_EVERY == 0:
+            broker.expire(time.time())
 
 
 def _stop_after(error: BaseException) -> None:
