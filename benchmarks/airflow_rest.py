@@ -114,6 +114,15 @@ class AirflowRest:
                 found.append(Execution(*task, begun.pop(task), _at(one["when"]), one["event"]))
         return found
 
+    def mismatches(self, prefix: str, since: datetime) -> int:
+        """Return how often the scheduler took a task of these Dags for killed, because its executor told too late."""
+        return self._count(
+            "/api/v2/eventLogs",
+            dag_id_prefix_pattern=prefix,
+            after=since.isoformat(),
+            included_events=["state mismatch"],
+        )
+
     def _get(self, path: str, **query: Any) -> Any:
         return self._http.get(path, params=query).raise_for_status().json()
 

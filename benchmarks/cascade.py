@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import core_seconds
-from benchmarks.airflow_rest import AirflowRest
+from benchmarks.airflow_rest import AirflowRest, Execution
 from benchmarks.bench_stack import JOB_SECONDS, TRAINING_FILE, BenchStack, StackFailed, dataset_name, running_stack
 from benchmarks.figures import STEPS, Batch, Job, Side, measure, median, median_step
 
@@ -59,6 +59,7 @@ class Bench:
     rest: AirflowRest
     store: RecordStore
     until: float
+    since: datetime = field(default_factory=lambda: datetime.now(UTC))
     datasets: Iterator[int] = field(default_factory=count)
     floor_batches: Iterator[int] = field(default_factory=count)
 
@@ -93,7 +94,7 @@ class Bench:
                     verdict_at=max(verdict.ended_at for verdict in candidate.verdicts.values()),
                 )
             )
-        return Side(found, Counter(one.end for one in executions), spent)
+        return Side(found, self._ends("genops_", began, executions), spent)
 
     def floor(self, keys: int) -> Side:
         """Send so many keys at once through the empty cascade; return their figures.
@@ -118,11 +119,16 @@ class Bench:
         if failed := [f"{run.dag_id} of {run.key}" for run in runs if run.state == "failed"]:
             raise GaveUp(f"The floor failed: {', '.join(failed)}")
         found = [measure(name, prefix="floor_", since=began, runs=runs, executions=executions) for name in names]
-        return Side(found, Counter(one.end for one in executions), spent)
+        return Side(found, self._ends("floor_", began, executions), spent)
 
     def wait_for_dags(self) -> None:
         """Wait until Airflow has read the floor's Dags."""
         self._wait("Dags of the floor not read yet", lambda: FLOOR_DAGS - self.rest.dag_count("floor_"))
+
+    def _ends(self, prefix: str, began: datetime, executions: Sequence[Execution]) -> Counter[str]:
+        ends = Counter(one.end for one in executions)
+        ends["state mismatch"] = self.rest.mismatches(prefix, began)
+        return ends
 
     def _send(self, number: int) -> Upload:
         from genops_events.gcp.uploads import object_name, upload
@@ -157,8 +163,17 @@ class Bench:
         """
         while (number := left()) > 0:
             if time.monotonic() > self.until:
-                raise GaveUp(f"Time is up: {number} {what}.")
+                raise GaveUp(f"Time is up: {number} {what}. {self._failures()}")
             time.sleep(LOOK_SECONDS)
+
+    def _failures(self) -> str:
+        failed = Counter(
+            f"{one.dag_id}.{one.task_id} {one.end}"
+            for one in self.rest.executions("", self.since)
+            if one.end in ("failed", "up_for_retry")
+        )
+        named = ", ".join(f"{name} ({times})" for name, times in failed.items())
+        return f"Executions that failed: {named}; their logs say why." if named else "No task failed."
 
 
 def run(uploads: Sequence[int], *, until: float, say: Callable[[str], None]) -> tuple[list[Batch], float]:
@@ -248,14 +263,31 @@ def steps(batch: Batch) -> Table:
 
 def processor(batch: Batch) -> Table:
     """Return who used the processor, and how much of it others did: then the times above are too long."""
-    table = Table(title=f"{batch.uploads} at once: core-seconds for each key", title_justify="left")
+    sides = [side.core_seconds_per_key() for side in (batch.cascade, batch.floor)]
+    shares = [100 * side[core_seconds.OTHERS] / sum(side.values()) for side in sides]
+    table = Table(
+        title=f"{batch.uploads} at once: core-seconds for each key",
+        title_justify="left",
+        caption=f"Of all that was used, others used {shares[0]:.0f} % and {shares[1]:.0f} %.",
+        caption_justify="left",
+        min_width=50,
+    )
     table.add_column("component")
     for heading in ("cascade", "floor"):
         table.add_column(heading, justify="right")
-    cascade, floor = batch.cascade.core_seconds_per_key(), batch.floor.core_seconds_per_key()
-    for name, value in cascade.items():
-        table.add_row(name, f"{value:.2f}", f"{floor.get(name, 0.0):.2f}")
+    for name in sides[0]:
+        if name != core_seconds.OTHERS:
+            table.add_row(name, *(f"{side.get(name, 0.0):.2f}" for side in sides))
     return table
+
+
+def ends(batch: Batch) -> str:
+    """Return how the executions of one batch ended, in a line."""
+    told = (
+        f"{title}: " + ", ".join(f"{number} {end}" for end, number in side.ends.most_common() if number)
+        for title, side in (("cascade", batch.cascade), ("floor", batch.floor))
+    )
+    return f"{batch.uploads} at once: how executions ended. " + "; ".join(told) + "."
 
 
 def document(batches: Sequence[Batch], ready_seconds: float) -> dict[str, Any]:
@@ -295,6 +327,7 @@ def main() -> int:
     for batch in batches:
         output.print(steps(batch))
         output.print(processor(batch))
+        output.print(ends(batch))
     if chosen.json is not None:
         chosen.json.write_text(json.dumps(document(batches, ready_seconds), indent=2) + "\n", encoding="utf-8")
     return 0

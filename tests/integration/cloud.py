@@ -1,0 +1,268 @@
+"""The three stand-ins as processes, Google's clients pointed at them, and a provisioned configuration for each test."""
+
+from __future__ import annotations
+
+import json
+import random
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+import yaml
+from urllib3.connection import HTTPConnection
+
+from genops_events.config import Config, load_config
+from genops_events.gcp.clients import subscriber_client
+from genops_events.gcp.provision import provision
+from genops_events.gcp.record_store import RecordStore
+from genops_events.local.credentials import write_service_account_key
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE = ROOT / "examples" / "genops.yaml"
+DATASET = "banking77"
+PREFIX = "training/banking77/"
+T = TypeVar("T")
+
+
+def until(read: Callable[[], T], *, seconds: float = 15.0, what: str = "the condition") -> T:
+    """Return the first true value of `read`."""
+    deadline = time.monotonic() + seconds
+    while not (value := read()):
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.02)
+    return value
+
+
+def at_once(*calls: Callable[[], T]) -> list[T]:
+    """Return what `calls` return, each made in a thread of its own, all begun at the same moment."""
+    barrier = threading.Barrier(len(calls))
+
+    def run(call: Callable[[], T]) -> T:
+        barrier.wait()
+        return call()
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(run, calls))
+
+
+def _free_port() -> int:
+    while True:
+        # Below the range that Linux takes the ports of outgoing connections from.
+        port = random.randint(20_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+
+
+class StandIn:
+    """One stand-in process and its admin route."""
+
+    def __init__(self, kind: str, state: Path) -> None:
+        self.kind = kind
+        self.address = f"127.0.0.1:{_free_port()}"
+        self._admin = f"http://127.0.0.1:{_free_port()}"
+        self._state = state / kind
+        self._log = state / f"{kind}.log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *more: str) -> None:
+        command = [sys.executable, "-m", f"genops_events.local.{self.kind}", "--port", self.address.partition(":")[2]]
+        command += ["--admin-port", self._admin.rpartition(":")[2], "--state", str(self._state), *more]
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+
+    def is_healthy(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, self._log.read_text()
+        try:
+            return bool(self.admin("GET", "/health") == {"status": "ok"})
+        except OSError:
+            return False
+
+    def stop(self) -> None:
+        assert self.process is not None
+        self.process.terminate()
+        self.process.wait(timeout=10)
+
+    def admin(self, method: str, path: str, body: object = None) -> Any:
+        """Call the admin route and return its JSON."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self._admin}{path}", data=data, method=method)
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return json.load(answer)
+
+    def faults(self, **settings: object) -> None:
+        """Put fault settings in force, in place of what was."""
+        self.admin("PUT", "/faults", settings)
+
+
+class StandIns:
+    """Cloud Storage, Pub/Sub and Vertex AI, as separate processes that talk to each other as the services do."""
+
+    def __init__(self, state: Path) -> None:
+        self.storage = StandIn("storage", state)
+        self.pubsub = StandIn("pubsub", state)
+        self.vertex = StandIn("vertex", state)
+        token_uri = f"http://{self.vertex.address}/token"
+        self.key = write_service_account_key(state, project="genops-local", token_uri=token_uri)
+
+    @property
+    def all(self) -> tuple[StandIn, ...]:
+        return (self.storage, self.pubsub, self.vertex)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What leads Google's clients here."""
+        return {
+            "STORAGE_EMULATOR_HOST": f"http://{self.storage.address}",
+            "PUBSUB_EMULATOR_HOST": self.pubsub.address,
+            "GOOGLE_VERTEX_BASE_URL": f"http://{self.vertex.address}",
+            "GOOGLE_APPLICATION_CREDENTIALS": str(self.key),
+        }
+
+    def start(self) -> None:
+        self.storage.start("--pubsub", self.pubsub.address)
+        self.pubsub.start()
+        self.vertex.start("--storage", f"http://{self.storage.address}")
+        for one in self.all:
+            until(one.is_healthy, seconds=60, what=f"health of {one.kind}")
+
+    def stop(self) -> None:
+        for one in self.all:
+            one.stop()
+
+    def vertex_calls(self, method: str) -> int:
+        """Return how often `method` of Vertex AI was called so far, failed calls included."""
+        return int(self.vertex.admin("GET", "/calls").get(method, 0))
+
+
+_running: list[StandIns] = []
+
+
+@pytest.fixture(scope="module")
+def stand_ins(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIns]:
+    if not _running:
+        started = StandIns(tmp_path_factory.mktemp("cloud"))
+        # Each test file that imports a fixture has its own copy of it, so a scope alone would not share the processes.
+        request.session.addfinalizer(started.stop)
+        started.start()
+        _running.append(started)
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in _running[0].environment.items():
+            environment.setenv(name, value)
+        yield _running[0]
+
+
+@pytest.fixture
+def connections_closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Close with the test what the product leaves to the end of a task's process: its clients' HTTP connections.
+
+    A pool cannot close them all: google-cloud-storage never gives back the connection of a download that found nothing.
+    """
+    opened: list[HTTPConnection] = []
+    connect = HTTPConnection.connect
+
+    def remembered(connection: HTTPConnection) -> None:
+        connect(connection)
+        opened.append(connection)
+
+    monkeypatch.setattr(HTTPConnection, "connect", remembered)
+    yield
+    for one in opened:
+        one.close()
+
+
+@pytest.fixture
+def cloud(stand_ins: StandIns, connections_closed: None) -> Iterator[StandIns]:
+    """The stand-ins, with quick tuning jobs; whatever faults a test sets end with it."""
+    stand_ins.vertex.faults(job_seconds=0.2)
+    yield stand_ins
+    for one in stand_ins.all:
+        one.faults()
+
+
+@pytest.fixture
+def config(cloud: StandIns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """The example configuration with a bucket, topics and a subscription of the test's own, all there already."""
+    settings = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
+    own = uuid.uuid4().hex[:12]
+    settings["bucket"] = f"bucket-{own}"
+    settings["topics"] = {"arrivals": f"arrivals-{own}", "completions": f"completions-{own}"}
+    settings["subscription"] = f"intake-{own}"
+    file = tmp_path / "genops.yaml"
+    file.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    monkeypatch.setenv("GENOPS_CONFIG", str(file))
+    made = load_config()
+    provision(made)
+    return made
+
+
+@pytest.fixture
+def store(config: Config) -> RecordStore:
+    """The record in the test's bucket."""
+    return RecordStore.open(config)
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message, as a subscriber that knows nothing of this project gets it."""
+
+    attributes: Mapping[str, str]
+    data: Any
+    ordering_key: str
+    message_id: str
+
+
+class Reader:
+    """A plain subscription, emptied call by call."""
+
+    def __init__(self, client: Any, name: str) -> None:
+        self._client = client
+        self.name = name
+
+    def read(self, *, seconds: float = 0.3) -> list[Received]:
+        """Return and acknowledge what one pull gives; nothing if nothing comes in `seconds`."""
+        from google.api_core.exceptions import DeadlineExceeded
+
+        try:
+            pulled = self._client.pull(subscription=self.name, max_messages=100, timeout=seconds, retry=None)
+        except DeadlineExceeded:
+            return []
+        if pulled.received_messages:
+            self._client.acknowledge(subscription=self.name, ack_ids=[one.ack_id for one in pulled.received_messages])
+        return [
+            Received(
+                attributes=dict(one.message.attributes),
+                data=json.loads(one.message.data or b"null"),
+                ordering_key=one.message.ordering_key,
+                message_id=one.message.message_id,
+            )
+            for one in pulled.received_messages
+        ]
+
+    def read_some(self, *, seconds: float = 15.0) -> list[Received]:
+        """Return what comes first; at least one message."""
+        return until(lambda: self.read(seconds=1.0), seconds=seconds, what=f"a message on {self.name}")
+
+
+@pytest.fixture
+def completions(config: Config) -> Iterator[Reader]:
+    """What is announced from now on."""
+    with subscriber_client() as client:
+        name = client.subscription_path(config.project, f"{config.topics.completions}-reader")
+        topic = f"projects/{config.project}/topics/{config.topics.completions}"
+        client.create_subscription(request={"name": name, "topic": topic, "enable_message_ordering": True})
+        yield Reader(client, name)

@@ -1,0 +1,82 @@
+"""Arrivals and verdicts as the stages would have written them, for tests that begin in the middle of the cascade."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from cloud import DATASET, PREFIX
+
+from genops_events.arrivals import Notice, arrival
+from genops_events.config import Config
+from genops_events.gcp.record_store import RecordStore
+from genops_events.record import VERDICTS, Arrival, Intent, Verdict, arrival_path, intent_path, verdict_path
+from genops_events.stages import Outcome, Stage
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class DagRun:
+    """As much of a Dag run as a stage asks for."""
+
+    run_id: str
+    partition_key: str | None
+    run_type: str = "asset_triggered"
+
+
+def context(candidate: str | None, *, run_id: str = "run-1", **more: Any) -> Any:
+    """Return a task's context in a Dag run of `candidate`."""
+    return {"dag_run": DagRun(run_id, candidate), **more}
+
+
+def arrived(config: Config, store: RecordStore, *, name: str | None = None, generation: int = 1) -> Arrival:
+    """Return the arrival of an object, recorded; nobody looks whether the object is there."""
+    notice = Notice(
+        bucket=config.bucket,
+        object=name or f"{PREFIX}{uuid.uuid4().hex}.jsonl",
+        generation=generation,
+        finalized_at=now(),
+    )
+    made = arrival(notice, dataset=DATASET, found_by="notification", now=now())
+    assert store.create(arrival_path(made.candidate), made)
+    return made
+
+
+def verdict(stage: Stage, outcome: Outcome, candidate: str, **figures: Any) -> Verdict:
+    """Return a verdict that nobody has recorded."""
+    given = {
+        "candidate": candidate,
+        "written_at": now(),
+        "dataset": DATASET,
+        "outcome": outcome,
+        "reason": f"{stage} says so",
+        "started_at": now() - timedelta(seconds=3),
+        "ended_at": now(),
+    }
+    return VERDICTS[stage].model_validate(given | figures)
+
+
+def ended(store: RecordStore, stage: Stage, outcome: Outcome, candidate: str, **figures: Any) -> Verdict:
+    """Return a verdict, recorded."""
+    made = verdict(stage, outcome, candidate, **figures)
+    assert store.create(verdict_path(candidate, stage), made)
+    return made
+
+
+def taken_on(store: RecordStore, stage: Stage, candidate: str, *, run_id: str = "run-1") -> Intent:
+    """Return the intent of a Dag run, recorded."""
+    made = Intent(candidate=candidate, written_at=now(), stage=stage, run_id=run_id, started_at=now())
+    assert store.create(intent_path(candidate, stage), made)
+    return made
+
+
+def tuned(store: RecordStore, candidate: str, **figures: Any) -> Verdict:
+    """Return tuning's verdict, recorded, with a model that Vertex AI does not know unless `figures` name another."""
+    where = "projects/genops-local/locations/us-central1"
+    given = {"model": f"{where}/models/1@1", "endpoint": f"{where}/endpoints/1"}
+    return ended(store, Stage.TUNING, Outcome.SUCCEEDED, candidate, **(given | figures))
