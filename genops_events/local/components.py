@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from genops_events.local import airflow
-from genops_events.local.credentials import Secrets, key_file
+from genops_events.local.credentials import Secrets, credentials_file
 from genops_events.local.state import StackPlan
 
 Kind = Literal["postgres", "storage", "pubsub", "vertex", "api-server", "scheduler", "dag-processor", "triggerer"]
@@ -67,7 +67,7 @@ def client_environment(plan: StackPlan, ports: Mapping[str, int]) -> dict[str, s
         "GOOGLE_CLOUD_PROJECT": plan.project,
         "GOOGLE_CLOUD_LOCATION": plan.location,
         "GOOGLE_GENAI_USE_VERTEXAI": "true",
-        "GOOGLE_APPLICATION_CREDENTIALS": str(key_file(plan.home)),
+        "GOOGLE_APPLICATION_CREDENTIALS": str(credentials_file(plan.home)),
         "GENOPS_BUCKET": plan.bucket,
         "GENOPS_ARRIVALS_TOPIC": plan.arrivals_topic,
         "GENOPS_COMPLETIONS_TOPIC": plan.completions_topic,

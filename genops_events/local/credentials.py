@@ -37,41 +37,26 @@ def secrets_of(home: Path) -> Secrets:
     return made
 
 
-def key_file(home: Path) -> Path:
-    """Return where the local service-account key of this home is."""
-    return home / "secrets" / "service-account.json"
+def credentials_file(home: Path) -> Path:
+    """Return where the Application Default Credentials of this home are."""
+    return home / "secrets" / "application_default_credentials.json"
 
 
-def write_service_account_key(home: Path, *, project: str, token_uri: str) -> Path:
-    """Make Application Default Credentials work against the stand-ins; return the key file.
+def write_credentials(home: Path) -> Path:
+    """Make Application Default Credentials work against the stand-ins; return their file.
 
-    The key is a real RSA key of a service account that exists nowhere: Google's clients sign with it,
-    and the Vertex stand-in answers at `token_uri`. It opens nothing at Google.
+    They are a user's, with a token that is good for ever: Google's libraries then ask nobody for a token, nor where
+    a service account may be used, which they would ask Google itself. They open nothing at Google.
     """
-    path = key_file(home)
-    known = json.loads(path.read_text()) if path.exists() else {}
-    name = f"genops-local@{project}.iam.gserviceaccount.com"
-    wanted = {
-        "type": "service_account",
-        "project_id": project,
-        "private_key_id": "local",
-        "private_key": known.get("private_key") or _private_key(),
-        "client_email": name,
-        "client_id": "0",
-        "token_uri": token_uri,
-        "universe_domain": "googleapis.com",
+    path = credentials_file(home)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    content = {
+        "type": "authorized_user",
+        "client_id": "genops-local",
+        "client_secret": "genops-local",
+        "refresh_token": "genops-local",
+        "token": "local",
+        "expiry": "9999-01-01T00:00:00Z",
     }
-    if wanted != known:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_private(path, json.dumps(wanted, indent=2).encode())
+    write_private(path, json.dumps(content, indent=2).encode())
     return path
-
-
-def _private_key() -> str:
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import rsa
-
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    ).decode()

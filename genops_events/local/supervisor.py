@@ -23,7 +23,7 @@ from genops_events.local import airflow, postgres
 from genops_events.local.airflow_probes import DagsParsed, Probe, api_server, job
 from genops_events.local.airflow_processes import AirflowProcesses, Child
 from genops_events.local.components import PORTS, STOP_ORDER, Component, component_list, log_file
-from genops_events.local.credentials import secrets_of, write_service_account_key
+from genops_events.local.credentials import secrets_of, write_credentials
 from genops_events.local.keeper import Birth, Keeper
 from genops_events.local.loopback_http import get_json
 from genops_events.local.ports import choose
@@ -67,9 +67,7 @@ class Supervisor:
         self._ports = choose(PORTS, home=plan.home, kept=load(plan.home).ports)
         self._secrets = secrets_of(plan.home)
         self._api = f"http://127.0.0.1:{self._ports['api-server']}"
-        write_service_account_key(
-            plan.home, project=plan.project, token_uri=f"http://127.0.0.1:{self._ports['vertex']}/token"
-        )
+        write_credentials(plan.home)
         for folder in (airflow.home_folder(plan.home), self._postgres):
             folder.mkdir(parents=True, exist_ok=True)
         self._dags = DagsParsed(self._api, plan.dags_folder)

@@ -25,7 +25,7 @@ from genops_events.config import Config, load_config
 from genops_events.gcp.clients import subscriber_client
 from genops_events.gcp.provision import provision
 from genops_events.gcp.record_store import RecordStore
-from genops_events.local.credentials import write_service_account_key
+from genops_events.local.credentials import write_credentials
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "genops.yaml"
@@ -116,8 +116,7 @@ class StandIns:
         self.storage = StandIn("storage", state)
         self.pubsub = StandIn("pubsub", state)
         self.vertex = StandIn("vertex", state)
-        token_uri = f"http://{self.vertex.address}/token"
-        self.key = write_service_account_key(state, project="genops-local", token_uri=token_uri)
+        self.key = write_credentials(state)
 
     @property
     def all(self) -> tuple[StandIn, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import stat
@@ -14,7 +13,7 @@ import pytest
 from genops_events.local import airflow, ports, stack, state
 from genops_events.local.airflow_probes import dag_files
 from genops_events.local.components import PORTS, client_environment, component_list
-from genops_events.local.credentials import secrets_of, write_service_account_key
+from genops_events.local.credentials import secrets_of, write_credentials
 from genops_events.local.keeper import RestartPolicy
 from genops_events.local.processes import ProcessId, birth
 from genops_events.local.stack_errors import StackError
@@ -103,22 +102,26 @@ def test_secrets_are_made_once_and_private(tmp_path: Path) -> None:
     assert mode == 0o600
 
 
-def test_service_account_key_is_one_that_application_default_credentials_take(
+def test_application_default_credentials_are_good_without_asking_anybody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import google.auth
 
-    path = write_service_account_key(tmp_path, project="a-project", token_uri="http://127.0.0.1:1/token")
+    path = write_credentials(tmp_path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
-    monkeypatch.delenv("GOOGLE_CLOUD_PROJECT", raising=False)
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "a-project")
     credentials, project = google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
     assert project == "a-project"
-    assert credentials.service_account_email == "genops-local@a-project.iam.gserviceaccount.com"
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    before = json.loads(path.read_text())
-    write_service_account_key(tmp_path, project="a-project", token_uri="http://127.0.0.1:2/token")
-    after = json.loads(path.read_text())
-    assert after == {**before, "token_uri": "http://127.0.0.1:2/token"}
+    assert credentials.valid
+    headers: dict[str, str] = {}
+    # Neither a token nor the regions of a service account are looked up: either would leave this machine.
+    credentials.before_request(_nobody_may_be_asked, "GET", "http://127.0.0.1:1/", headers)
+    assert headers["authorization"] == "Bearer local"
+
+
+def _nobody_may_be_asked(*_: object, **__: object) -> None:
+    raise AssertionError("credentials must not make a request")
 
 
 def test_nothing_of_another_airflow_cloud_or_python_leaks_in() -> None:

@@ -1,0 +1,166 @@
+# ruff: noqa: F401, F811 - fixtures are imported by name, and come back as arguments
+"""Training files: what is validated is what is tuned on, whatever becomes of the upload, in bounded memory."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from collections.abc import Sequence
+
+import pytest
+from cloud import PREFIX, ROOT, StandIns, cloud, config, connections_closed, stand_ins, store
+from made_up import arrived
+
+from genops_events.config import Config
+from genops_events.gcp.errors import CloudUnavailable
+from genops_events.gcp.record_store import RecordStore
+from genops_events.gcp.training_files import ObjectGone, validate_arrival
+from genops_events.record import Arrival, Validation, quarantine_path, training_path
+from genops_events.training_data import load_limits
+
+LIMITS = load_limits("gemini-2.5-flash")
+NAME = f"{PREFIX}train.jsonl"
+MEGABYTE = 1024 * 1024
+
+
+def line(question: str, answer: str = "card_arrival") -> bytes:
+    turns = [("user", question), ("model", answer)]
+    contents = [{"role": role, "parts": [{"text": text}]} for role, text in turns]
+    return json.dumps({"contents": contents}).encode() + b"\n"
+
+
+GOOD = b"".join(line(f"Where is card number {number}?") for number in range(40))
+BETTER = b"".join(line(f"Where is my card, {number} days late?") for number in range(50))
+
+
+def upload(config: Config, store: RecordStore, content: bytes) -> Arrival:
+    blob = store.bucket.blob(NAME)
+    blob.upload_from_string(content)
+    return arrived(config, store, name=NAME, generation=int(blob.generation))
+
+
+def copied(store: RecordStore, arrival: Arrival) -> bytes:
+    return bytes(store.bucket.blob(training_path(arrival.candidate)).download_as_bytes())
+
+
+def without_time(found: Validation) -> dict[str, object]:
+    return found.model_dump(exclude={"written_at"})
+
+
+def test_a_good_file_is_copied_and_measured(config: Config, store: RecordStore) -> None:
+    content = (ROOT / "examples" / "banking77" / "train.jsonl").read_bytes()
+    arrival = upload(config, store, content)
+    found = validate_arrival(store, arrival, LIMITS)
+    assert (found.valid, found.examples, found.lines, found.size_bytes) == (True, 770, 770, len(content))
+    assert found.candidate == arrival.candidate
+    assert found.training_uri == f"gs://{config.bucket}/{training_path(arrival.candidate)}"
+    assert copied(store, arrival) == content
+    assert store.bucket.get_blob(quarantine_path(arrival.candidate)) is None
+
+
+def test_an_upload_that_is_overwritten_after_its_copy_changes_nothing(config: Config, store: RecordStore) -> None:
+    arrival = upload(config, store, GOOD)
+    first = validate_arrival(store, arrival, LIMITS)
+    newer = upload(config, store, b"this is no training file\n")
+    assert newer.candidate != arrival.candidate
+    again = validate_arrival(store, arrival, LIMITS)
+    assert without_time(again) == without_time(first)
+    assert copied(store, arrival) == GOOD
+
+
+def test_an_upload_that_is_overwritten_before_its_copy_is_gone_and_the_newer_one_is_not_taken_for_it(
+    config: Config, store: RecordStore
+) -> None:
+    arrival = upload(config, store, GOOD)
+    newer = upload(config, store, BETTER)
+    with pytest.raises(ObjectGone, match=rf"{NAME} \(generation {arrival.generation}\)"):
+        validate_arrival(store, arrival, LIMITS)
+    assert store.bucket.get_blob(training_path(arrival.candidate)) is None
+    assert validate_arrival(store, newer, LIMITS).examples == 50
+
+
+def test_an_upload_that_is_deleted_before_it_is_read_is_gone(config: Config, store: RecordStore) -> None:
+    arrival = upload(config, store, GOOD)
+    store.bucket.blob(NAME).delete()
+    with pytest.raises(ObjectGone, match="Upload the file again"):
+        validate_arrival(store, arrival, LIMITS)
+
+
+def test_an_upload_that_is_deleted_after_an_earlier_copy_is_validated_all_the_same(
+    config: Config, store: RecordStore
+) -> None:
+    arrival = upload(config, store, GOOD)
+    first = validate_arrival(store, arrival, LIMITS)
+    store.bucket.blob(NAME).delete()
+    assert without_time(validate_arrival(store, arrival, LIMITS)) == without_time(first)
+
+
+def test_a_copy_is_never_overwritten(config: Config, store: RecordStore) -> None:
+    arrival = upload(config, store, GOOD)
+    store.bucket.blob(training_path(arrival.candidate)).upload_from_string(BETTER)
+    assert validate_arrival(store, arrival, LIMITS).examples == 50
+    assert copied(store, arrival) == BETTER
+
+
+def quarantined(store: RecordStore, arrival: Arrival) -> Sequence[dict[str, object]]:
+    content = store.bucket.blob(quarantine_path(arrival.candidate)).download_as_bytes()
+    return [json.loads(one) for one in content.splitlines()]
+
+
+def test_each_rejected_line_is_in_the_quarantine_with_its_number_and_what_was_read(
+    config: Config, store: RecordStore
+) -> None:
+    lines = GOOD.splitlines(keepends=True)
+    lines[2] = b"no json at all\n"
+    lines[7] = line("", "an answer to nothing")
+    lines[11] = b'{"contents": "text"}\n'
+    arrival = upload(config, store, b"".join(lines))
+    found = validate_arrival(store, arrival, LIMITS)
+    assert (found.valid, found.problems_total) == (False, 3)
+    kept = quarantined(store, arrival)
+    assert [one["line"] for one in kept] == [3, 8, 12]
+    assert kept[0]["found"] == "no json at all"
+    assert all(one["reason"] and one["message"] for one in kept)
+    assert [problem["line"] for problem in found.problems] == [3, 8, 12]
+    # A repeated try leaves the same lines, not more of them.
+    validate_arrival(store, arrival, LIMITS)
+    assert quarantined(store, arrival) == kept
+
+
+def test_the_quarantine_has_every_line_where_the_verdict_has_the_first_hundred(
+    config: Config, store: RecordStore
+) -> None:
+    arrival = upload(config, store, GOOD + b'{"contents": []}\n' * 250)
+    found = validate_arrival(store, arrival, LIMITS)
+    assert found.problems_total == 250
+    assert len(found.problems) == 100
+    assert [one["line"] for one in quarantined(store, arrival)] == list(range(41, 291))
+
+
+def test_a_file_of_30_megabytes_is_validated_in_bounded_memory(config: Config, store: RecordStore) -> None:
+    long = b"".join(line(f"{number} " + "where is my card " * 700) for number in range(100))
+    arrival = upload(config, store, long * (30 * MEGABYTE // len(long) + 1))
+    tracemalloc.start()
+    try:
+        found = validate_arrival(store, arrival, LIMITS)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found.size_bytes > 30 * MEGABYTE
+    assert found.examples > 2_500
+    # Three chunks of 8 MB at a time: the one that is read, what it was put together from, and what is left of it.
+    print(peak/MEGABYTE)
+    assert peak < 28 * MEGABYTE
+
+
+def test_storage_that_fails_for_a_moment_is_no_loss_of_the_object(
+    cloud: StandIns, config: Config, store: RecordStore
+) -> None:
+    arrival = upload(config, store, GOOD)
+    cloud.storage.faults(error_code="503", error_share=1.0, error_methods=["objects.rewrite"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("google.cloud.storage.retry.DEFAULT_RETRY._timeout", 0.1)
+        with pytest.raises(CloudUnavailable):
+            validate_arrival(store, arrival, LIMITS)
+    cloud.storage.faults()
+    assert validate_arrival(store, arrival, LIMITS).valid

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genops_events.candidates import Candidate
+from genops_events.record import VERDICTS, Arrival, Intent
+from genops_events.stages import POSSIBLE, Outcome, Stage
+
+NOW = datetime(2026, 11, 23, 1, 2, 3, tzinfo=UTC)
+CANDIDATE = "banking77-0123456789abcdef"
+ARRIVAL = Arrival(
+    candidate=CANDIDATE,
+    written_at=NOW,
+    dataset="banking77",
+    bucket="bucket",
+    object="training/banking77/a b.jsonl",
+    generation=1700000000000001,
+    arrived_at=NOW,
+    found_by="notification",
+)
+TUNED = {Stage.TUNING: Outcome.SUCCEEDED}
+JUDGED = TUNED | {Stage.EVALUATION: Outcome.PASSED, Stage.BUDGET: Outcome.APPROVED}
+PROMOTED = JUDGED | {Stage.PROMOTION: Outcome.PROMOTED}
+
+
+def candidate(
+    outcomes: Mapping[Stage, Outcome],
+    *,
+    under_way: tuple[Stage, ...] = (),
+    champion: str | None = None,
+    figures: Mapping[Stage, Mapping[str, Any]] | None = None,
+) -> Candidate:
+    def given(stage: Stage, outcome: Outcome) -> dict[str, Any]:
+        return {
+            "candidate": CANDIDATE,
+            "written_at": NOW,
+            "dataset": "banking77",
+            "outcome": outcome,
+            "reason": f"because of {stage}",
+            "started_at": NOW,
+            "ended_at": NOW + timedelta(seconds=2),
+            **(figures or {}).get(stage, {}),
+        }
+
+    return Candidate(
+        arrival=ARRIVAL,
+        intents={
+            stage: Intent(candidate=CANDIDATE, written_at=NOW, stage=stage, run_id="run", started_at=NOW)
+            for stage in under_way
+        },
+        verdicts={stage: VERDICTS[stage].model_validate(given(stage, outcome)) for stage, outcome in outcomes.items()},
+        champion=champion,
+    )
+
+
+def states(one: Candidate) -> list[str]:
+    return [stage["state"] for stage in one.to_json()["stages"].values()]
+
+
+def test_a_candidate_prints_all_that_the_record_says() -> None:
+    figures: dict[Stage, dict[str, Any]] = {
+        Stage.TUNING: {"cost_usd": Decimal("1.50"), "job": "projects/p/locations/l/tuningJobs/1", "examples": 770},
+        Stage.EVALUATION: {"cost_usd": Decimal("0.0012"), "scores": {"exact_match": 0.5}},
+    }
+    judged = TUNED | {Stage.EVALUATION: Outcome.REFUSED}
+    whole = candidate(judged, under_way=(Stage.BUDGET,), champion="banking77-fedcba9876543210", figures=figures)
+    assert whole.to_json() == {
+        "candidate": CANDIDATE,
+        "dataset": "banking77",
+        "state": "under_way",
+        "object": "gs://bucket/training/banking77/a b.jsonl",
+        "generation": 1700000000000001,
+        "arrived_at": "2026-11-23T01:02:03+00:00",
+        "cost_usd": "1.5012",
+        "stages": {
+            "tuning": {
+                "state": "succeeded",
+                "started_at": "2026-11-23T01:02:03+00:00",
+                "ended_at": "2026-11-23T01:02:05+00:00",
+                "reason": "because of tuning",
+                "cost_usd": "1.50",
+                "job": "projects/p/locations/l/tuningJobs/1",
+                "examples": 770,
+            },
+            "evaluation": {
+                "state": "refused",
+                "started_at": "2026-11-23T01:02:03+00:00",
+                "ended_at": "2026-11-23T01:02:05+00:00",
+                "reason": "because of evaluation",
+                "cost_usd": "0.0012",
+                "scores": {"exact_match": 0.5},
+            },
+            "budget": {"state": "running", "started_at": "2026-11-23T01:02:03+00:00", "ended_at": None},
+            "promotion": {"state": "waiting", "started_at": None, "ended_at": None},
+            "inference": {"state": "waiting", "started_at": None, "ended_at": None},
+        },
+        "champion": "banking77-fedcba9876543210",
+    }
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "under_way", "expected"),
+    [
+        ({}, (), "queued waiting waiting waiting waiting"),
+        ({}, (Stage.TUNING,), "running waiting waiting waiting waiting"),
+        (TUNED, (), "succeeded queued queued waiting waiting"),
+        (TUNED, (Stage.BUDGET,), "succeeded queued running waiting waiting"),
+        (JUDGED, (), "succeeded passed approved queued waiting"),
+        (JUDGED | {Stage.BUDGET: Outcome.REFUSED}, (), "succeeded passed refused queued waiting"),
+        (PROMOTED, (Stage.INFERENCE,), "succeeded passed approved promoted running"),
+        (PROMOTED | {Stage.INFERENCE: Outcome.COMPLETED}, (), "succeeded passed approved promoted completed"),
+        (JUDGED | {Stage.PROMOTION: Outcome.HELD}, (), "succeeded passed approved held skipped"),
+        ({Stage.TUNING: Outcome.REJECTED}, (), "rejected skipped skipped skipped skipped"),
+        (TUNED | {Stage.BUDGET: Outcome.FAILED}, (), "succeeded skipped failed skipped skipped"),
+    ],
+)
+def test_a_stage_waits_is_queued_runs_or_is_skipped(
+    outcomes: dict[Stage, Outcome], under_way: tuple[Stage, ...], expected: str
+) -> None:
+    assert states(candidate(outcomes, under_way=under_way)) == expected.split()
+
+
+def test_a_stage_that_was_under_way_when_its_sibling_failed_is_skipped_and_shows_when_it_began() -> None:
+    cut_short = candidate(TUNED | {Stage.EVALUATION: Outcome.FAILED}, under_way=(Stage.BUDGET,))
+    assert cut_short.to_json()["state"] == "failed"
+    assert cut_short.stage_json(Stage.BUDGET) == {"state": "skipped", "started_at": NOW.isoformat(), "ended_at": None}
+
+
+def test_a_candidate_without_verdicts_has_cost_nothing() -> None:
+    assert candidate({}).to_json()["cost_usd"] == "0"
+    assert candidate({}).to_json()["champion"] is None
+
+
+@given(st.fixed_dictionaries({}, optional={stage: st.sampled_from(POSSIBLE[stage]) for stage in Stage}))
+def test_every_candidate_is_plain_json_with_all_five_stages(outcomes: dict[Stage, Outcome]) -> None:
+    told = candidate(outcomes).to_json()
+    assert json.loads(json.dumps(told)) == told
+    assert list(told["stages"]) == [str(stage) for stage in Stage]
+    for stage, outcome in outcomes.items():
+        assert told["stages"][str(stage)]["state"] == str(outcome)
+    assert ("waiting" in states(candidate(outcomes))) <= (told["state"] == "under_way")

@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genops_events.completion_events import announcement_path
+from genops_events.record import arrival_path, intent_path, submission_path, training_path, verdict_path
+from genops_events.stages import (
+    PATIENCE,
+    POSSIBLE,
+    CandidateState,
+    Outcome,
+    Stage,
+    candidate_state,
+    ready_stages,
+)
+from genops_events.sweep import Remedies, Traces, remedies
+
+NOW = datetime(2026, 11, 23, 1, 2, 3, tzinfo=UTC)
+LONG_AGO = NOW - timedelta(hours=3)
+CANDIDATE = "banking77-0123456789abcdef"
+
+TUNED = {Stage.TUNING: Outcome.SUCCEEDED}
+JUDGED = TUNED | {Stage.EVALUATION: Outcome.PASSED, Stage.BUDGET: Outcome.APPROVED}
+PROMOTED = JUDGED | {Stage.PROMOTION: Outcome.PROMOTED}
+
+
+def traces(
+    outcomes: Mapping[Stage, Outcome],
+    *,
+    under_way: Collection[Stage] = (),
+    unpublished: Collection[Stage] = (),
+    unwritten: Collection[Stage] = (),
+    moved_at: datetime = LONG_AGO,
+) -> Traces:
+    """Return what a candidate leaves whose stages ended with `outcomes`.
+
+    `unpublished` are stages whose event waits in the outbox, `unwritten` those whose event did not even get there.
+    """
+    found = Traces(CANDIDATE)
+    names = {arrival_path(CANDIDATE): False, training_path(CANDIDATE): False, submission_path(CANDIDATE): False}
+    for stage in (*outcomes, *under_way):
+        names[intent_path(CANDIDATE, stage)] = False
+    for stage, outcome in outcomes.items():
+        names[verdict_path(CANDIDATE, stage)] = False
+        if stage not in unwritten:
+            names[announcement_path(CANDIDATE, stage, outcome)] = stage not in unpublished
+    for name, published in names.items():
+        found.add(name, written_at=moved_at, published=published)
+    return found
+
+
+def test_an_arrival_that_nobody_woke_is_woken() -> None:
+    assert remedies(traces({}), now=NOW) == Remedies(wake=(Stage.TUNING,))
+
+
+def test_a_stage_that_became_ready_and_never_began_is_woken() -> None:
+    assert remedies(traces(TUNED), now=NOW) == Remedies(wake=(Stage.EVALUATION, Stage.BUDGET))
+    assert remedies(traces(JUDGED), now=NOW) == Remedies(wake=(Stage.PROMOTION,))
+    assert remedies(traces(PROMOTED), now=NOW) == Remedies(wake=(Stage.INFERENCE,))
+
+
+def test_a_stage_with_an_intent_and_no_verdict_is_to_be_closed_and_never_woken() -> None:
+    for stage, before in ((Stage.TUNING, {}), (Stage.PROMOTION, JUDGED), (Stage.INFERENCE, PROMOTED)):
+        assert remedies(traces(before, under_way=[stage]), now=NOW) == Remedies(close=(stage,))
+
+
+def test_of_two_siblings_one_is_closed_and_the_other_woken() -> None:
+    found = traces(TUNED, under_way=[Stage.BUDGET])
+    assert remedies(found, now=NOW) == Remedies(close=(Stage.BUDGET,), wake=(Stage.EVALUATION,))
+
+
+def test_an_event_that_was_written_and_never_published_is_announced_before_anything_else() -> None:
+    found = traces(TUNED, unpublished=[Stage.TUNING], under_way=[Stage.BUDGET])
+    assert remedies(found, now=NOW) == Remedies(announce=(Stage.TUNING,))
+
+
+def test_a_verdict_whose_event_was_never_written_is_announced() -> None:
+    assert remedies(traces(TUNED, unwritten=[Stage.TUNING]), now=NOW) == Remedies(announce=(Stage.TUNING,))
+    rejected = {Stage.TUNING: Outcome.REJECTED}
+    assert remedies(traces(rejected, unwritten=[Stage.TUNING]), now=NOW) == Remedies(announce=(Stage.TUNING,))
+
+
+@pytest.mark.parametrize("outcomes", [{}, TUNED, JUDGED, PROMOTED])
+@pytest.mark.parametrize("under_way", [[], [Stage.TUNING], [Stage.EVALUATION]])
+@pytest.mark.parametrize("unpublished", [[], list(Stage)])
+def test_nothing_is_done_while_anything_moved_within_patience(
+    outcomes: dict[Stage, Outcome], under_way: list[Stage], unpublished: list[Stage]
+) -> None:
+    found = traces(outcomes, under_way=under_way, unpublished=unpublished)
+    found.add(f"{arrival_path(CANDIDATE)}.anything", written_at=NOW - PATIENCE + timedelta(seconds=1), published=False)
+    assert remedies(found, now=NOW) == Remedies()
+
+
+def test_patience_ends_when_it_says() -> None:
+    assert remedies(traces({}, moved_at=NOW - PATIENCE), now=NOW) != Remedies()
+    assert remedies(traces({}, moved_at=NOW - PATIENCE + timedelta(milliseconds=1)), now=NOW) == Remedies()
+
+
+@pytest.mark.parametrize(
+    "outcomes",
+    [
+        {Stage.TUNING: Outcome.REJECTED},
+        {Stage.TUNING: Outcome.FAILED},
+        TUNED | {Stage.EVALUATION: Outcome.FAILED},
+        TUNED | {Stage.BUDGET: Outcome.FAILED, Stage.EVALUATION: Outcome.REFUSED},
+        JUDGED | {Stage.PROMOTION: Outcome.HELD},
+        JUDGED | {Stage.EVALUATION: Outcome.REFUSED, Stage.PROMOTION: Outcome.HELD},
+        JUDGED | {Stage.PROMOTION: Outcome.FAILED},
+        PROMOTED | {Stage.INFERENCE: Outcome.FAILED},
+        PROMOTED | {Stage.INFERENCE: Outcome.COMPLETED},
+    ],
+)
+def test_a_candidate_that_has_ended_and_was_announced_needs_nothing(outcomes: dict[Stage, Outcome]) -> None:
+    assert remedies(traces(outcomes), now=NOW) == Remedies()
+    # A sibling that was cut short by the failure is left as it is: the candidate has its end.
+    assert remedies(traces(outcomes, under_way=[Stage.BUDGET]), now=NOW) == Remedies()
+
+
+@pytest.mark.parametrize("refused", [Stage.EVALUATION, Stage.BUDGET])
+def test_a_refused_candidate_still_needs_its_promotion(refused: Stage) -> None:
+    assert remedies(traces(JUDGED | {refused: Outcome.REFUSED}), now=NOW) == Remedies(wake=(Stage.PROMOTION,))
+
+
+def test_what_never_arrived_is_left_alone() -> None:
+    found = traces(TUNED, unpublished=[Stage.TUNING])
+    found.names.remove(arrival_path(CANDIDATE))
+    assert remedies(found, now=NOW) == Remedies()
+    assert remedies(Traces(CANDIDATE), now=NOW) == Remedies()
+
+
+@st.composite
+def reachable(draw: st.DrawFn) -> dict[Stage, Outcome]:
+    """Draw outcomes as the cascade can leave them: no stage has ended that could not begin."""
+    outcomes: dict[Stage, Outcome] = {}
+    while ready := [stage for stage in ready_stages(outcomes) if draw(st.booleans())]:
+        # Siblings end side by side: one may succeed although the other has just failed.
+        outcomes |= {stage: draw(st.sampled_from(POSSIBLE[stage])) for stage in ready}
+    return outcomes
+
+
+MANY_STAGES = st.sets(st.sampled_from(list(Stage)))
+
+
+@given(outcomes=reachable(), taken_on=MANY_STAGES, unpublished=MANY_STAGES, unwritten=MANY_STAGES, data=st.data())
+def test_whatever_was_lost_something_is_done_about_it_and_nothing_else(
+    outcomes: dict[Stage, Outcome],
+    taken_on: set[Stage],
+    unpublished: set[Stage],
+    unwritten: set[Stage],
+    data: st.DataObject,
+) -> None:
+    under_way = [stage for stage in ready_stages(outcomes) if stage in taken_on]
+    found = traces(outcomes, under_way=under_way, unpublished=unpublished, unwritten=unwritten)
+    needed = remedies(found, now=NOW)
+    silent = [stage for stage in Stage if stage in outcomes and stage in unpublished | unwritten]
+    assert list(needed.announce) == silent
+    if silent or candidate_state(outcomes) is not CandidateState.UNDER_WAY:
+        assert (needed.close, needed.wake) == ((), ())
+    else:
+        # Everything that could go on is seen to, each stage in one way.
+        assert sorted((*needed.close, *needed.wake)) == sorted(ready_stages(outcomes)) != []
+        assert list(needed.close) == under_way
+    shuffled = Traces(CANDIDATE)
+    for name in data.draw(st.permutations(sorted(found.names))):
+        shuffled.add(name, written_at=LONG_AGO, published=name in found.published)
+    assert remedies(shuffled, now=NOW) == needed
+
+
+@given(moments=st.lists(st.datetimes(timezones=st.just(UTC)), min_size=1))
+def test_the_newest_object_says_when_the_candidate_moved(moments: list[datetime]) -> None:
+    found = Traces(CANDIDATE)
+    for number, moment in enumerate(moments):
+        found.add(str(number), written_at=moment, published=False)
+    assert found.moved_at == max(moments)
