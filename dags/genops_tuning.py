@@ -6,6 +6,7 @@ The file is validated and its cost reserved before anything is spent. Waiting fo
 from airflow.sdk import DAG, PartitionedAssetTimetable
 
 from genops_events.airflow.assets import TRAINING_DATA, TUNED_MODEL
+from genops_events.airflow.retries import SUBMISSION_PRIORITY
 from genops_events.airflow.tuning import TuneModel, ValidateTrainingData
 
 with DAG(
@@ -16,6 +17,6 @@ with DAG(
     doc_md=__doc__,
     tags=["genops"],
 ):
-    valid = ValidateTrainingData(task_id="validate")
-    tuned = TuneModel(task_id="tune", outlets=[TUNED_MODEL])
+    valid = ValidateTrainingData(task_id="validate", priority_weight=SUBMISSION_PRIORITY)
+    tuned = TuneModel(task_id="tune", outlets=[TUNED_MODEL], priority_weight=SUBMISSION_PRIORITY)
     valid >> tuned

@@ -58,7 +58,11 @@ def answer_all(
     from google.genai import types
 
     settings = types.GenerateContentConfig(
-        max_output_tokens=max_output_tokens, temperature=0.0, system_instruction=system_instruction
+        max_output_tokens=max_output_tokens,
+        temperature=0.0,
+        system_instruction=system_instruction,
+        # There is no function to call; left on, the client writes a line about it into the task's log for each prompt.
+        automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
     )
     return asyncio.run(_answer_all(config, model, prompts, settings))
 

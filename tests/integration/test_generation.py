@@ -3,26 +3,204 @@
 
 from __future__ import annotations
 
-import pytest
-from cloud import StandIns, cloud, config, connections_closed, stand_ins
+from functools import partial
 
+import pytest
+from cloud import DATASET, StandIns, cloud, config, connections_closed, stand_ins, store
+from made_up import arrived, tuned
+
+from genops_events.airflow.asking import ask
+from genops_events.airflow.stage import StageRun
 from genops_events.config import Config
-from genops_events.gcp import evaluation
+from genops_events.evaluation_data import Prompt
+from genops_events.gcp import clients, generation
 from genops_events.gcp.errors import CloudRefused, CloudUnavailable
 from genops_events.gcp.evaluation import Scored, mean_scores
 from genops_events.gcp.generation import Answer, answer_all, count_tokens
+from genops_events.gcp.inputs import read_answers
+from genops_events.gcp.record_store import RecordStore
+from genops_events.stages import Stage
 
 MODEL = "gemini-2.5-flash"
 PROMPTS = [f"question number {number} about my card" for number in range(24)]
 
 
-def ask(config: Config, prompts: list[str], *, model: str = MODEL, system_instruction: str | None = None) -> list[Answer]:
-    return answer_all(
-        config, model=model, prompts=prompts, max_output_tokens=64, system_instruction=system_instruction
-    )
+def answers_to(config: Config, prompts: list[str], *, longest: int = 64, instruction: str | None = None) -> list[Answer]:
+    return answer_all(config, model=MODEL, prompts=prompts, max_output_tokens=longest, system_instruction=instruction)
 
 
-def test_answers_come_in_the_order_of_their_prompts(config: Config) -> None:
-    one_by_one = [ask(config, [prompt])[0] for prompt in PROMPTS[:6]]
-    print(one_by_one)
-    assert ask(config, PROMPTS[:6]) == one_by_one
+def with_model(config: Config, store: RecordStore) -> str:
+    """Return a candidate whose model answers."""
+    candidate = arrived(config, store).candidate
+    endpoint = f"projects/{config.project}/locations/{config.location}/publishers/google/models/{MODEL}"
+    tuned(store, candidate, endpoint=endpoint)
+    return candidate
+
+
+def test_answers_come_in_the_order_of_their_prompts_and_each_is_asked_for_once(cloud: StandIns, config: Config) -> None:
+    before = cloud.vertex_calls("generateContent")
+    # A model that is not tuned repeats what it was asked.
+    assert [answer.text for answer in answers_to(config, PROMPTS)] == PROMPTS
+    assert cloud.vertex_calls("generateContent") == before + len(PROMPTS)
+
+
+def test_an_answer_tells_its_tokens_and_why_it_ended(config: Config) -> None:
+    (whole,) = answers_to(config, PROMPTS[:1])
+    (instructed,) = answers_to(config, PROMPTS[:1], instruction="Answer with the name of the intent.")
+    (cut,) = answers_to(config, PROMPTS[:1], longest=2)
+    assert (whole.finish_reason, cut.finish_reason) == ("STOP", "MAX_TOKENS")
+    assert (whole.output_tokens, cut.output_tokens) == (whole.input_tokens, 2)
+    assert PROMPTS[0].startswith(cut.text) and len(cut.text) < len(PROMPTS[0])
+    assert instructed.input_tokens > whole.input_tokens
+
+
+def test_no_prompts_have_no_answers(config: Config) -> None:
+    assert answers_to(config, []) == []
+
+
+def test_a_moment_without_the_service_passes_unnoticed(cloud: StandIns, config: Config) -> None:
+    cloud.vertex.faults(unavailable_seconds=0.7)
+    assert [answer.text for answer in answers_to(config, PROMPTS)] == PROMPTS
+
+
+def test_answers_are_right_and_in_order_when_three_calls_in_ten_fail(cloud: StandIns, config: Config) -> None:
+    cloud.vertex.faults(error_code="503", error_share=0.3, error_methods=["generateContent"])
+    for _ in range(7):  # as often as Airflow tries a stage: a call fails four times in a row now and then
+        try:
+            answers = answers_to(config, PROMPTS[:10])
+        except CloudUnavailable:
+            continue
+        assert [answer.text for answer in answers] == PROMPTS[:10]
+        return
+    pytest.fail("no answers in seven tries")
+
+
+def test_a_permanent_error_is_told_as_itself_and_not_as_a_group(cloud: StandIns, config: Config) -> None:
+    # Of 24 calls some succeed: the chance of anything else is one in ten million.
+    cloud.vertex.faults(error_code="403", error_share=0.5, error_methods=["generateContent"])
+    with pytest.raises(CloudRefused, match=f"ask {MODEL}"):
+        answers_to(config, PROMPTS)
+
+
+def test_answers_that_are_paid_for_are_kept_when_another_call_fails(
+    cloud: StandIns, config: Config, store: RecordStore
+) -> None:
+    def asked() -> list[str]:
+        run = StageRun(Stage.INFERENCE, candidate, "run-1")
+        return [answer.text for answer in ask(run, prompts, name=name, max_output_tokens=64).answers]
+
+    candidate, name = with_model(config, store), "answers.jsonl"
+    prompts = [Prompt(id=str(number), prompt=prompt) for number, prompt in enumerate(PROMPTS)]
+    answered = 0
+    with pytest.MonkeyPatch.context() as patch:
+        # One call after the other and without the client's own tries: all before the one that fails were paid for.
+        patch.setattr(generation, "genai_client", partial(clients.genai_client, attempts=1))
+        patch.setattr(generation, "CONCURRENT_CALLS", 1)
+        cloud.vertex.faults(error_code="503", error_share=0.15, error_methods=["generateContent"])
+        while answered == 0:
+            before = cloud.vertex_calls("generateContent")
+            try:
+                asked()
+            except CloudUnavailable:
+                answered = cloud.vertex_calls("generateContent") - before - 1
+            else:
+                store.bucket.blob(name).delete()
+    cloud.vertex.faults()
+    before = cloud.vertex_calls("generateContent")
+    assert asked() == PROMPTS
+    assert cloud.vertex_calls("generateContent") - before == len(prompts) - answered
+
+
+def test_answers_that_were_written_are_read_and_not_asked_for_again(
+    cloud: StandIns, config: Config, store: RecordStore
+) -> None:
+    candidate = with_model(config, store)
+    prompts = [Prompt(id=str(number), prompt=prompt) for number, prompt in enumerate(PROMPTS)]
+    first = ask(StageRun(Stage.INFERENCE, candidate, "run-1"), prompts, name="answers.jsonl", max_output_tokens=64)
+    cloud.vertex.faults(error_code="403", error_share=1.0)
+    again = ask(StageRun(Stage.INFERENCE, candidate, "run-1"), prompts, name="answers.jsonl", max_output_tokens=64)
+    assert again == first
+    assert read_answers(store.bucket, "answers.jsonl") == first.answers
+    assert first.uri == f"gs://{config.bucket}/answers.jsonl"
+    assert first.cost_usd > 0
+
+
+def test_tokens_and_characters_are_those_of_all_prompts_and_of_the_instruction_with_each(
+    cloud: StandIns, config: Config
+) -> None:
+    count = partial(count_tokens, config, model=MODEL)
+    one = count(prompts=["where is my card"], system_instruction=None)
+    instruction = count(prompts=["Answer in one word."], system_instruction=None)
+    assert one.tokens > 0
+    assert one.billable_characters == len("whereismycard")
+    before = cloud.vertex_calls("countTokens")
+    many = count(prompts=["where is my card"] * 250, system_instruction="Answer in one word.")
+    assert cloud.vertex_calls("countTokens") == before + 3
+    assert many.tokens == 250 * (one.tokens + instruction.tokens)
+    assert many.billable_characters == 250 * (one.billable_characters + instruction.billable_characters)
+
+
+def test_counting_goes_on_after_a_moment_without_the_service(cloud: StandIns, config: Config) -> None:
+    expected = count_tokens(config, model=MODEL, prompts=PROMPTS, system_instruction=None)
+    cloud.vertex.faults(unavailable_seconds=0.4)
+    assert count_tokens(config, model=MODEL, prompts=PROMPTS, system_instruction=None) == expected
+
+
+def scored(*pairs: tuple[str, str]) -> list[Scored]:
+    return [Scored(prompt="which intent?", reference=reference, response=response) for reference, response in pairs]
+
+
+SENTENCE = "the card is on its way to you"
+OTHER = "nothing of that sort was said anywhere else"
+
+
+@pytest.mark.parametrize(
+    ("metric", "pairs", "expected"),
+    [
+        ("exact_match", [("card_arrival", "card_arrival"), ("card_arrival", "Card_arrival")], 0.5),
+        ("exact_match", [("card_arrival", "")], 0.0),
+        ("rouge", [("a b c d", "a b"), (SENTENCE, SENTENCE)], (2 / 3 + 1) / 2),
+        ("bleu", [(SENTENCE, SENTENCE)], 1.0),
+        ("pointwise", [(SENTENCE, SENTENCE), (SENTENCE, OTHER)], 3.0),
+    ],
+)
+def test_a_mean_score_is_that_of_the_service(
+    config: Config, metric: str, pairs: list[tuple[str, str]], expected: float
+) -> None:
+    assert mean_scores(config, metrics=[metric], answers=scored(*pairs)) == {metric: pytest.approx(expected)}
+
+
+def test_a_worse_answer_has_the_lower_bleu(config: Config) -> None:
+    (near,) = mean_scores(config, metrics=["bleu"], answers=scored((SENTENCE, f"{SENTENCE} now"))).values()
+    (far,) = mean_scores(config, metrics=["bleu"], answers=scored((SENTENCE, OTHER))).values()
+    assert 1.0 > near > far >= 0.0
+
+
+def test_every_answer_counts_once_however_many_calls_they_take(cloud: StandIns, config: Config) -> None:
+    right, wrong = ("card_arrival", "card_arrival"), ("card_arrival", "lost_card")
+    answers = scored(*[right] * 90, *[wrong] * 30)
+    before = cloud.vertex_calls("evaluateInstances")
+    assert mean_scores(config, metrics=["exact_match", "rouge"], answers=answers)["exact_match"] == 0.75
+    assert cloud.vertex_calls("evaluateInstances") == before + 6
+    assert mean_scores(config, metrics=["pointwise"], answers=answers[:5]) == {"pointwise": 5.0}
+    assert cloud.vertex_calls("evaluateInstances") == before + 11
+
+
+def test_scores_survive_a_moment_without_the_service(cloud: StandIns, config: Config) -> None:
+    cloud.vertex.faults(unavailable_seconds=0.4)
+    assert mean_scores(config, metrics=["exact_match"], answers=scored(("a", "a"))) == {"exact_match": 1.0}
+
+
+def test_an_evaluation_that_is_forbidden_is_refused(cloud: StandIns, config: Config) -> None:
+    cloud.vertex.faults(error_code="403", error_share=1.0)
+    with pytest.raises(CloudRefused, match="evaluate the answers"):
+        mean_scores(config, metrics=["exact_match"], answers=scored(*[("a", "a")] * 120))
+
+
+def test_an_evaluation_without_a_service_is_unavailable_in_the_end(
+    cloud: StandIns, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.vertex.faults(error_code="429", error_share=1.0)
+    monkeypatch.setattr(clients, "CALL_TIMEOUT_SECONDS", 0.1)  # four of them make up the patience of a call
+    with pytest.raises(CloudUnavailable, match="evaluate the answers"):
+        mean_scores(config, metrics=["exact_match"], answers=scored(("a", "a")))
