@@ -183,8 +183,16 @@ def _figures(run: StageRun, job: TuningJob) -> dict[str, Any]:
     if stats.tuning_dataset_example_count is not None:
         figures["examples"] = int(stats.tuning_dataset_example_count)
     if stats.total_billable_token_count is not None:
-        # Vertex AI counts the tokens of all epochs together.
+        # The count is that of the training file; each pass over it is billed.
         tokens = int(stats.total_billable_token_count)
         figures["billable_tokens"] = tokens
-        figures["cost_usd"] = tuning_cost(run.dataset.billed_model, tokens, 1)
+        figures["cost_usd"] = tuning_cost(run.dataset.billed_model, tokens, _epochs(run, job))
     return figures
+
+
+def _epochs(run: StageRun, job: TuningJob) -> int:
+    """Return how many passes the job made: as submitted, since genops.yaml may have changed meanwhile."""
+    spec = job.supervised_tuning_spec
+    parameters = spec.hyper_parameters if spec is not None else None
+    epochs = parameters.epoch_count if parameters is not None else None
+    return int(epochs) if epochs else run.dataset.tuning.epochs

@@ -17,6 +17,7 @@ import typer
 
 from genops_events.cli.console import errors_reported, human
 from genops_events.cli.paths import examples_folder
+from genops_events.record import answers_path
 from genops_events.stages import CandidateState, Stage
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 DATASET = "banking77"
 TIMEOUT_SECONDS = 120.0
 PUBLISHED_SECONDS = 10.0
+SHOWN_ANSWERS = 3
 SHUFFLE_SEED = 77
 
 
@@ -109,10 +111,20 @@ def _run(uploads: list[_Upload], *, ready_seconds: float) -> bool:
     console.print(f"{len(events)} completion events on projects/{config.project}/topics/{config.topics.completions}:")
     for event in events:
         console.print(f"  {event.attributes['ce-type']:<32} {event.candidate}", markup=False)
-    first = ended[0].verdicts[Stage.INFERENCE].figures() if Stage.INFERENCE in ended[0].verdicts else {}
-    console.print(f"Answers: {first.get('answers_uri', 'none')}. The stack was ready after {ready_seconds:.0f} s.")
+    console.print("The first of the champion's answers:")
+    for row in _answers(store, ended[0])[:SHOWN_ANSWERS]:
+        console.print(f"  {row['prompt']}  ->  {row['answer']}", markup=False)
+    console.print(f"The stack was ready after {ready_seconds:.0f} s.")
     complete = len(events) == sum(len(found.verdicts) for found in ended)
     return complete and all(found.state is one.should_end for found, one in zip(ended, uploads, strict=True))
+
+
+def _answers(store: RecordStore, found: Candidate) -> list[dict[str, Any]]:
+    """Return the answers that the candidate left in the bucket; none where it was not promoted."""
+    if Stage.INFERENCE not in found.verdicts:
+        return []
+    content = store.bucket.blob(answers_path(found.id)).download_as_text(timeout=TIMEOUT_SECONDS)
+    return [json.loads(line) for line in content.splitlines()]
 
 
 def _published(store: RecordStore, *, expected: int) -> list[Announcement]:
