@@ -24,8 +24,8 @@ def examples_folder() -> Path:
 
 
 def _folder(name: str) -> Path:
-    """Look beside the package (a checkout), then inside it (a wheel)."""
-    looked = [_PACKAGE.parent / name, _PACKAGE / name]
+    """Look inside the package (a wheel), then beside it (a checkout)."""
+    looked = [_PACKAGE / name, _PACKAGE.parent / name]
     for folder in looked:
         if folder.is_dir():
             return folder

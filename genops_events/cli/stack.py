@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from genops_events.cli.console import errors_reported, human, print_json
+from genops_events.cli.paths import dags_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -52,7 +53,7 @@ def up(
         loaded = load_config(file)
         plan = StackPlan(
             home=_home(),
-            dags_folder=(dags or _dags_folder()).resolve(),
+            dags_folder=(dags or dags_folder()).resolve(),
             config_file=file,
             project=loaded.project,
             location=loaded.location,
@@ -295,17 +296,6 @@ def _config_file(given: Path | None) -> Path:
     from genops_events.settings import Settings
 
     return (given or Settings().config).expanduser().absolute()
-
-
-def _dags_folder() -> Path:
-    """Return the Dags of genops-events: beside the package in a checkout, inside it in an installed wheel."""
-    import genops_events
-
-    package = Path(genops_events.__file__).resolve().parent
-    checkout = package.parent
-    if (checkout / "pyproject.toml").exists() and (checkout / "dags").is_dir():
-        return checkout / "dags"
-    return package / "dags"
 
 
 def _tail(path: Path, *, lines: int, follow: bool) -> Iterator[str]:

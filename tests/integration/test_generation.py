@@ -25,7 +25,9 @@ MODEL = "gemini-2.5-flash"
 PROMPTS = [f"question number {number} about my card" for number in range(24)]
 
 
-def answers_to(config: Config, prompts: list[str], *, longest: int = 64, instruction: str | None = None) -> list[Answer]:
+def answers_to(
+    config: Config, prompts: list[str], *, longest: int = 64, instruction: str | None = None
+) -> list[Answer]:
     return answer_all(config, model=MODEL, prompts=prompts, max_output_tokens=longest, system_instruction=instruction)
 
 
@@ -50,7 +52,8 @@ def test_an_answer_tells_its_tokens_and_why_it_ended(config: Config) -> None:
     (cut,) = answers_to(config, PROMPTS[:1], longest=2)
     assert (whole.finish_reason, cut.finish_reason) == ("STOP", "MAX_TOKENS")
     assert (whole.output_tokens, cut.output_tokens) == (whole.input_tokens, 2)
-    assert PROMPTS[0].startswith(cut.text) and len(cut.text) < len(PROMPTS[0])
+    assert PROMPTS[0].startswith(cut.text)
+    assert len(cut.text) < len(PROMPTS[0])
     assert instructed.input_tokens > whole.input_tokens
 
 

@@ -57,7 +57,9 @@ def promote(candidate: str, *, run_id: str = "run-1") -> PromotionVerdict:
     run = StageRun(Stage.PROMOTION, candidate, run_id)
     made = PromoteModel(task_id="promote").work(run, context(candidate, run_id=run_id))
     assert isinstance(made, PromotionVerdict)
-    assert run.store.verdict(candidate, Stage.PROMOTION) == made
+    kept = run.store.verdict(candidate, Stage.PROMOTION)
+    assert kept is not None
+    assert kept.to_json() == made.to_json()
     return made
 
 
@@ -279,7 +281,7 @@ def tuned_model(config: Config, store: RecordStore) -> Callable[[], str]:
         assert done
         assert done.tuned_model
         assert done.tuned_model.model
-        return done.tuned_model.model
+        return str(done.tuned_model.model)
 
     return tune
 

@@ -28,7 +28,9 @@ def intent(run_id: str, candidate: str = "banking77-0123456789abcdef") -> Intent
     return Intent(candidate=candidate, written_at=now(), stage=Stage.TUNING, run_id=run_id, started_at=now())
 
 
-def test_of_eight_writers_at_once_one_wins_and_all_others_read_what_it_wrote(config: Config, store: RecordStore):
+def test_of_eight_writers_at_once_one_wins_and_all_others_read_what_it_wrote(
+    config: Config, store: RecordStore
+) -> None:
     path = intent_path("banking77-0123456789abcdef", Stage.TUNING)
     mine = [intent(f"run-{number}") for number in range(8)]
     kept = at_once(*(partial(RecordStore.open(config).create_or_read, path, one) for one in mine))
@@ -38,7 +40,7 @@ def test_of_eight_writers_at_once_one_wins_and_all_others_read_what_it_wrote(con
     assert store.create_or_read(path, intent("too late")).run_id == winner
 
 
-def test_of_eight_writers_at_once_one_is_told_that_it_wrote(config: Config):
+def test_of_eight_writers_at_once_one_is_told_that_it_wrote(config: Config) -> None:
     path = intent_path("banking77-0123456789abcdef", Stage.BUDGET)
     wrote = at_once(*(partial(RecordStore.open(config).create, path, intent(f"run-{n}")) for n in range(8)))
     assert sorted(wrote) == [False] * 7 + [True]
@@ -57,7 +59,7 @@ def reserving(config: Config, candidate: str, *, limit: str) -> Callable[[], Ref
     )
 
 
-def test_sixteen_writers_of_one_ledger_lose_nothing(config: Config, store: RecordStore):
+def test_sixteen_writers_of_one_ledger_lose_nothing(config: Config, store: RecordStore) -> None:
     names = [f"banking77-{number:016x}" for number in range(16)]
     assert at_once(*(reserving(config, name, limit="200") for name in names)) == [None] * 16
     ledger = store.read(ledger_path("2026-11"), Ledger)
@@ -66,23 +68,21 @@ def test_sixteen_writers_of_one_ledger_lose_nothing(config: Config, store: Recor
     assert committed(store, dataset=DATASET, at=MONTH) == Decimal(20)
     at_once(
         *(
-            partial(
-                settle, RecordStore.open(config), candidate=name, purpose="tuning", spent=Decimal("0.5"), at=MONTH
-            )
+            partial(settle, RecordStore.open(config), candidate=name, purpose="tuning", spent=Decimal("0.5"), at=MONTH)
             for name in names
         )
     )
     assert committed(store, dataset=DATASET, at=MONTH) == Decimal(8)
 
 
-def test_writers_at_once_never_reserve_more_than_the_limit(config: Config, store: RecordStore):
+def test_writers_at_once_never_reserve_more_than_the_limit(config: Config, store: RecordStore) -> None:
     names = [f"banking77-{number:016x}" for number in range(8)]
     refused = [one for one in at_once(*(reserving(config, name, limit="6.25") for name in names)) if one is not None]
     assert len(refused) == 3
     assert committed(store, dataset=DATASET, at=MONTH) == Decimal("6.25")
 
 
-def test_a_change_that_changes_nothing_writes_nothing(config: Config, store: RecordStore):
+def test_a_change_that_changes_nothing_writes_nothing(config: Config, store: RecordStore) -> None:
     assert reserving(config, "banking77-0123456789abcdef", limit="200")() is None
     before = store.bucket.get_blob(ledger_path("2026-11")).generation
     assert store.update(ledger_path("2026-11"), Ledger, lambda found: found) is not None
@@ -92,7 +92,7 @@ def test_a_change_that_changes_nothing_writes_nothing(config: Config, store: Rec
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"candidate": "x"}', "null", "\xff"])
-def test_a_document_that_cannot_be_read_is_named_and_never_taken_for_absent(store: RecordStore, content: str):
+def test_a_document_that_cannot_be_read_is_named_and_never_taken_for_absent(store: RecordStore, content: str) -> None:
     path = champion_path(DATASET)
     store.bucket.blob(path).upload_from_string(content.encode("latin-1"))
     with pytest.raises(Unreadable, match=path) as raised:
@@ -105,7 +105,7 @@ def test_a_document_that_cannot_be_read_is_named_and_never_taken_for_absent(stor
     assert store.bucket.blob(path).download_as_bytes() == content.encode("latin-1")
 
 
-def test_a_field_of_a_newer_version_does_no_harm(config: Config, store: RecordStore):
+def test_a_field_of_a_newer_version_does_no_harm(config: Config, store: RecordStore) -> None:
     path = arrival_path("banking77-0123456789abcdef")
     made = arrived(config, store)
     newer = made.to_json().replace(b'"found_by"', b'"to_come": 1, "found_by"')
@@ -127,7 +127,9 @@ def champion(candidate: str) -> Champion:
     )
 
 
-def test_a_candidate_is_its_arrival_its_open_stages_its_verdicts_and_the_champion(config: Config, store: RecordStore):
+def test_a_candidate_is_its_arrival_its_open_stages_its_verdicts_and_the_champion(
+    config: Config, store: RecordStore
+) -> None:
     assert store.candidate("banking77-0123456789abcdef") is None
     assert store.champion(DATASET) is None
     one, other = arrived(config, store), arrived(config, store)
@@ -148,7 +150,7 @@ def test_a_candidate_is_its_arrival_its_open_stages_its_verdicts_and_the_champio
 
 def test_all_candidates_are_listed_in_order_of_their_ids_and_what_never_arrived_is_not(
     config: Config, store: RecordStore
-):
+) -> None:
     assert list(store.candidates()) == []
     ids = sorted(arrived(config, store).candidate for _ in range(3))
     taken_on(store, Stage.TUNING, "banking77-ffffffffffffffff")
@@ -157,7 +159,7 @@ def test_all_candidates_are_listed_in_order_of_their_ids_and_what_never_arrived_
 
 def test_announcements_come_in_the_order_of_their_times_and_seen_ones_are_passed_over(
     config: Config, store: RecordStore
-):
+) -> None:
     one, other = arrived(config, store).candidate, arrived(config, store).candidate
     paths = []
     for candidate, stage, outcome, second in (
@@ -175,7 +177,9 @@ def test_announcements_come_in_the_order_of_their_times_and_seen_ones_are_passed
     assert event.attributes["ce-type"] == "genops.candidate.rejected.v1"
 
 
-def test_storage_that_is_away_is_no_absence(cloud: StandIns, store: RecordStore, monkeypatch: pytest.MonkeyPatch):
+def test_storage_that_is_away_is_no_absence(
+    cloud: StandIns, store: RecordStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ended(store, Stage.TUNING, Outcome.REJECTED, "banking77-0123456789abcdef")
     # 429 without the client's patience of two minutes: what is asked is what it is taken for.
     monkeypatch.setattr("google.cloud.storage.retry.DEFAULT_RETRY._timeout", 0.1)

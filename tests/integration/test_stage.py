@@ -218,7 +218,9 @@ RESERVED: Mapping[Purpose, Decimal] = {
 }
 
 
-def reserved(store: RecordStore, candidate: str, *, at: datetime, purposes: Mapping[Purpose, Decimal] = RESERVED) -> None:
+def reserved(
+    store: RecordStore, candidate: str, *, at: datetime, purposes: Mapping[Purpose, Decimal] = RESERVED
+) -> None:
     for purpose, amount in purposes.items():
         refusal = reserve(
             store, candidate=candidate, dataset=DATASET, purpose=purpose, amount=amount, limit=Decimal(200), at=at
@@ -265,7 +267,13 @@ UNTOUCHED = {"tuning": ("10", "0"), "evaluation": ("2", "0"), "inference": ("3",
     ],
 )
 def test_each_end_of_a_stage_settles_what_was_bought_and_releases_what_will_not_be(
-    candidate: str, store: RecordStore, stage: Stage, outcome: Outcome, cost: str, changed: dict[str, tuple[str, str]]
+    *,
+    candidate: str,
+    store: RecordStore,
+    stage: Stage,
+    outcome: Outcome,
+    cost: str,
+    changed: dict[str, tuple[str, str]],
 ) -> None:
     begun = taken_on(store, Stage.TUNING, candidate).started_at
     if stage is not Stage.TUNING:

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import json
 import uuid
+from functools import partial
 
 import pytest
 from cloud import DATASET, StandIns, cloud, config, connections_closed, stand_ins, store, until
 from google.genai.types import TuningJob
 
 from genops_events.config import Config
-from genops_events.gcp import tuning_jobs
+from genops_events.gcp import clients, tuning_jobs
 from genops_events.gcp.errors import CloudRefused, CloudUnavailable
 from genops_events.gcp.record_store import RecordStore
 
@@ -85,7 +86,7 @@ def test_another_candidates_job_is_never_adopted_even_where_the_service_ignores_
 ) -> None:
     submitted(config, candidate, training_uri)
     other = f"{DATASET}-{uuid.uuid4().hex[:16]}"
-    real = tuning_jobs.genai_client
+    real = clients.genai_client
 
     def deaf(project: str, location: str) -> object:
         """Return the real client, whose `list` leaves out the filter."""
@@ -146,7 +147,7 @@ def test_what_passes_by_itself_is_unavailable(
         submitted(config, candidate, training_uri)
     # The client's own attempts are left out: what is asked is what their last failure is taken for.
     with pytest.MonkeyPatch.context() as patch:
-        real = tuning_jobs.genai_client
+        real = clients.genai_client
         patch.setattr(tuning_jobs, "genai_client", lambda project, location: real(project, location, attempts=1))
         with pytest.raises(CloudUnavailable, match="read tuning job"):
             tuning_jobs.get(config, NOWHERE)

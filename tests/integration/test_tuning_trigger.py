@@ -35,7 +35,7 @@ def job(config: Config, training_uri: str, cloud: StandIns, request: pytest.Fixt
     candidate = f"{DATASET}-{uuid.uuid4().hex[:16]}"
     submitted = tuning_jobs.submit(config, config.dataset(DATASET), candidate=candidate, training_uri=training_uri)
     assert submitted.name
-    return submitted.name
+    return str(submitted.name)
 
 
 def waiting_for(config: Config, job: str, *, seconds: float = 60.0, poll_seconds: float = 0.1) -> TuningJobTrigger:
@@ -95,7 +95,7 @@ async def test_looks_that_fail_do_not_end_the_wait(cloud: StandIns, config: Conf
     before = cloud.vertex_calls("tuningJobs.get")
     waiting = asyncio.create_task(fired(waiting_for(config, job)))
     async with asyncio.timeout(10):
-        while await asyncio.to_thread(cloud.vertex_calls, "tuningJobs.get") < before + 3:  # noqa: ASYNC110 - another process
+        while await asyncio.to_thread(cloud.vertex_calls, "tuningJobs.get") < before + 3:
             assert not waiting.done()
             await asyncio.sleep(0.02)
     await asyncio.to_thread(cloud.vertex.faults)

@@ -1,0 +1,228 @@
+# ruff: noqa: F401, F811 - fixtures are imported by name, and come back as arguments
+"""The arrivals trigger under Airflow's own shared stream: nothing is acked before it is stored, nothing ends the stream."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from airflow._shared.module_loading import import_string
+from cloud import DATASET, PREFIX, Reader, StandIns, cloud, config, connections_closed, stand_ins, store
+from triggerer import Arrivals, Settled, arrivals, eventually, running, settled, watched
+
+from genops_events.arrivals import Notice
+from genops_events.config import Config
+from genops_events.gcp import arrivals as subscription
+from genops_events.gcp.record_store import RecordStore
+from triggers.gcs_arrival import OUTSTANDING_MESSAGES, GCSArrivalTrigger
+
+
+async def test_an_upload_becomes_an_event_with_its_identity(config: Config, store: RecordStore) -> None:
+    async with running() as triggerer:
+        blob = store.bucket.blob(f"{PREFIX}a b#ü.jsonl")
+        await asyncio.to_thread(blob.upload_from_string, b"12345")
+        await eventually(lambda: triggerer.events)
+    notice = Notice.model_validate(triggerer.events[0])
+    assert (notice.bucket, notice.object, notice.generation) == (config.bucket, blob.name, int(blob.generation))
+    assert notice.size_bytes == 5
+    assert json.loads(json.dumps(triggerer.events[0])) == triggerer.events[0]
+
+
+async def test_a_message_is_acked_only_once_its_event_is_stored(arrivals: Arrivals, settled: Settled) -> None:
+    async with running() as triggerer:
+        (message_id,) = arrivals.announce(watched())
+        await eventually(lambda: triggerer.events)
+        # Still the broker's: given back, it comes again.
+        arrivals.give_back(triggerer.messages[0])
+        await eventually(lambda: len(triggerer.events) == 2)
+        assert settled.attempts == 0
+        triggerer.confirm()
+        await eventually(lambda: settled.acked == [message_id] * 2)
+        # Now it is gone: given back, it does not come again, though a later message does.
+        arrivals.give_back(triggerer.messages[1])
+        arrivals.announce(watched(1))
+        await eventually(lambda: watched(1) in triggerer.objects)
+        assert triggerer.objects == [watched(), watched(), watched(1)]
+
+
+async def test_a_triggerer_that_dies_before_the_event_is_stored_acks_nothing(
+    arrivals: Arrivals, settled: Settled
+) -> None:
+    arrivals.announce(watched())
+    async with running() as died:
+        await eventually(lambda: died.events)
+    assert (settled.acked, settled.attempts) == ([], 0)
+    arrivals.give_back(died.messages[0])
+    async with running() as another:
+        await eventually(lambda: another.events)
+        another.confirm()
+        await eventually(lambda: len(settled.acked) == 1)
+    assert another.events == died.events
+
+
+@pytest.mark.parametrize(
+    "broken", [{"eventType": ""}, {"objectGeneration": ""}, {"objectGeneration": "x"}, {"eventTime": "yesterday"}]
+)
+async def test_a_message_that_cannot_be_read_ends_as_a_dead_letter_and_the_others_go_on(
+    arrivals: Arrivals, settled: Settled, broken: dict[str, str]
+) -> None:
+    (message_id,) = arrivals.publish(arrivals.notification(watched(), **broken))
+    dead = Reader(arrivals.subscriber, arrivals.dead_letters)
+    async with running() as triggerer:
+        letter = asyncio.to_thread(dead.read_some)
+        arrivals.announce(watched(1))
+        await eventually(lambda: triggerer.events)
+        triggerer.confirm()
+        (received,) = await letter
+        assert triggerer.objects == [watched(1)]
+    assert settled.nacked == [message_id] * 5
+    assert message_id not in settled.acked
+    assert received.data == {"size": "5"}
+
+
+async def test_what_is_no_arrival_is_acked_and_gives_no_event(arrivals: Arrivals, settled: Settled) -> None:
+    ids = arrivals.publish(
+        arrivals.notification("elsewhere/file.jsonl"),
+        arrivals.notification(f"{PREFIX}folder/"),
+        arrivals.notification("genops/candidates/x/arrival.json"),
+        arrivals.notification(watched(), bucketId="another-bucket"),
+        arrivals.notification(watched(), eventType="OBJECT_DELETE"),
+        arrivals.notification(watched(), eventType="OBJECT_METADATA_UPDATE"),
+    )
+    async with running() as triggerer:
+        await eventually(lambda: sorted(settled.acked) == sorted(ids))
+        assert (triggerer.events, settled.nacked) == ([], [])
+
+
+async def test_a_pull_that_fails_neither_ends_the_stream_nor_an_ack_that_is_under_way(
+    cloud: StandIns, arrivals: Arrivals, settled: Settled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A pull that waits does not notice an outage: shorter ones run into it.
+    monkeypatch.setattr(subscription, "PULL_SECONDS", 0.2)
+    async with running() as triggerer:
+        (first,) = arrivals.announce(watched(1))
+        await eventually(lambda: triggerer.events)
+        await asyncio.to_thread(cloud.pubsub.faults, delay_seconds=2.0, error_methods=["Acknowledge"])
+        triggerer.confirm()
+        await eventually(lambda: settled.attempts == 1)
+        await asyncio.to_thread(cloud.pubsub.faults, error_code="UNAVAILABLE", error_share=1.0, error_methods=["Pull"])
+        await eventually(lambda: settled.acked == [first])
+        assert settled.attempts == 1
+        await asyncio.to_thread(cloud.pubsub.faults)
+        (second,) = arrivals.announce(watched(2))
+        await eventually(lambda: watched(2) in triggerer.objects)
+        triggerer.confirm()
+        await eventually(lambda: settled.acked == [first, second])
+    assert triggerer.objects == [watched(1), watched(2)]
+
+
+async def test_two_seconds_without_pub_sub_pass_unnoticed(
+    cloud: StandIns, arrivals: Arrivals, settled: Settled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subscription, "PULL_SECONDS", 0.2)
+    async with running() as triggerer:
+        (first,) = arrivals.announce(watched(1))
+        await eventually(lambda: triggerer.events)
+        await asyncio.to_thread(cloud.pubsub.faults, unavailable_seconds=2.0)
+        triggerer.confirm()
+        await eventually(lambda: settled.acked == [first])
+        assert settled.attempts > 1
+        (second,) = arrivals.announce(watched(2))
+        await eventually(lambda: watched(2) in triggerer.objects)
+        triggerer.confirm()
+        await eventually(lambda: settled.acked == [first, second])
+    assert triggerer.objects == [watched(1), watched(2)]
+
+
+async def test_acks_that_fail_for_good_do_not_end_the_stream(
+    cloud: StandIns, arrivals: Arrivals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("triggers.gcs_arrival.FIRST_BACK_OFF_SECONDS", 0.1)  # five tries within a second
+    cloud.pubsub.faults(error_code="PERMISSION_DENIED", error_share=1.0, error_methods=["Acknowledge"])
+    settled = Settled(monkeypatch)
+    async with running() as triggerer:
+        arrivals.announce(watched(1))
+        await eventually(lambda: triggerer.events)
+        triggerer.confirm()
+        await eventually(lambda: settled.attempts == 5)
+        arrivals.announce(watched(2))
+        await eventually(lambda: watched(2) in triggerer.objects)
+        await asyncio.to_thread(cloud.pubsub.faults)
+        triggerer.confirm()
+        await eventually(lambda: len(settled.acked) == 1)
+
+
+def publish_many(arrivals: Arrivals, count: int) -> None:
+    for start in range(0, count, 500):
+        arrivals.announce(*(watched(number) for number in range(start, start + 500)))
+
+
+async def test_1500_messages_at_once_all_become_events_and_are_acked(arrivals: Arrivals, settled: Settled) -> None:
+    publish_many(arrivals, 1500)
+    most = 0
+    async with running() as triggerer:
+        while len(set(settled.acked)) < 1500:  # as a triggerer confirms, only quicker
+            triggerer.assert_alive()
+            most = max(most, triggerer.unconfirmed)
+            triggerer.confirm()
+            await asyncio.sleep(0.05)
+    assert set(triggerer.objects) == {watched(number) for number in range(1500)}
+    assert most <= OUTSTANDING_MESSAGES
+
+
+async def test_a_trigger_that_is_slow_is_not_flooded(arrivals: Arrivals, settled: Settled) -> None:
+    publish_many(arrivals, 1500)
+    async with running() as triggerer:
+        await eventually(lambda: triggerer.messages)
+        triggerer.ready.clear()
+        # Airflow's queue holds 1,024; whoever fills it is failed. Time enough for all 1,500 to be pulled, if they were.
+        await asyncio.sleep(1.5)
+        triggerer.assert_alive()
+        triggerer.ready.set()
+        await eventually(lambda: len(triggerer.messages) == OUTSTANDING_MESSAGES)
+        while len(set(settled.acked)) < 1500:
+            triggerer.assert_alive()
+            triggerer.confirm()
+            await asyncio.sleep(0.05)
+
+
+async def test_a_dataset_that_is_added_to_the_file_is_watched_without_a_restart(
+    config: Config, arrivals: Arrivals, settled: Settled, tmp_path: Path
+) -> None:
+    async with running() as triggerer:
+        (before,) = arrivals.announce("training/new/1.jsonl")
+        await eventually(lambda: settled.acked == [before])
+        settings = yaml.safe_load((tmp_path / "genops.yaml").read_text())
+        settings["datasets"]["new"] = {**settings["datasets"][DATASET], "prefix": "training/new/"}
+        (tmp_path / "genops.yaml").write_text(yaml.safe_dump(settings))
+        arrivals.announce("training/new/2.jsonl")
+        await eventually(lambda: triggerer.events)
+    assert triggerer.objects == ["training/new/2.jsonl"]
+
+
+async def test_a_file_that_cannot_be_read_for_a_moment_does_not_end_the_stream(
+    arrivals: Arrivals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("triggers.gcs_arrival.FIRST_BACK_OFF_SECONDS", 0.1)
+    good = (tmp_path / "genops.yaml").read_text()
+    (tmp_path / "genops.yaml").write_text("{")
+    async with running() as triggerer:
+        arrivals.announce(watched())
+        await eventually(lambda: caplog.text.count("Arrivals cannot be read") >= 2)
+        triggerer.assert_alive()
+        (tmp_path / "genops.yaml").write_text(good)
+        await eventually(lambda: triggerer.events)
+
+
+def test_the_constructor_takes_nothing_and_the_trigger_comes_back_from_the_database() -> None:
+    assert list(inspect.signature(GCSArrivalTrigger).parameters) == []
+    made = GCSArrivalTrigger()
+    path, given = made.serialize()
+    again = import_string(path)(**json.loads(json.dumps(given)))
+    assert isinstance(again, GCSArrivalTrigger)
+    assert given == {}
+    assert again.shared_stream_key() == made.shared_stream_key() is not None

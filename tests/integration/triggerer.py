@@ -1,0 +1,192 @@
+"""A triggerer reduced to one trigger: Airflow's own shared stream, driven as Airflow's trigger runner drives it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import google.pubsub_v1
+import pytest
+from airflow.triggers.shared_stream import SharedStreamManager
+from cloud import PREFIX
+from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
+
+from genops_events.config import Config
+from genops_events.gcp.arrivals import ArrivalsSubscription, Message
+from triggers.gcs_arrival import GCSArrivalTrigger
+
+TRIGGER_ID = 1
+
+
+async def eventually(condition: Callable[[], Any], *, seconds: float = 20.0, what: str = "the condition") -> None:
+    """Return as soon as `condition` holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        await asyncio.sleep(0.02)
+
+
+@dataclass
+class Triggerer:
+    """What a triggerer does with one trigger; `confirm` is its supervisor saying that events are stored."""
+
+    manager: SharedStreamManager = field(default_factory=SharedStreamManager)
+    messages: list[Message] = field(default_factory=list)
+    """All that the stream handed to the trigger."""
+    events: list[dict[str, Any]] = field(default_factory=list)
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+    """Cleared, the trigger takes no more messages for the moment."""
+    _unconfirmed: list[int] = field(default_factory=list)
+    _task: asyncio.Task[None] | None = None
+
+    @property
+    def objects(self) -> list[str]:
+        return [str(event["object"]) for event in self.events]
+
+    @property
+    def unconfirmed(self) -> int:
+        return len(self._unconfirmed)
+
+    def confirm(self) -> None:
+        """Confirm that all events so far are in the database."""
+        seqs, self._unconfirmed = self._unconfirmed, []
+        self.manager.confirm_persisted(seqs)
+
+    def assert_alive(self) -> None:
+        assert self._task is not None
+        assert not self._task.done(), self._task
+
+    async def start(self) -> None:
+        self.ready.set()
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        assert self._task is not None
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        trigger = GCSArrivalTrigger()
+        key = trigger.shared_stream_key()
+        stream = self.manager.subscribe(trigger_id=TRIGGER_ID, trigger=trigger, key=key)
+        try:
+            async for event in trigger.filter_shared_stream(self._seen(stream)):
+                # Back to back, as Airflow's trigger runner does.
+                seq = self.manager.bind_pending_event(trigger_id=TRIGGER_ID, key=key)
+                assert seq is not None
+                self._unconfirmed.append(seq)
+                self.events.append(event.payload)
+        finally:
+            await self.manager.unsubscribe(TRIGGER_ID, key)
+
+    async def _seen(self, stream: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        async for raw in stream:
+            await self.ready.wait()
+            self.messages.append(raw[0])
+            yield raw
+
+
+@asynccontextmanager
+async def running() -> AsyncIterator[Triggerer]:
+    """Run a triggerer for as long as the block lasts; it must live to its end."""
+    made = Triggerer()
+    await made.start()
+    try:
+        yield made
+        made.assert_alive()
+    finally:
+        await made.stop()
+
+
+class Settled:
+    """Counts what was acked and nacked, successful calls only; the calls themselves go through."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.acked: list[str] = []
+        self.nacked: list[str] = []
+        self.attempts = 0
+        ack, nack = ArrivalsSubscription.ack, ArrivalsSubscription.nack
+
+        async def counted_ack(subscription: ArrivalsSubscription, messages: list[Message]) -> None:
+            self.attempts += 1
+            await ack(subscription, messages)
+            self.acked += [one.message_id for one in messages]
+
+        async def counted_nack(subscription: ArrivalsSubscription, messages: list[Message]) -> None:
+            await nack(subscription, messages)
+            self.nacked += [one.message_id for one in messages]
+
+        patch.setattr(ArrivalsSubscription, "ack", counted_ack)
+        patch.setattr(ArrivalsSubscription, "nack", counted_nack)
+
+
+@pytest.fixture
+def settled(monkeypatch: pytest.MonkeyPatch) -> Settled:
+    return Settled(monkeypatch)
+
+
+class Arrivals:
+    """The arrivals topic and its subscription, as a stranger sees them."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.publisher = PublisherClient()
+        self.subscriber = SubscriberClient()
+        self._topic = f"projects/{config.project}/topics/{config.topics.arrivals}"
+        self.subscription = f"projects/{config.project}/subscriptions/{config.subscription}"
+        self.dead_letters = f"projects/{config.project}/subscriptions/{config.topics.arrivals}-dead-letters"
+
+    def close(self) -> None:
+        self.publisher.stop()
+        self.publisher.transport.close()
+        self.subscriber.close()
+
+    def hurry(self) -> None:
+        """Let refused messages come back after a tenth of a second instead of one."""
+        subscription = self.subscriber.get_subscription(subscription=self.subscription)
+        subscription.retry_policy.minimum_backoff = {"nanos": 100_000_000}
+        subscription.retry_policy.maximum_backoff = {"nanos": 200_000_000}
+        self.subscriber.update_subscription(subscription=subscription, update_mask={"paths": ["retry_policy"]})
+
+    def notification(self, name: str, **changed: str) -> dict[str, Any]:
+        """Return a message as Cloud Storage publishes it, without attributes that are changed to nothing."""
+        attributes = {
+            "eventType": "OBJECT_FINALIZE",
+            "bucketId": self.config.bucket,
+            "objectId": name,
+            "objectGeneration": "1700000000000001",
+            "eventTime": "2026-11-23T00:00:01.5Z",
+            "payloadFormat": "JSON_API_V1",
+        }
+        merged = {key: value for key, value in (attributes | changed).items() if value}
+        return {"data": b'{"size": "5"}', "attributes": merged}
+
+    def publish(self, *messages: dict[str, Any]) -> list[str]:
+        """Publish in one request, past the batching of the client."""
+        made = google.pubsub_v1.PublisherClient.publish(self.publisher, topic=self._topic, messages=list(messages))
+        return list(made.message_ids)
+
+    def announce(self, *names: str) -> list[str]:
+        return self.publish(*(self.notification(name) for name in names))
+
+    def give_back(self, message: Message) -> None:
+        """Make the broker deliver a message again, if it still has it: one that was acked is gone."""
+        self.subscriber.modify_ack_deadline(
+            subscription=self.subscription, ack_ids=[message.ack_id], ack_deadline_seconds=0
+        )
+
+
+@pytest.fixture
+def arrivals(config: Config) -> Iterator[Arrivals]:
+    made = Arrivals(config)
+    made.hurry()
+    yield made
+    made.close()
+
+
+def watched(number: int = 0) -> str:
+    return f"{PREFIX}{number:05}.jsonl"
