@@ -74,7 +74,10 @@ def announcement(verdict: Verdict, *, bucket: str, now: datetime) -> Announcemen
 
 def event_data(verdict: Verdict) -> dict[str, Any]:
     """Return the payload of the completion event: the verdict without what only the record needs."""
-    return verdict.model_dump(mode="json", by_alias=True, exclude={"schema_name", "written_at"}, exclude_none=True)
+    # By way of the text: only there is a score that is no number a string, as JSON needs it.
+    text = verdict.model_dump_json(by_alias=True, exclude={"schema_name", "written_at"}, exclude_none=True)
+    data: dict[str, Any] = json.loads(text)
+    return data
 
 
 def schema_id(kind: str) -> str:

@@ -220,6 +220,8 @@ class Champion(Document):
     scores: dict[str, float]
     promoted_at: datetime
     predecessor: str | None = None
+    earlier: tuple[str, ...] = ()
+    """Champions before, the last one first; who died right after becoming one finds itself here."""
     predecessor_score: float | None = None
     predecessor_model: str | None = None
 

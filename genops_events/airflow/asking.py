@@ -34,16 +34,20 @@ def ask(run: StageRun, prompts: Sequence[Prompt], *, name: str, max_output_token
         max_output_tokens: bound of one answer.
     """
     bucket = run.store.bucket
-    answers = inputs.read_answers(bucket, name)
-    if answers is None or len(answers) != len(prompts):
+    kept = inputs.read_answers(bucket, name, prompts)
+    before = len(kept)
+    try:
         answers = generation.answer_all(
             run.config,
             model=run.endpoint,
             prompts=[prompt.prompt for prompt in prompts],
             max_output_tokens=max_output_tokens,
             system_instruction=run.dataset.system_instruction,
+            kept=kept,
         )
-        inputs.write_answers(bucket, name, prompts, answers, model=run.tuning.model or run.endpoint)
+    finally:
+        if len(kept) > before:
+            inputs.write_answers(bucket, name, prompts, kept, model=run.tuning.model or run.endpoint)
     input_tokens = sum(answer.input_tokens for answer in answers)
     output_tokens = sum(answer.output_tokens for answer in answers)
     return Asked(

@@ -15,6 +15,9 @@ from genops_events.gcp.outbox import announce
 from genops_events.record import BudgetVerdict, Champion, EvaluationVerdict, PromotionVerdict, Verdict, champion_path
 from genops_events.stages import Outcome, Stage
 
+REMEMBERED_CHAMPIONS = 100
+"""More than can follow each other while one of them is being retried."""
+
 
 class PromoteModel(StageOperator):
     """Make the candidate its dataset's champion if evaluation and budget agree and it beats the one that is.
@@ -50,8 +53,8 @@ class PromoteModel(StageOperator):
 def _challenge(run: StageRun, evaluation: EvaluationVerdict) -> Verdict:
     """Decide against the champion of this very moment, by compare-and-set.
 
-    Dying after the change and before the verdict is safe: the next try finds itself champion, or its successor's
-    predecessor.
+    Dying after the change and before the verdict is safe: the next try finds itself champion, or among
+    the champions before.
     """
     metric = run.dataset.evaluation.decisive
     score = evaluation.scores[metric]
@@ -59,7 +62,7 @@ def _challenge(run: StageRun, evaluation: EvaluationVerdict) -> Verdict:
 
     def change(champion: Champion | None) -> Champion | None:
         decided.clear()
-        if champion is not None and run.candidate in {champion.candidate, champion.predecessor}:
+        if champion is not None and run.candidate in (champion.candidate, *champion.earlier):
             return None
         decided.append(challenge(score, _score(champion, metric), run.dataset.evaluation.margin))
         if not decided[0].wins:
@@ -76,6 +79,7 @@ def _challenge(run: StageRun, evaluation: EvaluationVerdict) -> Verdict:
             scores=evaluation.scores,
             promoted_at=datetime.now(UTC),
             predecessor=champion.candidate if champion else None,
+            earlier=(champion.candidate, *champion.earlier)[:REMEMBERED_CHAMPIONS] if champion else (),
             predecessor_score=_score(champion, metric),
             predecessor_model=champion.model if champion else None,
         )
@@ -92,8 +96,8 @@ def _challenge(run: StageRun, evaluation: EvaluationVerdict) -> Verdict:
             champion_before=champion.predecessor,
             champion_score=champion.predecessor_score,
         )
-    if champion is not None and champion.predecessor == run.candidate:
-        reason = f"It was the champion until {champion.candidate} took the place."
+    if champion is not None and run.candidate in champion.earlier:
+        reason = f"It was the champion before {champion.candidate}."
         return run.conclude(PromotionVerdict, Outcome.PROMOTED, reason, metric=metric, score=score)
     return _hold(run, evaluation, champion, decided[0].reason)
 
@@ -108,6 +112,9 @@ def _mirror_in_registry(run: StageRun, champion: Champion) -> str:
             registry.set_champion_alias(run.config, champion.model)
         if champion.predecessor_model and champion.predecessor_model != champion.model:
             registry.remove_champion_alias(run.config, champion.predecessor_model)
+        now = run.store.champion(run.arrival.dataset)
+        if champion.model and now is not None and now.candidate != champion.candidate:
+            registry.remove_champion_alias(run.config, champion.model)  # overtaken meanwhile
     except PermanentError as error:
         return f" The model registry does not show it: {error.message}"
     return ""

@@ -235,9 +235,12 @@ def finish(run: StageRun, verdict: Verdict) -> dict[str, Any]:
 
 
 def settle_and_announce(run: StageRun, verdict: Verdict) -> None:
-    """Publish the verdict's event, then enter its cost; both may be repeated."""
-    announce(run.config, run.store, verdict)
+    """Enter the verdict's cost, then publish its event; both may be repeated.
+
+    In this order, since the sweep goes by the event: a verdict that was published is settled, too.
+    """
     run.account(verdict)
+    announce(run.config, run.store, verdict)
 
 
 def record_failure(context: Context) -> None:

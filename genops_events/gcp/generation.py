@@ -40,7 +40,13 @@ class TokenCount:
 
 
 def answer_all(
-    config: Config, *, model: str, prompts: Sequence[str], max_output_tokens: int, system_instruction: str | None
+    config: Config,
+    *,
+    model: str,
+    prompts: Sequence[str],
+    max_output_tokens: int,
+    system_instruction: str | None,
+    kept: dict[int, Answer] | None = None,
 ) -> list[Answer]:
     """Return the answers of `model` in the order of `prompts`.
 
@@ -50,6 +56,8 @@ def answer_all(
         prompts: texts, one user turn each.
         max_output_tokens: bound of one answer.
         system_instruction: sent with every prompt.
+        kept: answers that are there already, by the index of their prompt: these are not asked for again. Gets every
+            new answer as it comes, so that the caller can keep what was paid for when a later call fails.
 
     Raises:
         CloudUnavailable: a call failed after the client's own retries.
@@ -64,12 +72,18 @@ def answer_all(
         # There is no function to call; left on, the client writes a line about it into the task's log for each prompt.
         automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
     )
-    return asyncio.run(_answer_all(config, model, prompts, settings))
+    answers: dict[int, Answer] = {} if kept is None else kept
+    asyncio.run(_answer_all(config, model, prompts, settings, answers))
+    return [answers[number] for number in range(len(prompts))]
 
 
 async def _answer_all(
-    config: Config, model: str, prompts: Sequence[str], settings: types.GenerateContentConfig
-) -> list[Answer]:
+    config: Config,
+    model: str,
+    prompts: Sequence[str],
+    settings: types.GenerateContentConfig,
+    answers: dict[int, Answer],
+) -> None:
     from asyncio_throttle import Throttler
 
     throttler = Throttler(rate_limit=config.requests_per_minute, period=60.0)
@@ -77,23 +91,24 @@ async def _answer_all(
     owner = genai_client(config.project, config.location)  # closes its connections when it is collected
     client = owner.aio
 
-    async def answer(prompt: str) -> Answer:
+    async def answer(number: int, prompt: str) -> None:
         async with slots, throttler:
             with google_call(f"ask {model}"):
                 async with asyncio.timeout(4 * CALL_TIMEOUT_SECONDS):
                     response = await client.models.generate_content(model=model, contents=prompt, config=settings)
-        return _answer(response)
+        answers[number] = _answer(response)
 
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(answer(prompt)) for prompt in prompts]
+            for number, prompt in enumerate(prompts):
+                if number not in answers:
+                    group.create_task(answer(number, prompt))
     except ExceptionGroup as group_of_errors:
         # The first one tells the story: the others are its siblings or were cancelled by it.
         raise group_of_errors.exceptions[0] from group_of_errors
     finally:
         await client.aclose()
         owner.close()
-    return [task.result() for task in tasks]
 
 
 def _answer(response: types.GenerateContentResponse) -> Answer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from genops_events.errors import PermanentError
@@ -57,29 +57,39 @@ def _lines(bucket: Bucket, name: str) -> Iterator[str]:
         ) from error
 
 
-def read_answers(bucket: Bucket, name: str) -> list[Answer] | None:
-    """Return the answers that an earlier try wrote, and paid for; None where there are none."""
+def read_answers(bucket: Bucket, name: str, asked: Sequence[Prompt]) -> dict[int, Answer]:
+    """Return the answers that an earlier try wrote, and paid for, by the index of their prompt in `asked`.
+
+    An answer to another prompt is left out: the file of prompts was replaced since.
+    """
     from google.api_core.exceptions import NotFound
 
     with google_call(f"read gs://{bucket.name}/{name}"):
         try:
             content = bucket.blob(name).download_as_text(timeout=CALL_TIMEOUT_SECONDS)
         except NotFound:
-            return None
+            return {}
     rows = [json.loads(line) for line in content.split("\n") if line]
-    return [Answer(row["answer"], row["input_tokens"], row["output_tokens"], row["finish_reason"]) for row in rows]
+    return {
+        row["number"]: Answer(row["answer"], row["input_tokens"], row["output_tokens"], row["finish_reason"])
+        for row in rows
+        if row["number"] < len(asked) and asked[row["number"]].prompt == row["prompt"]
+    }
 
 
-def write_answers(bucket: Bucket, name: str, asked: Sequence[Prompt], answers: Sequence[Answer], *, model: str) -> str:
-    """Write one JSON line per prompt, in the order of the prompts, before anything else is done with the answers.
+def write_answers(
+    bucket: Bucket, name: str, asked: Sequence[Prompt], answers: Mapping[int, Answer], *, model: str
+) -> None:
+    """Write one JSON line per answered prompt, in the order of the prompts, before anything is done with the answers.
 
     They are paid for: a later try of the stage reads them instead of asking again.
     """
     lines = [
         json.dumps(
             {
-                "id": prompt.id,
-                "prompt": prompt.prompt,
+                "number": number,
+                "id": asked[number].id,
+                "prompt": asked[number].prompt,
                 "answer": answer.text,
                 "model": model,
                 "finish_reason": answer.finish_reason,
@@ -88,10 +98,9 @@ def write_answers(bucket: Bucket, name: str, asked: Sequence[Prompt], answers: S
             },
             ensure_ascii=False,
         )
-        for prompt, answer in zip(asked, answers, strict=True)
+        for number, answer in sorted(answers.items())
     ]
     with google_call(f"write gs://{bucket.name}/{name}"):
         bucket.blob(name).upload_from_string(
             "\n".join(lines) + "\n", content_type="application/jsonl", timeout=CALL_TIMEOUT_SECONDS
         )
-    return f"gs://{bucket.name}/{name}"

@@ -123,7 +123,7 @@ def test_answers_that_were_written_are_read_and_not_asked_for_again(
     cloud.vertex.faults(error_code="403", error_share=1.0)
     again = ask(StageRun(Stage.INFERENCE, candidate, "run-1"), prompts, name="answers.jsonl", max_output_tokens=64)
     assert again == first
-    assert read_answers(store.bucket, "answers.jsonl") == first.answers
+    assert read_answers(store.bucket, "answers.jsonl", prompts) == dict(enumerate(first.answers))
     assert first.uri == f"gs://{config.bucket}/answers.jsonl"
     assert first.cost_usd > 0
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 
 import pytest
@@ -84,6 +85,22 @@ def test_a_subscriber_gets_a_cloudevent_under_the_candidates_ordering_key(
     assert received.data["scores"] == scores
     assert received.data["cost_usd"] == "0.0012"
     assert received.data["reason"] == "1 € ≠ 2 €"
+
+
+def test_a_score_that_is_no_number_leaves_the_event_json_whoever_publishes_it(
+    config: Config, store: RecordStore, completions: Reader
+) -> None:
+    passed = verdict(Stage.EVALUATION, Outcome.REFUSED, CANDIDATE, scores={"exact_match": float("nan")})
+    announce(config, store, passed)
+    (at_once_published,) = completions.read_some()
+    store.bucket.blob(announcement_path(CANDIDATE, Stage.EVALUATION, Outcome.REFUSED)).upload_from_string(
+        announcement(passed, bucket=config.bucket, now=now()).to_json()
+    )
+    announce(config, store, passed)
+    (later_published,) = completions.read_some()
+    # JSON has no NaN: a subscriber in another language could not read the event at all.
+    json.dumps(at_once_published.data, allow_nan=False)
+    assert at_once_published.data == later_published.data
 
 
 def test_the_events_of_a_candidate_come_in_the_order_in_which_they_were_announced(

@@ -27,7 +27,7 @@ from made_up import arrived, context, ended, now, tuned
 from genops_events.airflow.promotion import PromoteModel
 from genops_events.airflow.stage import StageRun
 from genops_events.config import Config
-from genops_events.gcp import tuning_jobs
+from genops_events.gcp import registry, tuning_jobs
 from genops_events.gcp.clients import model_client
 from genops_events.gcp.record_store import RecordStore
 from genops_events.record import Champion, PromotionVerdict, champion_path, intent_path
@@ -315,3 +315,23 @@ def test_an_alias_that_is_refused_is_told_and_is_no_failure_of_the_promotion(
     assert made.outcome is Outcome.PROMOTED
     assert "The model registry does not show it" in made.reason
     assert champion(store).candidate == candidate
+
+
+@pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")
+def test_a_champion_that_is_slow_to_take_its_alias_does_not_keep_it_from_the_next_one(
+    config: Config, store: RecordStore, tuned_model: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = tuned_model(), tuned_model()
+    slow, quick = judged(config, store, 0.5, model=one), judged(config, store, 0.6, model=other)
+    set_alias = registry.set_champion_alias
+
+    def overtaken(of: Config, model: str) -> None:
+        """Let the next champion come and take its alias, before this one goes on."""
+        monkeypatch.setattr(registry, "set_champion_alias", set_alias)
+        assert promote(quick).outcome is Outcome.PROMOTED
+        set_alias(of, model)
+
+    monkeypatch.setattr(registry, "set_champion_alias", overtaken)
+    assert promote(slow).outcome is Outcome.PROMOTED
+    assert champion(store).candidate == quick
+    assert ("champion" in aliases(config, one), "champion" in aliases(config, other)) == (False, True)

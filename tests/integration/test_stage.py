@@ -29,10 +29,18 @@ from genops_events.airflow.budget import CheckBudget
 from genops_events.airflow.evaluation import EvaluateModel
 from genops_events.airflow.inference import AnswerPrompts
 from genops_events.airflow.promotion import PromoteModel
-from genops_events.airflow.stage import CandidateUnknown, StageOperator, StageRun, record_failure
+from genops_events.airflow.stage import (
+    CandidateUnknown,
+    StageOperator,
+    StageRun,
+    record_failure,
+    settle_and_announce,
+)
 from genops_events.airflow.tuning import TuneModel
 from genops_events.config import Config
 from genops_events.gcp import tuning_jobs
+from genops_events.gcp.bucket_sweep import survey
+from genops_events.gcp.errors import CloudUnavailable
 from genops_events.gcp.ledger_store import reserve
 from genops_events.gcp.record_store import RecordStore
 from genops_events.ledger import Ledger, Posting, Purpose, month_of
@@ -46,7 +54,8 @@ from genops_events.record import (
     submission_path,
     verdict_path,
 )
-from genops_events.stages import PATIENCE, POSSIBLE, Outcome, Stage
+from genops_events.stages import PATIENCE, Outcome, Stage
+from genops_events.sweep import remedies
 
 OPERATORS: dict[Stage, type[StageOperator]] = {
     Stage.TUNING: TuneModel,
@@ -301,6 +310,22 @@ def test_a_failed_tuning_whose_job_was_submitted_stays_reserved(
         tuning_jobs.submit(config, config.dataset(DATASET), candidate=candidate, training_uri=uri)
     StageRun(Stage.TUNING, candidate, "run-1").account(verdict(Stage.TUNING, Outcome.FAILED, candidate))
     assert postings(store, candidate, at=begun)["tuning"] == ("10", "0")
+
+
+def test_money_is_released_in_the_end_where_vertex_was_away_when_the_failure_was_recorded(
+    candidate: str, cloud: StandIns, store: RecordStore
+) -> None:
+    begun = taken_on(store, Stage.TUNING, candidate).started_at
+    reserved(store, candidate, at=begun, purposes={"tuning": Decimal(10)})
+    cloud.vertex.faults(error_code="503", error_share=1.0, error_methods=["tuningJobs.list"])
+    with pytest.raises(CloudUnavailable):  # what was submitted cannot be asked, and a failure callback runs once
+        record_failure(context(candidate, task=operator(Stage.TUNING), exception=ValueError("away")))
+    cloud.vertex.faults()
+    for stage in remedies(survey(store)[candidate], now=now() + 2 * PATIENCE).announce:  # as the sweep does
+        made = store.verdict(candidate, stage)
+        assert made is not None
+        settle_and_announce(StageRun(stage, candidate, "sweep"), made)
+    assert postings(store, candidate, at=begun)["tuning"] == ("0", "0")
 
 
 def test_all_costs_go_to_the_month_in_which_tuning_began(candidate: str, store: RecordStore) -> None:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from airflow._shared.module_loading import import_string
-from cloud import DATASET, StandIns, cloud, config, connections_closed, stand_ins, store
+from cloud import DATASET, StandIns, cloud, config, connections_closed, stand_ins, store, until
 
 from genops_events.config import Config
 from genops_events.gcp import tuning_jobs
@@ -121,6 +121,7 @@ async def test_a_job_that_is_absent_for_a_moment_has_not_vanished(cloud: StandIn
 
 
 async def test_the_first_look_comes_after_a_pause(config: Config, job: str) -> None:
+    await asyncio.to_thread(until, lambda: tuning_jobs.get(config, job).tuned_model)
     begun = time.monotonic()
     assert await fired(waiting_for(config, job, poll_seconds=0.5)) == "succeeded"
     # docs/adr/0005: a task that comes back before its executor told that it was deferred is taken for killed.
