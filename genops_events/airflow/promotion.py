@@ -57,7 +57,12 @@ def _challenge(run: StageRun, evaluation: EvaluationVerdict) -> Verdict:
     the champions before.
     """
     metric = run.dataset.evaluation.decisive
-    score = evaluation.scores[metric]
+    score = evaluation.scores.get(metric)
+    if score is None:
+        reason = (
+            f"It was not evaluated by {metric}, which `evaluation.decisive` in genops.yaml asks for now. Upload again."
+        )
+        return _hold(run, evaluation, run.store.champion(run.arrival.dataset), reason)
     decided: list[Challenge] = []
 
     def change(champion: Champion | None) -> Champion | None:

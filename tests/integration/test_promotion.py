@@ -335,3 +335,16 @@ def test_a_champion_that_is_slow_to_take_its_alias_does_not_keep_it_from_the_nex
     assert promote(slow).outcome is Outcome.PROMOTED
     assert champion(store).candidate == quick
     assert ("champion" in aliases(config, one), "champion" in aliases(config, other)) == (False, True)
+
+
+def test_a_candidate_that_was_not_measured_by_the_decisive_metric_is_held_and_says_so(
+    config: Config, store: RecordStore
+) -> None:
+    candidate = arrived(config, store).candidate
+    tuned(store, candidate)
+    ended(store, Stage.EVALUATION, Outcome.PASSED, candidate, scores={"rouge": 0.9})
+    ended(store, Stage.BUDGET, Outcome.APPROVED, candidate)
+    made = promote(candidate)
+    assert made.outcome is Outcome.HELD
+    assert METRIC in made.reason
+    assert store.champion(made.dataset) is None
