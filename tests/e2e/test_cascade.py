@@ -96,7 +96,7 @@ def test_the_answers_are_there_one_line_per_prompt(stack, champion):
 
 def test_a_plain_subscriber_gets_each_completion_event_in_order(stack, champion, subscriber):
     candidate = champion["candidate"]
-    until(lambda: len(subscriber.types(candidate)) == len(PROMOTED), seconds=20, what="all five events")
+    until(lambda: len(subscriber.types(candidate)) == len(PROMOTED), seconds=60, what="all five events")
     assert in_cascade_order(subscriber.types(candidate)) == PROMOTED
     assert_order(subscriber.types(candidate))
 
@@ -146,7 +146,7 @@ def test_bad_training_files_are_rejected_with_their_lines_and_cost_nothing(stack
         assert document["stages"]["tuning"]["reason"], name
         assert document["cost_usd"] == "0", name
     for name, candidate in candidates.items():
-        until(lambda one=candidate: subscriber.types(one), seconds=20, what=f"the event of {name}")
+        until(lambda one=candidate: subscriber.types(one), seconds=60, what=f"the event of {name}")
         assert subscriber.types(candidate) == ["genops.candidate.rejected.v1"]
     jobs = stack.tuning_jobs()
     assert not set(candidates.values()) & set(jobs)
@@ -210,7 +210,7 @@ def test_thirty_uploads_at_once_each_reach_their_own_end_exactly_once(stack, cha
     # In the completion events: complete, in order, duplicates only by id.
     expected = {one: events_of(rows[one]) for one in candidates}
     until(
-        lambda: all(len(subscriber.types(one)) == len(expected[one]) for one in candidates), seconds=30, what="events"
+        lambda: all(len(subscriber.types(one)) == len(expected[one]) for one in candidates), seconds=60, what="events"
     )
     for one in candidates:
         assert set(subscriber.types(one)) == expected[one]
