@@ -31,7 +31,7 @@ FIRST_BACK_OFF_SECONDS = 1.0
 class GCSArrivalTrigger(BaseEventTrigger):
     """Fire for every object that is finalized under a watched prefix, at least once whatever crashes.
 
-    Takes no arguments: what is watched stands in genops.yaml, which is read where the stream is opened,
+    Takes no arguments: what is watched stands in genops.yaml, which is read while the stream is pulled,
     so the constructor cannot raise (an error there would stop the triggerer).
     """
 

@@ -26,7 +26,7 @@ STAGE_DEFAULTS: dict[str, Any] = {
     "retry_policy": GCP_RETRIES,
     "weight_rule": "absolute",
 }
-"""How every stage task is retried: about ten minutes of trouble at Google Cloud pass unnoticed."""
+"""How every stage task is retried: about eight minutes of trouble at Google Cloud pass unnoticed."""
 
 SUBMISSION_PRIORITY = 10
 """Weight of the tasks before the wait for a tuning job, over 1 of all others: a job that runs early ends early."""
