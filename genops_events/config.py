@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -56,6 +57,20 @@ class Topics(_Part):
     """Cloud Storage announces new objects here."""
     completions: TopicId = "genops-completions"
     """This project announces verdicts here."""
+
+
+class Intake(_Part):
+    """How arrivals that no message told of, and wake-ups that were lost, are found."""
+
+    sweep_minutes: Annotated[int, Field(strict=True, ge=1, le=1440)] = 10
+    """Minutes between two sweeps of the bucket."""
+    patience_minutes: PositiveFloat = 5
+    """How long something may be on its way before it is taken for lost. A wrong guess costs a run that finds the work done."""
+
+    @property
+    def patience(self) -> timedelta:
+        """`patience_minutes` as a duration."""
+        return timedelta(minutes=self.patience_minutes)
 
 
 class Tuning(_Part):
@@ -135,6 +150,8 @@ class Dataset(_Part):
     """A published model, or the resource of an earlier tuned model to tune further."""
     base_model: str | None = None
     """Only when source_model is a resource: the published model beneath it, for its prices and limits."""
+    invalid_lines: Literal["reject", "quarantine"] = "reject"
+    """A training file with invalid lines: `reject` it, or `quarantine` them and tune on the others if enough remain."""
     system_instruction: str | None = None
     """Sent with every evaluation prompt and every prompt to answer; should be that of the training examples."""
     tuning: Tuning = Tuning()
@@ -188,6 +205,8 @@ class Config(_Part):
     """Pub/Sub topics."""
     subscription: TopicId = "genops-arrivals-intake"
     """Pub/Sub subscription to the arrivals topic."""
+    intake: Intake = Intake()
+    """How arrivals that no message told of, and wake-ups that were lost, are found."""
     requests_per_minute: PositiveInt = 300
     """Most online calls to Vertex AI (generate, count, evaluate) that one stage makes in a minute."""
     datasets: Annotated[dict[DatasetName, Dataset], Field(min_length=1)]
