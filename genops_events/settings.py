@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Settings(BaseSettings):
-    """GENOPS_CONFIG and GENOPS_HOME, read anew at each `Settings()` and never at import."""
+    """GENOPS_CONFIG, GENOPS_HOME and GENOPS_AIRFLOW_…, read anew at each `Settings()` and never at import."""
 
     model_config = SettingsConfigDict(env_prefix="GENOPS_", frozen=True)
 
@@ -16,3 +17,10 @@ class Settings(BaseSettings):
     """The file that the user writes."""
     home: Path = Path(".genops")
     """State of the local stack: one folder per stack."""
+    airflow_url: str | None = None
+    """Where Airflow's pages and REST are; `genops env` sets it for the local stack."""
+    airflow_token: SecretStr | None = None
+    """Bearer token for Airflow's REST. The local stack wants none."""
+    airflow_username: str | None = None
+    """With `airflow_password`, exchanged for a token at Airflow's /auth/token."""
+    airflow_password: SecretStr | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from genops_events.cli import candidates, config, demo, stack, watch
+from genops_events.cli import candidates, config, dead_letters, demo, doctor, stack, validate, watch
 
 app = typer.Typer(
     name="genops",
@@ -14,6 +14,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 stack.register(app)
-for command in (candidates.upload, watch.watch, candidates.candidates, candidates.events, demo.demo):
+for command in (
+    candidates.upload,
+    validate.validate,
+    watch.watch,
+    candidates.candidates,
+    candidates.events,
+    dead_letters.dead_letters,
+    demo.demo,
+    doctor.doctor,
+):
     app.command()(command)
 app.add_typer(config.app, name="config")

@@ -1,28 +1,25 @@
-"""Create what the cascade needs in a project: bucket, topics, subscription and notification."""
+"""Create what the cascade needs in a project, and mend it: bucket, topics, subscription and notification."""
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
+from genops_events import cloud_setup
+from genops_events.cloud_setup import ACK_DEADLINE_SECONDS, MAX_DELIVERY_ATTEMPTS, RETENTION_DAYS, dead_letter_topic
+from genops_events.gcp import existing
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, publisher_client, storage_client, subscriber_client
 from genops_events.gcp.errors import google_call
 
 if TYPE_CHECKING:
+    from google.cloud.pubsub_v1 import SubscriberClient
+
     from genops_events.config import Config
 
-ACK_DEADLINE_SECONDS = 60
-MAX_DELIVERY_ATTEMPTS = 5
-RETENTION_DAYS = 7
-
-
-def dead_letter_topic(config: Config) -> str:
-    """Return the id of the topic that takes the notifications that cannot be read."""
-    return f"{config.topics.arrivals}-dead-letters"
+__all__ = ["ACK_DEADLINE_SECONDS", "MAX_DELIVERY_ATTEMPTS", "RETENTION_DAYS", "dead_letter_topic", "provision"]
 
 
 def provision(config: Config) -> list[str]:
-    """Create what is missing, leave what is there; return the names of what was created.
+    """Create what is missing and mend what `genops doctor` finds fault with; return what was created or changed.
 
     May be repeated, and interrupted at any point.
     """
@@ -69,12 +66,15 @@ def _subscription(config: Config) -> list[str]:
         config.subscription: {
             "topic": topic + config.topics.arrivals,
             "ack_deadline_seconds": ACK_DEADLINE_SECONDS,
-            "message_retention_duration": {"seconds": RETENTION_DAYS * 86400},
+            "message_retention_duration": {"seconds": cloud_setup.RETENTION_SECONDS},
             "dead_letter_policy": {
                 "dead_letter_topic": topic + dead_letter_topic(config),
                 "max_delivery_attempts": MAX_DELIVERY_ATTEMPTS,
             },
-            "retry_policy": {"minimum_backoff": {"seconds": 1}, "maximum_backoff": {"seconds": 60}},
+            "retry_policy": {
+                "minimum_backoff": {"seconds": cloud_setup.MINIMUM_BACKOFF_SECONDS},
+                "maximum_backoff": {"seconds": cloud_setup.MAXIMUM_BACKOFF_SECONDS},
+            },
             "expiration_policy": {},  # never: an idle month must not remove the way in
         },
         # Without a subscription, a topic keeps nothing: dead letters would vanish.
@@ -88,21 +88,41 @@ def _subscription(config: Config) -> list[str]:
                 try:
                     subscriber.create_subscription(request={"name": path, **settings}, timeout=CALL_TIMEOUT_SECONDS)
                 except AlreadyExists:
-                    continue
+                    if not _mended(subscriber, config, name, settings):
+                        continue
             created.append(f"subscription {name}")
     return created
+
+
+def _mended(subscriber: SubscriberClient, config: Config, name: str, settings: dict[str, Any]) -> bool:
+    """Change what keeps an existing subscription from keeping every message; return whether there was anything."""
+    found = existing.subscription(subscriber, config.project, name, timeout_seconds=CALL_TIMEOUT_SECONDS)
+    if found is None:
+        return False
+    faults = list(cloud_setup.subscription_faults(found, cloud_setup.wanted_subscriptions(config)[name], config))
+    path = subscriber.subscription_path(config.project, name)
+    if any(one.mending == "recreate" for one in faults):
+        # What it holds is lost with it; the sweep finds those arrivals in the bucket.
+        subscriber.delete_subscription(request={"subscription": path}, timeout=CALL_TIMEOUT_SECONDS)
+        subscriber.create_subscription(request={"name": path, **settings}, timeout=CALL_TIMEOUT_SECONDS)
+    elif faults:
+        changed = {one.setting for one in faults}
+        subscription = {"name": path, **{setting: settings.get(setting, {}) for setting in changed}}
+        subscriber.update_subscription(
+            request={"subscription": subscription, "update_mask": {"paths": sorted(changed)}},
+            timeout=CALL_TIMEOUT_SECONDS,
+        )
+    return bool(faults)
 
 
 def _notification(config: Config) -> list[str]:
     """Create one notification for all that is watched; a bucket may have only ten of a kind."""
     bucket = storage_client(config).bucket(config.bucket)
-    # What all prefixes have in common keeps most of our own records from being announced.
-    prefix = os.path.commonprefix([dataset.prefix for dataset in config.datasets.values()])  # noqa: RUF071 - names of objects, not paths
+    prefix = cloud_setup.notification_prefix(config)
+    found = existing.notifications(bucket, timeout_seconds=CALL_TIMEOUT_SECONDS)
+    if not cloud_setup.unannounced(found, config):
+        return []
     with google_call(f"create the notification of bucket {config.bucket}"):
-        for existing in bucket.list_notifications(timeout=CALL_TIMEOUT_SECONDS):
-            ours = existing.topic_name == config.topics.arrivals and existing.topic_project == config.project
-            if ours and prefix.startswith(existing.blob_name_prefix or ""):
-                return []
         notification = bucket.notification(
             topic_name=config.topics.arrivals,
             topic_project=config.project,

@@ -73,6 +73,7 @@ def _inner_call(part: Message, outer: Call) -> Call:
         headers={name.lower(): value for name, value in headers.items()},
         body=body(),
         base_url=outer.base_url,
+        raw_query=url.query,
     )
 
 

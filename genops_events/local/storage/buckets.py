@@ -6,7 +6,7 @@ import re
 import zlib
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote
 
 import msgspec
 
@@ -194,6 +194,15 @@ class Buckets:
             self._database.execute("DELETE FROM buckets WHERE name = ?", (name,))
             self._notifications.forget_bucket(name)
         return Answer(204)
+
+    async def test_permissions(self, call: Call, name: str) -> Answer:
+        """Return those of the permissions asked for that the caller has: all of them, since nobody is kept out here."""
+        self.find(name)
+        asked = parse_qs(call.raw_query).get("permissions", [])
+        wrong = [one for one in asked if not one.startswith("storage.")]
+        if wrong or not asked:
+            raise ApiError(400, f"Invalid permissions {wrong}: expected storage.objects.… or storage.buckets.….")
+        return json_answer({"kind": "storage#testIamPermissionsResponse", "permissions": asked})
 
     async def service_account(self, _call: Call, project: str) -> Answer:
         """Return the account that Cloud Storage publishes notifications as."""

@@ -43,6 +43,7 @@ class Calls:
         yield "PATCH", _BUCKET, "buckets.patch", self.buckets.patch
         yield "PUT", _BUCKET, "buckets.update", self.buckets.update
         yield "DELETE", _BUCKET, "buckets.delete", self.buckets.delete
+        yield "GET", f"{_BUCKET}/iam/testPermissions", "buckets.testIamPermissions", self.buckets.test_permissions
         yield "GET", "storage/v1/projects/*/serviceAccount", "projects.serviceAccount.get", self.buckets.service_account
         yield "GET", f"{_BUCKET}/o", "objects.list", self.listing.page
         yield "GET", _OBJECT, "objects.get", self._get_object

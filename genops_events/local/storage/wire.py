@@ -74,6 +74,8 @@ class Call:
     body: AsyncIterator[bytes]
     base_url: str
     """Scheme and host as the caller wrote them, so that links lead back the way it came."""
+    raw_query: str = ""
+    """The query as it came: `query` has only the last of a parameter that is given more than once."""
 
     async def whole_body(self, limit_bytes: int = JSON_BODY_LIMIT_BYTES) -> bytes:
         """Return a body that is known to be small.

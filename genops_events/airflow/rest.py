@@ -1,0 +1,81 @@
+"""Ask Airflow's REST, from outside Airflow and without importing it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from genops_events.errors import PermanentError, TransientError
+
+_REFUSED = (401, 403)
+_SERVER_ERROR = 500
+
+
+class AirflowUnavailable(TransientError):
+    """Airflow's API server does not answer, or not as one."""
+
+
+class AirflowRefused(PermanentError):
+    """Airflow wants to know who asks, or does not let this user see it."""
+
+
+@dataclass(frozen=True, slots=True)
+class AirflowRest:
+    """One Airflow's REST."""
+
+    url: str
+    """Scheme and host, and the path that it is served under, if any."""
+    token: str | None = field(default=None, repr=False)
+    username: str | None = None
+    """With `password`, exchanged for a token where there is none."""
+    password: str | None = field(default=None, repr=False)
+    timeout_seconds: float = 8.0
+
+    def public(self, path: str) -> Any:
+        """Return the JSON of a page that everybody may see.
+
+        Args:
+            path: below the url, with its slash.
+
+        Raises:
+            AirflowUnavailable: no answer, or none of an Airflow.
+            AirflowRefused: a user is asked for all the same.
+        """
+        return self._json("GET", path)
+
+    def get(self, path: str, params: Mapping[str, str | int] | None = None) -> Any:
+        """Return the JSON that this user sees; errors as `public`."""
+        token = self._token()
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        return self._json("GET", path, params=params, headers=headers)
+
+    def _token(self) -> str | None:
+        """Return the token to show; None where nothing is set: an Airflow whose users are all admins wants none."""
+        if self.token is not None or self.username is None:
+            return self.token
+        body = {"username": self.username, "password": self.password or ""}
+        return str(self._json("POST", "/auth/token", json=body)["access_token"])
+
+    def _json(self, method: str, path: str, **request: Any) -> Any:
+        import requests
+
+        url = self.url.rstrip("/") + path
+        try:
+            answer = requests.request(method, url, timeout=self.timeout_seconds, allow_redirects=False, **request)
+        except requests.RequestException as error:
+            raise AirflowUnavailable(f"{url} does not answer: {_short(error)}") from error
+        if answer.status_code in _REFUSED:
+            raise AirflowRefused(f"{url} answers {answer.status_code}: {answer.text[:200]}")
+        try:
+            answer.raise_for_status()
+            return answer.json()
+        except requests.RequestException as error:
+            kind = AirflowUnavailable if answer.status_code >= _SERVER_ERROR else PermanentError
+            raise kind(f"{url} answers {answer.status_code}, which no Airflow 3 does: {answer.text[:200]}") from error
+
+
+def _short(error: Exception) -> str:
+    """Return the reason alone: requests wraps it in two more exceptions, with the url again."""
+    reason = getattr(error.args[0], "reason", error.args[0]) if error.args else error
+    return f"{type(error).__name__}: {str(reason).rpartition('>: ')[2] or reason}"

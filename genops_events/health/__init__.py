@@ -1,0 +1,1 @@
+"""Judge what `genops doctor` read: findings, the rules that make them, the commands that mend."""

@@ -1,0 +1,279 @@
+"""The commands that mend what `genops doctor` finds, with the real names filled in.
+
+On the local stack `genops up` puts everything right that Google Cloud's own command would; elsewhere it is `gcloud`
+and `airflow`. Source of the options: https://cloud.google.com/sdk/gcloud/reference
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from genops_events import cloud_setup
+from genops_events.cloud_setup import Fault, Subscription
+from genops_events.config import Config
+
+UP = ("genops up --detach",)
+_UNAUTHENTICATED = 401
+_FORBIDDEN = 403
+ANEW = ("genops down", *UP)
+STATUS = ("genops status",)
+
+Component = Literal["scheduler", "dag-processor", "triggerer"]
+
+
+@dataclass(frozen=True, slots=True)
+class Remedies:
+    """What mends something in the project, bucket and Airflow that are looked at."""
+
+    config: Config
+    is_local: bool
+    """The stand-ins of a local stack are looked at, not Google Cloud."""
+    airflow: str
+    """Where Airflow's REST is, or words in its place."""
+
+    @property
+    def _project(self) -> str:
+        return f"--project={self.config.project}"
+
+    @property
+    def _bucket(self) -> str:
+        return f"gs://{self.config.bucket}"
+
+    def no_answer(self) -> tuple[str, ...]:
+        """See why a service does not answer."""
+        return STATUS if self.is_local else ("genops doctor",)
+
+    def refused(self, status: int | None, message: str) -> tuple[str, ...]:
+        """Give this account what a service refuses it.
+
+        Args:
+            status: of the answer, as in HTTP; None where there are no credentials to ask with.
+            message: what was said.
+        """
+        if status is None or status == _UNAUTHENTICATED:
+            return UP if self.is_local else ("gcloud auth application-default login",)
+        if self.is_local:
+            return STATUS
+        if status != _FORBIDDEN:
+            return ("genops config check",)
+        if "gs://" in message:
+            return self.bucket_role("roles/storage.objectUser")
+        if "subscription" in message:
+            return self.project_role("roles/pubsub.subscriber")
+        return self.vertex()
+
+    def bucket(self) -> tuple[str, ...]:
+        """Create the bucket."""
+        if self.is_local:
+            return UP
+        create = f"gcloud storage buckets create {self._bucket} {self._project} --location={self.config.location}"
+        return (f"{create} --uniform-bucket-level-access", *self.notification())
+
+    def bucket_role(self, role: str) -> tuple[str, ...]:
+        """Grant a role on the bucket."""
+        return (f"gcloud storage buckets add-iam-policy-binding {self._bucket} --member=MEMBER --role={role}",)
+
+    def project_role(self, role: str) -> tuple[str, ...]:
+        """Grant a role on the project."""
+        return (f"gcloud projects add-iam-policy-binding {self.config.project} --member=MEMBER --role={role}",)
+
+    def bucket_setting(self, option: str, statement: str) -> tuple[str, ...]:
+        """Change a setting of the bucket.
+
+        Args:
+            option: of `gcloud storage buckets update`.
+            statement: the same in Python, about the bucket `b`.
+        """
+        if self.is_local:
+            return self._with_client(f"{statement}; b.patch()")
+        return (f"gcloud storage buckets update {self._bucket} {option}",)
+
+    def notification(self) -> tuple[str, ...]:
+        """Create the notification; gcloud then lets Cloud Storage publish on the topic, too."""
+        if self.is_local:
+            return UP
+        prefix = cloud_setup.notification_prefix(self.config)
+        return (
+            f"gcloud storage buckets notifications create {self._bucket}"
+            f" --topic={cloud_setup.topic_name(self.config, self.config.topics.arrivals)}"
+            " --event-types=OBJECT_FINALIZE --payload-format=json"
+            + (f" --object-prefix={shlex.quote(prefix)}" if prefix else ""),
+        )
+
+    def surplus_notifications(self, ids: Sequence[str]) -> tuple[str, ...]:
+        """Remove notifications that announce what others do."""
+        if self.is_local:
+            return tuple(
+                command for one in ids for command in self._with_client(f"b.get_notification('{one}').delete()")
+            )
+        folder = f"projects/_/buckets/{self.config.bucket}/notificationConfigs"
+        return tuple(f"gcloud storage buckets notifications delete {folder}/{one}" for one in ids)
+
+    def topic(self, topic: str) -> tuple[str, ...]:
+        """Create a topic, and let publish there whom it is for."""
+        if self.is_local:
+            return UP
+        create = f"gcloud pubsub topics create {topic} {self._project}"
+        if topic == self.config.topics.completions:
+            return (create,)
+        if topic == self.config.topics.arrivals:
+            agent = f'"serviceAccount:$(gcloud storage service-agent {self._project})"'
+            return (create, self._may_publish(topic, agent), "genops doctor")
+        return (create, self._may_publish(topic, self._pubsub_agent))
+
+    def subscription(self, name: str) -> tuple[str, ...]:
+        """Create a subscription, and let its dead letters leave it."""
+        if self.is_local:
+            return UP
+        wanted = cloud_setup.wanted_subscriptions(self.config)[name]
+        create = (
+            f"gcloud pubsub subscriptions create {name} {self._project} --topic={wanted.topic}"
+            f" --ack-deadline={wanted.ack_deadline_seconds} {_RETENTION} {_EXPIRATION}"
+        )
+        if wanted.dead_letter_topic is None:
+            return (create,)
+        return (f"{create} {_backoff()} {_dead_letters(wanted.dead_letter_topic)}", self._may_forward(name))
+
+    def subscription_settings(self, name: str, faults: Collection[Fault]) -> tuple[str, ...]:
+        """Change the settings that are wrong; a subscription with others than these is created anew."""
+        if self.is_local:
+            return UP
+        if any(one.mending == "recreate" for one in faults):
+            return (f"gcloud pubsub subscriptions delete {name} {self._project}", *self.subscription(name))
+        wanted = cloud_setup.wanted_subscriptions(self.config)[name]
+        settings = {one.setting for one in faults}
+        commands = []
+        if "push_config" in settings:
+            commands.append(f'gcloud pubsub subscriptions modify-push-config {name} {self._project} --push-endpoint=""')
+        options = [option for setting, option in _options(wanted).items() if setting in settings]
+        if options:
+            commands.append(f"gcloud pubsub subscriptions update {name} {self._project} {' '.join(options)}")
+        if "dead_letter_policy" in settings:
+            commands.append(self._may_forward(name))
+        return tuple(commands)
+
+    def input_file(self, dataset: str, key: Sequence[str], name: str) -> tuple[str, ...]:
+        """Upload a file that genops.yaml names."""
+        roles = {("evaluation", "file"): "evaluation", ("inference", "prompts"): "prompts"}
+        role = roles.get((key[0], key[1]))
+        if role is not None:
+            return (f"genops upload FILE --dataset {dataset} --as {role}",)
+        if self.is_local:
+            return self._with_client(f"b.blob('{name}').upload_from_filename('FILE')")
+        return (f"gcloud storage cp FILE {shlex.quote(f'{self._bucket}/{name}')}",)
+
+    def unreadable_document(self, path: str) -> tuple[str, ...]:
+        """Put a shared document that cannot be read aside; it is not removed."""
+        if self.is_local:
+            return self._with_client(f"b.rename_blob(b.blob('{path}'), '{path}.unreadable')")
+        return (f"gcloud storage mv {self._bucket}/{path} {self._bucket}/{path}.unreadable",)
+
+    def vertex(self) -> tuple[str, ...]:
+        """Let this account use Vertex AI."""
+        return (
+            f"gcloud services enable aiplatform.googleapis.com {self._project}",
+            *self.project_role("roles/aiplatform.user"),
+        )
+
+    def sweep_now(self) -> tuple[str, ...]:
+        """Run the sweep now: a run that a person starts sweeps."""
+        if self.is_local:
+            return (self._rest("POST", "dags/genops_intake/dagRuns", '{"logical_date": null}'),)
+        return ("airflow dags trigger genops_intake",)
+
+    def airflow_down(self) -> tuple[str, ...]:
+        """Start Airflow's API server."""
+        return UP if self.is_local else ("airflow api-server",)
+
+    def airflow_url(self) -> tuple[str, ...]:
+        """Say where Airflow is."""
+        if self.is_local:
+            return ('eval "$(genops env)"',)
+        return ("export GENOPS_AIRFLOW_URL=https://AIRFLOW_HOST",)
+
+    def airflow_access(self) -> tuple[str, ...]:
+        """Give this command what Airflow wants to see of a user."""
+        login = '-d \'{"username": "USER", "password": "PASSWORD"}\''
+        read = "python -c 'import json, sys; print(json.load(sys.stdin)[\"access_token\"])'"
+        ask = f"curl -fsS -H 'Content-Type: application/json' {login} {self.airflow}/auth/token"
+        return (f'export GENOPS_AIRFLOW_TOKEN="$({ask} | {read})"',)
+
+    def airflow_job(self, component: Component) -> tuple[str, ...]:
+        """Start a component of Airflow again."""
+        return ANEW if self.is_local else (f"airflow {component}",)
+
+    def airflow_database(self) -> tuple[str, ...]:
+        """See why Airflow's database does not answer."""
+        return ANEW if self.is_local else ("airflow db check",)
+
+    def missing_dags(self) -> tuple[str, ...]:
+        """See why a Dag is not there, or bring it there."""
+        return ("genops logs dag-processor", *ANEW) if self.is_local else ("airflow dags list-import-errors",)
+
+    def paused_dag(self, dag: str) -> tuple[str, ...]:
+        """Unpause a Dag."""
+        if self.is_local:
+            return (self._rest("PATCH", f"dags/{dag}", '{"is_paused": false}'),)
+        return (f"airflow dags unpause {dag}",)
+
+    def missing_watcher(self) -> tuple[str, ...]:
+        """Let Airflow read the asset's watcher out of the Dag file again."""
+        return ANEW if self.is_local else ("airflow dags reserialize",)
+
+    def broken_installation(self) -> tuple[str, ...]:
+        """Install what is missing here."""
+        return ("pip install --force-reinstall --no-deps genops-events",)
+
+    def _rest(self, method: str, path: str, body: str) -> str:
+        url = f"{self.airflow}/api/v2/{path}"
+        return f"curl -fsS -X {method} -H 'Content-Type: application/json' -d '{body}' {url}"
+
+    @property
+    def _pubsub_agent(self) -> str:
+        number = f"$(gcloud projects describe {self.config.project} --format='value(projectNumber)')"
+        return f'"serviceAccount:service-{number}@gcp-sa-pubsub.iam.gserviceaccount.com"'
+
+    def _may_publish(self, topic: str, member: str) -> str:
+        return (
+            f"gcloud pubsub topics add-iam-policy-binding {topic} {self._project}"
+            f" --member={member} --role=roles/pubsub.publisher"
+        )
+
+    def _may_forward(self, subscription: str) -> str:
+        # Pub/Sub moves a dead letter as itself: it takes it from the subscription and publishes it.
+        return (
+            f"gcloud pubsub subscriptions add-iam-policy-binding {subscription} {self._project}"
+            f" --member={self._pubsub_agent} --role=roles/pubsub.subscriber"
+        )
+
+    def _with_client(self, statement: str) -> tuple[str, ...]:
+        """Return a command that does something with the local bucket `b`, which gcloud does not reach."""
+        client = f"from google.cloud import storage; b = storage.Client().get_bucket('{self.config.bucket}')"
+        return ('eval "$(genops env)"', f'python -c "{client}; {statement}"')
+
+
+_RETENTION = f"--message-retention-duration={cloud_setup.RETENTION_DAYS}d"
+_EXPIRATION = "--expiration-period=never"
+
+
+def _backoff() -> str:
+    return (
+        f"--min-retry-delay={cloud_setup.MINIMUM_BACKOFF_SECONDS}s"
+        f" --max-retry-delay={cloud_setup.MAXIMUM_BACKOFF_SECONDS}s"
+    )
+
+
+def _dead_letters(topic: str) -> str:
+    return f"--dead-letter-topic={topic} --max-delivery-attempts={cloud_setup.MAX_DELIVERY_ATTEMPTS}"
+
+
+def _options(wanted: Subscription) -> dict[str, str]:
+    return {
+        "ack_deadline_seconds": f"--ack-deadline={wanted.ack_deadline_seconds}",
+        "message_retention_duration": _RETENTION,
+        "expiration_policy": _EXPIRATION,
+        "dead_letter_policy": _dead_letters(wanted.dead_letter_topic or ""),
+    }
