@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails
 
+from genops_events.arrivals import is_temporary
 from genops_events.config_problems import close_match, describe_problems, wrong
 from genops_events.config_values import (
     is_model_resource,
@@ -242,9 +243,10 @@ class Config(_Part):
     def dataset_for(self, object_name: str) -> tuple[str, Dataset] | None:
         """Return name and dataset of the watched prefix that this object lies under; None if it is no arrival.
 
-        Folder placeholders (names that end with `/`) and this project's own records are no arrivals.
+        Folder placeholders (names that end with `/`), temporary objects of upload tools and this project's own records
+        are no arrivals.
         """
-        if object_name.endswith("/") or object_name.startswith(ROOT):
+        if object_name.endswith("/") or object_name.startswith(ROOT) or is_temporary(object_name):
             return None
         matches = [item for item in self.datasets.items() if object_name.startswith(item[1].prefix)]
         return max(matches, key=lambda item: len(item[1].prefix), default=None)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from genops_events.cli.console import errors_reported, human, print_json
+from genops_events.cli.dead_letters import dead_letters_noted
 from genops_events.cli.target import connect
 
 if TYPE_CHECKING:
@@ -77,9 +78,12 @@ def candidates(
         config = connect()
         if dataset is not None:
             config.dataset(dataset)
-        found = [
-            one for one in RecordStore.open(config).candidates() if dataset is None or one.arrival.dataset == dataset
-        ]
+        with dead_letters_noted(config):
+            every = RecordStore.open(config).candidates()
+            _show([one for one in every if dataset is None or one.arrival.dataset == dataset], as_json=as_json)
+
+
+def _show(found: list[Candidate], *, as_json: bool) -> None:
     found.sort(key=lambda one: one.arrival.arrived_at)
     if as_json:
         print_json([one.to_json() for one in found])

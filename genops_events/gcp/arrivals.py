@@ -1,16 +1,19 @@
-"""Pull, ack and nack the messages of the arrivals subscription, asynchronously."""
+"""Pull, ack, nack, hold and dead-letter the messages of the arrivals subscription, asynchronously."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
-from genops_events.gcp.clients import async_subscriber_client, pubsub_credentials
+from genops_events.gcp.clients import async_publisher_client, async_subscriber_client, pubsub_credentials
+from genops_events.gcp.dead_letters import letter_attributes
 from genops_events.gcp.errors import google_call
+from genops_events.gcp.provision import dead_letter_topic
 
 if TYPE_CHECKING:
-    from google.pubsub_v1 import SubscriberAsyncClient
+    from google.pubsub_v1 import PublisherAsyncClient, SubscriberAsyncClient
 
     from genops_events.config import Config
 
@@ -18,6 +21,11 @@ PULL_SECONDS = 20.0
 """How long one pull waits for messages before it comes back empty."""
 
 SETTLE_TIMEOUT_SECONDS = 15.0
+EXTEND_TIMEOUT_SECONDS = 4.0
+"""Short, since the shortest lease is ten seconds and there must be time for another try."""
+
+_ACK_IDS_PER_CALL = 1000
+"""An ack id has some 200 characters, and a request may have 512 KiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +36,7 @@ class Message:
     message_id: str
     attributes: dict[str, str]
     data: bytes
+    published_at: datetime
 
 
 class ArrivalsSubscription:
@@ -40,13 +49,15 @@ class ArrivalsSubscription:
 
         self._credentials = pubsub_credentials()
         self.config = config
-        self._client: SubscriberAsyncClient | None = None
+        self._subscriber: SubscriberAsyncClient | None = None
+        self._publisher: PublisherAsyncClient | None = None
         self._name = f"projects/{config.project}/subscriptions/{config.subscription}"
+        self._dead_letters = f"projects/{config.project}/topics/{dead_letter_topic(config)}"
 
     def _connected(self) -> SubscriberAsyncClient:
-        if self._client is None:
-            self._client = async_subscriber_client(self._credentials)
-        return self._client
+        if self._subscriber is None:
+            self._subscriber = async_subscriber_client(self._credentials)
+        return self._subscriber
 
     async def pull(self, *, max_messages: int) -> list[Message]:
         """Return up to `max_messages`; none when `PULL_SECONDS` pass without any.
@@ -70,33 +81,63 @@ class ArrivalsSubscription:
                 message_id=received.message.message_id,
                 attributes=dict(received.message.attributes),
                 data=received.message.data,
+                published_at=received.message.publish_time,
             )
             for received in response.received_messages
         ]
 
-    async def ack(self, messages: Sequence[Message]) -> None:
-        """Tell Pub/Sub that `messages` are done with."""
-        with google_call(f"ack on {self._name}"):
-            await self._connected().acknowledge(
-                subscription=self._name,
-                ack_ids=[message.ack_id for message in messages],
-                timeout=SETTLE_TIMEOUT_SECONDS,
-                retry=None,
-            )
+    async def ack(self, ack_ids: Sequence[str]) -> None:
+        """Tell Pub/Sub that the messages are done with. One whose lease has ended may come again all the same."""
+        for some in _batches(ack_ids):
+            with google_call(f"ack on {self._name}"):
+                await self._connected().acknowledge(
+                    subscription=self._name, ack_ids=some, timeout=SETTLE_TIMEOUT_SECONDS, retry=None
+                )
 
-    async def nack(self, messages: Sequence[Message]) -> None:
-        """Ask Pub/Sub to deliver `messages` again, after its retry policy's pause."""
-        with google_call(f"nack on {self._name}"):
-            await self._connected().modify_ack_deadline(
-                subscription=self._name,
-                ack_ids=[message.ack_id for message in messages],
-                ack_deadline_seconds=0,
+    async def nack(self, ack_ids: Sequence[str]) -> None:
+        """Ask Pub/Sub to deliver the messages again, after its retry policy's pause."""
+        await self.extend(ack_ids, seconds=0)
+
+    async def extend(self, ack_ids: Sequence[str], *, seconds: int) -> None:
+        """Make the leases end `seconds` (up to 600) from now; without effect on one that has ended."""
+        for some in _batches(ack_ids):
+            with google_call(f"change leases on {self._name}"):
+                await self._connected().modify_ack_deadline(
+                    subscription=self._name,
+                    ack_ids=some,
+                    ack_deadline_seconds=seconds,
+                    timeout=EXTEND_TIMEOUT_SECONDS,
+                    retry=None,
+                )
+
+    async def dead_letter(self, message: Message, *, reason: str) -> None:
+        """Publish a copy of `message` on the dead-letter topic, with the reason; the original is still to be acked.
+
+        Raises:
+            CloudUnavailable: Pub/Sub does not answer.
+            CloudRefused: the topic is not there or not allowed, or the message is too large with what is added.
+        """
+        if self._publisher is None:
+            self._publisher = async_publisher_client(self._credentials)
+        attributes = letter_attributes(
+            message.attributes, reason=reason, message_id=message.message_id, published_at=message.published_at
+        )
+        with google_call(f"publish to {self._dead_letters}"):
+            await self._publisher.publish(
+                topic=self._dead_letters,
+                messages=[{"data": message.data, "attributes": attributes}],
                 timeout=SETTLE_TIMEOUT_SECONDS,
                 retry=None,
             )
 
     async def close(self) -> None:
-        """Close the connection; the next call opens another."""
-        client, self._client = self._client, None
-        if client is not None:
-            await client.transport.close()
+        """Close the connections; the next call opens another."""
+        clients = (self._subscriber, self._publisher)
+        self._subscriber = self._publisher = None
+        for client in clients:
+            if client is not None:
+                await client.transport.close()
+
+
+def _batches(ack_ids: Sequence[str]) -> list[list[str]]:
+    return [list(ack_ids[start : start + _ACK_IDS_PER_CALL]) for start in range(0, len(ack_ids), _ACK_IDS_PER_CALL)]

@@ -22,6 +22,10 @@ class NotAFile(PermanentError):
     """What should be uploaded is no file."""
 
 
+class NameIsIgnored(PermanentError):
+    """The file's name is one that no candidate is made of."""
+
+
 @dataclass(frozen=True, slots=True)
 class Upload:
     """An object that was just written, and the candidate that its arrival becomes."""
@@ -42,11 +46,17 @@ def upload(config: Config, file: Path, *, dataset: str, name: str) -> Upload:
 
     Raises:
         NotAFile: `file` is not there, or a directory.
+        NameIsIgnored: `name` lies under a watched prefix, but looks like an upload tool's temporary object.
         CloudRefused: the bucket is not there, or not writable.
     """
     if not file.is_file():
         what = "is a directory" if file.is_dir() else "does not exist"
         raise NotAFile(f"{file} {what}.", "Name one JSONL file, for instance examples/banking77/train.jsonl.")
+    if name.startswith(config.dataset(dataset).prefix) and config.dataset_for(name) is None:
+        raise NameIsIgnored(
+            f"{file.name} is a name that upload tools give to temporary objects: no candidate would be made of it.",
+            "Rename the file, for instance to train.jsonl, and upload it again.",
+        )
     bucket = storage_client(config).bucket(config.bucket)
     blob = bucket.blob(name)
     with google_call(f"upload to gs://{config.bucket}/{name}"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ class Triggerer:
     """What a triggerer does with one trigger; `confirm` is its supervisor saying that events are stored."""
 
     manager: SharedStreamManager = field(default_factory=SharedStreamManager)
+    trigger_id: int = TRIGGER_ID
     messages: list[Message] = field(default_factory=list)
     """All that the stream handed to the trigger."""
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -72,54 +74,71 @@ class Triggerer:
     async def _run(self) -> None:
         trigger = GCSArrivalTrigger()
         key = trigger.shared_stream_key()
-        stream = self.manager.subscribe(trigger_id=TRIGGER_ID, trigger=trigger, key=key)
+        stream = self.manager.subscribe(trigger_id=self.trigger_id, trigger=trigger, key=key)
         try:
             async for event in trigger.filter_shared_stream(self._seen(stream)):
                 # Back to back, as Airflow's trigger runner does.
-                seq = self.manager.bind_pending_event(trigger_id=TRIGGER_ID, key=key)
+                seq = self.manager.bind_pending_event(trigger_id=self.trigger_id, key=key)
                 assert seq is not None
                 self._unconfirmed.append(seq)
                 self.events.append(event.payload)
         finally:
-            await self.manager.unsubscribe(TRIGGER_ID, key)
+            await self.manager.unsubscribe(self.trigger_id, key)
 
     async def _seen(self, stream: AsyncIterator[Any]) -> AsyncIterator[Any]:
         async for raw in stream:
             await self.ready.wait()
-            self.messages.append(raw[0])
+            self.messages.append(raw[0].message)
             yield raw
 
 
 @asynccontextmanager
-async def running() -> AsyncIterator[Triggerer]:
-    """Run a triggerer for as long as the block lasts; it must live to its end."""
-    made = Triggerer()
+async def running(
+    manager: SharedStreamManager | None = None, *, trigger_id: int = TRIGGER_ID
+) -> AsyncIterator[Triggerer]:
+    """Run a triggerer for as long as the block lasts; it must live to its end, and leave no task behind.
+
+    With the manager of another it is a second watcher of the same process.
+    """
+    before = asyncio.all_tasks()
+    made = Triggerer(manager or SharedStreamManager(), trigger_id)
     await made.start()
     try:
         yield made
         made.assert_alive()
     finally:
         await made.stop()
+    if manager is None:
+        assert asyncio.all_tasks() <= before
 
 
 class Settled:
-    """Counts what was acked and nacked, successful calls only; the calls themselves go through."""
+    """Counts what was pulled, acked and nacked, by message id, successful calls only; the calls themselves go through."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.pulled: Counter[str] = Counter()
         self.acked: list[str] = []
         self.nacked: list[str] = []
         self.attempts = 0
-        ack, nack = ArrivalsSubscription.ack, ArrivalsSubscription.nack
+        of: dict[str, str] = {}
+        pull, ack, nack = ArrivalsSubscription.pull, ArrivalsSubscription.ack, ArrivalsSubscription.nack
 
-        async def counted_ack(subscription: ArrivalsSubscription, messages: list[Message]) -> None:
+        async def counted_pull(subscription: ArrivalsSubscription, *, max_messages: int) -> list[Message]:
+            messages = await pull(subscription, max_messages=max_messages)
+            of.update((one.ack_id, one.message_id) for one in messages)
+            self.pulled.update(one.message_id for one in messages)
+            return messages
+
+        async def counted_ack(subscription: ArrivalsSubscription, ack_ids: list[str]) -> None:
             self.attempts += 1
-            await ack(subscription, messages)
-            self.acked += [one.message_id for one in messages]
+            await ack(subscription, ack_ids)
+            self.acked += [of[one] for one in ack_ids]
 
-        async def counted_nack(subscription: ArrivalsSubscription, messages: list[Message]) -> None:
-            await nack(subscription, messages)
-            self.nacked += [one.message_id for one in messages]
+        async def counted_nack(subscription: ArrivalsSubscription, ack_ids: list[str]) -> None:
+            await nack(subscription, ack_ids)
+            self.nacked += [of[one] for one in ack_ids]
 
+        patch.setattr(ArrivalsSubscription, "pull", counted_pull)
         patch.setattr(ArrivalsSubscription, "ack", counted_ack)
         patch.setattr(ArrivalsSubscription, "nack", counted_nack)
 
@@ -144,6 +163,25 @@ class Arrivals:
         self.publisher.stop()
         self.publisher.transport.close()
         self.subscriber.close()
+
+    def set_ack_deadline(self, seconds: int) -> None:
+        """Make the subscription's own leases this short; ten seconds is Google's least, and its default."""
+        subscription = self.subscriber.get_subscription(subscription=self.subscription)
+        subscription.ack_deadline_seconds = seconds
+        self.subscriber.update_subscription(subscription=subscription, update_mask={"paths": ["ack_deadline_seconds"]})
+
+    def pull(self, *, seconds: float) -> list[Any]:
+        """Return what another subscriber gets within `seconds`; leased, not acked."""
+        from google.api_core.exceptions import DeadlineExceeded
+
+        try:
+            pulled = self.subscriber.pull(subscription=self.subscription, max_messages=100, timeout=seconds, retry=None)
+        except DeadlineExceeded:
+            return []
+        return list(pulled.received_messages)
+
+    def ack(self, *received: Any) -> None:
+        self.subscriber.acknowledge(subscription=self.subscription, ack_ids=[one.ack_id for one in received])
 
     def hurry(self) -> None:
         """Let refused messages come back after a tenth of a second instead of one."""
