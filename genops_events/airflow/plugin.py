@@ -14,19 +14,11 @@ from airflow.plugins_manager import AirflowPlugin
 
 log = logging.getLogger(__name__)
 
-_CLIENTS = (
-    "google.cloud.aiplatform_v1",
-    "google.cloud.pubsub_v1",
-    "google.cloud.storage",
-    "google.genai",
-    "genops_events.airflow.evaluation",
-    "genops_events.airflow.tuning",
-)
-"""Google's clients take four seconds of a core to import, more than a whole stage of the cascade takes."""
+_STAGES = ("budget", "evaluation", "inference", "intake", "promotion", "tuning")
 
 
 class WarmStart:
-    """Import what the stages need before the executor forks its workers; every task then inherits it."""
+    """Import and build what the stages need before the executor forks its workers; every task then inherits it."""
 
     @hookimpl
     def on_starting(self, component: Any) -> None:  # noqa: ARG002 - Airflow matches the name
@@ -38,12 +30,15 @@ class WarmStart:
         forks = conf.get("core", "executor") == "LocalExecutor" and multiprocessing.get_start_method() == "fork"
         if not scheduler or not forks:
             return
-        for name in _CLIENTS:
-            try:
-                importlib.import_module(name)
-            except ImportError:
-                # A task that needs it fails with the same error, and shows it to the user.
-                log.warning("%s cannot be imported", name, exc_info=True)
+        try:
+            from genops_events.gcp.warm_start import warm_start
+
+            warm_start()
+            for stage in _STAGES:
+                importlib.import_module(f"genops_events.airflow.{stage}")
+        except ImportError:
+            # A task that needs it fails with the same error, and shows it to the user.
+            log.warning("Tasks will start slowly", exc_info=True)
 
 
 class GenopsPlugin(AirflowPlugin):

@@ -7,6 +7,8 @@ GOOGLE_VERTEX_BASE_URL), the clients go there; nothing else of this project know
 from __future__ import annotations
 
 import os
+import ssl
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from genops_events.gcp.errors import google_call
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from google.cloud import storage
     from google.cloud.aiplatform_v1 import EvaluationServiceClient, LlmUtilityServiceClient, ModelServiceClient
     from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
-    from google.pubsub_v1 import SubscriberAsyncClient
+    from google.pubsub_v1 import PublisherAsyncClient, SubscriberAsyncClient
 
     from genops_events.config import Config
 
@@ -54,7 +56,7 @@ def subscriber_client() -> SubscriberClient:
 
 
 def pubsub_credentials() -> Credentials | None:
-    """Return the credentials of the asynchronous subscriber; None where an emulator takes none. May block on a network."""
+    """Return the credentials of the asynchronous clients; None where an emulator takes none. May block on a network."""
     if os.environ.get("PUBSUB_EMULATOR_HOST"):
         return None
     import google.auth
@@ -71,16 +73,33 @@ def async_subscriber_client(credentials: Credentials | None) -> SubscriberAsyncC
         credentials: from `pubsub_credentials`, which may block and so belongs in a thread.
     """
     from google.pubsub_v1 import SubscriberAsyncClient
-
-    emulator = os.environ.get("PUBSUB_EMULATOR_HOST")
-    if not emulator:
-        return SubscriberAsyncClient(credentials=credentials)
-    import grpc
     from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcAsyncIOTransport
 
-    # The asynchronous client is generated code that does not read the standard variable; the others do.
-    channel = grpc.aio.insecure_channel(emulator)
-    return SubscriberAsyncClient(transport=SubscriberGrpcAsyncIOTransport(channel=channel))
+    return _async_client(SubscriberAsyncClient, SubscriberGrpcAsyncIOTransport, credentials)
+
+
+def async_publisher_client(credentials: Credentials | None) -> PublisherAsyncClient:
+    """Return the asynchronous Pub/Sub publisher, without batching; as `async_subscriber_client` otherwise."""
+    from google.pubsub_v1 import PublisherAsyncClient
+    from google.pubsub_v1.services.publisher.transports import PublisherGrpcAsyncIOTransport
+
+    return _async_client(PublisherAsyncClient, PublisherGrpcAsyncIOTransport, credentials)
+
+
+def _async_client(client: Any, transport: Any, credentials: Credentials | None) -> Any:
+    import grpc
+
+    # gRPC's own bound is two minutes: too long to wait once Pub/Sub is back.
+    options = [("grpc.max_reconnect_backoff_ms", 10_000)]
+    emulator = os.environ.get("PUBSUB_EMULATOR_HOST")
+    if emulator:
+        # The asynchronous clients are generated code that does not read the standard variable; the others do.
+        return client(transport=transport(channel=grpc.aio.insecure_channel(emulator, options=options)))
+
+    def channel(*args: Any, **given: Any) -> Any:
+        return transport.create_channel(*args, **{**given, "options": [*given.get("options", ()), *options]})
+
+    return client(credentials=credentials, transport=partial(transport, channel=channel))
 
 
 def genai_client(project: str, location: str, *, attempts: int = 4) -> genai.Client:
@@ -96,8 +115,26 @@ def genai_client(project: str, location: str, *, attempts: int = 4) -> genai.Cli
 
     retries = types.HttpRetryOptions(attempts=attempts, initial_delay=0.5, max_delay=20.0)
     options = types.HttpOptions(timeout=int(CALL_TIMEOUT_SECONDS * 1000), retry_options=retries)
+    if (trusted := tls_context()) is not None:
+        options.client_args = {"verify": trusted}
+        options.async_client_args = {"verify": trusted, "ssl": trusted}  # httpx and aiohttp name it so
     with google_call(_CREDENTIALS):
         return genai.Client(vertexai=True, project=project, location=location, http_options=options)
+
+
+@cache
+def tls_context() -> ssl.SSLContext | None:
+    """Return what all clients of one process verify Google's certificates by; None where client certificates are set up.
+
+    google-genai reads the whole bundle of certificates up to three times for each client: 40 ms of a core.
+    """
+    import certifi
+    from google.auth.transport import mtls
+
+    if mtls.should_use_client_cert():
+        return None  # the client builds its own, with the certificate
+    bundle = os.environ.get("SSL_CERT_FILE", certifi.where())
+    return ssl.create_default_context(cafile=bundle, capath=os.environ.get("SSL_CERT_DIR"))
 
 
 def evaluation_client(config: Config) -> EvaluationServiceClient:

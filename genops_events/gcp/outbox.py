@@ -37,22 +37,30 @@ def announce(config: Config, store: RecordStore, verdict: Verdict) -> None:
 
 
 def publish(config: Config, event: Announcement) -> str:
-    """Publish one completion event in the order of its candidate's events; return the message id."""
+    """Publish one completion event in the order of its candidate's events; return the message id.
+
+    One message in one call of the generated client: the batches of the one above it would start threads.
+    """
     import json
 
+    from google.pubsub_v1 import PublisherClient
+    from google.pubsub_v1.types import PubsubMessage
+
     publisher = publisher_client()
+    message = PubsubMessage(
+        data=json.dumps(event.data, ensure_ascii=False).encode(),
+        attributes=event.attributes,
+        ordering_key=event.candidate,
+    )
     try:
         with google_call(f"publish to {config.topics.completions}"):
-            future = publisher.publish(
-                publisher.topic_path(config.project, config.topics.completions),
-                json.dumps(event.data, ensure_ascii=False).encode(),
-                ordering_key=event.candidate,
-                timeout=PUBLISH_TIMEOUT_SECONDS,
-                **event.attributes,
+            topic = publisher.topic_path(config.project, config.topics.completions)
+            response = PublisherClient.publish(
+                publisher, topic=topic, messages=[message], timeout=PUBLISH_TIMEOUT_SECONDS
             )
-            return str(future.result(timeout=PUBLISH_TIMEOUT_SECONDS))
     finally:
-        publisher.stop()
+        publisher.transport.close()
+    return str(response.message_ids[0])
 
 
 def _mark_published(store: RecordStore, path: str, message_id: str) -> None:
