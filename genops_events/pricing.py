@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from genops_events.errors import PermanentError
-from genops_events.training_examples import CHARACTERS_PER_TOKEN
+from genops_events.training.examples import CHARACTERS_PER_TOKEN
 
 CENT_FRACTION = Decimal("0.000001")
 """Amounts carry six places: one call of a small model costs less than a cent."""

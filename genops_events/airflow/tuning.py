@@ -52,7 +52,13 @@ def _validation(run: StageRun) -> Validation:
     if found is not None:
         return found
     try:
-        validation = training_files.validate_arrival(run.store, run.arrival, load_limits(run.dataset.billed_model))
+        validation = training_files.validate_arrival(
+            run.store,
+            run.arrival,
+            load_limits(run.dataset.billed_model),
+            invalid_lines=run.dataset.invalid_lines,
+            validation_file=run.dataset.tuning.validation_file,
+        )
     except training_files.ObjectGone as error:
         validation = Validation(
             candidate=run.candidate, written_at=datetime.now(UTC), valid=False, summary=str(error), problems_total=1
@@ -123,7 +129,13 @@ def _submitted_job(run: StageRun, validation: Validation) -> str:
     job = tuning_jobs.find(run.config, run.candidate)
     if job is None:
         assert validation.training_uri is not None
-        job = tuning_jobs.submit(run.config, run.dataset, candidate=run.candidate, training_uri=validation.training_uri)
+        job = tuning_jobs.submit(
+            run.config,
+            run.dataset,
+            candidate=run.candidate,
+            training_uri=validation.training_uri,
+            validation_uri=validation.validation_uri,
+        )
     assert job.name is not None
     submission = Submission(candidate=run.candidate, written_at=datetime.now(UTC), job=job.name)
     recorded = run.store.create_or_read(path, submission)
@@ -160,7 +172,7 @@ def _conclude(run: StageRun, name: str, end: JobEnd) -> Verdict:
     end = ENDS.get(state, end)  # as the job itself says now, whatever the trigger saw
     figures = _figures(run, job)
     if end is JobEnd.SUCCEEDED and job.tuned_model is not None and job.tuned_model.endpoint:
-        reason = f"Tuned {run.dataset.source_model} on {figures.get('examples') or 'the'} examples."
+        reason = f"Tuned {run.dataset.source_model} on {_validation(run).tuned_on}."
         return run.conclude(
             TuningVerdict,
             Outcome.SUCCEEDED,

@@ -16,7 +16,9 @@ LABEL = "genops-candidate"
 """Label of a tuning job that names its candidate; how a job is found again after a crash."""
 
 
-def submit(config: Config, dataset: Dataset, *, candidate: str, training_uri: str) -> TuningJob:
+def submit(
+    config: Config, dataset: Dataset, *, candidate: str, training_uri: str, validation_uri: str | None = None
+) -> TuningJob:
     """Submit a tuning job. Never call it before `find` said that there is none: the API has no request id.
 
     The call is made once, without the client's retries: a repeat after a lost answer would pay twice.
@@ -26,13 +28,12 @@ def submit(config: Config, dataset: Dataset, *, candidate: str, training_uri: st
         dataset: source model and hyperparameters.
         candidate: becomes the label that the job is found by, and its display name.
         training_uri: `gs://` uri of the validated training file.
+        validation_uri: `gs://` uri of the validated validation file, where the dataset has one.
     """
     from google.genai import types
 
     tuning = dataset.tuning
-    validation = None
-    if tuning.validation_file is not None:
-        validation = types.TuningValidationDataset(gcs_uri=gcs_uri(config, tuning.validation_file))
+    validation = None if validation_uri is None else types.TuningValidationDataset(gcs_uri=validation_uri)
     with google_call("submit the tuning job"), genai_client(config.project, config.location, attempts=1) as client:
         return client.tunings.tune(
             base_model=dataset.source_model,
@@ -70,11 +71,6 @@ def cancel(config: Config, name: str) -> None:
     """Ask Vertex AI to cancel a tuning job; it may still end otherwise."""
     with google_call(f"cancel tuning job {name}"), genai_client(config.project, config.location) as client:
         client.tunings.cancel(name=name)
-
-
-def gcs_uri(config: Config, name: str) -> str:
-    """Return the `gs://` uri of a file that genops.yaml names: an object of the bucket, or a uri already."""
-    return name if name.startswith("gs://") else f"gs://{config.bucket}/{name}"
 
 
 _ADAPTER_SIZES = {

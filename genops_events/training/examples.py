@@ -1,101 +1,212 @@
-"""Check one line of a supervised-tuning file: one example in Gemini's `systemInstruction` and `contents` form."""
+"""Check one line of a supervised-tuning file: one example in Gemini's `systemInstruction` and `contents` form.
+
+The form is that of Google's pages "Prepare supervised fine-tuning data for Gemini models" and "Tune function calling"
+(read in stored copies of September 2026), and of the API's `Content` and `Part`.
+"""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 import msgspec
 
-CHARACTERS_PER_TOKEN = 4
-"""Rule of thumb for English text and Gemini's tokenizer. Vertex AI bills its own count, known only after the job."""
+from genops_events.training.parts import (
+    CHARACTERS_PER_TOKEN,
+    FUNCTION,
+    MODEL,
+    SYSTEM,
+    USER,
+    Part,
+    Side,
+    Tally,
+    json_tokens,
+    take_parts,
+)
+from genops_events.training.reasons import BadExample, Reason, shown
+
+__all__ = ["CHARACTERS_PER_TOKEN", "Measure", "measure_example"]
 
 
-class Reason(StrEnum):
-    """Why a line, or a whole file, cannot be tuned on. The set is closed: records and events carry these words."""
-
-    EMPTY_FILE = "empty_file"
-    """No bytes, or blank lines only."""
-    NOT_JSONL = "not_jsonl"
-    """Some other kind of file: a JSON array, CSV, an archive."""
-    FILE_TOO_LARGE = "file_too_large"
-    TOO_FEW_EXAMPLES = "too_few_examples"
-    TOO_MANY_EXAMPLES = "too_many_examples"
-    NOT_UTF8 = "not_utf8"
-    LINE_TOO_LONG = "line_too_long"
-    NOT_JSON = "not_json"
-    NOT_AN_OBJECT = "not_an_object"
-    UNKNOWN_KEY = "unknown_key"
-    WRONG_TYPE = "wrong_type"
-    MISSING_CONTENTS = "missing_contents"
-    """`contents` is missing or empty."""
-    WRONG_ROLE = "wrong_role"
-    WRONG_ORDER = "wrong_order"
-    """The turns do not alternate, or do not go from the user to the model."""
-    EMPTY_PART = "empty_part"
-    """A turn without parts, or a part that holds nothing or several things."""
-    EMPTY_TEXT = "empty_text"
-    TOO_MANY_TOKENS = "too_many_tokens"
-
-
-class BadExample(Exception):
-    """A line is no usable example: no error of the program, but the verdict on the line."""
-
-    def __init__(self, reason: Reason, message: str, column: int | None = None) -> None:
-        super().__init__(reason, message, column)
-        self.reason = reason
-        self.message = message
-        self.column = column
-
-
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """What one good example holds."""
+class Measure(msgspec.Struct, frozen=True, gc=False):
+    """What one good example holds. No dataclass: one is made for each line of files of a gigabyte."""
 
     tokens: int
     """Estimate: a quarter of the characters of each text, rounded up; files and inline data count nothing."""
-    has_media: bool
+    identity: int
+    """The same for two examples that say the same, whatever their white space and order of keys; in this process."""
+    media: int = 0
+    """Files and inline data."""
+    images: int = 0
+    documents: int = 0
 
 
-class _Part(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    text: str | msgspec.UnsetType = msgspec.UNSET
-    fileData: dict[str, Any] | None = None  # noqa: N815  # Gemini's own spelling
-    inlineData: dict[str, Any] | None = None  # noqa: N815
-    functionCall: dict[str, Any] | None = None  # noqa: N815
-    functionResponse: dict[str, Any] | None = None  # noqa: N815
-    file_data: dict[str, Any] | None = None
-    inline_data: dict[str, Any] | None = None
-    function_call: dict[str, Any] | None = None
-    function_response: dict[str, Any] | None = None
-    # Accepted and passed on unseen.
-    thought: bool = False
-    thoughtSignature: str = ""  # noqa: N815
-    thought_signature: str = ""
-    videoMetadata: dict[str, Any] | None = None  # noqa: N815
-    video_metadata: dict[str, Any] | None = None
+# First the form of nearly every line, so that it costs little: texts only. It is decoded without looking at anything else.
+
+
+class _Text(msgspec.Struct, forbid_unknown_fields=True, frozen=True, gc=False):
+    text: str
+
+
+class _TextTurn(msgspec.Struct, forbid_unknown_fields=True, frozen=True, gc=False):
+    role: str
+    parts: tuple[_Text, ...]
+
+
+class _TextSystem(msgspec.Struct, forbid_unknown_fields=True, frozen=True, gc=False):
+    parts: tuple[_Text, ...]
+    role: str = ""
+
+
+class _TextExample(msgspec.Struct, forbid_unknown_fields=True, frozen=True, gc=False):
+    contents: tuple[_TextTurn, ...]
+    systemInstruction: _TextSystem | None = None  # noqa: N815  # Gemini's own spelling
+    system_instruction: _TextSystem | None = None
+
+
+# Then the whole form.
 
 
 class _Content(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     role: str = ""
-    parts: list[_Part] = []
+    parts: list[Part] = []
 
 
 class _Example(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     contents: list[_Content] = []
-    systemInstruction: _Content | None = None  # noqa: N815  # Gemini's own spelling
+    systemInstruction: _Content | None = None  # noqa: N815
     system_instruction: _Content | None = None
-    # Accepted and passed on unseen; Raw is checked to be JSON and not built.
-    generationConfig: msgspec.Raw = msgspec.Raw()  # noqa: N815
-    generation_config: msgspec.Raw = msgspec.Raw()
-    tools: msgspec.Raw = msgspec.Raw()
-    toolConfig: msgspec.Raw = msgspec.Raw()  # noqa: N815
-    tool_config: msgspec.Raw = msgspec.Raw()
+    tools: list[dict[str, Any]] | None = None
+    # Accepted and passed on unseen.
+    generationConfig: dict[str, Any] | None = None  # noqa: N815
+    generation_config: dict[str, Any] | None = None
+    toolConfig: dict[str, Any] | None = None  # noqa: N815
+    tool_config: dict[str, Any] | None = None
+    safetySettings: list[dict[str, Any]] | None = None  # noqa: N815
+    safety_settings: list[dict[str, Any]] | None = None
+    labels: dict[str, str] | None = None
 
 
+_decode_text = msgspec.json.Decoder(_TextExample).decode
 _decode = msgspec.json.Decoder(_Example).decode
+_decode_any = msgspec.json.Decoder().decode
 _decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
+_encode_sorted = msgspec.json.Encoder(order="sorted").encode
+_FORM = '{"contents": [{"role": "user", "parts": [{"text": …}]}, {"role": "model", "parts": [{"text": …}]}]}'
+
+
+def measure_example(line: bytes) -> Measure:
+    """Return what the example on this line holds; raise BadExample with the first thing that is wrong with it."""
+    if not line.isascii():
+        _refuse_non_utf8(line)
+    try:
+        example = _decode_text(line)
+    except (msgspec.DecodeError, RecursionError):  # and ValidationError, which is one
+        return _measure_any(line)
+    return _measure_texts(example) or _measure_any(line)
+
+
+def _measure_texts(example: _TextExample) -> Measure | None:
+    """Return what an example of texts holds; None where anything is wrong with it."""
+    tokens, role = 0, "user"
+    for turn in example.contents:
+        if turn.role != role or not (more := _text_tokens(turn.parts)):
+            return None
+        tokens += more
+        role = "model" if role == "user" else "user"
+    if role != "user" or not tokens:
+        return None  # the user's turn is the last one, or there is none
+    if (system := example.systemInstruction or example.system_instruction) is not None:
+        if not (more := _text_tokens(system.parts)):
+            return None
+        tokens += more
+    return Measure(tokens, hash(example))
+
+
+def _text_tokens(parts: tuple[_Text, ...]) -> int:
+    """Return the tokens of these texts; 0 where one is empty, or there is none."""
+    tokens = 0
+    for part in parts:
+        text = part.text
+        if not text or text.isspace():
+            return 0
+        tokens += (len(text) + 3) // CHARACTERS_PER_TOKEN
+    return tokens
+
+
+def _measure_any(line: bytes) -> Measure:
+    try:
+        example = _decode(line)
+    except msgspec.ValidationError as error:
+        _refuse_non_json(line)  # the decoder stops at the first wrong form, before it has seen the end of the line
+        raise _wrong_form(str(error)) from None
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise _wrong_json(error) from None
+    contents = example.contents
+    if not contents:
+        raise BadExample(
+            Reason.MISSING_CONTENTS, f"`contents` is missing or empty; an example reads {_FORM}.", place="contents"
+        )
+    tally = Tally()
+    if (system := example.systemInstruction or example.system_instruction) is not None:
+        name = "systemInstruction" if example.systemInstruction else "system_instruction"
+        take_parts(system.parts, name, SYSTEM, tally)
+    if example.tools:
+        tally.tokens += json_tokens(example.tools)
+    before = MODEL
+    for index, content in enumerate(contents):
+        side = _side(contents, index)
+        _refuse_order(index, content.role, before, side)
+        if side is MODEL:
+            tally.calls.clear()
+        take_parts(content.parts, f"contents[{index}]", side, tally)
+        before = side
+    if before is not MODEL:
+        raise BadExample(
+            Reason.WRONG_ORDER,
+            "The last turn is the user's; the last turn must be the model's answer to learn.",
+            place=f"contents[{len(contents) - 1}]",
+        )
+    identity = hash(_encode_sorted(_decode_any(line)))
+    return Measure(tally.tokens, identity, tally.media, tally.images, tally.documents)
+
+
+_ROLES = {"user": USER, "model": MODEL, "function": FUNCTION, "tool": FUNCTION}
+_SINGLE_TURN = 2
+
+
+def _side(contents: list[_Content], index: int) -> Side:
+    role = contents[index].role
+    if role in _ROLES:
+        side = _ROLES[role]
+    elif role == "" and any(part.functionResponse or part.function_response for part in contents[index].parts):
+        side = FUNCTION  # as in Google's own example of a chat with functions
+    elif role == "" and index == 0 and len(contents) == _SINGLE_TURN:
+        side = USER  # "for non-multi-turn conversations, this field can be left blank or unset"
+    else:
+        raise _wrong_role(index, role)
+    if index == 0 and side is FUNCTION:
+        raise _wrong_role(index, role or "function")
+    return side
+
+
+def _refuse_order(index: int, role: str, before: Side, side: Side) -> None:
+    if (side is MODEL) != (before is MODEL) or (side is FUNCTION and before is FUNCTION):
+        return  # several functions may answer one after the other
+    place = f"contents[{index}]"
+    if index == 0:
+        raise BadExample(
+            Reason.WRONG_ORDER, "The first turn is the model's; the first turn must be the user's.", place=place
+        )
+    raise BadExample(
+        Reason.WRONG_ORDER,
+        f"`{place}` is a second turn of the same side in a row ({role or 'no role'}); user and model must alternate.",
+        place=place,
+    )
+
+
+# What the decoder says, in words for people.
+
 _JSON_WORDS = {"str": "text", "int": "number", "float": "number", "bool": "boolean", "array": "list"}
 _FOREIGN = {
     "messages": "this looks like the chat form of OpenAI",
@@ -105,115 +216,9 @@ _FOREIGN = {
     "completion": "this looks like a file of prompts and answers",
     "request": "this looks like the input of a batch prediction",
 }
-_FORM = '{"contents": [{"role": "user", "parts": [{"text": …}]}, {"role": "model", "parts": [{"text": …}]}]}'
 _UNKNOWN = re.compile(r"unknown field `(?P<key>[^`]*)`(?: - at `\$\.?(?P<place>[^`]*)`)?")
 _EXPECTED = re.compile(r"Expected `(?P<expected>[^`]*)`, got `(?P<got>[^`]*)`(?: - at `\$\.?(?P<place>[^`]*)`)?")
 _BYTE = re.compile(r"\(byte (\d+)\)")
-
-
-def measure_example(line: bytes) -> Measure:
-    """Return what the example on this line holds; raise BadExample with the first thing that is wrong with it."""
-    if not line.isascii():
-        _refuse_non_utf8(line)
-    try:
-        example = _decode(line)
-    except msgspec.ValidationError as error:
-        _refuse_non_json(line)  # the decoder stops at the first wrong form, before it has seen the end of the line
-        raise _wrong_form(str(error)) from None
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise _wrong_json(error) from None
-    if not example.contents:
-        raise BadExample(Reason.MISSING_CONTENTS, f"`contents` is missing or empty; an example reads {_FORM}.")
-    tokens, has_media = 0, False
-    if (system := example.systemInstruction or example.system_instruction) is not None:
-        tokens, has_media = _measure_parts(system.parts, "systemInstruction")
-    users_turn = True
-    for index, content in enumerate(example.contents):
-        users_turn = _turn(index, content.role, users_turn)
-        parts = content.parts
-        # The usual turn, one text, without a call: this loop sees every example of files of a gigabyte.
-        if len(parts) == 1 and (text := parts[0].text) and not text.isspace() and not _payloads(parts[0]):
-            tokens += -(-len(text) // CHARACTERS_PER_TOKEN)
-        else:
-            more, media = _measure_parts(parts, f"contents[{index}]")
-            tokens, has_media = tokens + more, has_media or media
-    if not users_turn:
-        raise BadExample(
-            Reason.WRONG_ORDER, "The last turn is the user's; the last turn must be the model's answer to learn."
-        )
-    return Measure(tokens, has_media)
-
-
-def _turn(index: int, role: str, users_turn: bool) -> bool:  # noqa: FBT001  # one of two sides
-    """Take one turn; return whether the next one is the user's. A function's response is on the user's side."""
-    is_model = role == "model"
-    if not is_model and role != "user" and (role != "function" or index == 0):
-        raise _wrong_role(index, role)
-    if is_model == users_turn:
-        raise _wrong_order(index, role)
-    return is_model
-
-
-def _payloads(part: _Part) -> tuple[tuple[str, dict[str, Any]], ...]:
-    """Return what a part holds beside text: name and value."""
-    if (
-        part.fileData is None
-        and part.inlineData is None
-        and part.functionCall is None
-        and part.functionResponse is None
-        and part.file_data is None
-        and part.inline_data is None
-        and part.function_call is None
-        and part.function_response is None
-    ):
-        return ()
-    pairs = (
-        ("fileData", part.fileData),
-        ("fileData", part.file_data),
-        ("inlineData", part.inlineData),
-        ("inlineData", part.inline_data),
-        ("functionCall", part.functionCall),
-        ("functionCall", part.function_call),
-        ("functionResponse", part.functionResponse),
-        ("functionResponse", part.function_response),
-    )
-    return tuple((name, value) for name, value in pairs if value is not None)
-
-
-_NEEDED = {
-    "fileData": (("fileUri", "file_uri"), ("mimeType", "mime_type")),
-    "inlineData": (("data",), ("mimeType", "mime_type")),
-    "functionCall": (("name",),),
-    "functionResponse": (("name",),),
-}
-
-
-def _measure_parts(parts: list[_Part], place: str) -> tuple[int, bool]:
-    if not parts:
-        raise BadExample(Reason.EMPTY_PART, f"`{place}.parts` is missing or empty.")
-    tokens, has_media = 0, False
-    for index, part in enumerate(parts):
-        at = f"{place}.parts[{index}]"
-        payloads = _payloads(part)
-        text = part.text
-        if len(payloads) + (text is not msgspec.UNSET) != 1:
-            raise BadExample(
-                Reason.EMPTY_PART,
-                f"`{at}` must hold exactly one of text, fileData, inlineData, functionCall, functionResponse.",
-            )
-        if isinstance(text, str):
-            if not text.strip():
-                raise BadExample(Reason.EMPTY_TEXT, f"`{at}.text` is empty.")
-            tokens += -(-len(text) // CHARACTERS_PER_TOKEN)
-        for name, value in payloads:
-            for spellings in _NEEDED[name]:
-                if not any(isinstance(value.get(key), str) and value[key] for key in spellings):
-                    raise BadExample(Reason.EMPTY_PART, f"`{at}.{name}` needs `{spellings[0]}`, a text.")
-            if name.endswith("Data"):
-                has_media = True
-            else:
-                tokens += -(-len(msgspec.json.encode(value)) // CHARACTERS_PER_TOKEN)
-    return tokens, has_media
 
 
 def _refuse_non_utf8(line: bytes) -> None:
@@ -252,12 +257,14 @@ def _wrong_form(text: str) -> BadExample:
         where = f"in `{place}`" if place else "in the example"
         foreign = "" if place else _FOREIGN.get(key, "")
         hint = f"; {foreign}, an example of Gemini reads {_FORM}" if foreign else ""
-        return BadExample(Reason.UNKNOWN_KEY, f"The key `{key}` {where} is not known{hint}.")
+        at = f"{place}.{key}" if place else key
+        return BadExample(Reason.UNKNOWN_KEY, f"The key `{key}` {where} is not known{hint}.", place=at)
     if (match := _EXPECTED.search(text)) is not None:
         expected, got = (_JSON_WORDS.get(word, word) for word in (match["expected"].split(" | ")[0], match["got"]))
-        if not match["place"]:
+        place = match["place"]
+        if not place:
             return BadExample(Reason.NOT_AN_OBJECT, f"The line is a JSON {got}; each line must be one JSON object.")
-        return BadExample(Reason.WRONG_TYPE, f"`{match['place']}` must be of type {expected}, not {got}.")
+        return BadExample(Reason.WRONG_TYPE, f"`{place}` must be of type {expected}, not {got}.", place=place)
     return BadExample(Reason.WRONG_TYPE, text)
 
 
@@ -267,19 +274,11 @@ def _wrong_role(index: int, role: str) -> BadExample:
         "system": " Put it under `systemInstruction`.",
         "": " Each turn needs a role.",
         "function": " A function's response follows the model's call.",
+        "tool": " A function's response follows the model's call.",
     }
-    shown = role if len(role) <= 40 else role[:40] + "…"  # noqa: PLR2004  # a role is a word
     return BadExample(
         Reason.WRONG_ROLE,
-        f"`contents[{index}].role` is {shown!r}, allowed are user and model (and function after a model's turn)."
+        f"`contents[{index}].role` is {shown(role)}, allowed are user and model (and function after a model's turn)."
         + hints.get(role, ""),
-    )
-
-
-def _wrong_order(index: int, role: str) -> BadExample:
-    if index == 0:
-        return BadExample(Reason.WRONG_ORDER, "The first turn is the model's; the first turn must be the user's.")
-    return BadExample(
-        Reason.WRONG_ORDER,
-        f"`contents[{index}]` is a second turn of the same side in a row ({role}); user and model must alternate.",
+        place=f"contents[{index}].role",
     )

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import json
+import random
 import tracemalloc
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from cloud import PREFIX, ROOT, StandIns, cloud, config, connections_closed, stand_ins, store
@@ -14,8 +16,9 @@ from made_up import arrived
 from genops_events.config import Config
 from genops_events.gcp.errors import CloudUnavailable
 from genops_events.gcp.record_store import RecordStore
+from genops_events.gcp.streams import CHUNK_BYTES, DamagedRead, read_object
 from genops_events.gcp.training_files import ObjectGone, validate_arrival
-from genops_events.record import Arrival, Validation, quarantine_path, training_path
+from genops_events.record import Arrival, Validation, quarantine_path, training_path, valid_lines_path
 from genops_events.training_data import load_limits
 
 LIMITS = load_limits("gemini-2.5-flash")
@@ -163,3 +166,135 @@ def test_storage_that_fails_for_a_moment_is_no_loss_of_the_object(
             validate_arrival(store, arrival, LIMITS)
     cloud.storage.faults()
     assert validate_arrival(store, arrival, LIMITS).valid
+
+
+def with_three_invalid_lines() -> tuple[bytes, bytes]:
+    """Return a file, and what remains of it without its invalid lines."""
+    lines = GOOD.splitlines(keepends=True)
+    bad = {2: b"no json at all\n", 7: line("", "an answer to nothing"), 11: b'{"contents": "text"}\n'}
+    valid = b"".join(one for number, one in enumerate(lines) if number not in bad)
+    return b"".join(bad.get(number, one) for number, one in enumerate(lines)), valid
+
+
+def content_of(store: RecordStore, uri: str | None) -> bytes:
+    assert uri is not None
+    return bytes(store.bucket.blob(uri.removeprefix(f"gs://{store.bucket.name}/")).download_as_bytes())
+
+
+def test_with_quarantine_exactly_the_valid_lines_are_tuned_on(config: Config, store: RecordStore) -> None:
+    content, valid = with_three_invalid_lines()
+    arrival = upload(config, store, content)
+    found = validate_arrival(store, arrival, LIMITS, invalid_lines="quarantine")
+    assert (found.valid, found.examples, found.quarantined, found.problems_total) == (True, 37, 3, 3)
+    assert content_of(store, found.training_uri) == valid
+    assert found.tuned_on == "37 of 40 examples (3 invalid lines in quarantine)"
+    assert found.summary.startswith("37 of 40 examples, about ")
+    assert [one["line"] for one in quarantined(store, arrival)] == [3, 8, 12]
+    assert copied(store, arrival) == content
+    # A repeated try gives the same, also when the upload is gone by then.
+    store.bucket.blob(NAME).delete()
+    again = validate_arrival(store, arrival, LIMITS, invalid_lines="quarantine")
+    assert without_time(again) == without_time(found)
+    assert content_of(store, again.training_uri) == valid
+
+
+def test_with_quarantine_a_file_without_problems_is_tuned_on_as_it_is(config: Config, store: RecordStore) -> None:
+    arrival = upload(config, store, GOOD)
+    found = validate_arrival(store, arrival, LIMITS, invalid_lines="quarantine")
+    assert found.training_uri == f"gs://{config.bucket}/{training_path(arrival.candidate)}"
+    assert (found.valid, found.quarantined, found.tuned_on) == (True, 0, "40 examples")
+    assert store.bucket.get_blob(valid_lines_path(arrival.candidate)) is None
+
+
+def test_with_quarantine_too_few_valid_lines_are_not_tuned_on(config: Config, store: RecordStore) -> None:
+    arrival = upload(config, store, b"".join(GOOD.splitlines(keepends=True)[:15]) + b"{}\n" * 5)
+    found = validate_arrival(store, arrival, LIMITS, invalid_lines="quarantine")
+    assert (found.valid, found.quarantined) == (False, 0)
+    assert "15 examples valid, 5 not" in str(found.problems[-1]["message"])
+    assert store.bucket.get_blob(valid_lines_path(arrival.candidate)) is None
+
+
+def test_dying_while_the_valid_lines_are_written_leaves_no_half_of_them(
+    cloud: StandIns, config: Config, store: RecordStore
+) -> None:
+    content, valid = with_three_invalid_lines()
+    long = b"".join(line(f"{number} " + "where is my card " * 700) for number in range(1500))
+    arrival = upload(config, store, content + long)
+
+    # The last read of the second pass fails, when the first chunks of what it keeps are uploaded.
+    reads = 0
+    original = type(store.bucket.blob("x")).download_as_bytes
+
+    def failing(blob: Any, *args: Any, **kwargs: Any) -> bytes:
+        nonlocal reads
+        reads += 1
+        if reads > len(content + long) // CHUNK_BYTES + 3:
+            raise ConnectionError("the line is dead")
+        return bytes(original(blob, *args, **kwargs))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("google.cloud.storage.Blob.download_as_bytes", failing)
+        with pytest.raises(CloudUnavailable, match="the line is dead"):
+            validate_arrival(store, arrival, LIMITS, invalid_lines="quarantine")
+    assert store.bucket.get_blob(valid_lines_path(arrival.candidate)) is None
+    found = validate_arrival(store, arrival, LIMITS, invalid_lines="quarantine")
+    assert content_of(store, found.training_uri) == valid + long
+
+
+def test_what_is_read_is_compared_with_the_checksum_of_the_object(config: Config, store: RecordStore) -> None:
+    arrival = upload(config, store, GOOD)
+    original = type(store.bucket.blob("x")).download_as_bytes
+
+    def damaged(blob: Any, *args: Any, **kwargs: Any) -> bytes:
+        return bytes(original(blob, *args, **kwargs)).replace(b"number 7?", b"number 8?")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("google.cloud.storage.Blob.download_as_bytes", damaged)
+        with pytest.raises(DamagedRead, match="the bytes have CRC32C"):
+            validate_arrival(store, arrival, LIMITS)
+    assert validate_arrival(store, arrival, LIMITS).valid
+
+
+def test_an_object_is_read_in_order_and_to_its_end_whatever_its_size(config: Config, store: RecordStore) -> None:
+    for size in (0, 1, CHUNK_BYTES, CHUNK_BYTES + 1, 2 * CHUNK_BYTES):
+        content = bytes(random.Random(size).randbytes(size))
+        blob = store.bucket.blob("some-object")
+        blob.upload_from_string(content)
+        chunks = list(read_object(store.bucket.blob("some-object")))
+        assert [len(chunk) for chunk in chunks[:-1]] == [CHUNK_BYTES] * (len(chunks) - 1)
+        assert b"".join(chunks) == content
+
+
+VALIDATION_FILE = "evaluation/validation.jsonl"
+
+
+def test_examples_that_are_also_in_the_validation_file_are_a_warning(config: Config, store: RecordStore) -> None:
+    store.bucket.blob(VALIDATION_FILE).upload_from_string(BETTER + GOOD.splitlines()[4])
+    arrival = upload(config, store, GOOD)
+    found = validate_arrival(store, arrival, LIMITS, validation_file=VALIDATION_FILE)
+    assert (found.valid, found.leaked, found.duplicates) == (True, 1, 0)
+    assert found.warnings[0].startswith("1 example is also in the validation file: line 5 (line 51 there). ")
+    assert content_of(store, found.validation_uri) == BETTER + GOOD.splitlines()[4]
+
+
+def test_a_validation_file_that_is_not_valid_ends_the_candidate(config: Config, store: RecordStore) -> None:
+    store.bucket.blob(VALIDATION_FILE).upload_from_string(BETTER + b"{}\n")
+    arrival = upload(config, store, GOOD)
+    found = validate_arrival(store, arrival, LIMITS, invalid_lines="quarantine", validation_file=VALIDATION_FILE)
+    assert (found.valid, found.training_uri) == (False, None)
+    assert found.summary.startswith(
+        f"The validation file gs://{config.bucket}/{VALIDATION_FILE} that genops.yaml names"
+    )
+    assert "Line 51" in found.summary
+    assert [problem["line"] for problem in found.problems] == [51]
+    assert store.bucket.get_blob(quarantine_path(arrival.candidate)) is None
+    # What was decided stays decided, although the file is mended by now.
+    store.bucket.blob(VALIDATION_FILE).upload_from_string(BETTER)
+    again = validate_arrival(store, arrival, LIMITS, validation_file=VALIDATION_FILE)
+    assert again.summary == found.summary
+
+
+def test_a_validation_file_that_is_not_there_ends_the_candidate(config: Config, store: RecordStore) -> None:
+    found = validate_arrival(store, upload(config, store, GOOD), LIMITS, validation_file="evaluation/nothing.jsonl")
+    assert not found.valid
+    assert "evaluation/nothing.jsonl is not there, but genops.yaml names it" in found.summary

@@ -58,17 +58,16 @@ def test_a_job_is_submitted_as_the_dataset_says(config: Config, candidate: str, 
     until(lambda: state(config, job) == "JOB_STATE_SUCCEEDED")
 
 
-def test_the_validation_file_of_the_dataset_goes_with_the_job(
+def test_the_validated_validation_file_goes_with_the_job(
     config: Config, store: RecordStore, candidate: str, training_uri: str
 ) -> None:
     store.bucket.copy_blob(store.bucket.blob("copy.jsonl"), store.bucket, "validation.jsonl")
-    dataset = config.dataset(DATASET)
-    with_validation = dataset.model_copy(
-        update={"tuning": dataset.tuning.model_copy(update={"validation_file": "validation.jsonl"})}
+    uri = f"gs://{config.bucket}/validation.jsonl"
+    job = tuning_jobs.submit(
+        config, config.dataset(DATASET), candidate=candidate, training_uri=training_uri, validation_uri=uri
     )
-    job = tuning_jobs.submit(config, with_validation, candidate=candidate, training_uri=training_uri)
     assert job.supervised_tuning_spec is not None
-    assert job.supervised_tuning_spec.validation_dataset_uri == f"gs://{config.bucket}/validation.jsonl"
+    assert job.supervised_tuning_spec.validation_dataset_uri == uri
 
 
 def test_a_job_is_found_by_its_candidate_and_by_no_other(config: Config, candidate: str, training_uri: str) -> None:

@@ -10,47 +10,19 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from training_lines import FLASH, GOOD, TURNS, example, only_problem, report_of, turn
 
 from genops_events.errors import PermanentError
 from genops_events.training_data import (
-    ModelLimits,
     Problem,
     Reason,
     TrainingDataValidator,
-    ValidationReport,
     load_limits,
     validate,
 )
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "banking77"
-FLASH = load_limits("gemini-2.5-flash")
 SMALL = dataclasses.replace(FLASH, min_examples=2, max_line_bytes=300, max_tokens_per_example=20)
-
-
-def turn(role: str, *parts: Any) -> dict[str, Any]:
-    return {"role": role, "parts": [{"text": part} if isinstance(part, str) else part for part in parts]}
-
-
-def example(*turns: dict[str, Any], **more: Any) -> bytes:
-    contents = list(turns) or [turn("user", "Where is my card?"), turn("model", "card_arrival")]
-    return json.dumps({"contents": contents, **more}).encode()
-
-
-GOOD = example()
-
-
-def report_of(*lines: bytes, limits: ModelLimits = FLASH, fill: bool = True) -> ValidationReport:
-    """Validate these lines, followed by enough good ones."""
-    return validate([b"\n".join([*lines, *([GOOD] * limits.min_examples if fill else [])])], limits=limits)
-
-
-def only_problem(*lines: bytes, limits: ModelLimits = FLASH, fill: bool = True) -> Problem:
-    report = report_of(*lines, limits=limits, fill=fill)
-    assert not report.valid
-    (problem,) = report.problems
-    assert problem.message in report.summary
-    assert report.problems_by_reason == {problem.reason.value: 1}
-    return problem
 
 
 def test_shipped_training_file_is_good() -> None:
@@ -81,9 +53,17 @@ ANSWER = {"functionResponse": {"name": "look_up", "response": {"state": "sent"}}
         example(turn("user", "a"), turn("model", CALL), turn("function", ANSWER), turn("model", "d")),
         example(turn("user", "a"), turn("model", CALL), turn("user", ANSWER), turn("model", "d")),
         example(turn("user", {"fileData": {"fileUri": "gs://b/o", "mimeType": "image/png"}}, "a"), turn("model", "b")),
-        example(turn("user", {"file_data": {"file_uri": "gs://b/o", "mime_type": "x"}}), turn("model", "b")),
+        example(turn("user", {"file_data": {"file_uri": "gs://b/o", "mime_type": "video/mp4"}}), turn("model", "b")),
+        example(
+            turn("user", {"fileData": {"fileUri": "https://a.org/b", "mimeType": "text/html"}}), turn("model", "b")
+        ),
         example(turn("user", {"inlineData": {"data": "AAAA", "mimeType": "image/png"}}), turn("model", "b")),
-        example(turn("user", {"text": "a", "thought": False}), turn("model", "b")),
+        example(turn("user", {"inlineData": {"data": "_-8", "mimeType": "audio/x-m4a; rate=8"}}), turn("model", "b")),
+        example(
+            turn("user", {"text": "a", "thought": False}), turn("model", {"text": "b", "thoughtSignature": "AA=="})
+        ),
+        example(turn("user", {"text": "a", "fileData": None}), turn("model", "b")),
+        example({"parts": [{"text": "a"}]}, turn("model", "b")),
         GOOD + b"\r",
         b" \t" + GOOD,
         '{"contents":[{"role":"user","parts":[{"text":"Größe \u2028 漢字"}]},{"role":"model","parts":[{"text":"é"}]}]}'.encode(),
@@ -95,8 +75,8 @@ def test_every_documented_form_is_accepted(line: bytes) -> None:
 
 
 def test_files_in_examples_are_warned_of() -> None:
-    line = example(turn("user", {"fileData": {"fileUri": "gs://b/o", "mimeType": "x"}}), turn("model", "b"))
-    (warning,) = report_of(line).warnings
+    line = example(turn("user", {"fileData": {"fileUri": "gs://b/o", "mimeType": "a/b"}}), turn("model", "b"))
+    warning = report_of(line).warnings[0]
     assert warning.startswith("1 example with files")
 
 
@@ -122,7 +102,8 @@ def test_files_in_examples_are_warned_of() -> None:
         (example(turn("user", {"text": None}), turn("model", "b")), Reason.WRONG_TYPE, "not null"),
         (example(turn("user", "a"), turn("assistant", "b")), Reason.WRONG_ROLE, "calls this role `model`"),
         (example(turn("system", "a"), turn("user", "a"), turn("model", "b")), Reason.WRONG_ROLE, "systemInstruction"),
-        (example({"parts": [{"text": "a"}]}, turn("model", "b")), Reason.WRONG_ROLE, "Each turn needs a role"),
+        (example({"parts": [{"text": "a"}]}, *TURNS), Reason.WRONG_ROLE, "Each turn needs a role"),
+        (example(turn("user", "a"), {"parts": [{"text": "b"}]}), Reason.WRONG_ROLE, "Each turn needs a role"),
         (example(turn("function", ANSWER), turn("model", "b")), Reason.WRONG_ROLE, "follows the model's call"),
         (example(turn("model", "a")), Reason.WRONG_ORDER, "first turn must be the user's"),
         (example(turn("user", "a")), Reason.WRONG_ORDER, "last turn must be the model's"),

@@ -1,0 +1,207 @@
+"""`genops validate`: check a training file as the cascade would, on a laptop: no cloud, no Airflow."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from genops_events.cli.console import errors_reported, human, print_json
+from genops_events.errors import PermanentError
+
+if TYPE_CHECKING:
+    from genops_events.training_data import InvalidLines, ModelLimits, ValidationExamples, ValidationReport
+
+USUAL_MODEL = "gemini-2.5-flash"
+NOT_VALID = 2
+"""Exit code of a file that cannot be tuned on; 1 is for what could not be looked at."""
+_CHUNK_BYTES = 1024 * 1024
+
+
+class UnusableInput(PermanentError):
+    """What should be validated cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What the file is for."""
+
+    limits: ModelLimits
+    epochs: int
+    invalid_lines: InvalidLines = "reject"
+    dataset: str | None = None
+    note: str = ""
+
+
+def validate(
+    file: Annotated[str, typer.Argument(help="A JSONL file of training examples; `-` reads standard input.")],
+    dataset: Annotated[str | None, typer.Option(help="The dataset of genops.yaml that the file is for.")] = None,
+    model: Annotated[str | None, typer.Option(help="The source model, where there is no genops.yaml.")] = None,
+    validation: Annotated[
+        str | None, typer.Option(help="A validation file: checked too, and looked for among the training examples.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")] = False,  # noqa: FBT002
+) -> None:
+    """Check a training file line by line, as the cascade does; exit 2 if it cannot be tuned on."""
+    from genops_events.pricing import tuning_cost
+    from genops_events.training_data import validate as check
+    from genops_events.training_data import validate_validation_file
+
+    with errors_reported():
+        if file == validation == "-":
+            raise UnusableInput("Standard input cannot be both files.", "Give one of them by its name.")
+        plan = _plan(dataset, model, has_validation=validation is not None)
+        about: ValidationReport | None = None
+        examples: ValidationExamples | None = None
+        if validation is not None:
+            with _chunks(validation) as chunks:
+                about, examples = validate_validation_file(chunks, limits=plan.limits)
+        with _chunks(file) as chunks:
+            report = check(chunks, limits=plan.limits, invalid_lines=plan.invalid_lines, validation=examples)
+    cost = tuning_cost(plan.limits.model, report.tokens_estimate, plan.epochs)
+    valid = report.valid and (about is None or about.valid)
+    if as_json:
+        print_json(
+            {
+                "file": file,
+                "valid": valid,
+                "model": plan.limits.model,
+                "dataset": plan.dataset,
+                "invalid_lines": plan.invalid_lines,
+                "epochs": plan.epochs,
+                "tuning_usd_estimate": str(cost),
+                "note": plan.note,
+                "training": dataclasses.asdict(report),
+                "validation": None if about is None else {"file": validation, **dataclasses.asdict(about)},
+            }
+        )
+    else:
+        if about is not None:
+            _show(validation or "", about, "")
+        price = f"about {cost:.2f} USD for {plan.epochs} {'epoch' if plan.epochs == 1 else 'epochs'}"
+        _show(file, report, f", {price} of {plan.limits.model}" if report.tokens_estimate else "")
+        if plan.note:
+            human().print(f"note: {plan.note}", markup=False)
+    if not valid:
+        raise typer.Exit(NOT_VALID)
+
+
+def _plan(dataset: str | None, model: str | None, *, has_validation: bool) -> _Plan:
+    from genops_events.config import Tuning, load_config
+    from genops_events.settings import Settings
+    from genops_events.training_data import load_limits
+
+    if dataset is not None and model is not None:
+        raise UnusableInput("--dataset and --model exclude each other.", "The dataset names its model.")
+    if model is not None:
+        return _Plan(load_limits(model), Tuning().epochs)
+    note = ""
+    if dataset is None:
+        is_there = Settings().config.exists() or "GENOPS_CONFIG" in os.environ
+        names = tuple(load_config().datasets) if is_there else ()
+        if len(names) != 1:
+            why = f"genops.yaml has {len(names)} datasets" if names else "there is no genops.yaml"
+            note = (
+                f"{why}, so the file was checked for {USUAL_MODEL} and {Tuning().epochs} epochs; "
+                "name a --dataset or a --model."
+            )
+            return _Plan(load_limits(USUAL_MODEL), Tuning().epochs, note=note)
+        dataset = names[0]
+    entry = load_config().dataset(dataset)
+    if entry.tuning.validation_file is not None and not has_validation:
+        note = (
+            f"the dataset {dataset} has the validation file {entry.tuning.validation_file}, which was not looked at; "
+            "name a copy of it with --validation."
+        )
+    return _Plan(load_limits(entry.billed_model), entry.tuning.epochs, entry.invalid_lines, dataset, note)
+
+
+@contextmanager
+def _chunks(name: str) -> Iterator[Iterator[bytes]]:
+    """Open a file and yield its chunks, with a progress bar where somebody watches."""
+    if name == "-":
+        yield iter(lambda: sys.stdin.buffer.read(_CHUNK_BYTES), b"")
+        return
+    path = Path(name)
+    if path.is_dir():
+        raise UnusableInput(f"{name} is a directory.", "Name one JSONL file, for instance train.jsonl.")
+    try:
+        file = path.open("rb", buffering=0)
+    except OSError as error:
+        raise UnusableInput(f"{name} cannot be read: {error.strerror}.", "Name one JSONL file.") from error
+    with file, _progress(path, file) as chunks:
+        yield chunks
+
+
+@contextmanager
+def _progress(path: Path, file: IO[bytes]) -> Iterator[Iterator[bytes]]:
+    console = human()
+    size = path.stat().st_size
+    if not console.is_terminal or not size:
+        yield iter(lambda: file.read(_CHUNK_BYTES), b"")
+        return
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(path.name, total=size)
+
+        def read() -> bytes:
+            chunk = file.read(_CHUNK_BYTES)
+            bar.advance(task, len(chunk))
+            return chunk
+
+        yield iter(read, b"")
+
+
+def _show(name: str, report: ValidationReport, price: str) -> None:
+    console = human()
+    word, style = ("valid", "bold green") if report.valid else ("not valid", "bold red")
+    console.print(f"{word}:", style=style, end=" ")
+    console.print(f"{name}: {report.summary}", markup=False)
+    console.print(
+        f"{report.examples:,} examples on {report.lines:,} lines, {report.size_bytes:,} bytes, "
+        f"about {report.tokens_estimate:,} tokens{price}",
+        markup=False,
+    )
+    if report.problems:
+        console.print(_table(report))
+        shown = len(report.problems)
+        if report.problems_total > shown:
+            rest = {
+                reason: total - sum(problem.reason.value == reason for problem in report.problems)
+                for reason, total in report.problems_by_reason.items()
+            }
+            counts = ", ".join(f"{reason} {number:,}" for reason, number in rest.items() if number)
+            console.print(f"and {report.problems_total - shown:,} more: {counts}", markup=False)
+    for warning in report.warnings:
+        console.print("warning:", style="bold yellow", end=" ")
+        console.print(warning, markup=False)
+
+
+def _table(report: ValidationReport) -> Any:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("line", "column"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("reason", no_wrap=True)
+    table.add_column("message", overflow="fold")
+    for problem in report.problems:
+        place = ("-" if number is None else f"{number:,}" for number in (problem.line, problem.column))
+        table.add_row(*place, problem.reason.value, Text(problem.message))  # Text: brackets are no markup
+    return table

@@ -1,0 +1,214 @@
+"""Check the parts of one turn of an example: what they hold, and whether it may be there."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from genops_events.training.reasons import BadExample, Reason, shown
+
+CHARACTERS_PER_TOKEN = 4
+"""Rule of thumb for English text and Gemini's tokenizer. Vertex AI bills its own count, known only after the job."""
+
+
+class Part(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """One part of a turn, in either of the spellings that Google's pages use."""
+
+    text: str | msgspec.UnsetType = msgspec.UNSET
+    fileData: dict[str, Any] | None = None  # noqa: N815
+    inlineData: dict[str, Any] | None = None  # noqa: N815
+    functionCall: dict[str, Any] | None = None  # noqa: N815
+    functionResponse: dict[str, Any] | None = None  # noqa: N815
+    file_data: dict[str, Any] | None = None
+    inline_data: dict[str, Any] | None = None
+    function_call: dict[str, Any] | None = None
+    function_response: dict[str, Any] | None = None
+    # Accepted and passed on unseen.
+    thought: bool = False
+    thoughtSignature: str = ""  # noqa: N815
+    thought_signature: str = ""
+    videoMetadata: dict[str, Any] | None = None  # noqa: N815
+    video_metadata: dict[str, Any] | None = None
+    mediaResolution: Any = None  # noqa: N815
+    media_resolution: Any = None
+
+    def payloads(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield what the part holds beside text: name in Gemini's spelling, and value."""
+        for name, value in (
+            ("fileData", self.fileData),
+            ("fileData", self.file_data),
+            ("inlineData", self.inlineData),
+            ("inlineData", self.inline_data),
+            ("functionCall", self.functionCall),
+            ("functionCall", self.function_call),
+            ("functionResponse", self.functionResponse),
+            ("functionResponse", self.function_response),
+        ):
+            if value is not None:
+                yield name, value
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was found so far in an example."""
+
+    tokens: int = 0
+    media: int = 0
+    images: int = 0
+    documents: int = 0
+    calls: Counter[str] = field(default_factory=Counter)
+    """Functions that the last turn of the model calls, without those answered since."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """Who speaks, and what may be said."""
+
+    name: str
+    allowed: tuple[str, ...]
+
+
+SYSTEM = Side("The system instruction", ("text",))
+USER = Side("The user's side", ("text", "fileData", "inlineData", "functionResponse"))
+MODEL = Side("The model", ("text", "functionCall"))
+FUNCTION = Side("A function", ("functionResponse",))
+
+
+def json_tokens(value: Any) -> int:
+    """Return about how many tokens a JSON value has: a quarter of its compact text, rounded up."""
+    return -(-len(msgspec.json.encode(value)) // CHARACTERS_PER_TOKEN)
+
+
+def take_parts(parts: list[Part], place: str, side: Side, tally: Tally) -> None:
+    """Add the parts of one turn to `tally`; raise BadExample with the first thing that is wrong with them."""
+    if not parts:
+        raise BadExample(Reason.EMPTY_PART, f"`{place}.parts` is missing or empty.", place=f"{place}.parts")
+    for index, part in enumerate(parts):
+        at = f"{place}.parts[{index}]"
+        payloads = list(part.payloads())
+        text = part.text
+        if len(payloads) + (text is not msgspec.UNSET) != 1:
+            raise BadExample(
+                Reason.EMPTY_PART,
+                f"`{at}` must hold exactly one of text, fileData, inlineData, functionCall, functionResponse.",
+                place=at,
+            )
+        if payloads:
+            name, value = payloads[0]
+            _refuse_incomplete(name, value, at)
+            _refuse_misplaced(name, at, side)
+            _TAKE[name](value, at, tally)
+        elif isinstance(text, str):
+            _refuse_misplaced("text", at, side)
+            if not text.strip():
+                raise BadExample(Reason.EMPTY_TEXT, f"`{at}.text` is empty.", place=f"{at}.text")
+            tally.tokens += -(-len(text) // CHARACTERS_PER_TOKEN)
+
+
+_NEEDED = {
+    "fileData": (("fileUri", "file_uri"), ("mimeType", "mime_type")),
+    "inlineData": (("data",), ("mimeType", "mime_type")),
+    "functionCall": (("name",),),
+    "functionResponse": (("name",),),
+}
+
+
+def _refuse_incomplete(name: str, value: dict[str, Any], at: str) -> None:
+    for spellings in _NEEDED[name]:
+        if not isinstance(found := _either(value, *spellings), str) or not found:
+            raise BadExample(Reason.EMPTY_PART, f"`{at}.{name}` needs `{spellings[0]}`, a text.", place=at)
+
+
+def _refuse_misplaced(name: str, at: str, side: Side) -> None:
+    if name not in side.allowed:
+        allowed = " or ".join(side.allowed)
+        raise BadExample(Reason.WRONG_PART, f"`{at}` holds {name}. {side.name} may hold {allowed} only.", place=at)
+
+
+def _either(value: dict[str, Any], name: str, other: str = "") -> Any:
+    return value[name] if name in value else value.get(other)
+
+
+_ADDRESS = re.compile(r"gs://[^/\s]+/\S.*|https?://[^/\s]+\S*", re.DOTALL)
+_MIME_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+(\s*;.*)?", re.DOTALL)
+_BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_"
+_GROUP = 4
+
+
+def _take_file(value: dict[str, Any], at: str, tally: Tally) -> None:
+    uri = _either(value, "fileUri", "file_uri")
+    if not _ADDRESS.fullmatch(uri):
+        raise BadExample(
+            Reason.BAD_MEDIA,
+            f"`{at}.fileData.fileUri` is {shown(uri)}; it must be gs://BUCKET/OBJECT, or a public http(s):// address.",
+            place=f"{at}.fileData.fileUri",
+        )
+    _take_media(value, f"{at}.fileData", tally)
+
+
+def _take_inline(value: dict[str, Any], at: str, tally: Tally) -> None:
+    data = value["data"].encode(errors="replace")
+    # What remains beside the letters of both alphabets; `=` fills up the last group of four, or is left out.
+    rest = data.translate(None, _BASE64)
+    letters = len(data) - len(rest)
+    filled = not rest or (rest in (b"=", b"==") and data.endswith(rest) and len(data) % _GROUP == 0)
+    if not filled or letters % _GROUP == 1:
+        raise BadExample(
+            Reason.BAD_MEDIA,
+            f"`{at}.inlineData.data` is not base64: {len(data):,} characters from {shown(value['data'])}.",
+            place=f"{at}.inlineData.data",
+        )
+    _take_media(value, f"{at}.inlineData", tally)
+
+
+def _take_media(value: dict[str, Any], at: str, tally: Tally) -> None:
+    mime_type = _either(value, "mimeType", "mime_type")
+    if not _MIME_TYPE.fullmatch(mime_type):
+        raise BadExample(
+            Reason.BAD_MEDIA,
+            f"`{at}.mimeType` is {shown(mime_type)}; it must be a MIME type such as image/png.",
+            place=f"{at}.mimeType",
+        )
+    tally.media += 1
+    tally.images += mime_type.startswith("image/")
+    tally.documents += mime_type.startswith("application/pdf")
+
+
+def _take_call(value: dict[str, Any], at: str, tally: Tally) -> None:
+    _refuse_no_object(value.get("args"), f"{at}.functionCall.args")
+    tally.calls[value["name"]] += 1
+    tally.tokens += json_tokens(value)
+
+
+def _take_response(value: dict[str, Any], at: str, tally: Tally) -> None:
+    name = value["name"]
+    _refuse_no_object(value.get("response"), f"{at}.functionResponse.response")
+    if value.get("response") is None and not value.get("parts"):
+        raise BadExample(Reason.EMPTY_PART, f"`{at}.functionResponse` needs `response`, an object.", place=at)
+    if not tally.calls[name]:
+        called = ", ".join(sorted(+tally.calls)) or "no function"
+        raise BadExample(
+            Reason.UNMATCHED_RESPONSE,
+            f"`{at}` answers {shown(name)}, but the calls of the turn before that wait for an answer are: {called}.",
+            place=f"{at}.functionResponse.name",
+        )
+    tally.calls[name] -= 1
+    tally.tokens += json_tokens(value)
+
+
+def _refuse_no_object(value: Any, at: str) -> None:
+    if value is not None and not isinstance(value, dict):
+        raise BadExample(Reason.WRONG_TYPE, f"`{at}` must be of type object.", place=at)
+
+
+_TAKE = {
+    "fileData": _take_file,
+    "inlineData": _take_inline,
+    "functionCall": _take_call,
+    "functionResponse": _take_response,
+}

@@ -1,0 +1,68 @@
+"""Why a line, or a whole file, cannot be tuned on."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a line, or a whole file, cannot be tuned on. The set is closed: records and events carry these words."""
+
+    EMPTY_FILE = "empty_file"
+    """No bytes, or blank lines only."""
+    NOT_JSONL = "not_jsonl"
+    """Some other kind of file: a JSON array, CSV, an archive."""
+    FILE_TOO_LARGE = "file_too_large"
+    TOO_FEW_EXAMPLES = "too_few_examples"
+    TOO_MANY_EXAMPLES = "too_many_examples"
+    TOO_MANY_MEDIA_EXAMPLES = "too_many_media_examples"
+    """Too many examples with files or inline data."""
+    NOT_UTF8 = "not_utf8"
+    LINE_TOO_LONG = "line_too_long"
+    NOT_JSON = "not_json"
+    NOT_AN_OBJECT = "not_an_object"
+    UNKNOWN_KEY = "unknown_key"
+    WRONG_TYPE = "wrong_type"
+    MISSING_CONTENTS = "missing_contents"
+    """`contents` is missing or empty."""
+    WRONG_ROLE = "wrong_role"
+    WRONG_ORDER = "wrong_order"
+    """The turns do not alternate, or do not go from the user to the model."""
+    EMPTY_PART = "empty_part"
+    """A turn without parts, or a part that holds nothing, several things, or half of one."""
+    EMPTY_TEXT = "empty_text"
+    WRONG_PART = "wrong_part"
+    """A part where none of its kind may be: a function call of the user's, a file in the system instruction."""
+    UNMATCHED_RESPONSE = "unmatched_response"
+    """A function's response that answers no call of the turn before it."""
+    BAD_MEDIA = "bad_media"
+    """An address, a MIME type or inline data that cannot be right."""
+    TOO_MANY_FILES = "too_many_files"
+    """More images or documents in one example than the model is tuned on."""
+    TOO_MANY_TOKENS = "too_many_tokens"
+
+
+class BadExample(Exception):
+    """A line is no usable example: no error of the program, but the verdict on the line.
+
+    Args:
+        reason: what kind of mistake it is.
+        message: which, and what to do.
+        column: 1-based byte of the line, where the decoder knows it.
+        place: what is wrong, as `contents[1].role`, from which the column can be found.
+    """
+
+    def __init__(self, reason: Reason, message: str, column: int | None = None, *, place: str = "") -> None:
+        super().__init__(reason, message, column, place)
+        self.reason = reason
+        self.message = message
+        self.column = column
+        self.place = place
+
+
+_SHOWN_CHARACTERS = 40
+
+
+def shown(text: str) -> str:
+    """Return a text as a message shows it: in quotes, its beginning only."""
+    return repr(text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…")

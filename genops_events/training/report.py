@@ -1,0 +1,154 @@
+"""What validation says about a training file: figures, problems, warnings, and a summary in one or two sentences."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import msgspec
+
+from genops_events.training.duplicates import Duplicates
+from genops_events.training.limits import ModelLimits
+from genops_events.training.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One reason why the file, or one of its lines, cannot be tuned on."""
+
+    line: int | None
+    """1-based; None where the file as a whole is the problem."""
+    column: int | None
+    """1-based byte of the line, where one is to blame."""
+    reason: Reason
+    message: str
+    found: str
+    """What was read, cut at 200 characters."""
+
+    def to_json_line(self) -> bytes:
+        """Return this problem as one line of quarantine.jsonl, with its line end."""
+        return msgspec.json.encode(self) + b"\n"
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationReport:
+    """What a training file holds, and whether it may be tuned on."""
+
+    valid: bool
+    """With the policy `reject`, True only without a single problem; with `quarantine`, if enough lines are valid."""
+    summary: str
+    """One or two sentences: what was found, and what to do."""
+    examples: int
+    """Valid examples."""
+    lines: int
+    size_bytes: int
+    """What was read; of a file that is too large, one byte more than is allowed."""
+    tokens_estimate: int
+    """Of the valid examples, for one epoch; a quarter of the characters of each text, rounded up."""
+    problems_total: int
+    quarantined: int = 0
+    """Lines that are left out of what is tuned on; 0 unless the policy is `quarantine` and enough lines remain."""
+    duplicates: int = 0
+    """Examples that repeat an earlier one."""
+    leaked: int = 0
+    """Examples that are in the validation file, too."""
+    problems_by_reason: dict[str, int] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+    """The first 100."""
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Figures:
+    """What was counted in a file so far."""
+
+    limits: ModelLimits
+    size_bytes: int = 0
+    lines: int = 0
+    blank: int = 0
+    examples: int = 0
+    """Valid ones."""
+    tokens: int = 0
+    media_examples: int = 0
+    has_bom: bool = False
+    by_reason: Counter[str] = field(default_factory=Counter)
+    problems: list[Problem] = field(default_factory=list)
+    bad_lines: int = 0
+    leaked: int = 0
+    leaks: list[tuple[int, int]] = field(default_factory=list)
+    """The first few: 1-based line here, and in the validation file."""
+
+
+def summary(figures: Figures, *, valid: bool) -> str:
+    """Return in one or two sentences what was found, and what to do."""
+    limits, bad = figures.limits, figures.bad_lines
+    if valid:
+        purpose = "be the validation file of" if limits.for_validation else "tune"
+        of = f" of {figures.examples + bad:,}" if bad else ""
+        text = (
+            f"{figures.examples:,}{of} {_noun(figures.examples + bad, 'example')}, about {figures.tokens:,} tokens "
+            f"in {figures.size_bytes:,} bytes: ready to {purpose} {limits.model}."
+        )
+        if bad:
+            text += f" {count(bad, 'invalid line')} in quarantine ({by_reason(figures.by_reason)})."
+        return text
+    verdict = "cannot be the validation file" if limits.for_validation else "cannot be tuned on"
+    problems, first = figures.by_reason.total(), figures.problems[0]
+    place = f"line {first.line}" + (f", column {first.column}" if first.column is not None else "")
+    if problems == 1:
+        where = f"{place[0].upper()}{place[1:]}: " if first.line is not None else ""
+        return f"The file {verdict}. {where}{first.message}"
+    return (
+        f"The file {verdict}: {problems:,} problems ({by_reason(figures.by_reason)}) beside "
+        f"{count(figures.examples, 'good example')}. The first{f' ({place})' if first.line is not None else ''}: "
+        f"{first.message} Mend them all and upload the file again."
+    )
+
+
+def warnings(figures: Figures, duplicates: Duplicates, *, lines_compared: int) -> tuple[str, ...]:
+    """Return what deserves a look although it does not stop tuning."""
+    found = []
+    if figures.has_bom:
+        found.append("The file begins with a byte order mark, which is skipped; save it as UTF-8 without one.")
+    if figures.blank:
+        found.append(f"{count(figures.blank, 'blank line')} skipped.")
+    if figures.media_examples:
+        found.append(
+            f"{count(figures.media_examples, 'example')} with files or inline data, whose tokens are not in the "
+            "estimate: tuning will cost more."
+        )
+    if duplicates.count:
+        pairs = ", ".join(f"{line} (as line {earlier})" for line, earlier in duplicates.pairs)
+        found.append(
+            f"{count(duplicates.count, 'example')} {_repeats(duplicates.count)} an earlier one: line {pairs}"
+            f"{', …' if duplicates.count > len(duplicates.pairs) else ''}. "
+            "Repeated examples weigh more and are paid for each time; leave them out unless that is meant."
+        )
+    if figures.lines > lines_compared:
+        found.append(f"Only the first {lines_compared:,} lines were compared for duplicates.")
+    if figures.leaked:
+        pairs = ", ".join(f"{line} (line {there} there)" for line, there in figures.leaks)
+        found.append(
+            f"{count(figures.leaked, 'example')} {'is' if figures.leaked == 1 else 'are'} also in the validation "
+            f"file: line {pairs}{', …' if figures.leaked > len(figures.leaks) else ''}. "
+            "The validation figures will look better than the model is; keep each example in one of the two files."
+        )
+    return tuple(found)
+
+
+def by_reason(counts: Counter[str]) -> str:
+    """Return the counts as `wrong_role 3, not_json 1`, the most frequent first."""
+    return ", ".join(f"{reason} {number:,}" for reason, number in counts.most_common())
+
+
+def count(number: int, noun: str) -> str:
+    """Return `1 line`, `2,000 lines`."""
+    return f"{number:,} {_noun(number, noun)}"
+
+
+def _noun(number: int, noun: str) -> str:
+    return noun if number == 1 else f"{noun}s"
+
+
+def _repeats(number: int) -> str:
+    return "repeats" if number == 1 else "repeat"

@@ -1,0 +1,183 @@
+"""`genops validate` as a user runs it: a process of its own, with neither a cloud nor Airflow."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+TRAIN = ROOT / "examples" / "banking77" / "train.jsonl"
+CONFIG = ROOT / "examples" / "genops.yaml"
+GOOD = TRAIN.read_bytes().splitlines(keepends=True)[:40]
+BAD = GOOD[0].replace(b'"model"', b'"assistant"')
+
+
+def genops(
+    *arguments: object, folder: Path, config: Path | None = None, stdin: bytes = b""
+) -> subprocess.CompletedProcess[bytes]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GENOPS_")}
+    environment |= {"GENOPS_CONFIG": str(config)} if config else {}
+    command = [sys.executable, "-m", "genops_events.cli", "validate", *map(str, arguments)]
+    return subprocess.run(
+        command, cwd=folder, env=environment, input=stdin, capture_output=True, timeout=60, check=False
+    )
+
+
+def written(folder: Path, *lines: bytes, name: str = "train.jsonl") -> Path:
+    file = folder / name
+    file.write_bytes(b"".join(lines))
+    return file
+
+
+def changed(folder: Path, **keys: Any) -> Path:
+    """Return a genops.yaml with these keys of its only dataset changed."""
+    settings = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
+    settings["datasets"]["banking77"] |= keys
+    file = folder / "genops.yaml"
+    file.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    return file
+
+
+def test_a_good_file_is_valid_and_says_what_tuning_costs(tmp_path: Path) -> None:
+    done = genops(TRAIN, folder=tmp_path, config=CONFIG)
+    said = done.stderr.decode()
+    assert (done.returncode, done.stdout) == (0, b""), said
+    assert said.startswith("valid: ")
+    assert "770 examples, about 32,912 tokens" in said
+    assert "about 0.49 USD for 3 epochs of gemini-2.5-flash" in said
+
+
+def test_a_bad_file_is_named_line_by_line(tmp_path: Path) -> None:
+    done = genops(written(tmp_path, *GOOD, BAD, b"{}\n"), folder=tmp_path, config=CONFIG)
+    said = done.stderr.decode().splitlines()
+    assert done.returncode == 2
+    assert said[0].startswith("not valid: ")
+    rows = [row.split()[:3] for row in said if row.strip().startswith("4")]
+    column = BAD.index(b'"role": "assistant"') + 1
+    assert ["41", str(column), "wrong_role"] in rows
+    assert ["42", "-", "missing_contents"] in rows
+
+
+def test_only_a_hundred_problems_are_shown_and_the_rest_counted(tmp_path: Path) -> None:
+    done = genops(written(tmp_path, *GOOD, *[BAD] * 90, *[b"{}\n"] * 30), folder=tmp_path, config=CONFIG)
+    said = done.stderr.decode()
+    assert "and 20 more: missing_contents 20" in said
+    assert said.count("wrong_role") == 1 + 90  # the summary has it, too
+
+
+def test_json_is_all_that_goes_to_standard_output(tmp_path: Path) -> None:
+    done = genops(written(tmp_path, *GOOD, BAD), "--json", folder=tmp_path, config=CONFIG)
+    document = json.loads(done.stdout)
+    assert (done.returncode, done.stderr) == (2, b"")
+    assert (document["valid"], document["dataset"], document["epochs"]) == (False, "banking77", 3)
+    assert document["training"]["problems"][0]["reason"] == "wrong_role"
+    assert document["validation"] is None
+
+
+def test_standard_input_is_read_where_the_file_is_a_dash(tmp_path: Path) -> None:
+    done = genops("-", "--json", folder=tmp_path, config=CONFIG, stdin=b"".join(GOOD))
+    assert (done.returncode, json.loads(done.stdout)["training"]["examples"]) == (0, 40)
+
+
+def test_quarantine_is_the_datasets_policy(tmp_path: Path) -> None:
+    config = changed(tmp_path, invalid_lines="quarantine")
+    done = genops(written(tmp_path, *GOOD, BAD), folder=tmp_path, config=config)
+    assert done.returncode == 0
+    assert b"40 of 41 examples" in done.stderr
+    assert b"1 invalid line in quarantine (wrong_role 1)" in done.stderr
+    few = genops(written(tmp_path, *GOOD[:10], BAD), folder=tmp_path, config=config)
+    assert few.returncode == 2
+
+
+def test_leakage_into_the_validation_file_is_a_warning(tmp_path: Path) -> None:
+    validation = written(tmp_path, *GOOD[5:8], name="validation.jsonl")
+    done = genops(TRAIN, "--validation", validation, folder=tmp_path, config=CONFIG)
+    assert done.returncode == 0
+    assert b"3 examples are also in the validation file: line 6 (line 1 there), 7 (line 2 there)" in done.stderr
+
+
+def test_a_bad_validation_file_is_not_valid(tmp_path: Path) -> None:
+    validation = written(tmp_path, BAD, name="validation.jsonl")
+    done = genops(TRAIN, "--validation", validation, "--json", folder=tmp_path, config=CONFIG)
+    document = json.loads(done.stdout)
+    assert (done.returncode, document["valid"]) == (2, False)
+    assert (document["training"]["valid"], document["validation"]["valid"]) == (True, False)
+
+
+def test_a_validation_file_that_genops_yaml_names_is_missed(tmp_path: Path) -> None:
+    config = changed(tmp_path, tuning={"validation_file": "evaluation/validation.jsonl"})
+    done = genops(TRAIN, folder=tmp_path, config=config)
+    assert done.returncode == 0
+    assert b"note: the dataset banking77 has the validation file evaluation/validation.jsonl" in done.stderr
+
+
+def test_without_genops_yaml_the_usual_model_is_taken_with_a_note(tmp_path: Path) -> None:
+    done = genops(TRAIN, folder=tmp_path)
+    assert done.returncode == 0
+    assert b"note: there is no genops.yaml, so the file was checked for gemini-2.5-flash" in done.stderr
+    named = genops(TRAIN, "--model", "gemini-2.5-pro", folder=tmp_path)
+    assert named.returncode == 0
+    assert b"of gemini-2.5-pro" in named.stderr
+    assert b"note:" not in named.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nothing.jsonl"], b"nothing.jsonl cannot be read: No such file"),
+        (["."], b"is a directory"),
+        ([TRAIN, "--model", "gemini-9"], b"Known models"),
+        ([TRAIN, "--dataset", "bankin77"], b"Did you mean `banking77`?"),
+        ([TRAIN, "--dataset", "banking77", "--model", "gemini-2.5-pro"], b"exclude each other"),
+        (["-", "--validation", "-"], b"cannot be both files"),
+    ],
+)
+def test_what_cannot_be_looked_at_is_exit_code_1(tmp_path: Path, arguments: list[object], said: bytes) -> None:
+    done = genops(*arguments, folder=tmp_path, config=CONFIG)
+    assert done.returncode == 1
+    assert said in done.stderr
+
+
+def test_a_terminal_sees_progress(tmp_path: Path) -> None:
+    file = written(tmp_path, *GOOD * 200)
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "genops_events.cli", "validate", str(file)]
+    environment = os.environ | {"GENOPS_CONFIG": str(CONFIG), "TERM": "xterm", "COLUMNS": "200"}
+    running = subprocess.Popen(command, cwd=tmp_path, env=environment, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    said = b""
+    while True:
+        try:
+            piece = os.read(ours, 65_536)
+        except OSError:  # what Linux says when the other side is closed
+            break
+        if not piece:
+            break
+        said += piece
+    os.close(ours)
+    assert running.wait(timeout=60) == 0
+    assert b"train.jsonl" in said.partition(b"valid:")[0]
+    assert b"8,000 examples" in said
+
+
+def test_neither_airflow_nor_a_google_client_is_imported(tmp_path: Path) -> None:
+    code = (
+        "import sys; from genops_events.cli import app\n"
+        f"try: app(['validate', {str(TRAIN)!r}])\n"
+        "except SystemExit as end: assert not end.code\n"
+        "heavy = ('airflow', 'google.cloud.storage', 'google.cloud.pubsub', 'google.genai', 'google.api_core', 'grpc')\n"
+        "print([name for name in heavy if name in sys.modules])"
+    )
+    environment = os.environ | {"GENOPS_CONFIG": str(CONFIG)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, timeout=60, check=False
+    )
+    assert done.stdout.strip() == b"[]", done.stderr
