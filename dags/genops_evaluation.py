@@ -12,7 +12,7 @@ with DAG(
     "genops_evaluation",
     schedule=PartitionedAssetTimetable(assets=TUNED_MODEL),
     catchup=False,
-    max_active_runs=64,
+    max_active_runs=256,  # a queued run cannot be told from a lost one
     doc_md=__doc__,
     tags=["genops"],
 ):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -18,6 +18,9 @@ ROOT = "genops/"
 """Everything that genops-events writes lies below this prefix, outside every watched one."""
 
 CANDIDATES = f"{ROOT}candidates/"
+
+OPEN = f"{ROOT}open/"
+"""A copy of each arrival whose candidate is not settled yet: all that a sweep has to look at."""
 
 
 class Document(BaseModel):
@@ -69,13 +72,30 @@ class Validation(Document):
     lines: int = 0
     size_bytes: int = 0
     tokens_estimate: int = 0
+    quarantined: int = 0
+    """Lines that are left out of what is tuned on."""
+    duplicates: int = 0
+    """Examples that repeat an earlier one."""
+    leaked: int = 0
+    """Examples that are in the validation file, too."""
     problems_total: int = 0
     problems_by_reason: dict[str, int] = Field(default_factory=dict)
     problems: list[dict[str, Any]] = Field(default_factory=list)
     """The first 100; the quarantine has every rejected line."""
     warnings: list[str] = Field(default_factory=list)
     training_uri: str | None = None
-    """`gs://` uri of the copy that was validated and that tuning reads, whatever happens to the upload."""
+    """`gs://` uri of what tuning reads: the copy that was validated, or its valid lines, whatever happens to the upload."""
+    validation_uri: str | None = None
+    """`gs://` uri of the copy of the dataset's validation file that was validated."""
+
+    @property
+    def tuned_on(self) -> str:
+        """How much of the file is tuned on, in words: `770 examples`, or `97 of 100 examples (3 invalid lines …)`."""
+        if not self.quarantined:
+            return f"{self.examples:,} example" + ("" if self.examples == 1 else "s")
+        lines = "invalid line" if self.quarantined == 1 else "invalid lines"
+        total = self.examples + self.quarantined
+        return f"{self.examples:,} of {total:,} examples ({self.quarantined:,} {lines} in quarantine)"
 
 
 class Intent(Document):
@@ -226,6 +246,55 @@ class Champion(Document):
     predecessor_model: str | None = None
 
 
+class Healed(BaseModel):
+    """One thing that a sweep mended, and why."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["lost_arrival", "unannounced_verdict", "closed_stage", "woken_stage"]
+    candidate: str
+    stage: Stage | None = None
+    """None for an arrival."""
+    reason: str
+
+
+class Sweep(BaseModel):
+    """What the last sweep saw and mended; each sweep overwrites it, and `genops doctor` judges by it."""
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
+
+    schema_name: Annotated[str, Field(alias="schema")] = "genops.sweep.v1"
+    run_id: str
+    """The Dag run of genops_intake that swept."""
+    started_at: datetime
+    ended_at: datetime
+    next_due_at: datetime
+    sweep_minutes: int
+    """`intake.sweep_minutes` as it was then."""
+    objects: int = 0
+    """Objects under watched prefixes that were looked at."""
+    reached_end: bool = False
+    """Whether the listing came to its end; the next sweep goes on at `stands_at` if not."""
+    stands_at: str | None = None
+    """`dataset: object name` of the last object that was looked at."""
+    open_candidates: int = 0
+    """Candidates that are not settled yet."""
+    left_alone: dict[str, int] = Field(default_factory=dict)
+    """Candidates that wait for a stage and were not woken, by reason: `under_way`, `paused`, `unknown`."""
+    lost_arrivals: int = 0
+    unannounced_verdicts: int = 0
+    closed_stages: int = 0
+    woken_stages: int = 0
+    healed: tuple[Healed, ...] = ()
+    """The first 100."""
+    error: str | None = None
+    """Why the sweep ended early; None where it did not."""
+
+    def figures(self) -> dict[str, Any]:
+        """Return the counts alone, as JSON values."""
+        return self.model_dump(mode="json", exclude={"schema_name", "healed"})
+
+
 def folder(candidate: str) -> str:
     """Return the prefix of everything that is about `candidate`."""
     return f"{CANDIDATES}{candidate}/"
@@ -236,6 +305,16 @@ def arrival_path(candidate: str) -> str:
     return f"{folder(candidate)}arrival.json"
 
 
+def open_path(candidate: str) -> str:
+    """Return where the copy of the arrival lies for as long as `candidate` is not settled."""
+    return f"{OPEN}{candidate}.json"
+
+
+def sweep_path() -> str:
+    """Return where the last sweep's figures lie."""
+    return f"{ROOT}intake/sweep.json"
+
+
 def validation_path(candidate: str) -> str:
     """Return where the findings about the training file are recorded."""
     return f"{folder(candidate)}validation.json"
@@ -244,6 +323,16 @@ def validation_path(candidate: str) -> str:
 def training_path(candidate: str) -> str:
     """Return where the validated copy of the training file lies."""
     return f"{folder(candidate)}training.jsonl"
+
+
+def valid_lines_path(candidate: str) -> str:
+    """Return where the valid lines of a training file lie, if some of its lines are quarantined."""
+    return f"{folder(candidate)}training-valid.jsonl"
+
+
+def validation_examples_path(candidate: str) -> str:
+    """Return where the copy of the dataset's validation file lies that belongs to `candidate`."""
+    return f"{folder(candidate)}validation-examples.jsonl"
 
 
 def quarantine_path(candidate: str) -> str:

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 from enum import StrEnum
-
-PATIENCE = timedelta(minutes=5)
-"""How long a wake-up may be on its way before it is taken for lost. A wrong guess costs a run that finds the work done."""
 
 
 class Stage(StrEnum):
@@ -100,8 +96,9 @@ def ready_stages(outcomes: Mapping[Stage, Outcome]) -> list[Stage]:
     """Return the stages that have no verdict yet and could begin now, in the order of the cascade."""
     if candidate_state(outcomes) is not CandidateState.UNDER_WAY:
         return []
-    return [
-        stage
-        for stage in Stage
-        if stage not in outcomes and all(outcomes.get(before) in _GOES_ON for before in WAITS_FOR[stage])
-    ]
+    return [stage for stage in Stage if stage not in outcomes and can_begin(stage, outcomes)]
+
+
+def can_begin(stage: Stage, outcomes: Mapping[Stage, Outcome]) -> bool:
+    """Return whether the stages that `stage` waits for have ended so that it has something to do."""
+    return all(outcomes.get(before) in _GOES_ON for before in WAITS_FOR[stage])

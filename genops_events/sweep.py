@@ -1,4 +1,4 @@
-"""Decide from the names in a candidate's folder what was lost on its way.
+"""Decide from the names in a candidate's folder what was lost on its way, and whether to wake it.
 
 A listing is all that is needed: verdicts, intents and events are objects of their own, and an event that was published
 says so in its object metadata. So a sweep reads only the documents of candidates that it heals.
@@ -6,12 +6,33 @@ says so in its object metadata. So a sweep reads only the documents of candidate
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from enum import StrEnum
 
 from genops_events.completion_events import EVENT_TYPES, announcement_path, event_type
 from genops_events.record import arrival_path, intent_path, verdict_path
-from genops_events.stages import PATIENCE, POSSIBLE, CandidateState, Outcome, Stage, candidate_state, ready_stages
+from genops_events.stages import (
+    POSSIBLE,
+    WAITS_FOR,
+    CandidateState,
+    Outcome,
+    Stage,
+    can_begin,
+    candidate_state,
+    ready_stages,
+)
+
+SILENCE = timedelta(hours=1)
+"""How long a candidate may be silent while Airflow cannot be asked about it; then it is woken anyway."""
+
+LINGER = timedelta(days=1)
+"""How long a failed candidate is watched while a sibling of the failed stage may still give its verdict."""
+
+
+MOST_DOUBLINGS = 6
+"""With five minutes of patience, a candidate that no wake-up helps is woken every five hours in the end."""
 
 
 @dataclass
@@ -33,6 +54,21 @@ class Traces:
         self.moved_at = written_at if self.moved_at is None else max(self.moved_at, written_at)
 
     @property
+    def has_arrived(self) -> bool:
+        """Return whether the arrival is recorded; whoever died just before left only the open marker."""
+        return arrival_path(self.candidate) in self.names
+
+    @property
+    def ended(self) -> set[Stage]:
+        """Return the stages that have a verdict."""
+        return {stage for stage in Stage if verdict_path(self.candidate, stage) in self.names}
+
+    @property
+    def taken_on(self) -> set[Stage]:
+        """Return the stages that a Dag run has taken on."""
+        return {stage for stage in Stage if intent_path(self.candidate, stage) in self.names}
+
+    @property
     def outcomes(self) -> dict[Stage, Outcome]:
         """Return the outcomes of the stages whose events are in the outbox."""
         return {
@@ -41,6 +77,20 @@ class Traces:
             for outcome in POSSIBLE[stage]
             if announcement_path(self.candidate, stage, outcome) in self.names
         }
+
+    @property
+    def unannounced(self) -> tuple[Stage, ...]:
+        """Return the stages with a verdict whose event was never marked as published."""
+        announced = {
+            EVENT_TYPES[event_type(stage, outcome)]
+            for stage, outcome in self.outcomes.items()
+            if announcement_path(self.candidate, stage, outcome) in self.published
+        }
+        return tuple(stage for stage in Stage if stage in self.ended and stage not in announced)
+
+    def quiet(self, *, now: datetime, patience: timedelta) -> bool:
+        """Return whether nothing about the candidate moved within `patience`."""
+        return self.moved_at is not None and now - self.moved_at >= patience
 
 
 @dataclass(frozen=True)
@@ -55,32 +105,99 @@ class Remedies:
     """Stages that could begin, and that nobody has taken on."""
 
 
-def remedies(traces: Traces, *, now: datetime) -> Remedies:
-    """Return what `traces` needs; nothing while anything about the candidate moved within `PATIENCE`.
+def remedies(traces: Traces, *, now: datetime, patience: timedelta) -> Remedies:
+    """Return what `traces` needs; nothing while anything about the candidate moved within `patience`.
 
     Args:
         traces: what a listing shows of the candidate.
         now: aware, UTC.
+        patience: how long something may be on its way before it is taken for lost.
     """
-    if arrival_path(traces.candidate) not in traces.names:
+    if not traces.has_arrived or not traces.quiet(now=now, patience=patience):
         return Remedies()
-    if traces.moved_at is None or now - traces.moved_at < PATIENCE:
-        return Remedies()
-    ended = {stage for stage in Stage if verdict_path(traces.candidate, stage) in traces.names}
-    announced = {EVENT_TYPES[event_type(stage, outcome)] for stage, outcome in _published(traces)}
-    announce = tuple(stage for stage in Stage if stage in ended and stage not in announced)
+    announce = traces.unannounced
     if announce or candidate_state(traces.outcomes) is not CandidateState.UNDER_WAY:
         return Remedies(announce=announce)
-    taken_on = {stage for stage in Stage if intent_path(traces.candidate, stage) in traces.names}
+    taken_on, ended = traces.taken_on, traces.ended
     return Remedies(
         close=tuple(stage for stage in Stage if stage in taken_on and stage not in ended),
         wake=tuple(stage for stage in ready_stages(traces.outcomes) if stage not in taken_on),
     )
 
 
-def _published(traces: Traces) -> list[tuple[Stage, Outcome]]:
-    return [
-        (stage, outcome)
-        for stage, outcome in traces.outcomes.items()
-        if announcement_path(traces.candidate, stage, outcome) in traces.published
-    ]
+def is_settled(traces: Traces, *, now: datetime, patience: timedelta) -> bool:
+    """Return whether no sweep will ever have to look at the candidate again.
+
+    It has ended, each verdict is announced, and nothing moved within `patience`. Where one stage failed, its sibling may
+    still come to a verdict of its own: such a candidate is watched for `LINGER`.
+    """
+    if not traces.has_arrived or traces.unannounced or candidate_state(traces.outcomes) is CandidateState.UNDER_WAY:
+        return False
+    more_to_come = any(can_begin(stage, traces.outcomes) for stage in Stage if stage not in traces.ended)
+    return traces.quiet(now=now, patience=max(patience, LINGER) if more_to_come else patience)
+
+
+def rest_after(wakings: int, *, patience: timedelta) -> timedelta:
+    """Return how long a candidate that was woken so often, and has not moved since, is left in peace.
+
+    Twice as long each time: what no wake-up helps (its dataset was removed, its Dag has an error) must not pile up runs.
+    """
+    return patience * (1 << min(max(wakings - 1, 0), MOST_DOUBLINGS))
+
+
+class Activity(StrEnum):
+    """What Airflow says about one candidate's runs of one stage's Dag."""
+
+    IDLE = "idle"
+    """None is queued or running."""
+    UNDER_WAY = "under_way"
+    """One is queued or running."""
+    PAUSED = "paused"
+    """The Dag is paused: Airflow drops what it is woken by."""
+    UNKNOWN = "unknown"
+    """Airflow could not be asked."""
+
+
+class Waking(StrEnum):
+    """Whether a candidate that waits for a stage is woken now."""
+
+    WAKE = "wake"
+    UNDER_WAY = "under_way"
+    """A run is about to take the stage on, or to emit what wakes it."""
+    PAUSED = "paused"
+    """No wake-up would get through; once the Dag is unpaused, the next sweep wakes the candidate."""
+    UNKNOWN = "unknown"
+    """Airflow could not be asked; the next sweep asks again."""
+
+
+def way_to(stage: Stage) -> tuple[Stage, ...]:
+    """Return the stages that a wake-up comes through on its way to `stage`, which is the last of them.
+
+    There is one way in, the first stage: each stage that finds its verdict emits again and moves on.
+    """
+    before = {one for earlier in WAITS_FOR[stage] for one in way_to(earlier)}
+    return (*(one for one in Stage if one in before), stage)
+
+
+def waking(stages: Iterable[Stage], activity: Mapping[Stage, Activity], *, silent_for: timedelta) -> Waking:
+    """Return whether a candidate is woken now for `stages`, which nobody has taken on.
+
+    Args:
+        stages: those that could begin.
+        activity: of every stage on the way to them.
+        silent_for: how long ago anything about the candidate moved.
+    """
+    open_ways = [way for stage in stages if not _has(Activity.PAUSED, way := way_to(stage), activity)]
+    if not open_ways:
+        return Waking.PAUSED
+    # One wake-up reaches all of them, so one run that is under way anywhere is reason enough to wait for it.
+    passed = {stage for way in open_ways for stage in way}
+    if _has(Activity.UNDER_WAY, passed, activity):
+        return Waking.UNDER_WAY
+    if _has(Activity.UNKNOWN, passed, activity) and silent_for < SILENCE:
+        return Waking.UNKNOWN
+    return Waking.WAKE
+
+
+def _has(wanted: Activity, stages: Collection[Stage], activity: Mapping[Stage, Activity]) -> bool:
+    return any(activity[stage] is wanted for stage in stages)

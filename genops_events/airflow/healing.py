@@ -1,79 +1,242 @@
-"""The sweep: find what was lost between the bucket and the record, and heal it without a person."""
+"""The sweep: find what was lost between the bucket and the last verdict, and heal it without a person."""
 
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import Context
+from airflow.sdk.exceptions import AirflowRuntimeError
+from pydantic import ValidationError
 
 from genops_events import record
+from genops_events.airflow.activity import FARTHEST_BACK, AirflowActivity, runs_over
+from genops_events.airflow.assets import TRAINING_ARRIVALS
+from genops_events.airflow.drain import WOKEN_AT_ONCE
 from genops_events.airflow.stage import StageRun, settle_and_announce
-from genops_events.arrivals import Notice
+from genops_events.airflow.sweep_figures import SweepFigures
 from genops_events.config import Config
-from genops_events.errors import PermanentError
-from genops_events.gcp.bucket_sweep import objects_without_candidate, survey
+from genops_events.errors import GenopsError, PermanentError
+from genops_events.gcp.at_once import at_once
+from genops_events.gcp.bucket_sweep import LostArrivals, Standing
+from genops_events.gcp.open_candidates import (
+    Marker,
+    claim_waking,
+    mint,
+    open_candidates,
+    settle,
+    traces_of,
+)
 from genops_events.gcp.record_store import RecordStore
+from genops_events.record import Arrival, Intent
 from genops_events.stages import Outcome, Stage
-from genops_events.sweep import Remedies, remedies
+from genops_events.sweep import Remedies, Traces, Waking, is_settled, remedies, rest_after, waking, way_to
 
 log = logging.getLogger(__name__)
 
-_OVER = {"success", "failed", "skipped", "upstream_failed", "removed"}
-"""States of a task that nothing happens to any more."""
+LISTING_SECONDS = 60.0
+"""How long one sweep lists watched prefixes; the next goes on where it stood."""
+
+STANDING_KEPT_SECONDS = 10.0
+"""How often a sweep notes where it stands: what a killed one has to list again."""
+
+_MARGIN = timedelta(minutes=10)
+_STANDING = "swept"
 
 
-def sweep(context: Context, config: Config, store: RecordStore) -> tuple[list[Notice], set[str]]:
-    """Announce what was not announced and close what nobody will end; return what has to be woken.
+@dataclass(frozen=True)
+class _Open:
+    """An open candidate that has been silent for longer than patience."""
 
-    Returns:
-        The objects that never became a candidate, and the candidates whose next stage never began. Waking the first
-        stage is enough: each stage that finds its verdict re-emits and moves on, until the one that never began.
+    marker: Marker
+    traces: Traces
+
+    @property
+    def candidate(self) -> str:
+        return self.marker.candidate
+
+    def moved_at(self) -> datetime:
+        return self.traces.moved_at or self.marker.touched_at
+
+    def may_be_woken(self, now: datetime, patience: timedelta) -> bool:
+        moved_since = self.moved_at() > self.marker.touched_at
+        return moved_since or now - self.marker.touched_at >= rest_after(self.marker.wakings, patience=patience)
+
+
+def sweep(context: Context, config: Config, store: RecordStore) -> SweepFigures:
+    """Heal what is open and find what was never announced; return the figures, with the candidates to be woken.
+
+    What goes wrong ends the sweep early, never the task: what was found until then has to be woken. Sweeps may overlap:
+    arrivals and verdicts are written once, and of two sweeps one gets to wake a candidate.
     """
-    now = datetime.now(UTC)
-    traces = survey(store)
-    lost = list(objects_without_candidate(config, store, traces, now=now))
-    for notice in lost:
-        log.warning("gs://%s/%s was never announced; it becomes a candidate now", notice.bucket, notice.object)
-    woken: set[str] = set()
-    for candidate, found in traces.items():
+    figures = SweepFigures(str(context["dag_run"].run_id), config.intake.sweep_minutes, now=datetime.now(UTC))
+    try:
+        _heal_open(context, config, store, figures)
+        _find_lost(context, config, store, figures)
+    except (GenopsError, AirflowRuntimeError) as error:
+        log.exception("The sweep ended early; the next one goes on")
+        figures.error = str(error)
+    _publish(store, figures)
+    return figures
+
+
+def _publish(store: RecordStore, figures: SweepFigures) -> None:
+    document = figures.document(now=datetime.now(UTC))
+    log.info("Sweep: %s", document.figures())
+    try:
+        store.put(record.sweep_path(), document)
+    except GenopsError:
+        log.exception("The sweep's figures could not be written")
+
+
+def _heal_open(context: Context, config: Config, store: RecordStore, figures: SweepFigures) -> None:
+    now, patience = datetime.now(UTC), config.intake.patience
+    markers = open_candidates(store)
+    figures.open_candidates = len(markers)
+    due = [one for one in markers if now - one.touched_at >= patience]
+    found = [_Open(*both) for both in zip(due, at_once(lambda one: traces_of(store, one.candidate), due), strict=True)]
+    settled = [one.marker for one in found if is_settled(one.traces, now=now, patience=patience)]
+    at_once(lambda marker: settle(store, marker), settled)
+    figures.open_candidates -= len(settled)
+    needed = {one.candidate: remedies(one.traces, now=now, patience=patience) for one in found}
+    _restore_arrivals(store, [one for one in found if not one.traces.has_arrived], figures)
+    _announce(found, needed, figures)
+    _close(context, store, needed, figures)
+    waiting = [one for one in found if needed[one.candidate].wake and one.may_be_woken(now, patience)]
+    _wake(context, store, waiting, needed, figures, now=now)
+
+
+def _restore_arrivals(store: RecordStore, found: Sequence[_Open], figures: SweepFigures) -> None:
+    """Finish what an intake left that died between marker and arrival."""
+    for one in found:
         try:
-            if _heal(context, candidate, remedies(found, now=now)):
-                woken.add(candidate)
+            kept = store.read(record.open_path(one.candidate), Arrival)
         except PermanentError:
-            # One candidate that cannot be healed must not keep the others from it.
-            log.exception("%s cannot be healed", candidate)
-    return lost, woken
+            log.exception("The marker of %s cannot be read", one.candidate)
+            continue
+        for candidate in mint(store, [] if kept is None else [kept]):
+            figures.healed("lost_arrival", candidate, None, "Intake died before it had recorded the arrival.")
+            figures.woken.add(candidate)
 
 
-def _heal(context: Context, candidate: str, needed: Remedies) -> bool:
-    """Do what the candidate needs; return whether it has to be woken."""
-    run_id = str(context["dag_run"].run_id)
-    for stage in needed.announce:
-        run = StageRun(stage, candidate, run_id)
-        verdict = run.store.verdict(candidate, stage)
-        if verdict is not None:
-            log.warning("%s of %s was never announced; announcing it", stage, candidate)
-            settle_and_announce(run, verdict)
-    for stage in needed.close:
-        run = StageRun(stage, candidate, run_id)
-        owner = run.owner()
-        if owner is not None and _is_over(context, stage, owner.run_id):
-            reason = f"Dag run {owner.run_id} ended without a verdict."
-            if stage is Stage.TUNING:
-                reason += (
-                    " Its tuning job, if it was submitted, may still be running and billing: look for it in Vertex AI."
-                )
-            log.warning("%s of %s: %s", stage, candidate, reason)
-            settle_and_announce(run, run.conclude(record.VERDICTS[stage], Outcome.FAILED, reason))
-    for stage in needed.wake:
-        log.warning("%s of %s was ready but never began; waking the candidate again", stage, candidate)
-    return bool(needed.wake)
+def _announce(found: Sequence[_Open], needed: dict[str, Remedies], figures: SweepFigures) -> None:
+    for one in found:
+        for stage in needed[one.candidate].announce:
+            run = StageRun(stage, one.candidate, figures.run_id)
+            try:
+                verdict = run.store.verdict(one.candidate, stage)
+                if verdict is None:
+                    continue
+                settle_and_announce(run, verdict)
+            except PermanentError:
+                # One candidate that cannot be healed must not keep the others from it.
+                log.exception("The verdict of %s on %s cannot be announced", stage, one.candidate)
+                continue
+            silent = _minutes(datetime.now(UTC) - one.moved_at())
+            reason = f"Its verdict had been written {silent} ago, and its event was never marked as published."
+            figures.healed("unannounced_verdict", one.candidate, stage, reason)
 
 
-def _is_over(context: Context, stage: Stage, run_id: str) -> bool:
-    """Return whether nothing will happen in this Dag run any more, or it is gone."""
-    task_instance: Any = context["ti"]
-    states = task_instance.get_task_states(dag_id=f"genops_{stage}", run_ids=[run_id])
-    return all(str(state) in _OVER for state in states.get(run_id, {}).values())
+def _close(context: Context, store: RecordStore, needed: dict[str, Remedies], figures: SweepFigures) -> None:
+    for stage in Stage:
+        candidates = [candidate for candidate, one in needed.items() if stage in one.close]
+        if not candidates:
+            continue
+        paths = [record.intent_path(candidate, stage) for candidate in candidates]
+        intents = at_once(lambda path: store.read(path, Intent), paths)
+        owners = {one.candidate: one.run_id for one in intents if one is not None}
+        over = runs_over(context, stage, set(owners.values()))
+        for candidate, run_id in owners.items():
+            if run_id in over:
+                _close_one(StageRun(stage, candidate, figures.run_id), run_id, figures)
+
+
+def _close_one(run: StageRun, owner: str, figures: SweepFigures) -> None:
+    reason = f"Dag run {owner} ended without a verdict."
+    if run.stage is Stage.TUNING:
+        reason += " Its tuning job, if it was submitted, may still be running and billing: look for it in Vertex AI."
+    try:
+        settle_and_announce(run, run.conclude(record.VERDICTS[run.stage], Outcome.FAILED, reason))
+    except PermanentError:
+        log.exception("%s of %s cannot be closed", run.stage, run.candidate)
+        return
+    figures.healed("closed_stage", run.candidate, run.stage, reason)
+
+
+def _wake(
+    context: Context,
+    store: RecordStore,
+    found: Sequence[_Open],
+    needed: dict[str, Remedies],
+    figures: SweepFigures,
+    *,
+    now: datetime,
+) -> None:
+    """Wake what waits for a stage that nobody has taken on, unless Airflow is about to.
+
+    Waking the first stage is enough: each stage that finds its verdict emits again and moves on, until the one that
+    never began.
+    """
+    if not found:
+        return
+    since = max(min(one.moved_at() for one in found) - _MARGIN, now - FARTHEST_BACK)
+    airflow = AirflowActivity(context, since=since)
+    for one in found:
+        stages = needed[one.candidate].wake
+        passed = {each for stage in stages for each in way_to(stage)}
+        silent_for = now - one.moved_at()
+        decided = waking(stages, airflow.of(one.candidate, passed), silent_for=silent_for)
+        if decided is not Waking.WAKE:
+            figures.left_alone[str(decided)] += 1
+        elif len(figures.woken) < WOKEN_AT_ONCE and claim_waking(store, one.marker):
+            figures.woken.add(one.candidate)
+            for stage in stages:
+                reason = f"It could begin {_minutes(silent_for)} ago, and no Dag run took it on."
+                figures.healed("woken_stage", one.candidate, stage, reason)
+
+
+def _find_lost(context: Context, config: Config, store: RecordStore, figures: SweepFigures) -> None:
+    state: Any = context["asset_state_store"][TRAINING_ARRIVALS]
+    lost = LostArrivals(config, store, _standing(state.get(_STANDING)), now=datetime.now(UTC))
+    deadline = time.monotonic() + LISTING_SECONDS
+    keep_at = time.monotonic() + STANDING_KEPT_SECONDS
+    standing = lost.standing
+    for page in lost.pages():
+        taken = page.lost[: max(0, WOKEN_AT_ONCE - len(figures.woken))]
+        new = mint(store, taken)
+        for arrival in taken:
+            if arrival.candidate in new:
+                reason = f"gs://{arrival.bucket}/{arrival.object} was there without a candidate."
+                figures.healed("lost_arrival", arrival.candidate, None, reason)
+        figures.woken |= new
+        if len(taken) < len(page.lost):
+            break
+        standing = page.standing
+        figures.objects += page.objects
+        figures.stands_at = page.stands_at
+        if time.monotonic() > keep_at:
+            state.set(_STANDING, standing.model_dump(mode="json"))
+            keep_at = time.monotonic() + STANDING_KEPT_SECONDS
+        if page.more and time.monotonic() > deadline:
+            break
+    else:
+        standing = lost.standing
+        figures.reached_end = True
+        figures.stands_at = None
+    state.set(_STANDING, standing.model_dump(mode="json"))
+
+
+def _standing(value: Any) -> Standing:
+    try:
+        return Standing.model_validate(value or {})
+    except ValidationError:
+        log.exception("Where the last sweep stood cannot be read; this one begins anew: %s", value)
+        return Standing()
+
+
+def _minutes(duration: timedelta) -> str:
+    return f"{duration.total_seconds() / 60:.0f} min"

@@ -30,3 +30,6 @@ STAGE_DEFAULTS: dict[str, Any] = {
 
 SUBMISSION_PRIORITY = 10
 """Weight of the tasks before the wait for a tuning job, over 1 of all others: a job that runs early ends early."""
+
+INTAKE_PRIORITY = 100
+"""Weight of intake, over all others: an arrival waits for no candidate that is under way."""

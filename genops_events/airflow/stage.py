@@ -22,7 +22,7 @@ from genops_events.gcp.outbox import announce
 from genops_events.gcp.record_store import RecordStore
 from genops_events.ledger import Purpose
 from genops_events.record import Arrival, Intent, Submission, TuningVerdict, Verdict
-from genops_events.stages import PATIENCE, Outcome, Stage
+from genops_events.stages import Outcome, Stage
 
 log = logging.getLogger(__name__)
 
@@ -212,11 +212,12 @@ def leave_to_owner(run: StageRun, verdict: Verdict) -> None:
     """Skip where another Dag run has just done the stage: its own end wakes what comes next.
 
     Raises:
-        AirflowSkipException: the verdict is younger than `PATIENCE` and another run's. An older one is emitted again,
-            since whoever started this run may have found its wake-up lost.
+        AirflowSkipException: the verdict is younger than `intake.patience_minutes` and another run's. An older one is
+            emitted again, since whoever started this run may have found its wake-up lost.
     """
     owner = run.owner()
-    if owner is not None and owner.run_id != run.run_id and _now() - verdict.written_at < PATIENCE:
+    fresh = _now() - verdict.written_at < run.config.intake.patience
+    if owner is not None and owner.run_id != run.run_id and fresh:
         raise AirflowSkipException(f"{verdict.stage} of {verdict.candidate} was just done by Dag run {owner.run_id}")
 
 

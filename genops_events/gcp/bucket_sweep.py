@@ -1,55 +1,206 @@
-"""List the bucket for what no event has told: objects without a candidate, and traces of what was lost."""
+"""List the watched prefixes for objects that never became a candidate, from where the last sweep stood."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import datetime
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from genops_events import record
-from genops_events.arrivals import Notice
+from genops_events.arrivals import Notice, arrival
+from genops_events.gcp.at_once import at_once
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
 from genops_events.gcp.errors import google_call
-from genops_events.gcp.outbox import PUBLISHED
-from genops_events.identity import candidate_id
-from genops_events.stages import PATIENCE
-from genops_events.sweep import Traces
 
 if TYPE_CHECKING:
+    from google.cloud.storage import Blob
+
     from genops_events.config import Config
     from genops_events.gcp.record_store import RecordStore
+    from genops_events.record import Arrival
 
-_FIELDS = "items(name,generation,size,timeCreated,updated,metadata),nextPageToken"
+_FIELDS = "items(name,generation,size,timeCreated),nextPageToken"
+ASKED_ONE_BY_ONE = 500
+"""Objects of a dataset that are looked up one by one; from there on, all its candidates are listed instead."""
 
+CLOCK_SKEW = timedelta(minutes=5)
+"""How far this machine's clock may be from that of Cloud Storage."""
 
-def survey(store: RecordStore) -> dict[str, Traces]:
-    """Return the traces of every candidate in the record, by candidate; reads no document."""
-    found: dict[str, Traces] = {}
-    with google_call(f"list gs://{store.bucket.name}/{record.CANDIDATES}"):
-        for blob in store.bucket.list_blobs(prefix=record.CANDIDATES, fields=_FIELDS, timeout=CALL_TIMEOUT_SECONDS):
-            candidate = blob.name.removeprefix(record.CANDIDATES).split("/", 1)[0]
-            published = (blob.metadata or {}).items() >= PUBLISHED.items()
-            traces = found.setdefault(candidate, Traces(candidate))
-            traces.add(blob.name, written_at=blob.updated, published=published)
-    return found
+CHECKED_AGAIN = timedelta(days=1)
+"""How long it is taken for known that a dataset's older objects all have candidates."""
 
 
-def objects_without_candidate(
-    config: Config, store: RecordStore, known: dict[str, Traces], *, now: datetime
-) -> Iterator[Notice]:
-    """Yield every object under a watched prefix that is older than `PATIENCE` and has no candidate in `known`."""
-    for name, dataset in config.datasets.items():
-        with google_call(f"list gs://{config.bucket}/{dataset.prefix}"):
-            blobs = list(store.bucket.list_blobs(prefix=dataset.prefix, fields=_FIELDS, timeout=CALL_TIMEOUT_SECONDS))
-        for blob in blobs:
-            if config.dataset_for(blob.name) is None or now - blob.time_created < PATIENCE:
-                continue
-            candidate = candidate_id(name, config.bucket, blob.name, blob.generation)
-            if candidate not in known or record.arrival_path(candidate) not in known[candidate].names:
-                yield Notice(
-                    bucket=config.bucket,
-                    object=blob.name,
-                    generation=blob.generation,
-                    size_bytes=blob.size,
-                    finalized_at=blob.time_created,
-                )
+class Cleared(BaseModel):
+    """Every object of a dataset that is older than `before` had its candidate when a sweep looked, which began `since`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    before: AwareDatetime
+    since: AwareDatetime
+
+
+class Standing(BaseModel):
+    """Where sweeps stand: kept between them, so that each goes on where the last one stopped, or was killed."""
+
+    model_config = ConfigDict(frozen=True)
+
+    dataset: str | None = None
+    """The dataset that is being listed; None at the beginning."""
+    after: str = ""
+    """The last object that was looked at."""
+    began_at: AwareDatetime | None = None
+    """When the listing of this dataset began."""
+    cleared: dict[str, Cleared] = {}
+    """By place: a dataset whose prefix or bucket changes is looked at as a whole again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What one page of a listing gave."""
+
+    objects: int
+    lost: tuple[Arrival, ...]
+    """Objects that never became a candidate."""
+    standing: Standing
+    """Where the sweep stands once these arrivals are recorded."""
+    stands_at: str
+    more: bool
+    """Whether this dataset has more pages."""
+
+
+class LostArrivals:
+    """The objects under watched prefixes that are older than patience and have no candidate.
+
+    Args:
+        config: says what is watched.
+        store: the record.
+        standing: where the last sweep stood.
+        now: aware, UTC.
+    """
+
+    def __init__(self, config: Config, store: RecordStore, standing: Standing, *, now: datetime) -> None:
+        self._config = config
+        self._store = store
+        self._standing = standing
+        self._now = now
+
+    def pages(self) -> Iterator[Page]:
+        """Yield page by page, from where the last sweep stood to the end of the last prefix.
+
+        The caller records what was lost, keeps the page's standing, and may stop at any page.
+
+        Raises:
+            CloudUnavailable: a page could not be had, the client's own retries included.
+        """
+        for name in sorted(self._config.datasets):
+            if self._standing.dataset is None or name >= self._standing.dataset:
+                yield from self._dataset(name)
+        self._standing = Standing(cleared=self._standing.cleared)
+
+    @property
+    def standing(self) -> Standing:
+        """Where the sweep stands: at the beginning again, once `pages` has come to the end."""
+        return self._standing
+
+    def _dataset(self, name: str) -> Iterator[Page]:
+        prefix = self._config.datasets[name].prefix
+        kept = self._standing
+        resumed = kept.dataset == name and kept.after.startswith(prefix) and kept.began_at is not None
+        began_at = kept.began_at if resumed and kept.began_at is not None else self._now
+        after = kept.after if resumed else ""
+        place = f"{name} gs://{self._config.bucket}/{prefix}"
+        cleared = kept.cleared.get(place)
+        if cleared is not None and self._now - cleared.since > CHECKED_AGAIN:
+            cleared = None
+        known = _Known(self._store, name)
+        listing = self._store.bucket.list_blobs(
+            prefix=prefix, start_offset=after or None, fields=_FIELDS, timeout=CALL_TIMEOUT_SECONDS
+        )
+        for blobs in _pages(listing, f"list gs://{self._config.bucket}/{prefix}"):
+            lost = known.without_candidate(self._arrivals(name, blobs, cleared))
+            after = blobs[-1].name if blobs else after
+            self._standing = Standing(dataset=name, after=after, began_at=began_at, cleared=self._standing.cleared)
+            more = listing.next_page_token is not None
+            yield Page(len(blobs), tuple(lost), self._standing, f"{name}: {after}", more)
+        # Only here, when the caller has recorded what the last page showed: younger objects are looked at again.
+        before = began_at - self._config.intake.patience - CLOCK_SKEW
+        since = began_at if cleared is None else cleared.since
+        self._standing = self._standing.model_copy(
+            update={"cleared": {**self._standing.cleared, place: Cleared(before=before, since=since)}}
+        )
+
+    def _arrivals(self, name: str, blobs: Sequence[Blob], cleared: Cleared | None) -> list[Arrival]:
+        """Return the arrivals of those objects that may be without a candidate."""
+        latest = self._now - self._config.intake.patience
+        return [
+            arrival(_notice(self._config.bucket, blob), dataset=name, found_by="sweep", now=self._now)
+            for blob in blobs
+            if blob.time_created <= latest
+            and (cleared is None or blob.time_created >= cleared.before)
+            and self._config.dataset_for(blob.name) is not None
+        ]
+
+
+class _Known:
+    """The candidates of one dataset, asked for one by one or listed as a whole, whichever takes fewer calls."""
+
+    def __init__(self, store: RecordStore, dataset: str) -> None:
+        self._store = store
+        self._dataset = dataset
+        self._asked = 0
+        self._folders: set[str] | None = None
+
+    def without_candidate(self, arrivals: list[Arrival]) -> list[Arrival]:
+        """Return those of `arrivals` that are not recorded."""
+        self._asked += len(arrivals)
+        if self._folders is None and self._asked > ASKED_ONE_BY_ONE:
+            self._folders = self._list()
+        if self._folders is not None:
+            return [one for one in arrivals if one.candidate not in self._folders]
+        recorded = at_once(self._is_recorded, [one.candidate for one in arrivals])
+        return [one for one, there in zip(arrivals, recorded, strict=True) if not there]
+
+    def _is_recorded(self, candidate: str) -> bool:
+        path = record.arrival_path(candidate)
+        with google_call(f"look for gs://{self._store.bucket.name}/{path}"):
+            return bool(self._store.bucket.blob(path).exists(timeout=CALL_TIMEOUT_SECONDS))
+
+    def _list(self) -> set[str]:
+        # Folders alone, not the dozen objects in each; a folder without an arrival does not come about by a crash.
+        prefix = f"{record.CANDIDATES}{self._dataset}-"
+        listing = self._store.bucket.list_blobs(
+            prefix=prefix, delimiter="/", fields="prefixes,nextPageToken", timeout=CALL_TIMEOUT_SECONDS
+        )
+        found: set[str] = set()
+        for page in _raw_pages(listing, f"list the folders gs://{self._store.bucket.name}/{prefix}"):
+            found.update(name.removeprefix(record.CANDIDATES).rstrip("/") for name in page.prefixes)
+        return found
+
+
+def _pages(listing: Any, what: str) -> Iterator[list[Blob]]:
+    for page in _raw_pages(listing, what):
+        yield list(page)
+
+
+def _raw_pages(listing: Any, what: str) -> Iterator[Any]:
+    pages = listing.pages
+    while True:
+        # Each page is a call of its own; what the caller does in between is not.
+        with google_call(what):
+            page = next(pages, None)
+        if page is None:
+            return
+        yield page
+
+
+def _notice(bucket: str, blob: Blob) -> Notice:
+    return Notice(
+        bucket=bucket,
+        object=blob.name,
+        generation=blob.generation,
+        size_bytes=blob.size,
+        finalized_at=blob.time_created,
+    )

@@ -71,6 +71,15 @@ class RecordStore:
                 return False
         return True
 
+    def put(self, path: str, document: BaseModel) -> None:
+        """Write `document`, whatever is there: for figures that nobody decides by."""
+        with google_call(f"write gs://{self.bucket.name}/{path}"):
+            self.bucket.blob(path).upload_from_string(
+                document.model_dump_json(by_alias=True, indent=2),
+                content_type="application/json",
+                timeout=CALL_TIMEOUT_SECONDS,
+            )
+
     def create_or_read(self, path: str, document: DocumentT) -> DocumentT:
         """Write `document` unless there is one; return the one that is there now."""
         if self.create(path, document):

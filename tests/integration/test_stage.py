@@ -37,11 +37,11 @@ from genops_events.airflow.stage import (
     settle_and_announce,
 )
 from genops_events.airflow.tuning import TuneModel
-from genops_events.config import Config
+from genops_events.config import Config, Intake
 from genops_events.gcp import tuning_jobs
-from genops_events.gcp.bucket_sweep import survey
 from genops_events.gcp.errors import CloudUnavailable
 from genops_events.gcp.ledger_store import reserve
+from genops_events.gcp.open_candidates import traces_of
 from genops_events.gcp.record_store import RecordStore
 from genops_events.ledger import Ledger, Posting, Purpose, month_of
 from genops_events.record import (
@@ -54,9 +54,10 @@ from genops_events.record import (
     submission_path,
     verdict_path,
 )
-from genops_events.stages import PATIENCE, Outcome, Stage
+from genops_events.stages import Outcome, Stage
 from genops_events.sweep import remedies
 
+PATIENCE = Intake().patience
 OPERATORS: dict[Stage, type[StageOperator]] = {
     Stage.TUNING: TuneModel,
     Stage.EVALUATION: EvaluateModel,
@@ -321,7 +322,8 @@ def test_money_is_released_in_the_end_where_vertex_was_away_when_the_failure_was
     with pytest.raises(CloudUnavailable):  # what was submitted cannot be asked, and a failure callback runs once
         record_failure(context(candidate, task=operator(Stage.TUNING), exception=ValueError("away")))
     cloud.vertex.faults()
-    for stage in remedies(survey(store)[candidate], now=now() + 2 * PATIENCE).announce:  # as the sweep does
+    found = traces_of(store, candidate)
+    for stage in remedies(found, now=now() + 2 * PATIENCE, patience=PATIENCE).announce:  # as the sweep does
         made = store.verdict(candidate, stage)
         assert made is not None
         settle_and_announce(StageRun(stage, candidate, "sweep"), made)

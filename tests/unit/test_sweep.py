@@ -9,24 +9,33 @@ from hypothesis import strategies as st
 
 from genops_events.completion_events import announcement_path
 from genops_events.record import arrival_path, intent_path, submission_path, training_path, verdict_path
-from genops_events.stages import (
-    PATIENCE,
-    POSSIBLE,
-    CandidateState,
-    Outcome,
-    Stage,
-    candidate_state,
-    ready_stages,
+from genops_events.stages import POSSIBLE, CandidateState, Outcome, Stage, candidate_state, ready_stages
+from genops_events.sweep import (
+    LINGER,
+    SILENCE,
+    Activity,
+    Remedies,
+    Traces,
+    Waking,
+    is_settled,
+    rest_after,
+    waking,
+    way_to,
 )
-from genops_events.sweep import Remedies, Traces, remedies
+from genops_events.sweep import remedies as remedies_within
 
 NOW = datetime(2026, 11, 23, 1, 2, 3, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(hours=3)
+PATIENCE = timedelta(minutes=5)
 CANDIDATE = "banking77-0123456789abcdef"
 
 TUNED = {Stage.TUNING: Outcome.SUCCEEDED}
 JUDGED = TUNED | {Stage.EVALUATION: Outcome.PASSED, Stage.BUDGET: Outcome.APPROVED}
 PROMOTED = JUDGED | {Stage.PROMOTION: Outcome.PROMOTED}
+
+
+def remedies(found: Traces, *, now: datetime) -> Remedies:
+    return remedies_within(found, now=now, patience=PATIENCE)
 
 
 def traces(
@@ -99,6 +108,7 @@ def test_nothing_is_done_while_anything_moved_within_patience(
 def test_patience_ends_when_it_says() -> None:
     assert remedies(traces({}, moved_at=NOW - PATIENCE), now=NOW) != Remedies()
     assert remedies(traces({}, moved_at=NOW - PATIENCE + timedelta(milliseconds=1)), now=NOW) == Remedies()
+    assert remedies_within(traces({}, moved_at=NOW), now=NOW, patience=timedelta(0)) != Remedies()
 
 
 @pytest.mark.parametrize(
@@ -177,3 +187,139 @@ def test_the_newest_object_says_when_the_candidate_moved(moments: list[datetime]
     for number, moment in enumerate(moments):
         found.add(str(number), written_at=moment, published=False)
     assert found.moved_at == max(moments)
+
+
+# When a candidate is settled
+
+ENDS: list[dict[Stage, Outcome]] = [
+    {Stage.TUNING: Outcome.REJECTED},
+    {Stage.TUNING: Outcome.FAILED},
+    JUDGED | {Stage.PROMOTION: Outcome.HELD},
+    PROMOTED | {Stage.INFERENCE: Outcome.COMPLETED},
+    PROMOTED | {Stage.INFERENCE: Outcome.FAILED},
+    TUNED | {Stage.EVALUATION: Outcome.FAILED, Stage.BUDGET: Outcome.REFUSED},
+]
+
+
+def settled(found: Traces, *, now: datetime = NOW) -> bool:
+    return is_settled(found, now=now, patience=PATIENCE)
+
+
+@pytest.mark.parametrize("outcomes", ENDS)
+def test_a_candidate_is_settled_once_it_has_ended_every_verdict_is_announced_and_nothing_moves(
+    outcomes: dict[Stage, Outcome],
+) -> None:
+    assert settled(traces(outcomes))
+    assert not settled(traces(outcomes, moved_at=NOW - PATIENCE + timedelta(seconds=1)))
+    for stage in outcomes:
+        assert not settled(traces(outcomes, unpublished=[stage]))
+        assert not settled(traces(outcomes, unwritten=[stage]))
+
+
+@pytest.mark.parametrize("outcomes", [{}, TUNED, JUDGED, PROMOTED])
+def test_a_candidate_under_way_is_never_settled(outcomes: dict[Stage, Outcome]) -> None:
+    assert not settled(traces(outcomes), now=NOW + timedelta(days=400))
+
+
+def test_a_marker_without_an_arrival_is_never_settled() -> None:
+    found = traces({Stage.TUNING: Outcome.REJECTED})
+    found.names.remove(arrival_path(CANDIDATE))
+    assert not settled(found)
+
+
+@pytest.mark.parametrize("under_way", [[], [Stage.BUDGET]])
+def test_a_failed_candidate_is_watched_while_the_sibling_of_the_failed_stage_may_still_end(
+    under_way: list[Stage],
+) -> None:
+    found = traces(TUNED | {Stage.EVALUATION: Outcome.FAILED}, under_way=under_way, moved_at=NOW)
+    assert not settled(found, now=NOW + LINGER - timedelta(seconds=1))
+    assert settled(found, now=NOW + LINGER)
+
+
+@given(outcomes=reachable(), taken_on=MANY_STAGES, unpublished=MANY_STAGES, unwritten=MANY_STAGES)
+def test_what_is_settled_needs_nothing_now_and_never_will(
+    outcomes: dict[Stage, Outcome], taken_on: set[Stage], unpublished: set[Stage], unwritten: set[Stage]
+) -> None:
+    under_way = [stage for stage in ready_stages(outcomes) if stage in taken_on]
+    found = traces(outcomes, under_way=under_way, unpublished=unpublished, unwritten=unwritten)
+    if settled(found):
+        assert remedies(found, now=NOW + timedelta(days=400)) == Remedies()
+    elif remedies(found, now=NOW) == Remedies():
+        # Nothing to do and yet not settled: only where a failed stage's sibling may still come to its verdict.
+        assert candidate_state(outcomes) is CandidateState.FAILED
+        assert is_settled(found, now=LONG_AGO + LINGER, patience=PATIENCE)
+
+
+# Whether a candidate is woken
+
+
+def test_what_no_wake_up_helps_is_woken_ever_more_rarely_but_never_given_up() -> None:
+    rests = [rest_after(wakings, patience=PATIENCE) for wakings in range(12)]
+    assert rests[:5] == [PATIENCE, PATIENCE, 2 * PATIENCE, 4 * PATIENCE, 8 * PATIENCE]
+    assert rests == sorted(rests)
+    assert rests[-1] < timedelta(hours=6)
+
+
+IDLE = dict.fromkeys(Stage, Activity.IDLE)
+SHORT = timedelta(minutes=6)
+
+
+def test_a_wake_up_comes_through_every_stage_before() -> None:
+    assert way_to(Stage.TUNING) == (Stage.TUNING,)
+    assert way_to(Stage.BUDGET) == (Stage.TUNING, Stage.BUDGET)
+    assert way_to(Stage.PROMOTION) == (Stage.TUNING, Stage.EVALUATION, Stage.BUDGET, Stage.PROMOTION)
+    assert way_to(Stage.INFERENCE) == tuple(Stage)
+
+
+@pytest.mark.parametrize("stage", list(Stage))
+def test_a_candidate_is_woken_when_nothing_on_its_way_is_under_way(stage: Stage) -> None:
+    assert waking([stage], IDLE, silent_for=SHORT) is Waking.WAKE
+
+
+def test_a_stage_whose_run_is_queued_or_running_is_never_woken() -> None:
+    for stage in Stage:
+        for passed in way_to(stage):
+            activity = IDLE | {passed: Activity.UNDER_WAY}
+            assert waking([stage], activity, silent_for=timedelta(days=9)) is Waking.UNDER_WAY
+
+
+def test_what_lies_behind_the_stage_does_not_matter() -> None:
+    activity = IDLE | {Stage.PROMOTION: Activity.UNDER_WAY, Stage.INFERENCE: Activity.PAUSED}
+    assert waking([Stage.EVALUATION], activity, silent_for=SHORT) is Waking.WAKE
+
+
+def test_a_paused_dag_anywhere_on_the_way_makes_waking_useless() -> None:
+    for passed in way_to(Stage.PROMOTION):
+        activity = IDLE | {passed: Activity.PAUSED}
+        assert waking([Stage.PROMOTION], activity, silent_for=timedelta(days=9)) is Waking.PAUSED
+
+
+def test_of_two_siblings_one_may_be_paused_and_the_other_woken_unless_a_run_of_either_is_under_way() -> None:
+    siblings = [Stage.EVALUATION, Stage.BUDGET]
+    assert waking(siblings, IDLE | {Stage.EVALUATION: Activity.PAUSED}, silent_for=SHORT) is Waking.WAKE
+    assert waking(siblings, IDLE | {Stage.EVALUATION: Activity.UNDER_WAY}, silent_for=SHORT) is Waking.UNDER_WAY
+
+
+def test_where_airflow_cannot_be_asked_an_hour_of_silence_is_waited_for() -> None:
+    activity = IDLE | {Stage.BUDGET: Activity.UNKNOWN}
+    assert waking([Stage.PROMOTION], activity, silent_for=SILENCE - timedelta(seconds=1)) is Waking.UNKNOWN
+    assert waking([Stage.PROMOTION], activity, silent_for=SILENCE) is Waking.WAKE
+    assert waking([Stage.EVALUATION], activity, silent_for=SHORT) is Waking.WAKE
+
+
+@given(
+    stages=st.sets(st.sampled_from(list(Stage)), min_size=1),
+    activity=st.fixed_dictionaries({stage: st.sampled_from(Activity) for stage in Stage}),
+    minutes=st.integers(min_value=0, max_value=10_000),
+)
+def test_a_wake_up_always_gets_through_and_never_meets_a_run_that_is_under_way(
+    stages: set[Stage], activity: dict[Stage, Activity], minutes: int
+) -> None:
+    silent_for = timedelta(minutes=minutes)
+    decided = waking(stages, activity, silent_for=silent_for)
+    free = [way for way in map(way_to, stages) if all(activity[one] is not Activity.PAUSED for one in way)]
+    met = {activity[one] for way in free for one in way}
+    assert (decided is Waking.PAUSED) == (free == [])
+    if decided is Waking.WAKE:
+        assert Activity.UNDER_WAY not in met
+        assert Activity.UNKNOWN not in met or silent_for >= SILENCE

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -18,7 +19,6 @@ from genops_events.local.storage.resources import StoredObject
 from genops_events.local.storage.wire import Answer, ApiError, Call, Resource, json_answer
 
 _PAGE_LIMIT = 1000
-_ROWS_A_QUERY = 256
 _LAST_CHARACTER = 0x10FFFF
 
 
@@ -118,8 +118,7 @@ class Listing:
     def _entries(self, wanted: Selection, name: str, generation: int) -> Iterator[StoredObject | str]:
         """Yield items and common prefixes after (`name`, `generation`), in order."""
         while True:
-            rows = self._rows(wanted, name, generation)
-            for row in rows:
+            for row in self._rows(wanted, name, generation):
                 name, generation = row[1], row[2]
                 if wanted.glob is not None and not wanted.glob.fullmatch(name):
                     continue
@@ -137,17 +136,17 @@ class Listing:
                 name, generation = after, -1
                 break
             else:
-                if len(rows) < _ROWS_A_QUERY:
-                    return
+                return
 
-    def _rows(self, wanted: Selection, name: str, generation: int) -> list[tuple[str, str, int]]:
+    def _rows(self, wanted: Selection, name: str, generation: int) -> sqlite3.Cursor:
+        """Return the rows from there on; none is read before it is asked for, since a prefix passes over many."""
         which = "" if wanted.versions else "live = 1 AND "
         before = "" if wanted.end is None else " AND name < :end"
         return self._database.execute(
             f"SELECT {COLUMNS} FROM objects WHERE {which}bucket = :bucket AND name >= :name"  # noqa: S608 - constants
-            f" AND (name > :name OR generation > :generation){before} ORDER BY name, generation LIMIT {_ROWS_A_QUERY}",
+            f" AND (name > :name OR generation > :generation){before} ORDER BY name, generation",
             {"bucket": wanted.bucket, "name": name, "generation": generation, "end": wanted.end},
-        ).fetchall()
+        )
 
 
 def successor(prefix: str) -> str | None:

@@ -1,0 +1,137 @@
+"""Read arrivals past a watermark: Airflow folds many asset events into one run and shows it only some of them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import Context
+from airflow.sdk.exceptions import AirflowRuntimeError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+
+from genops_events import record
+from genops_events.airflow.activity import event_pages
+from genops_events.airflow.assets import TRAINING_ARRIVALS
+from genops_events.arrivals import Notice, arrival
+from genops_events.config import Config
+from genops_events.errors import TransientError
+from genops_events.gcp.at_once import at_once
+from genops_events.gcp.open_candidates import mint
+from genops_events.gcp.record_store import RecordStore
+from genops_events.record import Arrival, Intent
+from genops_events.stages import Stage
+
+log = logging.getLogger(__name__)
+
+OVERLAP = timedelta(minutes=1)
+"""How far before the watermark events are read again: some are stored later than their time stamp says."""
+
+WOKEN_AT_ONCE = 1000
+"""Keys that one task emits, about: Airflow stores them in the call that ends the task, which takes 20 ms for each."""
+
+REMEMBERED_EVENTS = 5000
+"""Ids of events read within the overlap that are kept: 40 KB of the 64 KB that a state may have."""
+
+_KEY = "drained"
+
+
+class ArrivalsUnreadable(TransientError):
+    """Airflow does not tell the arrivals just now."""
+
+
+class Watermark(BaseModel):
+    """How far the arrivals were read."""
+
+    model_config = ConfigDict(frozen=True)
+
+    until: AwareDatetime | None = None
+    """Time of the newest event that was read."""
+    seen: frozenset[int] = frozenset()
+    """Ids of the events within the overlap that were read: an event that comes late is not among them."""
+
+    @property
+    def since(self) -> datetime | None:
+        """From when on events are read again; None for all."""
+        return None if self.until is None else self.until - OVERLAP
+
+    def advanced(self, read: Sequence[tuple[datetime, int]]) -> Watermark:
+        """Return the watermark after reading the events with these times and ids, in this order."""
+        if not read:
+            return self
+        until = max(read[-1][0], self.until or read[-1][0])
+        recent = [number for at, number in read if at >= until - OVERLAP]
+        return Watermark(until=until, seen=frozenset(recent[-REMEMBERED_EVENTS:]))
+
+
+def drain(context: Context, config: Config, store: RecordStore) -> set[str]:
+    """Record all arrivals since the watermark as candidates, and move it; return those that this run has to wake.
+
+    However many runs drain at once, each new candidate is returned to the one that recorded it. A task that is tried
+    again reads what its first try read, and returns what no stage has taken on: the first try may have died before
+    its wake-ups were stored.
+
+    Raises:
+        ArrivalsUnreadable: Airflow does not tell them just now; the watermark stays.
+    """
+    state = context["asset_state_store"][TRAINING_ARRIVALS]
+    start = _start(context, _stored(state.get(_KEY)))
+    retried = context["ti"].try_number > 1
+    woken: set[str] = set()
+    read: list[tuple[datetime, int]] = []
+    try:
+        for events in event_pages(context, TRAINING_ARRIVALS, start.since):
+            read += [(event.timestamp, event.id) for event in events]
+            fresh = [event.extra for event in events if event.id not in start.seen]
+            arrived = {one.candidate: one for one in _arrivals(config, fresh)}
+            woken |= mint(store, arrived.values())
+            if retried:
+                woken |= _never_begun(store, set(arrived) - woken)
+            if len(woken) >= WOKEN_AT_ONCE:
+                break  # the next run goes on here; at the latest that of the clock
+    except AirflowRuntimeError as error:
+        raise ArrivalsUnreadable(
+            f"Airflow does not tell the arrivals: {error}",
+            "It cannot while a run of genops_intake is queued; the task is tried again.",
+        ) from error
+    state.set(_KEY, start.advanced(read).model_dump(mode="json"))
+    return woken
+
+
+def _start(context: Context, current: Watermark) -> Watermark:
+    """Return where the first try of this task began; a first try notes it, for others may move the watermark."""
+    own = context["task_state_store"]
+    noted = own.get(_KEY)
+    if noted is not None:
+        return _stored(noted)
+    own.set(_KEY, current.model_dump(mode="json"))
+    return current
+
+
+def _stored(value: Any) -> Watermark:
+    try:
+        return Watermark.model_validate(value or {})
+    except ValidationError:
+        log.exception("The watermark cannot be read; all events are read again: %s", value)
+        return Watermark()
+
+
+def _arrivals(config: Config, payloads: Iterable[Any]) -> Iterable[Arrival]:
+    for extra in payloads:
+        try:
+            notice = Notice.model_validate((extra or {}).get("payload"))
+        except ValidationError:
+            log.exception("An event of training_arrivals is no arrival and is passed over: %s", extra)
+            continue
+        match = config.dataset_for(notice.object)
+        if match is None:
+            log.warning("gs://%s/%s is under no watched prefix any more; ignored", notice.bucket, notice.object)
+            continue
+        yield arrival(notice, dataset=match[0], found_by="notification", now=datetime.now(UTC))
+
+
+def _never_begun(store: RecordStore, candidates: set[str]) -> set[str]:
+    wanted = sorted(candidates)
+    intents = at_once(lambda one: store.read(record.intent_path(one, Stage.TUNING), Intent), wanted)
+    return {candidate for candidate, intent in zip(wanted, intents, strict=True) if intent is None}
