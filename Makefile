@@ -32,6 +32,9 @@ lint: install ## ruff, mypy, import-linter, deptry
 bench: install ## upload to tuning job, and the cascade without the job's time, beside an empty cascade
 	$(BIN)/python -m benchmarks.cascade
 
+chaos: install ## kill, stop and starve components under bursts of 100 uploads: an hour; prints a table
+	$(BIN)/pytest tests/chaos -m chaos
+
 schemas: install ## write the JSON Schemas of the completion events anew
 	$(BIN)/python -m genops_events.completion_events
 
@@ -53,4 +56,4 @@ $(STAMP): requirements.lock pyproject.toml
 	fi
 	@touch $@
 
-.PHONY: help demo test install up down lint bench schemas lock
+.PHONY: help demo test install up down lint bench chaos schemas lock

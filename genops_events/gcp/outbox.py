@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from genops_events.completion_events import announcement, announcement_path
-from genops_events.gcp.clients import publisher_client
+from genops_events.gcp.clients import idempotent_retry, publisher_client
 from genops_events.gcp.errors import google_call
 from genops_events.record import Announcement, Verdict
 
@@ -56,7 +56,13 @@ def publish(config: Config, event: Announcement) -> str:
         with google_call(f"publish to {config.topics.completions}"):
             topic = publisher.topic_path(config.project, config.topics.completions)
             response = PublisherClient.publish(
-                publisher, topic=topic, messages=[message], timeout=PUBLISH_TIMEOUT_SECONDS
+                publisher,
+                topic=topic,
+                messages=[message],
+                timeout=PUBLISH_TIMEOUT_SECONDS,
+                retry=idempotent_retry().with_timeout(
+                    PUBLISH_TIMEOUT_SECONDS
+                ),  # the client's own goes on for ten minutes
             )
     finally:
         publisher.transport.close()

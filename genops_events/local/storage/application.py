@@ -122,6 +122,8 @@ class StorageApplication:
             status = 503 if error.code == "unavailable" else int(error.code)
             raise ApiError(status, f"{name}: {error}; see the fault settings of the local Cloud Storage.") from None
         answer = await handler(call, *values)
+        if call.method != "GET" and name != "batch" and self._faults.current.loses_answer(name):
+            raise ApiError(503, f"{name}: applied, but its answer is lost; see the fault settings.")
         wanted = call.query.get("fields")
         if wanted and isinstance(answer.body, bytes) and answer.headers.get("content-type", "").startswith(_TEXT_TYPES):
             document = apply_mask(msgspec.json.decode(answer.body), parse_fields(wanted))
@@ -141,6 +143,7 @@ class StorageApplication:
             headers=headers,
             body=_body(receive),
             base_url=f"{scope['scheme']}://{host}" if host else self._base_url,
+            raw_query=scope["query_string"].decode("latin-1"),
         )
 
 
