@@ -33,7 +33,7 @@ bench: install ## upload to tuning job, and the cascade without the job's time, 
 	$(BIN)/python -m benchmarks.cascade
 
 chaos: install ## kill, stop and starve components under bursts of 100 uploads: an hour; prints a table
-	$(BIN)/pytest tests/chaos -m chaos
+	$(BIN)/pytest tests/chaos -m chaos --chaos-report chaos.md
 
 schemas: install ## write the JSON Schemas of the completion events anew
 	$(BIN)/python -m genops_events.completion_events

@@ -142,3 +142,17 @@ def test_an_injected_error_hits_the_methods_named(bucket: Bucket, no_faults: Sto
     started = time.monotonic()
     bucket.reload()
     assert time.monotonic() - started >= 0.3
+
+
+def test_a_change_whose_answer_is_lost_is_applied_and_a_repeat_meets_it(
+    bucket: Bucket, no_faults: StorageProcess
+) -> None:
+    no_faults.admin("PUT", "/faults", {"lose_answers": 1, "error_methods": ["objects.insert"]})
+    with pytest.raises(exceptions.ServiceUnavailable, match="its answer is lost"):
+        bucket.blob("unanswered").upload_from_string(b"x", retry=None)
+    assert bucket.blob("unanswered").download_as_bytes() == b"x"
+    with pytest.raises(exceptions.PreconditionFailed):  # the client's own retry meets what its first call wrote
+        bucket.blob("repeated").upload_from_string(b"y", if_generation_match=0)
+    assert bucket.blob("repeated").download_as_bytes() == b"y"
+    bucket.delete_blob("unanswered")  # not one of the methods named
+    assert [one.name for one in bucket.list_blobs()] == ["repeated"]

@@ -47,6 +47,8 @@ class Stack:
     home: Path
     config: Path
     variables: dict[str, str] = field(default_factory=dict)
+    keep: bool = False
+    """Leave what it wrote in its folder when it is stopped."""
 
     def genops(self, *arguments: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
         """Run the command as a user would, against this stack."""
@@ -124,10 +126,19 @@ class Stack:
 
 
 @contextmanager
-def running_stack(folder: Path) -> Iterator[Stack]:
-    """Start a stack under `folder`, with its own configuration and inputs; stop it in the end."""
+def running_stack(
+    folder: Path, *options: str, change: Callable[[dict[str, Any]], None] = lambda _: None
+) -> Iterator[Stack]:
+    """Start a stack under `folder`, with its own configuration and inputs; stop it in the end.
+
+    Args:
+        folder: of its own.
+        options: further words for `genops up`, such as `--schedulers 2`.
+        change: gets the content of genops.yaml before it is written, to change it.
+    """
     config = yaml.safe_load((ROOT / "examples" / "genops.yaml").read_text())
     config["datasets"][DATASET]["tuning"]["poll_seconds"] = 1
+    change(config)
     stack = Stack(home=folder / "home", config=folder / "genops.yaml")
     stack.config.write_text(yaml.safe_dump(config))
     inputs = folder / "bucket"
@@ -138,12 +149,12 @@ def running_stack(folder: Path) -> Iterator[Stack]:
     (inputs / "evaluation" / "banking77.jsonl").write_text("".join(rows[::4]))
     (inputs / "prompts" / "banking77.jsonl").write_text(PROMPTS.read_text())
     try:
-        done = stack.genops("up", "--detach")
+        done = stack.genops("up", "--detach", *options)
         assert done.returncode == 0, done.stderr
         stack.variables = json.loads(stack.genops("env", "--json").stdout)
         yield stack
     finally:
-        stack.genops("down", "--purge")
+        stack.genops("down", *(() if stack.keep else ("--purge",)))
 
 
 class Subscriber:
