@@ -29,6 +29,15 @@ class DagRun:
 
 
 @dataclass(frozen=True, slots=True)
+class RunStart:
+    """One Dag run that has begun, ended or not."""
+
+    run_id: str
+    key: str | None
+    started_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Execution:
     """A worker's time with a task: a task that deferred has two, a retried one more."""
 
@@ -92,6 +101,31 @@ class AirflowRest:
             for one in found
             if one["end_date"]
         ]
+
+    def run_starts(self, dag_id: str, since: datetime) -> list[RunStart]:
+        """Return the runs of one Dag that began after `since`."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns"
+        found = self._pages(path, "dag_runs", start_date_gte=since.isoformat(), order_by="id")
+        return [RunStart(one["dag_run_id"], one["partition_key"], _at(one["start_date"])) for one in found]
+
+    def events_consumed(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """Return the extras of the asset events that a run sees as its triggering ones."""
+        events = self._get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/upstreamAssetEvents")["asset_events"]
+        return [one["extra"] for one in events]
+
+    def events(self, asset_id: int, since: datetime) -> list[dict[str, Any]]:
+        """Return the extras of the events of an asset that were stored after `since`."""
+        found = self._pages(
+            *("/api/v2/assets/events", "asset_events"),
+            asset_id=asset_id,
+            timestamp_gte=since.isoformat(),
+            order_by="timestamp",
+        )
+        return [one["extra"] for one in found]
+
+    def event_count(self, asset_id: int, since: datetime) -> int:
+        """Return how many events of an asset were stored after `since`."""
+        return self._count("/api/v2/assets/events", asset_id=asset_id, timestamp_gte=since.isoformat())
 
     def executions(self, prefix: str, since: datetime) -> list[Execution]:
         """Return the ended executions of the Dags with this prefix that began after `since`, in order of their ends.

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,10 +47,14 @@ class BenchStack:
 
 
 @contextmanager
-def running_stack(datasets: int) -> Iterator[BenchStack]:
+def running_stack(datasets: int, add: Callable[[Path], None] | None = None) -> Iterator[BenchStack]:
     """Run a stack with `datasets` datasets, `dataset_name(0)` and on; stop it and remove its state at the end.
 
     Where the block raises, the logs are kept, and their folder is told.
+
+    Args:
+        datasets: how many.
+        add: is called with the stack's folder before it starts, to add to its `dags/`, or to its `home/`.
 
     Raises:
         StackFailed: it did not come up.
@@ -61,6 +65,8 @@ def running_stack(datasets: int) -> Iterator[BenchStack]:
     try:
         config_file = _write_configuration(folder, datasets)
         _write_dags(folder)
+        if add is not None:
+            add(folder)
         status = _up(config_file, folder / "dags", environment)
         variables = json.loads(_genops(environment, "env", "--json"))
         os.environ.update(variables)
@@ -71,6 +77,12 @@ def running_stack(datasets: int) -> Iterator[BenchStack]:
     finally:
         _genops(environment, "down", "--purge", timeout_seconds=DOWN_TIMEOUT_SECONDS)
         shutil.rmtree(folder)
+
+
+def component_pids() -> dict[str, int]:
+    """Return the process id of each component of the running stack as it is now: one that died has another."""
+    status = json.loads(_genops(os.environ, "status", "--json"))
+    return {one["name"]: one["pid"] for one in status["components"] if one["pid"] is not None}
 
 
 def dataset_name(number: int) -> str:

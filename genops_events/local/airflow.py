@@ -79,6 +79,8 @@ def settings(plan: StackPlan, ports: Mapping[str, int], secrets: Secrets) -> dic
             "hostname_callable": "genops_events.local.loopback.host_name",
             "execution_api_server_url": f"{api}/execution/",
             "simple_auth_manager_all_admins": True,
+            # A Dag that is edited twice within this time keeps its first edit until its file is read again.
+            "min_serialized_dag_update_interval": 5,
             # Seconds until a killed task process is noticed as such is another setting; this one is for SIGTERM.
             "killed_task_cleanup_time": 5,
         },
