@@ -32,6 +32,9 @@ lint: install ## ruff, mypy, import-linter, deptry
 bench: install ## upload to tuning job, and the cascade without the job's time, beside an empty cascade
 	$(BIN)/python -m benchmarks.cascade
 
+bench-arrivals: install ## upload to tuning run beside the Google provider's trigger, quiet and with killed processes
+	$(BIN)/python -m benchmarks.arrivals
+
 chaos: install ## kill, stop and starve components under bursts of 100 uploads: an hour; prints a table
 	$(BIN)/pytest tests/chaos -m chaos --chaos-report chaos.md
 
@@ -56,4 +59,4 @@ $(STAMP): requirements.lock pyproject.toml
 	fi
 	@touch $@
 
-.PHONY: help demo test install up down lint bench chaos schemas lock
+.PHONY: help demo test install up down lint bench bench-arrivals chaos schemas lock

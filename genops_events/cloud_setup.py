@@ -16,7 +16,7 @@ from genops_events.arrivals import FINALIZED
 if TYPE_CHECKING:
     from genops_events.config import Config
 
-ACK_DEADLINE_SECONDS = 60
+ACK_DEADLINE_SECONDS = 30
 MAX_DELIVERY_ATTEMPTS = 5
 RETENTION_DAYS = 7
 RETENTION_SECONDS = RETENTION_DAYS * 86_400

@@ -15,7 +15,7 @@ from genops_events.polling import back_off_seconds
 
 log = logging.getLogger(__name__)
 
-LEASE_SECONDS = 60
+LEASE_SECONDS = 30
 """How long one extension lasts. A process that dies keeps its messages from the others for this long at most."""
 
 LONGEST_HELD_SECONDS = 420.0

@@ -124,7 +124,7 @@ def test_what_is_wrong_in_bucket_pubsub_and_airflow_at_once_is_told_apart_and_me
     checks = diagnosis(stack)
     assert names(checks, "failed") == {"notification", "subscription", "Dags not paused"}
     assert names(checks, "skipped") == {"arrival watcher"}
-    assert "its ack deadline is 10 s, not 60 s; it has no dead-letter policy" in checks["subscription"]["found"]
+    assert "its ack deadline is 10 s, not 30 s; it has no dead-letter policy" in checks["subscription"]["found"]
     assert checks["notification"]["remedy"] == checks["subscription"]["remedy"] == ["genops up --detach"]
     assert checks["Dags not paused"]["found"] == "genops_tuning is paused."
     mend(stack, *(checks[name] for name in names(checks, "failed")))

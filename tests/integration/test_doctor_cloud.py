@@ -69,7 +69,7 @@ def delete_subscription(config: Config, name: str) -> None:
 
 
 def create_subscription(config: Config, topic: str, **settings: Any) -> None:
-    wanted = {"ack_deadline_seconds": 60, "expiration_policy": {}, **settings}
+    wanted = {"ack_deadline_seconds": 30, "expiration_policy": {}, **settings}
     letters = cloud_setup.topic_name(config, cloud_setup.dead_letter_topic(config))
     wanted["dead_letter_policy"] = {"dead_letter_topic": letters, "max_delivery_attempts": 5}
     with subscriber_client() as client:
@@ -123,7 +123,7 @@ BREAKAGES: dict[str, tuple[Callable[[Config], None], dict[str, str], str]] = {
     "short ack deadline": (
         lambda config: change(config, config.subscription, ack_deadline_seconds=10),
         {"subscription": "failed"},
-        "its ack deadline is 10 s, not 60 s",
+        "its ack deadline is 10 s, not 30 s",
     ),
     "no dead-letter policy": (
         lambda config: change(config, config.subscription, dead_letter_policy=None),

@@ -277,13 +277,14 @@ def test_unknown_dataset_names_the_near_one() -> None:
         ("--- 1\n--- 2\n", "line 2"),
         ("a: !!python/object:os.system {}\n", "line 1"),
         ("when: 2026-13-45\n", "a value cannot be read"),
-        ("a: \x01\n", "special characters are not allowed"),
+        ("a: \x01\n", "characters are not allowed"),
         ("? [a]\n: 1\n", "line 1"),
         ("a: &a [*a]\n", "genops.yaml has"),
         ("- 1\n", "genops.yaml has 1 problem"),
         ("just text", "genops.yaml has 1 problem"),
         ("1: 2\n", "genops.yaml has"),
         ("[" * 1500, "genops.yaml"),
+        ("[" * 200_000 + "]" * 200_000, "nested too deeply"),
     ],
 )
 def test_unusable_yaml_is_a_config_error_with_its_place(text: str, expected: str) -> None:

@@ -81,7 +81,7 @@ def test_a_subscription_is_created_as_provisioning_would() -> None:
     create, grant = CLOUD.subscription(CONFIG.subscription)
     assert shlex.split(create) == [
         *("gcloud", "pubsub", "subscriptions", "create", "genops-arrivals-intake", "--project=genops-local"),
-        *("--topic=projects/genops-local/topics/genops-arrivals", "--ack-deadline=60"),
+        *("--topic=projects/genops-local/topics/genops-arrivals", "--ack-deadline=30"),
         *("--message-retention-duration=7d", "--expiration-period=never"),
         *("--min-retry-delay=1s", "--max-retry-delay=60s"),
         "--dead-letter-topic=projects/genops-local/topics/genops-arrivals-dead-letters",
@@ -95,7 +95,7 @@ def test_only_the_settings_that_are_wrong_are_changed() -> None:
     assert CLOUD.subscription_settings(CONFIG.subscription, faults) == (
         (
             "gcloud pubsub subscriptions update genops-arrivals-intake --project=genops-local"
-            " --ack-deadline=60 --expiration-period=never"
+            " --ack-deadline=30 --expiration-period=never"
         ),
     )
 

@@ -49,7 +49,7 @@ def sweep(**changes: Any) -> Sweep:
         ({"destination": "https://example.com/push"}, "push_config", "update", Status.FAILED),
         ({"destination": "BigQuery"}, "push_config", "recreate", Status.FAILED),
         ({"ack_deadline_seconds": 10}, "ack_deadline_seconds", "update", Status.FAILED),
-        ({"ack_deadline_seconds": 59}, "ack_deadline_seconds", "update", Status.FAILED),
+        ({"ack_deadline_seconds": 29}, "ack_deadline_seconds", "update", Status.FAILED),
         ({"dead_letter_topic": None}, "dead_letter_policy", "update", Status.FAILED),
         ({"dead_letter_topic": "projects/p/topics/t"}, "dead_letter_policy", "update", Status.FAILED),
         ({"retention_seconds": 600}, "message_retention_duration", "update", Status.WARNING),
