@@ -30,6 +30,7 @@ OBJECT_PERMISSIONS = (
     "storage.objects.create",
     "storage.objects.get",
     "storage.objects.list",
+    "storage.objects.update",  # a sweep notes on the marker that it woke a candidate
     "storage.objects.delete",  # to overwrite an object is to delete it: ledger and champion change in place
 )
 """What genops-events needs in the bucket; roles/storage.objectUser grants it."""

@@ -62,7 +62,11 @@ def parse_yaml(text: str) -> YamlDocument:
         raise YamlProblem(what, *((mark.line + 1, mark.column + 1) if mark else ())) from error
     except yaml.YAMLError as error:  # the reader's own: a character that YAML does not allow
         raise YamlProblem(" ".join(str(error).split())) from error
-    except ValueError as error:  # a scalar that looks like a date or number and is none, e.g. 2026-13-45
+    except (
+        ValueError,
+        LookupError,
+        AttributeError,
+    ) as error:  # a scalar of a type that it is not: 2026-13-45, !!bool x
         raise YamlProblem(f"a value cannot be read: {error}") from error
     except RecursionError as error:
         raise YamlProblem("the document is nested too deeply") from error

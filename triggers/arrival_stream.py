@@ -27,7 +27,8 @@ OUTSTANDING_MESSAGES = 400
 MESSAGES_PER_PULL = 100
 
 ADVANCE_ATTEMPTS = 12
-"""With the back-off, some 50 seconds: about the lease that a message has left when Pub/Sub falls silent."""
+ADVANCE_SECONDS = 60.0
+"""Then an ack is given up, and the message's lease runs out: `leases.LONGEST_HELD_SECONDS` counts on it."""
 
 LETTER_ATTEMPTS = 5
 FIRST_BACK_OFF_SECONDS = 0.5
@@ -91,7 +92,7 @@ class ArrivalProducer(SharedStreamProducer):
             try:
                 self._config = await asyncio.to_thread(_load_config)
                 self._unconfigured.passed()
-            except (GenopsError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - what was taken must be yielded, or it is held for ever
                 self._unconfigured.warn("genops.yaml cannot be read; going on with what it said before. %s", error)
         return deliveries, self._config or opened.config
 
@@ -171,12 +172,15 @@ class ArrivalProducer(SharedStreamProducer):
         self, what: str, call: Callable[[], Awaitable[None]], *, attempts: int, unless: type[Exception] | None = None
     ) -> bool:
         """Return whether `call` succeeded within `attempts`; it is not repeated once the stream has ended."""
+        give_up = time.monotonic() + ADVANCE_SECONDS
         for attempt in range(1, attempts + 1):
             try:
                 await call()
             except Exception as error:  # noqa: BLE001 - see the class
                 self._unsettled.warn(f"Could not {what} (attempt {attempt} of {attempts}). %s", error)
                 if self._ending.is_set() or (unless is not None and isinstance(error, unless)):
+                    return False
+                if time.monotonic() > give_up:
                     return False
                 if attempt < attempts:
                     await self._pause(attempt)

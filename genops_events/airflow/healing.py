@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from airflow.sdk import Context
@@ -20,7 +21,7 @@ from genops_events.airflow.drain import WOKEN_AT_ONCE
 from genops_events.airflow.stage import StageRun, settle_and_announce
 from genops_events.airflow.sweep_figures import SweepFigures
 from genops_events.config import Config
-from genops_events.errors import GenopsError, PermanentError
+from genops_events.errors import GenopsError, PermanentError, TransientError
 from genops_events.gcp.at_once import at_once
 from genops_events.gcp.bucket_sweep import LostArrivals, Standing
 from genops_events.gcp.open_candidates import (
@@ -74,12 +75,12 @@ def sweep(context: Context, config: Config, store: RecordStore) -> SweepFigures:
     arrivals and verdicts are written once, and of two sweeps one gets to wake a candidate.
     """
     figures = SweepFigures(str(context["dag_run"].run_id), config.intake.sweep_minutes, now=datetime.now(UTC))
-    try:
-        _heal_open(context, config, store, figures)
-        _find_lost(context, config, store, figures)
-    except (GenopsError, AirflowRuntimeError) as error:
-        log.exception("The sweep ended early; the next one goes on")
-        figures.error = str(error)
+    for part in (_heal_open, _find_lost):
+        try:
+            part(context, config, store, figures)
+        except (GenopsError, AirflowRuntimeError) as error:
+            log.exception("A part of the sweep ended early; the next one goes on")
+            figures.error = str(error)
     _publish(store, figures)
     return figures
 
@@ -132,9 +133,12 @@ def _announce(found: Sequence[_Open], needed: dict[str, Remedies], figures: Swee
                 if verdict is None:
                     continue
                 settle_and_announce(run, verdict)
-            except PermanentError:
+            except GenopsError as error:
                 # One candidate that cannot be healed must not keep the others from it.
                 log.exception("The verdict of %s on %s cannot be announced", stage, one.candidate)
+                figures.error = str(error)
+                if isinstance(error, TransientError):
+                    return  # it would be the same with the others, a minute for each
                 continue
             silent = _minutes(datetime.now(UTC) - one.moved_at())
             reason = f"Its verdict had been written {silent} ago, and its event was never marked as published."
@@ -146,13 +150,20 @@ def _close(context: Context, store: RecordStore, needed: dict[str, Remedies], fi
         candidates = [candidate for candidate, one in needed.items() if stage in one.close]
         if not candidates:
             continue
-        paths = [record.intent_path(candidate, stage) for candidate in candidates]
-        intents = at_once(lambda path: store.read(path, Intent), paths)
+        intents = at_once(partial(_intent, store, stage), candidates)
         owners = {one.candidate: one.run_id for one in intents if one is not None}
         over = runs_over(context, stage, set(owners.values()))
         for candidate, run_id in owners.items():
             if run_id in over:
                 _close_one(StageRun(stage, candidate, figures.run_id), run_id, figures)
+
+
+def _intent(store: RecordStore, stage: Stage, candidate: str) -> Intent | None:
+    try:
+        return store.read(record.intent_path(candidate, stage), Intent)
+    except PermanentError:
+        log.exception("The intent of %s on %s cannot be read", stage, candidate)
+        return None
 
 
 def _close_one(run: StageRun, owner: str, figures: SweepFigures) -> None:
@@ -161,8 +172,9 @@ def _close_one(run: StageRun, owner: str, figures: SweepFigures) -> None:
         reason += " Its tuning job, if it was submitted, may still be running and billing: look for it in Vertex AI."
     try:
         settle_and_announce(run, run.conclude(record.VERDICTS[run.stage], Outcome.FAILED, reason))
-    except PermanentError:
+    except GenopsError as error:
         log.exception("%s of %s cannot be closed", run.stage, run.candidate)
+        figures.error = str(error)
         return
     figures.healed("closed_stage", run.candidate, run.stage, reason)
 

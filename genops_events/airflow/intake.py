@@ -13,8 +13,9 @@ from genops_events.airflow.activity import WOKEN_BY
 from genops_events.airflow.assets import TRAINING_ARRIVALS, TRAINING_DATA
 from genops_events.airflow.drain import drain
 from genops_events.airflow.healing import sweep
-from genops_events.airflow.retries import STAGE_DEFAULTS
+from genops_events.airflow.retries import INTAKE_RETRIES, STAGE_DEFAULTS
 from genops_events.config import Intake, load_config
+from genops_events.errors import TransientError
 from genops_events.gcp.at_once import widen
 from genops_events.gcp.record_store import RecordStore
 
@@ -35,7 +36,7 @@ class MintCandidates(BaseOperator):
         # The sweep asks Airflow for the events of these assets; a task sees only those of its inlets.
         asked = dict.fromkeys(asset for assets in WOKEN_BY.values() for asset in assets)
         own = {"inlets": [TRAINING_ARRIVALS, *asked], "outlets": [TRAINING_DATA]}
-        super().__init__(**{**STAGE_DEFAULTS, **own, **kwargs})
+        super().__init__(**{**STAGE_DEFAULTS, "retry_policy": INTAKE_RETRIES, **own, **kwargs})
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return how many candidates were woken, and the first of them.
@@ -52,7 +53,12 @@ class MintCandidates(BaseOperator):
             context["ti"].xcom_push(key="sweep", value=figures.document(now=datetime.now(UTC)).figures())
             woken |= figures.woken
         # After the sweep: what is woken is stored only when the task ends, and arrivals must not wait for a sweep.
-        woken |= drain(context, config, store)
+        try:
+            woken |= drain(context, config, store)
+        except TransientError:
+            if not woken:
+                raise
+            log.exception("The arrivals are left to the next run; what the sweep found is woken")
         if not woken:
             raise AirflowSkipException("no arrivals, and nothing to wake")
         context["outlet_events"][TRAINING_DATA].add_partitions(sorted(woken))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,9 @@ from airflow.sdk import Context
 
 from genops_events import record
 from genops_events.airflow.stage import StageOperator, StageRun, finish
+from genops_events.errors import TransientError
 from genops_events.gcp import training_files, tuning_jobs
+from genops_events.gcp.errors import CloudUnavailable
 from genops_events.gcp.ledger_store import reserve
 from genops_events.polling import ENDS, JobEnd
 from genops_events.pricing import tuning_cost
@@ -20,6 +23,13 @@ from genops_events.training_data import load_limits
 
 if TYPE_CHECKING:
     from google.genai.types import TuningJob
+
+
+log = logging.getLogger(__name__)
+
+
+class SubmissionUnanswered(TransientError):
+    """The submission of a tuning job got no answer, so there may be a job."""
 
 
 class ValidateTrainingData(StageOperator):
@@ -77,10 +87,12 @@ class TuneModel(StageOperator):
         dataset = run.dataset
         validation = _validation(run)
         estimate = tuning_cost(dataset.billed_model, validation.tokens_estimate, dataset.tuning.epochs)
-        refusal = _refusal(run, estimate)
-        if refusal is not None:
-            return run.conclude(TuningVerdict, Outcome.REJECTED, refusal, estimated_usd=estimate)
-        job = _submitted_job(run, validation)
+        job = _known_job(run)
+        if job is None:
+            refusal = _refusal(run, estimate)
+            if refusal is not None:
+                return run.conclude(TuningVerdict, Outcome.REJECTED, refusal, estimated_usd=estimate)
+            job = _submitted_job(run, validation)
         self.defer(
             trigger=_trigger(run, job, deadline=intent.started_at + timedelta(hours=dataset.tuning.timeout_hours)),
             method_name="resume",
@@ -92,6 +104,7 @@ class TuneModel(StageOperator):
         run = StageRun.of(self.stage, context)
         verdict = run.store.verdict(run.candidate, self.stage)
         if verdict is None:
+            _cancel_others(run, job)
             verdict = _conclude(run, job, JobEnd(event["end"]))
         return finish(run, verdict)
 
@@ -116,19 +129,29 @@ def _refusal(run: StageRun, estimate: Decimal) -> str | None:
     return None if refusal is None else refusal.reason
 
 
-def _submitted_job(run: StageRun, validation: Validation) -> str:
-    """Return the name of the candidate's tuning job: the recorded one, the one found by label, or a new one.
+def _known_job(run: StageRun) -> str | None:
+    """Return the name of the candidate's tuning job, recorded or found by label; None where none was submitted.
 
-    Dying after the submission and before its record is what the label is for. Once a name is recorded,
-    no other job is ever submitted, even if this one vanishes.
+    Such a job was paid for before: neither a lower budget nor a higher price can refuse it any more.
     """
-    path = record.submission_path(run.candidate)
-    recorded = run.store.read(path, Submission)
+    recorded = run.store.read(record.submission_path(run.candidate), Submission)
     if recorded is not None:
         return recorded.job
     job = tuning_jobs.find(run.config, run.candidate)
-    if job is None:
-        assert validation.training_uri is not None
+    return None if job is None else _recorded(run, job)
+
+
+def _submitted_job(run: StageRun, validation: Validation) -> str:
+    """Submit the candidate's tuning job and return its name.
+
+    Dying after the submission and before its record is what the label is for. Once a name is recorded,
+    no other job is ever submitted, even if this one vanishes.
+
+    Raises:
+        SubmissionUnanswered: nobody knows whether there is a job now.
+    """
+    assert validation.training_uri is not None
+    try:
         job = tuning_jobs.submit(
             run.config,
             run.dataset,
@@ -136,12 +159,30 @@ def _submitted_job(run: StageRun, validation: Validation) -> str:
             training_uri=validation.training_uri,
             validation_uri=validation.validation_uri,
         )
+    except CloudUnavailable as error:
+        raise SubmissionUnanswered(
+            error.message, "The task looks for the job in two minutes, and adopts it."
+        ) from error
+    return _recorded(run, job)
+
+
+def _recorded(run: StageRun, job: TuningJob) -> str:
+    """Record `job` as the candidate's, unless another one is already; return the name of the recorded one."""
     assert job.name is not None
     submission = Submission(candidate=run.candidate, written_at=datetime.now(UTC), job=job.name)
-    recorded = run.store.create_or_read(path, submission)
+    recorded = run.store.create_or_read(record.submission_path(run.candidate), submission)
     if recorded.job != job.name:
         tuning_jobs.cancel(run.config, job.name)  # another process was a moment faster: one job is enough
     return recorded.job
+
+
+def _cancel_others(run: StageRun, job: str) -> None:
+    """Cancel what two submissions that met left beside `job`: a lost answer, a task cleared while it submitted."""
+    for other in tuning_jobs.find_all(run.config, run.candidate):
+        state = other.state.value if other.state is not None else ""
+        if other.name is not None and other.name != job and state not in ENDS:
+            log.warning("Tuning job %s is a second one of %s and is cancelled", other.name, run.candidate)
+            tuning_jobs.cancel(run.config, other.name)
 
 
 def _trigger(run: StageRun, job: str, *, deadline: datetime) -> Any:

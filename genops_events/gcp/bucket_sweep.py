@@ -98,7 +98,13 @@ class LostArrivals:
         for name in sorted(self._config.datasets):
             if self._standing.dataset is None or name >= self._standing.dataset:
                 yield from self._dataset(name)
-        self._standing = Standing(cleared=self._standing.cleared)
+        # Places that are not watched any more would fill the state, which has room for some hundreds.
+        places = {self._place(name) for name in self._config.datasets}
+        cleared = {place: one for place, one in self._standing.cleared.items() if place in places}
+        self._standing = Standing(cleared=cleared)
+
+    def _place(self, name: str) -> str:
+        return f"{name} gs://{self._config.bucket}/{self._config.datasets[name].prefix}"
 
     @property
     def standing(self) -> Standing:
@@ -111,7 +117,7 @@ class LostArrivals:
         resumed = kept.dataset == name and kept.after.startswith(prefix) and kept.began_at is not None
         began_at = kept.began_at if resumed and kept.began_at is not None else self._now
         after = kept.after if resumed else ""
-        place = f"{name} gs://{self._config.bucket}/{prefix}"
+        place = self._place(name)
         cleared = kept.cleared.get(place)
         if cleared is not None and self._now - cleared.since > CHECKED_AGAIN:
             cleared = None

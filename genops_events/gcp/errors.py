@@ -40,7 +40,7 @@ def google_call(what: str) -> Iterator[None]:
         what: the call in words for the error text, such as `submit the tuning job`.
 
     Raises:
-        CloudUnavailable: time-outs, lost connections, HTTP 408, 429, 499 and 5xx, ABORTED. Airflow retries the task.
+        CloudUnavailable: time-outs, lost connections, HTTP 408, 429, 499 and 5xx, ABORTED, no token. Airflow retries the task.
         CloudRefused: everything else that the service answered. Retrying is of no use.
     """
     try:
@@ -68,7 +68,9 @@ def _translate(what: str, error: Exception) -> CloudUnavailable | CloudRefused |
     if isinstance(error, OSError) or _is_lost_connection(error):
         return CloudUnavailable(f"Could not {what}: no answer ({type(error).__name__}: {error}).", later)
     if isinstance(error, auth.GoogleAuthError):
-        return CloudRefused(f"Could not {what}: {error}", _REMEDIES[401])
+        # A metadata server or an IAM service that is down for a moment shows so, too: every task asks it for a token.
+        kind = CloudUnavailable if isinstance(error, auth.RefreshError) else CloudRefused
+        return kind(f"Could not {what}: {error}", _REMEDIES[401])
     return None
 
 

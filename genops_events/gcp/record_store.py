@@ -136,7 +136,7 @@ class RecordStore:
                     )
                 except PreconditionFailed:
                     # Full jitter: dozens of candidates settle into one ledger in the same second.
-                    time.sleep(random.uniform(0, min(0.02 * 2**attempt, 1.0)))  # noqa: S311 - not a secret
+                    time.sleep(random.uniform(0, min(0.02 * 2**attempt, 5.0)))  # noqa: S311 - not a secret
                     continue
             return after
         raise Contended(

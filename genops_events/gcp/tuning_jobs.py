@@ -51,14 +51,19 @@ def submit(
 
 def find(config: Config, candidate: str) -> TuningJob | None:
     """Return the newest tuning job of `candidate`, or None where none was ever submitted."""
+    return next(iter(find_all(config, candidate)), None)
+
+
+def find_all(config: Config, candidate: str) -> list[TuningJob]:
+    """Return every tuning job of `candidate`, newest first; more than one only if two submissions met."""
     from google.genai import types
 
-    with google_call("look for the candidate's tuning job"), genai_client(config.project, config.location) as client:
+    with google_call("look for the candidate's tuning jobs"), genai_client(config.project, config.location) as client:
         pages = client.tunings.list(
             config=types.ListTuningJobsConfig(filter=f'labels.{LABEL}="{candidate}"', page_size=10)
         )
         # The label is compared here as well: a service that ignored the filter must not make us adopt another's job.
-        return next((job for job in pages if (job.labels or {}).get(LABEL) == candidate), None)
+        return [job for job in pages if (job.labels or {}).get(LABEL) == candidate]
 
 
 def get(config: Config, name: str) -> TuningJob:

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 from airflow_context import Airflow, long_ago, stage_run
-from cloud import DATASET, PREFIX, Reader, at_once, cloud, completions, connections_closed, stand_ins, store
+from cloud import DATASET, PREFIX, Reader, StandIns, at_once, cloud, completions, connections_closed, stand_ins, store
 from cloud import config as whole_config
 from made_up import ended, now, taken_on, tuned
 from sweeps import PATIENCE_SECONDS, airflow, config, minted, swept
@@ -22,6 +22,7 @@ from genops_events.airflow.assets import (
 from genops_events.airflow.healing import sweep
 from genops_events.completion_events import announcement, announcement_path
 from genops_events.config import Config
+from genops_events.gcp import outbox
 from genops_events.gcp.open_candidates import mint, open_candidates
 from genops_events.gcp.outbox import announce
 from genops_events.gcp.record_store import RecordStore
@@ -250,6 +251,24 @@ def test_a_candidate_that_cannot_be_healed_keeps_no_other_from_it(
 # Markers
 
 
+def test_a_topic_that_takes_no_events_keeps_no_lost_arrival_from_being_found(
+    airflow: Airflow, config: Config, store: RecordStore, cloud: StandIns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unannounced = minted(config, store)
+    ended(store, Stage.TUNING, Outcome.REJECTED, unannounced)
+    waiting = minted(config, store, "b.jsonl")
+    blob = store.bucket.blob(f"{PREFIX}silent.jsonl")
+    blob.upload_from_string(b"x")
+    monkeypatch.setattr(outbox, "PUBLISH_TIMEOUT_SECONDS", 0.7)
+    cloud.pubsub.faults(error_code="UNAVAILABLE", error_share=1.0, error_methods=["Publish"])
+    woken, figures = swept(airflow, config, store)
+    cloud.pubsub.faults()
+    assert woken == {waiting, candidate_id(DATASET, config.bucket, blob.name, int(blob.generation))}
+    assert figures.unannounced_verdicts == 0
+    assert figures.error is not None
+    assert swept(airflow, config, store)[1].unannounced_verdicts == 1
+
+
 def test_the_marker_of_a_settled_candidate_goes_and_those_of_all_others_stay(
     airflow: Airflow, config: Config, store: RecordStore
 ) -> None:
@@ -282,6 +301,7 @@ def test_a_late_duplicate_opens_an_ended_candidate_again_and_the_next_sweep_clos
     assert open_candidates(store) == []
     kept = store.read(arrival_path(candidate), Arrival)
     assert kept is not None
-    assert mint(store, [kept]) == set()
+    late = kept.model_copy(update={"written_at": kept.written_at + timedelta(minutes=1)})
+    assert mint(store, [late]) == set()
     assert swept(airflow, config, store)[0] == set()
     assert open_candidates(store) == []

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from airflow.sdk import DAG
 from airflow.sdk.definitions._internal.contextmanager import DagContext
 from airflow.sdk.exceptions import AirflowSkipException
@@ -274,8 +275,9 @@ def test_the_dag_keeps_its_watcher_and_a_clock_whatever_is_wrong_in_the_configur
 ) -> None:
     file = tmp_path / "other.yaml"
     if text is not None:
-        whole = (tmp_path / "genops.yaml").read_text()
-        file.write_text(text + "\n".join(line for line in whole.splitlines() if not line.startswith("intake:")))
+        rest = yaml.safe_load((tmp_path / "genops.yaml").read_text())
+        rest.pop("intake", None)
+        file.write_text(text + yaml.safe_dump(rest))
     monkeypatch.setenv("GENOPS_CONFIG", str(file))
     assert sweep_interval() == timedelta(minutes=minutes)
     dag = dag_of("genops_intake")

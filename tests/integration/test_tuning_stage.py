@@ -1,0 +1,122 @@
+# ruff: noqa: F401, F811 - fixtures are imported by name, and come back as arguments
+"""The tuning stage around its one paid call: what is paid for is kept, and one job is enough."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from decimal import Decimal
+
+import pytest
+from airflow.sdk import RetryAction
+from airflow.sdk.exceptions import TaskDeferred
+from cloud import DATASET, PREFIX, StandIns, cloud, config, connections_closed, stand_ins, store, until
+from made_up import arrived, context
+
+from genops_events.airflow.retries import INTAKE_RETRIES, STAGE_RETRIES
+from genops_events.airflow.stage import StageRun
+from genops_events.airflow.tuning import SubmissionUnanswered, TuneModel, _cancel_others
+from genops_events.config import Config
+from genops_events.errors import ConfigError
+from genops_events.gcp import tuning_jobs
+from genops_events.gcp.record_store import RecordStore
+from genops_events.stages import Outcome, Stage
+
+pytestmark = pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")
+
+
+EXAMPLES = "\n".join(
+    [
+        json.dumps(
+            {"contents": [{"role": "user", "parts": [{"text": "a"}]}, {"role": "model", "parts": [{"text": "b"}]}]}
+        )
+    ]
+    * 40
+)
+
+
+@pytest.fixture
+def candidate(config: Config, store: RecordStore) -> str:
+    blob = store.bucket.blob(f"{PREFIX}{uuid.uuid4().hex}.jsonl")
+    blob.upload_from_string(EXAMPLES)
+    return arrived(config, store, name=blob.name, generation=int(blob.generation)).candidate
+
+
+def submitted(config: Config, store: RecordStore, candidate: str) -> str:
+    store.bucket.blob("copy.jsonl").upload_from_string(EXAMPLES)
+    uri = f"gs://{config.bucket}/copy.jsonl"
+    job = tuning_jobs.submit(config, config.dataset(DATASET), candidate=candidate, training_uri=uri)
+    assert job.name is not None
+    return job.name
+
+
+def run_of(candidate: str, *, tuning_usd: str | None = None) -> StageRun:
+    run = StageRun(Stage.TUNING, candidate, "run-1")
+    if tuning_usd is not None:
+        dataset = run.config.dataset(DATASET)
+        budget = dataset.budget.model_copy(update={"tuning_usd": Decimal(tuning_usd)})
+        changed = {DATASET: dataset.model_copy(update={"budget": budget})}
+        run.__dict__["config"] = run.config.model_copy(update={"datasets": changed})
+    return run
+
+
+def work(run: StageRun) -> str:
+    """Return the job that the stage defers on."""
+    with pytest.raises(TaskDeferred) as deferred:
+        TuneModel(task_id="tune").work(run, context(run.candidate))
+    return str((deferred.value.kwargs or {})["job"])
+
+
+def jobs(config: Config, candidate: str) -> dict[str, str]:
+    found = tuning_jobs.find_all(config, candidate)
+    return {str(job.name): str(job.state.value if job.state else "") for job in found}
+
+
+def test_a_budget_that_was_lowered_meanwhile_does_not_refuse_a_job_that_is_paid_for(
+    config: Config, store: RecordStore, candidate: str
+) -> None:
+    job = work(run_of(candidate))
+    assert work(run_of(candidate, tuning_usd="0")) == job
+    assert store.verdict(candidate, Stage.TUNING) is None
+
+
+def test_a_budget_that_is_too_low_from_the_beginning_refuses_before_anything_is_submitted(
+    config: Config, candidate: str
+) -> None:
+    verdict = TuneModel(task_id="tune").work(run_of(candidate, tuning_usd="0"), context(candidate))
+    assert verdict.outcome is Outcome.REJECTED
+    assert jobs(config, candidate) == {}
+
+
+def test_a_submission_without_an_answer_is_looked_for_before_another_is_made(
+    config: Config, cloud: StandIns, candidate: str
+) -> None:
+    cloud.vertex.faults(error_code="503", error_share=1.0, error_methods=["tuningJobs.create"])
+    with pytest.raises(SubmissionUnanswered) as raised:
+        TuneModel(task_id="tune").work(run_of(candidate), context(candidate))
+    cloud.vertex.faults()
+    decided = STAGE_RETRIES.evaluate(raised.value, try_number=1, max_tries=6)
+    assert decided.action is RetryAction.RETRY
+    assert decided.retry_delay is not None
+    assert decided.retry_delay.total_seconds() >= 60
+
+
+def test_of_two_jobs_that_met_the_recorded_one_stays_and_the_other_is_cancelled(
+    config: Config, cloud: StandIns, store: RecordStore, candidate: str
+) -> None:
+    cloud.vertex.faults(job_seconds=600)
+    first = work(run_of(candidate))
+    second = submitted(config, store, candidate)
+    assert set(jobs(config, candidate)) == {first, second}
+    _cancel_others(run_of(candidate), first)
+    until(lambda: jobs(config, candidate)[second] == "JOB_STATE_CANCELLED")
+    assert jobs(config, candidate)[first] in {"JOB_STATE_PENDING", "JOB_STATE_RUNNING"}
+
+
+def test_a_mistake_in_genops_yaml_is_waited_for_by_stages_and_not_by_intake() -> None:
+    error = ConfigError("genops.yaml has 1 problem")
+    waiting = STAGE_RETRIES.evaluate(error, try_number=1, max_tries=6)
+    assert waiting.action is RetryAction.RETRY
+    assert waiting.retry_delay is not None
+    assert waiting.retry_delay.total_seconds() * 6 >= 3600
+    assert INTAKE_RETRIES.evaluate(error, try_number=1, max_tries=6).action is RetryAction.FAIL

@@ -1,0 +1,23 @@
+"""Which of Google's errors pass by themselves, and so are worth a retry of the task."""
+
+from __future__ import annotations
+
+import pytest
+from google.auth.exceptions import DefaultCredentialsError, RefreshError, TransportError
+
+from genops_events.gcp.errors import CloudRefused, CloudUnavailable, google_call
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (RefreshError("metadata server: 503"), CloudUnavailable),
+        (TransportError("connection reset"), CloudUnavailable),
+        (DefaultCredentialsError("none found"), CloudRefused),
+    ],
+)
+def test_a_token_that_cannot_be_had_just_now_is_retried_and_missing_credentials_are_not(
+    error: Exception, expected: type[Exception]
+) -> None:
+    with pytest.raises(expected), google_call("read something"):
+        raise error
