@@ -73,7 +73,8 @@ def test_a_backlog_that_waits_when_the_watcher_starts_is_worked_off(chaos: Chaos
     number = chaos.settings.backlog
     plan = mixed(chaos.generator, datasets, uploads=number, seconds=1.0, full_share=min(1.0, BACKLOG_FULL / number))
     stack.pause("genops_intake", paused=True)
-    until(lambda: watching_triggerer(stack) is None, seconds=60, what="nobody watches")
+    # The watcher goes when the Dag's file is parsed again.
+    until(lambda: watching_triggerer(stack) is None, seconds=180, what="nobody watches")
     uploaded = Burst(stack.bucket, plan).result()
     stack.pause("genops_intake", paused=False)
     fault = f"Pub/Sub: {number} messages wait when the watcher starts"
