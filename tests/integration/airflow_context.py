@@ -1,4 +1,4 @@
-"""As much of a running task's context as intake asks for; Airflow itself is met in tests/e2e/test_healing.py."""
+"""As much of a running task's context as intake asks for; Airflow itself is met in tests/e2e/test_sweep_heals.py."""
 
 from __future__ import annotations
 
