@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 
 import pytest
 from cloud import DATASET, PREFIX, StandIns, at_once, cloud, config, connections_closed, stand_ins, store
@@ -24,13 +25,18 @@ def coming(config: Config, name: str, generation: int = 1) -> Arrival:
     return arrival(notice, dataset=DATASET, found_by="notification", now=now())
 
 
+def later(one: Arrival, seconds: int = 1) -> Arrival:
+    """Return the arrival as another task would record it."""
+    return one.model_copy(update={"written_at": one.written_at + timedelta(seconds=seconds)})
+
+
 # Minting
 
 
 def test_an_arrival_is_minted_once_and_its_candidate_is_open(config: Config, store: RecordStore) -> None:
     one, other = coming(config, "one.jsonl"), coming(config, "other.jsonl")
     assert mint(store, [one, other]) == {one.candidate, other.candidate}
-    assert mint(store, [one, other]) == set()
+    assert mint(store, [later(one), later(other)]) == set()
     assert store.read(arrival_path(one.candidate), Arrival) == one
     assert store.read(open_path(one.candidate), Arrival) == one
     assert {marker.candidate for marker in open_candidates(store)} == {one.candidate, other.candidate}
@@ -40,9 +46,20 @@ def test_of_many_who_mint_the_same_arrivals_at_once_each_candidate_goes_to_one(
     config: Config, store: RecordStore
 ) -> None:
     arrivals = [coming(config, f"{number}.jsonl") for number in range(20)]
-    won = at_once(*(lambda: mint(RecordStore.open(config), arrivals) for _ in range(4)))
+    seen = [[later(one, number) for one in arrivals] for number in range(4)]
+    won = at_once(*(lambda mine=mine: mint(RecordStore.open(config), mine) for mine in seen))
     assert sum(len(one) for one in won) == len(arrivals)
     assert set.union(*won) == {one.candidate for one in arrivals}
+
+
+def test_a_mint_whose_answer_was_lost_knows_its_own_arrival(
+    cloud: StandIns, config: Config, store: RecordStore
+) -> None:
+    one = coming(config, "unanswered.jsonl")
+    cloud.storage.faults(lose_answers=1.0, error_methods=["objects.insert"])
+    assert mint(store, [one]) == {one.candidate}
+    cloud.storage.faults()
+    assert store.read(arrival_path(one.candidate), Arrival) == one
 
 
 def test_a_mint_that_dies_between_its_two_steps_leaves_the_marker_and_not_the_arrival(
