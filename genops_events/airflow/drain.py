@@ -72,18 +72,23 @@ def drain(context: Context, config: Config, store: RecordStore) -> set[str]:
     again reads what its first try read, and returns what no stage has taken on: the first try may have died before
     its wake-ups were stored.
 
+    Where Airflow stops telling midway, what it told is kept and the next run goes on from there. (Should the first try
+    of this task have recorded more and died, a sweep wakes the rest.)
+
     Raises:
-        ArrivalsUnreadable: Airflow does not tell them just now; the watermark stays.
+        ArrivalsUnreadable: Airflow tells nothing new just now; the watermark stays.
     """
     state = context["asset_state_store"][TRAINING_ARRIVALS]
     start = _start(context, _stored(state.get(_KEY)))
     retried = context["ti"].try_number > 1
     woken: set[str] = set()
     read: list[tuple[datetime, int]] = []
+    is_further = False
     try:
         for events in event_pages(context, TRAINING_ARRIVALS, start.since):
             read += [(event.timestamp, event.id) for event in events]
             fresh = [event.extra for event in events if event.id not in start.seen]
+            is_further = is_further or bool(fresh)
             arrived = {one.candidate: one for one in _arrivals(config, fresh)}
             woken |= mint(store, arrived.values())
             if retried:
@@ -91,10 +96,14 @@ def drain(context: Context, config: Config, store: RecordStore) -> set[str]:
             if len(woken) >= WOKEN_AT_ONCE:
                 break  # the next run goes on here; at the latest that of the clock
     except AirflowRuntimeError as error:
-        raise ArrivalsUnreadable(
-            f"Airflow does not tell the arrivals: {error}",
-            "It cannot while a run of genops_intake is queued; the task is tried again.",
-        ) from error
+        if not is_further:
+            raise ArrivalsUnreadable(
+                f"Airflow does not tell the arrivals: {error}",
+                "It cannot while a run of genops_intake is queued; the task is tried again.",
+            ) from error
+        log.warning(
+            "Airflow tells no more arrivals after %s just now; the next run goes on there: %s", read[-1][0], error
+        )
     state.set(_KEY, start.advanced(read).model_dump(mode="json"))
     return woken
 

@@ -58,7 +58,8 @@ class MintCandidates(BaseOperator):
         except TransientError:
             if not woken:
                 raise
-            log.exception("The arrivals are left to the next run; what the sweep found is woken")
+            # Those that the drain recorded before it failed are new to no run: a sweep sees that nobody took them on.
+            log.exception("What the sweep found is woken; arrivals are left to the next run, recorded ones to a sweep")
         if not woken:
             raise AirflowSkipException("no arrivals, and nothing to wake")
         context["outlet_events"][TRAINING_DATA].add_partitions(sorted(woken))

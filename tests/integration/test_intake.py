@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from airflow_context import Airflow, Task, stage_run
 from cloud import DATASET, PREFIX, StandIns, at_once, cloud, config, connections_closed, stand_ins, store
 from made_up import now, taken_on
+from sweeps import PATIENCE_SECONDS
 
 from genops_events.airflow import activity, drain
 from genops_events.airflow.activity import event_pages
@@ -159,6 +161,24 @@ def test_arrivals_wait_while_airflow_answers_with_an_error_and_none_is_lost(airf
     assert minted(task) == {candidate(config, "a.jsonl")}
 
 
+def test_what_airflow_told_before_an_error_is_woken_and_the_next_run_goes_on_there(
+    airflow: Airflow, config: Config, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(activity, "EVENTS_A_PAGE", 4)
+    names = [f"{number}.jsonl" for number in range(10)]
+    for name in names[:9]:
+        airflow.arrive(notice(config, name))
+    queued = airflow.arrive(notice(config, names[9]), created_dagruns=(stage_run(Stage.TUNING, "queued"),))
+    assert minted(airflow.task()) == {candidate(config, name) for name in names[:7]}  # pages overlap by one event
+    assert any("tells no more arrivals" in one for one in caplog.messages)
+    # Nothing new on the first page, and the second fails: another try may get further.
+    with pytest.raises(ArrivalsUnreadable):
+        MINT.execute(airflow.task(run_id="intake-2").context())
+    airflow.events[TRAINING_ARRIVALS.name].remove(queued)
+    airflow.arrive(notice(config, names[9]))
+    assert minted(airflow.task(run_id="intake-3")) == {candidate(config, name) for name in names[7:]}
+
+
 def test_what_is_no_arrival_is_passed_over_with_a_line_in_the_log(
     airflow: Airflow, config: Config, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -249,6 +269,24 @@ def test_arrivals_are_woken_also_where_the_sweep_fails(
     assert swept.error is not None
     assert "403" in swept.error
     assert not swept.reached_end
+
+
+def test_what_the_sweep_found_is_woken_also_where_the_arrivals_cannot_be_read(
+    airflow: Airflow, config: Config, store: RecordStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = yaml.safe_load((tmp_path / "genops.yaml").read_text())
+    settings["intake"] = {"patience_minutes": PATIENCE_SECONDS / 60}
+    (tmp_path / "genops.yaml").write_text(yaml.safe_dump(settings))
+    lost = store.bucket.blob(f"{PREFIX}lost.jsonl")
+    lost.upload_from_string(b"x")
+    queued = airflow.arrive(notice(config, "a.jsonl"), created_dagruns=(stage_run(Stage.TUNING, "queued"),))
+    time.sleep(PATIENCE_SECONDS + 0.05)
+    woken = minted(airflow.task(run_type="scheduled"))
+    assert woken == {candidate(config, "lost.jsonl", int(lost.generation))}
+    assert any("left to the next run" in one for one in caplog.messages)
+    airflow.events[TRAINING_ARRIVALS.name].remove(queued)
+    airflow.arrive(notice(config, "a.jsonl"), at=queued.timestamp)
+    assert minted(airflow.task(run_id="intake-2")) == {candidate(config, "a.jsonl")}
 
 
 def test_a_task_whose_arrivals_cannot_be_recorded_fails_and_keeps_its_watermark(
