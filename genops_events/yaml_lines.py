@@ -62,11 +62,7 @@ def parse_yaml(text: str) -> YamlDocument:
         raise YamlProblem(what, *((mark.line + 1, mark.column + 1) if mark else ())) from error
     except yaml.YAMLError as error:  # the reader's own: a character that YAML does not allow
         raise YamlProblem(" ".join(str(error).split())) from error
-    except (
-        ValueError,
-        LookupError,
-        AttributeError,
-    ) as error:  # a scalar of a type that it is not: 2026-13-45, !!bool x
+    except (ValueError, LookupError, AttributeError) as error:  # 2026-13-45, !!bool x
         raise YamlProblem(f"a value cannot be read: {error}") from error
     except RecursionError as error:
         raise YamlProblem("the document is nested too deeply") from error

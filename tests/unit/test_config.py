@@ -277,6 +277,7 @@ def test_unknown_dataset_names_the_near_one() -> None:
         ("--- 1\n--- 2\n", "line 2"),
         ("a: !!python/object:os.system {}\n", "line 1"),
         ("when: 2026-13-45\n", "a value cannot be read"),
+        ("a: !!bool x\n", "a value cannot be read"),
         ("a: \x01\n", "characters are not allowed"),
         ("? [a]\n: 1\n", "line 1"),
         ("a: &a [*a]\n", "genops.yaml has"),
