@@ -19,6 +19,7 @@ from genops_events.config import Config
 from genops_events.gcp import arrivals as subscription
 from genops_events.gcp.provision import provision
 from genops_events.gcp.record_store import RecordStore
+from triggers import arrival_stream
 from triggers.arrival_stream import ADVANCE_ATTEMPTS, OUTSTANDING_MESSAGES
 from triggers.gcs_arrival import GCSArrivalTrigger
 
@@ -139,6 +140,28 @@ async def test_acks_that_fail_for_good_do_not_end_the_stream(
         await eventually(lambda: len(settled.acked) == 1)
 
 
+async def test_an_ack_is_given_up_when_its_time_is_up_however_many_attempts_are_left(
+    cloud: StandIns, arrivals: Arrivals, settled: Settled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrival_stream, "FIRST_BACK_OFF_SECONDS", 0.05)
+    monkeypatch.setattr(arrival_stream, "ADVANCE_SECONDS", 0.0)
+    await asyncio.to_thread(
+        cloud.pubsub.faults, error_code="UNAVAILABLE", error_share=1.0, error_methods=["Acknowledge"]
+    )
+    async with running() as triggerer:
+        arrivals.announce(watched(1))
+        await eventually(lambda: triggerer.events)
+        triggerer.confirm()
+        await eventually(lambda: settled.attempts)
+        (second,) = arrivals.announce(watched(2))
+        await eventually(lambda: watched(2) in triggerer.objects)
+        await asyncio.to_thread(cloud.pubsub.faults)
+        triggerer.confirm()
+        await eventually(lambda: second in settled.acked)
+    # One attempt for each: the first message is left to the end of its lease.
+    assert (settled.attempts, settled.acked) == (2, [second])
+
+
 def publish_many(arrivals: Arrivals, count: int) -> None:
     for start in range(0, count, 500):
         arrivals.announce(*(watched(number) for number in range(start, start + 500)))
@@ -202,6 +225,32 @@ async def test_a_file_that_cannot_be_read_for_a_moment_does_not_end_the_stream(
         (tmp_path / "genops.yaml").write_text("{")
         arrivals.announce(watched(2))
         await eventually(lambda: triggerer.objects == [watched(1), watched(2)])
+
+
+async def test_a_mistake_in_reading_the_file_loses_no_message_that_was_taken(
+    config: Config,
+    arrivals: Arrivals,
+    settled: Settled,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    loads: list[None] = []
+
+    def mistaken() -> Config:
+        loads.append(None)
+        if len(loads) == 1:  # the subscription is opened with it
+            return config
+        raise ZeroDivisionError("no such luck")
+
+    monkeypatch.setattr(arrival_stream, "_load_config", mistaken)
+    async with running() as triggerer:
+        ids = arrivals.announce(watched(1), watched(2))
+        await eventually(lambda: len(triggerer.events) == 2)
+        triggerer.confirm()
+        await eventually(lambda: sorted(settled.acked) == sorted(ids))
+    assert set(settled.pulled.values()) == {1}
+    assert len(loads) > 1
+    assert "genops.yaml cannot be read; going on with what it said before. no such luck" in caplog.text
 
 
 async def test_a_subscription_that_is_made_later_is_waited_for_and_the_log_is_not_flooded(

@@ -298,3 +298,13 @@ def test_a_dataset_whose_prefix_changes_is_looked_at_as_a_whole(config: Config, 
     )
     found, _ = swept(moved, store, at=first + timedelta(minutes=90), standing=standing)
     assert [one.object for one in found] == ["training/elsewhere/old.jsonl"]
+
+
+def test_a_place_that_is_not_watched_any_more_is_forgotten(config: Config, store: RecordStore) -> None:
+    watched = config.dataset(DATASET)
+    other = watched.model_copy(update={"prefix": "training/other/"})
+    both = config.model_copy(update={"datasets": {DATASET: watched, "other": other}})
+    _, standing = swept(both, store, at=later(config))
+    assert len(standing.cleared) == 2
+    _, standing = swept(config, store, at=later(config), standing=standing)
+    assert list(standing.cleared) == [f"{DATASET} gs://{config.bucket}/{PREFIX}"]
