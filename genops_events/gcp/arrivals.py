@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from genops_events.cloud_setup import dead_letter_topic
 from genops_events.gcp.clients import async_publisher_client, async_subscriber_client, pubsub_credentials
 from genops_events.gcp.dead_letters import letter_attributes
 from genops_events.gcp.errors import google_call
-from genops_events.gcp.provision import dead_letter_topic
 
 if TYPE_CHECKING:
     from google.pubsub_v1 import PublisherAsyncClient, SubscriberAsyncClient

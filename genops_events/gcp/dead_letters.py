@@ -7,16 +7,16 @@ Pub/Sub moves what was delivered too often without an ack.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from genops_events.cloud_setup import dead_letter_topic, topic_name
 from genops_events.errors import PermanentError
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, subscriber_client
 from genops_events.gcp.errors import google_call
-from genops_events.gcp.provision import dead_letter_topic
 
 if TYPE_CHECKING:
     from google.cloud.pubsub_v1 import SubscriberClient
@@ -30,6 +30,7 @@ MOVED = "CloudPubSubDeadLetterSource"
 
 SHOWN_CHARACTERS = 120
 COUNTED = 100
+CARRIED = 10_000
 _LONGEST_VALUE_BYTES = 1024
 """Pub/Sub's limit for the value of an attribute."""
 _LEASE_SECONDS = 60
@@ -84,6 +85,19 @@ def count_dead_letters(config: Config) -> int:
     """Return how many dead letters there are, up to `COUNTED`, within about two seconds; errors as `peek`."""
     with DeadLetters.opened(config) as letters:
         return len(letters.peek(limit=COUNTED, seconds=0.8))
+
+
+@contextmanager
+def carried_over(config: Config) -> Iterator[None]:
+    """Publish the dead letters again after the block, which deletes their subscription and creates it anew.
+
+    Up to `CARRIED` of them. Dying within the block loses them; a sweep finds the objects that they tell of, if those
+    are still in the bucket. Raises as `DeadLetters.peek`, before the block.
+    """
+    with DeadLetters.opened(config) as letters:
+        found = letters.peek(limit=CARRIED)
+        yield
+        letters.publish_again(found)
 
 
 class DeadLetters:
@@ -141,21 +155,18 @@ class DeadLetters:
 
         Dying in between leaves the dead letter: replayed again it is a repeated notification, which is recognised.
         """
-        from google.pubsub_v1 import PublisherClient
-
-        topic = f"projects/{self._config.project}/topics/{self._config.topics.arrivals}"
-        message = {"data": letter.data, "attributes": letter.original_attributes()}
-        with google_call(f"publish to {topic}"):
-            if self._publisher is None:
-                # Without the batching of the usual client, which cannot send an attribute that is called `timeout`.
-                self._publisher = PublisherClient()
-            published = self._publisher.publish(topic=topic, messages=[message], timeout=CALL_TIMEOUT_SECONDS)
+        published = self._publish(self._config.topics.arrivals, letter.original_attributes(), letter.data)
         with google_call(f"ack on {self._name}"):
             self._client.acknowledge(
                 subscription=self._name, ack_ids=list(letter.ack_ids), timeout=CALL_TIMEOUT_SECONDS
             )
         self._leased.difference_update(letter.ack_ids)
-        return str(published.message_ids[0])
+        return published
+
+    def publish_again(self, letters: Iterable[DeadLetter]) -> None:
+        """Publish `letters` on the dead-letter topic as they are, each with its reason."""
+        for letter in letters:
+            self._publish(self._id, letter.attributes, letter.data)
 
     def release(self) -> None:
         """Give back what was looked at. What cannot be given back comes again after its lease, so nothing is raised."""
@@ -167,6 +178,18 @@ class DeadLetters:
                 self._set_lease(ack_ids, 0)
         except GoogleAPICallError:
             return
+
+    def _publish(self, topic_id: str, attributes: Mapping[str, str], data: bytes) -> str:
+        from google.pubsub_v1 import PublisherClient
+
+        topic = topic_name(self._config, topic_id)
+        with google_call(f"publish to {topic}"):
+            if self._publisher is None:
+                # Without the batching of the usual client, which cannot send an attribute that is called `timeout`.
+                self._publisher = PublisherClient()
+            message = {"data": data, "attributes": dict(attributes)}
+            published = self._publisher.publish(topic=topic, messages=[message], timeout=CALL_TIMEOUT_SECONDS)
+        return str(published.message_ids[0])
 
     def _pull(self, count: int, *, seconds: float) -> list[Any]:
         from google.api_core.exceptions import DeadlineExceeded, NotFound

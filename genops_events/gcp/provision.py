@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from genops_events import cloud_setup
 from genops_events.cloud_setup import ACK_DEADLINE_SECONDS, MAX_DELIVERY_ATTEMPTS, RETENTION_DAYS, dead_letter_topic
 from genops_events.gcp import existing
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, publisher_client, storage_client, subscriber_client
+from genops_events.gcp.dead_letters import carried_over
 from genops_events.gcp.errors import google_call
 
 if TYPE_CHECKING:
@@ -102,9 +104,12 @@ def _mended(subscriber: SubscriberClient, config: Config, name: str, settings: d
     faults = list(cloud_setup.subscription_faults(found, cloud_setup.wanted_subscriptions(config)[name], config))
     path = subscriber.subscription_path(config.project, name)
     if any(one.mending == "recreate" for one in faults):
-        # What it holds is lost with it; the sweep finds those arrivals in the bucket.
-        subscriber.delete_subscription(request={"subscription": path}, timeout=CALL_TIMEOUT_SECONDS)
-        subscriber.create_subscription(request={"name": path, **settings}, timeout=CALL_TIMEOUT_SECONDS)
+        # What it holds is lost with it. A sweep finds such arrivals in the bucket; dead letters stand nowhere else.
+        # A subscription that is detached or exports its messages has none to pull.
+        holds_letters = name == dead_letter_topic(config) and not (found.detached or found.destination)
+        with carried_over(config) if holds_letters else nullcontext():
+            subscriber.delete_subscription(request={"subscription": path}, timeout=CALL_TIMEOUT_SECONDS)
+            subscriber.create_subscription(request={"name": path, **settings}, timeout=CALL_TIMEOUT_SECONDS)
     elif faults:
         changed = {one.setting for one in faults}
         subscription = {"name": path, **{setting: settings.get(setting, {}) for setting in changed}}

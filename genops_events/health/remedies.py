@@ -138,11 +138,16 @@ class Remedies:
         return (f"{create} {_backoff()} {_dead_letters(wanted.dead_letter_topic)}", self._may_forward(name))
 
     def subscription_settings(self, name: str, faults: Collection[Fault]) -> tuple[str, ...]:
-        """Change the settings that are wrong; a subscription with others than these is created anew."""
+        """Change the settings that are wrong; a subscription with others than these is created anew.
+
+        A copy is made of dead letters, which are deleted with theirs.
+        """
         if self.is_local:
             return UP
         if any(one.mending == "recreate" for one in faults):
-            return (f"gcloud pubsub subscriptions delete {name} {self._project}", *self.subscription(name))
+            delete = f"gcloud pubsub subscriptions delete {name} {self._project}"
+            holds_letters = name == cloud_setup.dead_letter_topic(self.config)
+            return (*((_COPY_LETTERS,) if holds_letters else ()), delete, *self.subscription(name))
         wanted = cloud_setup.wanted_subscriptions(self.config)[name]
         settings = {one.setting for one in faults}
         commands = []
@@ -257,6 +262,7 @@ class Remedies:
 
 _RETENTION = f"--message-retention-duration={cloud_setup.RETENTION_DAYS}d"
 _EXPIRATION = "--expiration-period=never"
+_COPY_LETTERS = "genops dead-letters --json --limit=10000 > dead-letters.json"
 
 
 def _backoff() -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from typer.testing import CliRunner
 
 from genops_events.arrivals import Notice, read_notification
 from genops_events.cli import app
+from genops_events.cloud_setup import dead_letter_topic, topic_name
 from genops_events.config import Config
-from genops_events.gcp.dead_letters import DeadLetters, count_dead_letters
+from genops_events.gcp.dead_letters import DeadLetters, count_dead_letters, letter_attributes
+from genops_events.gcp.provision import provision
 from genops_events.gcp.record_store import RecordStore
 from genops_events.gcp.uploads import NameIsIgnored, upload
 from triggers import gcs_arrival
@@ -295,3 +298,19 @@ def test_a_file_whose_name_would_be_ignored_is_not_uploaded(config: Config, stor
     with pytest.raises(NameIsIgnored):
         upload(config, file, dataset="banking77", name=f"{PREFIX}_temporary/0/x.jsonl")
     assert upload(config, file, dataset="banking77", name="evaluation/x.ab12cd34.partial").generation > 0
+
+
+def test_dead_letters_outlive_their_subscription_when_it_is_created_anew(config: Config, arrivals: Arrivals) -> None:
+    topic = topic_name(config, dead_letter_topic(config))
+    attributes = letter_attributes({"a": "b"}, reason="no luck", message_id="7", published_at=datetime.now(UTC))
+    texts = {f"{number}".encode() for number in range(3)}
+    messages = [{"data": text, "attributes": attributes | {"genops-message-id": text.decode()}} for text in texts]
+    google.pubsub_v1.PublisherClient.publish(arrivals.publisher, topic=topic, messages=messages)
+    arrivals.publisher.delete_topic(topic=topic)
+    assert provision(config) == [f"topic {dead_letter_topic(config)}", f"subscription {dead_letter_topic(config)}"]
+    with DeadLetters.opened(config) as kept:
+        found = kept.peek(limit=10)
+    assert {one.data for one in found} == texts
+    assert {(one.reason, one.published_at) for one in found} == {("no luck", attributes["genops-publish-time"])}
+    assert arrivals.subscriber.get_subscription(subscription=arrivals.dead_letters).topic == topic
+    assert provision(config) == []

@@ -106,6 +106,13 @@ def test_what_cannot_be_changed_is_created_anew() -> None:
     assert commands[1:] == CLOUD.subscription(CONFIG.subscription)
 
 
+def test_dead_letters_are_copied_before_their_subscription_is_deleted() -> None:
+    copy, delete, *create = CLOUD.subscription_settings(LETTERS, [fault("topic", "recreate")])
+    assert copy == "genops dead-letters --json --limit=10000 > dead-letters.json"
+    assert delete == f"gcloud pubsub subscriptions delete {LETTERS} --project=genops-local"
+    assert tuple(create) == CLOUD.subscription(LETTERS)
+
+
 def test_the_notification_is_that_of_the_watched_prefixes() -> None:
     assert CLOUD.notification() == (
         (
