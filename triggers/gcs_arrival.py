@@ -1,4 +1,8 @@
-"""Watch a bucket's notifications, and ack each only once its asset event is stored (Airflow's ack mode)."""
+"""Watch a bucket's notifications, and ack each only once its asset event is stored (Airflow's ack mode).
+
+With one exception, which is Airflow's: while genops_intake is paused or deployed anew, messages are acked for a moment
+with nothing stored. The sweep finds those arrivals.
+"""
 
 from __future__ import annotations
 
