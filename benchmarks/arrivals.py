@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import httpx
 from rich.console import Console
@@ -26,6 +26,7 @@ from benchmarks.airflow_rest import AirflowRest
 from benchmarks.arrival_figures import Arrival, Fate, Outcome
 from benchmarks.arrival_ways import Ours, Usual, Way, send_all
 from benchmarks.bench_stack import BenchStack, StackFailed, component_pids, running_stack
+from benchmarks.command_line import end_with_sigterm, positive
 from benchmarks.figures import Batch
 from benchmarks.usual_way_setup import TriggerSettings, install, place, provider_version, provision
 
@@ -243,7 +244,7 @@ def machine() -> dict[str, Any]:
 def main() -> int:
     """Measure and print; return the exit code."""
     chosen = _parser().parse_args()
-    signal.signal(signal.SIGTERM, _interrupt)
+    end_with_sigterm()
     progress, output = Console(stderr=True, highlight=False), Console(width=None if sys.stdout.isatty() else 160)
 
     def say(text: str) -> None:
@@ -288,37 +289,27 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.arrivals", description=__doc__)
     parser.add_argument(
-        "--uploads", type=_positive, nargs="*", default=[1, 10, 100, 1000], help="how many at once (1 10 100 1000)"
+        "--uploads", type=positive, nargs="*", default=[1, 10, 100, 1000], help="how many at once (1 10 100 1000)"
     )
     parser.add_argument(
-        "--repetitions", type=_positive, default=REPETITIONS_OF_ONE, help="how often one upload is measured (7)"
+        "--repetitions", type=positive, default=REPETITIONS_OF_ONE, help="how often one upload is measured (7)"
     )
     parser.add_argument("--ways", choices=WAYS, nargs="+", default=list(WAYS), help="which to measure (both)")
     parser.add_argument("--faults", choices=FAULTS, nargs="*", default=list(FAULTS), help="what to kill (both)")
     parser.add_argument(
-        "--fault-uploads", type=_positive, nargs="+", default=[10, 100], help="uploads amid which to kill (10 100)"
+        "--fault-uploads", type=positive, nargs="+", default=[10, 100], help="uploads amid which to kill (10 100)"
     )
-    parser.add_argument("--fault-rounds", type=_positive, default=1, help="how often each fault is measured (1)")
+    parser.add_argument("--fault-rounds", type=positive, default=1, help="how often each fault is measured (1)")
     parser.add_argument(
-        "--max-messages", type=_positive, default=100, help="of the provider's trigger (100; its documentation has 1)"
+        "--max-messages", type=positive, default=100, help="of the provider's trigger (100; its documentation has 1)"
     )
     parser.add_argument(
         "--poke-seconds", type=float, default=1.0, help="of the provider's trigger (1; its documentation has 60)"
     )
-    parser.add_argument("--cascade", type=_positive, metavar="N", help="then the whole cascade of N uploads")
+    parser.add_argument("--cascade", type=positive, metavar="N", help="then the whole cascade of N uploads")
     parser.add_argument("--minutes", type=float, default=90.0, help="give up after so long, with exit code 1 (90)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure to FILE")
     return parser
-
-
-def _positive(text: str) -> int:
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return number
-
-
-def _interrupt(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

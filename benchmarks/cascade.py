@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import platform
-import signal
 import sys
 import time
 from collections import Counter
@@ -16,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -24,6 +23,7 @@ from rich.table import Table
 from benchmarks import core_seconds
 from benchmarks.airflow_rest import AirflowRest, Execution
 from benchmarks.bench_stack import JOB_SECONDS, TRAINING_FILE, BenchStack, StackFailed, dataset_name, running_stack
+from benchmarks.command_line import end_with_sigterm, positive
 from benchmarks.figures import STEPS, Batch, Job, Side, measure, median, median_step
 
 if TYPE_CHECKING:
@@ -306,11 +306,11 @@ def document(batches: Sequence[Batch], ready_seconds: float) -> dict[str, Any]:
 def main() -> int:
     """Measure and print; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cascade", description=__doc__)
-    parser.add_argument("--uploads", type=_positive, nargs="+", default=[1, 30], help="how many at once (1 30)")
+    parser.add_argument("--uploads", type=positive, nargs="+", default=[1, 30], help="how many at once (1 30)")
     parser.add_argument("--minutes", type=float, default=20.0, help="give up after so long, with exit code 1 (20)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure to FILE")
     chosen = parser.parse_args()
-    signal.signal(signal.SIGTERM, _interrupt)
+    end_with_sigterm()
     progress, output = Console(stderr=True, highlight=False), Console(width=None if sys.stdout.isatty() else 160)
     until = time.monotonic() + chosen.minutes * 60
     try:
@@ -331,16 +331,6 @@ def main() -> int:
     if chosen.json is not None:
         chosen.json.write_text(json.dumps(document(batches, ready_seconds), indent=2) + "\n", encoding="utf-8")
     return 0
-
-
-def _positive(text: str) -> int:
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return number
-
-
-def _interrupt(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":
