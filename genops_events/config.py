@@ -13,14 +13,18 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails
 
 from genops_events.arrivals import is_temporary
-from genops_events.config_problems import close_match, describe_problems, wrong
+from genops_events.config_problems import below, close_match, describe_problems, raise_wrongs, wrong
+from genops_events.config_tuning import Tuning
 from genops_events.config_values import (
+    ObjectName,
+    Part,
+    PositiveFloat,
+    PositiveInt,
     is_model_resource,
-    object_name,
     refuse_bool,
     source_model,
     unique_items,
@@ -30,7 +34,6 @@ from genops_events.config_values import (
 from genops_events.errors import ConfigError, ConfigProblem
 from genops_events.pricing import load_prices
 from genops_events.record import ROOT
-from genops_events.training_data import load_limits
 from genops_events.yaml_lines import YamlProblem, parse_yaml
 
 Metric = Literal["exact_match", "bleu", "rouge", "pointwise"]
@@ -38,20 +41,13 @@ _UP_TO_ONE = ("exact_match", "bleu", "rouge")
 
 DatasetName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,45}$")]
 """At most 46 characters, so that the candidate id is a valid label: 46 + `-` + 16 hex digits = 63."""
-ObjectName = Annotated[str, AfterValidator(object_name)]
 Amount = Annotated[Decimal, BeforeValidator(refuse_bool), Field(ge=0, allow_inf_nan=False)]
-PositiveInt = Annotated[int, Field(strict=True, ge=1)]
-PositiveFloat = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 Score = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 MaxOutputTokens = Annotated[int, Field(strict=True, ge=1, le=65_536)]
 TopicId = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9._~+%-]{2,254}$")]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class Topics(_Part):
+class Topics(Part):
     """Pub/Sub topics, without `projects/…/topics/`."""
 
     arrivals: TopicId = "genops-arrivals"
@@ -60,7 +56,7 @@ class Topics(_Part):
     """This project announces verdicts here."""
 
 
-class Intake(_Part):
+class Intake(Part):
     """How arrivals that no message told of, and wake-ups that were lost, are found."""
 
     sweep_minutes: Annotated[int, Field(strict=True, ge=1, le=1440)] = 10
@@ -74,24 +70,7 @@ class Intake(_Part):
         return timedelta(minutes=self.patience_minutes)
 
 
-class Tuning(_Part):
-    """Hyperparameters of the tuning job, and how it is waited for."""
-
-    epochs: Annotated[int, Field(strict=True, ge=1, le=100)] = 3
-    """Passes over the training file; the price grows with it."""
-    learning_rate_multiplier: PositiveFloat = 1.0
-    """Factor on the rate that Vertex AI recommends."""
-    adapter_size: Annotated[int, Field(strict=True)] = 4
-    """Rank of the adapter; the source model says which are possible."""
-    poll_seconds: PositiveFloat = 30
-    """Pause between two looks at the tuning job."""
-    timeout_hours: PositiveFloat = 24
-    """A job that runs longer is given up."""
-    validation_file: ObjectName | None = None
-    """Validation examples: an object in the bucket, outside every watched prefix."""
-
-
-class Evaluation(_Part):
+class Evaluation(Part):
     """How a tuned model is judged."""
 
     file: ObjectName
@@ -100,7 +79,7 @@ class Evaluation(_Part):
     """What is measured: exact_match, bleu, rouge, pointwise."""
     decisive: Metric = Field(default_factory=lambda data: data["metrics"][0])
     """The metric that is compared with the champion's; the first of `metrics` if not given."""
-    gate: dict[Metric, Score] = {}
+    gate: dict[Metric, Score] = Field(default={})
     """Least mean score for each metric named here."""
     margin: Score = 0.0
     """A challenger must beat the champion's decisive score by more than this."""
@@ -118,11 +97,11 @@ class Evaluation(_Part):
                 wrongs.append(wrong(("gate", metric), metric, measured, self.metrics))
             elif metric in _UP_TO_ONE and least > 1:
                 wrongs.append(wrong(("gate", metric), least, f"Input should be from 0 to 1: {metric} is never above 1"))
-        _raise(wrongs)
+        raise_wrongs(wrongs)
         return self
 
 
-class Budget(_Part):
+class Budget(Part):
     """Limits in US dollars. What would exceed one is refused before anything is spent."""
 
     tuning_usd: Amount
@@ -133,7 +112,7 @@ class Budget(_Part):
     """Most that this dataset may cost in a calendar month (UTC), all together."""
 
 
-class Inference(_Part):
+class Inference(Part):
     """What a promoted model answers."""
 
     prompts: ObjectName
@@ -142,7 +121,7 @@ class Inference(_Part):
     """Longest answer to a prompt."""
 
 
-class Dataset(_Part):
+class Dataset(Part):
     """A watched prefix and how its models are tuned, judged, paid for and used."""
 
     prefix: Annotated[str, AfterValidator(watched_prefix)]
@@ -156,7 +135,7 @@ class Dataset(_Part):
     system_instruction: str | None = None
     """Sent with every evaluation prompt and every prompt to answer; should be that of the training examples."""
     tuning: Tuning = Tuning()
-    """Hyperparameters of the tuning job, and how it is waited for."""
+    """How a model is tuned, what becomes of it, and how its tuning job is waited for."""
     evaluation: Evaluation
     """How a tuned model is judged."""
     budget: Budget
@@ -175,14 +154,18 @@ class Dataset(_Part):
         choices = f"Input should be one of {', '.join(known)}"
         if is_model_resource(self.source_model):
             if self.base_model not in known:
-                _raise([wrong(("base_model",), self.base_model, f"{choices} (source_model is a tuned model)", known)])
+                raise_wrongs(
+                    [wrong(("base_model",), self.base_model, f"{choices} (source_model is a tuned model)", known)]
+                )
         elif self.base_model not in (None, self.source_model):
             text = "Input should be left out: it is only for a source_model that is a resource"
-            _raise([wrong(("base_model",), self.base_model, text)])
-        sizes = load_limits(self.billed_model).adapter_sizes
-        if self.tuning.adapter_size not in sizes:
-            text = f"Input should be one of {', '.join(map(str, sizes))} for {self.billed_model}"
-            _raise([wrong(("tuning", "adapter_size"), self.tuning.adapter_size, text)])
+            raise_wrongs([wrong(("base_model",), self.base_model, text)])
+        raise_wrongs(
+            [
+                below(("tuning",), one)
+                for one in self.tuning.wrong_for(self.billed_model, source_model=self.source_model)
+            ]
+        )
         return self
 
     def inputs(self) -> Iterator[tuple[tuple[str, str], str]]:
@@ -193,7 +176,7 @@ class Dataset(_Part):
             yield ("tuning", "validation_file"), self.tuning.validation_file
 
 
-class Config(_Part):
+class Config(Part):
     """Everything that a user decides."""
 
     project: Annotated[str, Field(pattern=r"^([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]$")]
@@ -210,6 +193,8 @@ class Config(_Part):
     """How arrivals that no message told of, and wake-ups that were lost, are found."""
     requests_per_minute: PositiveInt = 300
     """Most online calls to Vertex AI (generate, count, evaluate) that one stage makes in a minute."""
+    tuning_jobs_at_once: PositiveInt = 1
+    """Most tuning jobs that are under way at a time, as the project's quota for concurrent tuning jobs allows; the others wait in order."""
     datasets: Annotated[dict[DatasetName, Dataset], Field(min_length=1)]
     """A dataset for each watched prefix. Names: lower case, digits and `-`, a letter first, at most 46 characters."""
 
@@ -237,7 +222,9 @@ class Config(_Part):
                     if file.startswith(prefix):
                         text = f"Input should be outside `{prefix}`, or it would be tuned on as an arrival of {other}"
                         wrongs.append(wrong(("datasets", name, *key), file, text))
-        _raise(wrongs)
+            found = dataset.tuning.wrong_in(self.location, dataset.billed_model, dataset=name)
+            wrongs += [below(("datasets", name, "tuning"), one) for one in found]
+        raise_wrongs(wrongs)
         return self
 
     def dataset_for(self, object_name: str) -> tuple[str, Dataset] | None:
@@ -331,9 +318,3 @@ def json_schema() -> dict[str, Any]:
     resource = {"type": "string", "pattern": "^projects/[^/]+/locations/[^/]+/models/[^/]+$"}
     model["anyOf"] = [{"enum": sorted(load_prices().models)}, resource]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "genops.yaml"}
-
-
-def _raise(wrongs: list[InitErrorDetails]) -> None:
-    # Pydantic keeps the places of a ValidationError that a validator raises: each problem points at its own key.
-    if wrongs:
-        raise ValidationError.from_exception_data("genops.yaml", wrongs)

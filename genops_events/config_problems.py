@@ -49,6 +49,18 @@ def wrong(place: tuple[str | int, ...], found: object, text: str, known: Sequenc
     return InitErrorDetails(type=wrong_value(text, known), loc=place, input=found)
 
 
+def below(place: tuple[str | int, ...], one: InitErrorDetails) -> InitErrorDetails:
+    """Return the error of a value with its place seen from further up."""
+    return InitErrorDetails(type=one["type"], loc=(*place, *one.get("loc", ())), input=one["input"])
+
+
+def raise_wrongs(wrongs: list[InitErrorDetails]) -> None:
+    """Raise these errors together, if there are any; each keeps its own key."""
+    # Pydantic keeps the places of a ValidationError that a validator raises: each problem points at its own key.
+    if wrongs:
+        raise ValidationError.from_exception_data("genops.yaml", wrongs)
+
+
 def describe_problems(
     error: ValidationError, model: type[BaseModel], document: YamlDocument
 ) -> tuple[ConfigProblem, ...]:

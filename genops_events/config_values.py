@@ -1,9 +1,11 @@
-"""Checks of single values in genops.yaml."""
+"""Types and checks of single values in genops.yaml."""
 
 from __future__ import annotations
 
 import re
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from genops_events.config_problems import wrong_value
 from genops_events.pricing import load_prices
@@ -12,6 +14,20 @@ from genops_events.record import ROOT
 _RESOURCE = re.compile(r"projects/[^/]+/locations/[^/]+/models/[^/]+")
 _GS = "gs://"
 _Item = TypeVar("_Item")
+_KMS_KEY = re.compile(r"projects/[^/]+/locations/(?P<location>[^/]+)/keyRings/[^/]+/cryptoKeys/[^/]+")
+_SERVICE_ACCOUNT = re.compile(r"[a-z0-9][a-z0-9-]*@[a-z0-9][a-z0-9.-]*\.gserviceaccount\.com")
+_PLACEHOLDER = re.compile(r"\{[^{}]*\}?|\}")
+_PLACEHOLDERS = ("{candidate}", "{dataset}")
+_MOST_LABELS = 62
+"""Google takes 64 on a resource; two are left for this project's own."""
+_LABEL_CHARACTERS = 63
+_OWN_LABELS = "genops-"
+
+
+class Part(BaseModel):
+    """A part of genops.yaml: unknown keys are refused, and nothing is changed once it is read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 def refuse_bool(value: Any) -> Any:
@@ -41,6 +57,11 @@ def object_name(value: str) -> str:
     return value
 
 
+ObjectName = Annotated[str, AfterValidator(object_name)]
+PositiveInt = Annotated[int, Field(strict=True, ge=1)]
+PositiveFloat = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
+
+
 def watched_prefix(value: str) -> str:
     """Accept a folder of the bucket that does not hold this project's own records."""
     if not value or value.startswith((_GS, "/")):
@@ -64,6 +85,75 @@ def source_model(value: str) -> str:
 def is_model_resource(value: str) -> bool:
     """Tell whether this names a model in a registry and not a published model."""
     return _RESOURCE.fullmatch(value) is not None
+
+
+def serve_checkpoint(value: Any) -> Any:
+    """Accept `last` and the number of an epoch."""
+    if value != "last" and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise wrong_value("Input should be last, or the number of an epoch, from 1", ("last",))
+    return value
+
+
+def named_text(value: str) -> str:
+    """Accept a text in which {candidate} and {dataset} may stand, and nothing else in braces."""
+    if not value.strip():
+        raise wrong_value("Input should be a text, or left out")
+    for found in _PLACEHOLDER.findall(value):
+        if found not in _PLACEHOLDERS:
+            raise wrong_value(f"Input should have no braces but {{candidate}} and {{dataset}}; it has {found}")
+    return value
+
+
+def labels(value: dict[str, str]) -> dict[str, str]:
+    """Accept what Google Cloud takes as labels, and is not this project's own.
+
+    The rules are those of google-genai's `CreateTuningJobConfig.labels`, and of https://cloud.google.com/resource-manager/docs/labels-overview:
+    lower-case letters of any alphabet, digits, `_` and `-`; at most 63 characters; a key begins with a letter.
+    """
+    if len(value) > _MOST_LABELS:
+        raise wrong_value(f"Input should have at most {_MOST_LABELS} labels")
+    for key, text in value.items():
+        if key.startswith(_OWN_LABELS):
+            raise wrong_value(
+                f"Input should have no label that begins with `{_OWN_LABELS}`, as {key} does: they are ours"
+            )
+        if not _is_label(key) or not key[0].isalpha():
+            raise wrong_value(
+                f"Input should have keys of lower-case letters, digits, `_` and `-`, a letter first, at most "
+                f"{_LABEL_CHARACTERS} characters; {key!r} is not one"
+            )
+        if text and not _is_label(text):
+            raise wrong_value(
+                f"Input should have values of lower-case letters, digits, `_` and `-`, at most {_LABEL_CHARACTERS} "
+                f"characters; that of {key} is not one"
+            )
+    return value
+
+
+def _is_label(text: str) -> bool:
+    """Tell whether a text has the length and the characters of a label's key or value."""
+    allowed = all(letter in "-_" or (letter.isalnum() and letter == letter.lower()) for letter in text)
+    return allowed and 0 < len(text) <= _LABEL_CHARACTERS
+
+
+def kms_key(value: str) -> str:
+    """Accept the resource name of a key of Cloud KMS."""
+    if _KMS_KEY.fullmatch(value) is None:
+        raise wrong_value("Input should be projects/…/locations/…/keyRings/…/cryptoKeys/…")
+    return value
+
+
+def location_of_key(key: str) -> str:
+    """Return the location in the name of a key of Cloud KMS."""
+    match = _KMS_KEY.fullmatch(key)
+    return match["location"] if match is not None else ""
+
+
+def service_account(value: str) -> str:
+    """Accept the address of a service account."""
+    if _SERVICE_ACCOUNT.fullmatch(value) is None:
+        raise wrong_value("Input should be the address of a service account, NAME@PROJECT.iam.gserviceaccount.com")
+    return value
 
 
 def without_bucket(data: Any) -> Any:

@@ -94,7 +94,8 @@ def validate(
 
 
 def _plan(dataset: str | None, model: str | None, *, has_validation: bool) -> _Plan:
-    from genops_events.config import Tuning, load_config
+    from genops_events.config import load_config
+    from genops_events.config_tuning import Tuning
     from genops_events.settings import Settings
     from genops_events.training_data import load_limits
 

@@ -3,15 +3,36 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import yaml
 
 from genops_events.errors import PermanentError
+
+Method = Literal["supervised", "preference", "distillation"]
+"""How a model is tuned: on examples, on pairs of answers of which one is preferred, on a teacher's answers to prompts."""
+METHODS: Mapping[Method, str] = {
+    "supervised": "supervised tuning",
+    "preference": "preference tuning",
+    "distillation": "distillation",
+}
+"""The methods as a sentence names them."""
+
+
+@dataclass(frozen=True, slots=True)
+class MethodLimits:
+    """What one source model takes when it is tuned by one method."""
+
+    adapter_sizes: tuple[int, ...]
+    teacher_models: tuple[str, ...] = ()
+    """Published models that it can be distilled from."""
+    locations: tuple[str, ...] = ()
+    """The only regions where that is done; empty: no restriction known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +50,7 @@ class ModelLimits:
     max_documents_per_example: int
     max_validation_examples: int
     max_line_bytes: int
-    adapter_sizes: tuple[int, ...]
+    methods: Mapping[Method, MethodLimits]
     for_validation: bool = False
     """True in the limits of a validation file; never in data/models.yaml."""
 
@@ -56,6 +77,11 @@ def load_limits(model: str) -> ModelLimits:
             f"The limits of the model {model!r} are not known.", f"Known models: {', '.join(sorted(table))}."
         )
     return limits
+
+
+def models_that_take(method: Method) -> tuple[str, ...]:
+    """Return the published models that can be tuned by this method."""
+    return tuple(sorted(model for model, limits in _limits_table().items() if method in limits.methods))
 
 
 @cache
