@@ -89,6 +89,9 @@ def test_an_injected_error_hits_the_named_methods_only(vertex: VertexStandIn) ->
         vertex.client.tunings.list()
     assert (refused.value.code, refused.value.status) == (429, "RESOURCE_EXHAUSTED")
     assert refused.value.response.headers["retry-after"] == "1"
+    assert refused.value.details["error"]["details"] == [
+        {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "1s"}
+    ]
     assert vertex.client.models.count_tokens(model=vertex.base_model, contents="abcd").total_tokens == 1
 
 

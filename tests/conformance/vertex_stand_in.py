@@ -30,7 +30,13 @@ from google.oauth2.credentials import Credentials
 PROJECT, LOCATION = "local-project", "us-central1"
 PARENT = f"projects/{PROJECT}/locations/{LOCATION}"
 BASE_MODEL = "gemini-2.5-flash"
-TERMINAL = {"JOB_STATE_SUCCEEDED", "JOB_STATE_FAILED", "JOB_STATE_CANCELLED", "JOB_STATE_EXPIRED"}
+TERMINAL = {
+    "JOB_STATE_SUCCEEDED",
+    "JOB_STATE_PARTIALLY_SUCCEEDED",
+    "JOB_STATE_FAILED",
+    "JOB_STATE_CANCELLED",
+    "JOB_STATE_EXPIRED",
+}
 _DEADLINE_SECONDS = 20.0
 T = TypeVar("T")
 
@@ -230,6 +236,14 @@ class VertexStandIn:
     def ended(self, job: types.TuningJob) -> types.TuningJob:
         """Return the job as it is when it has ended."""
         return until(lambda: self.job(job.name), lambda one: one.state in TERMINAL, what=f"{job.name}")
+
+    def reached(self, job: types.TuningJob, state: types.JobState) -> types.TuningJob:
+        """Return the job as it is when it is first seen in `state`."""
+        return until(lambda: self.job(job.name), lambda one: one.state == state, what=f"{job.name} to be {state}")
+
+    def found(self, text: str) -> list[str | None]:
+        """Return the names of the tuning jobs that a filter finds, newest first."""
+        return [one.name for one in self.client.tunings.list(config={"filter": text})]
 
     def answers(self, model: str, questions: Sequence[tuple[str, str]]) -> list[str | None]:
         return [self.client.models.generate_content(model=model, contents=question).text for question, _ in questions]

@@ -52,8 +52,15 @@ async def serve(chosen: argparse.Namespace) -> None:
         async def calls(_: Request) -> JSONResponse:
             return JSONResponse(dict(api.calls))
 
+        async def resume(request: Request) -> JSONResponse:
+            return JSONResponse({"resumed": tuning.resume_paused(request.query_params.get("name"))})
+
         admin = admin_app(switch, VertexFaults)
-        admin.router.routes += [Route("/jobs", jobs), Route("/calls", calls)]
+        admin.router.routes += [
+            Route("/jobs", jobs),
+            Route("/jobs/resume", resume, methods=["POST"]),
+            Route("/calls", calls),
+        ]
         tuning.resume()
         log.info("Vertex AI stand-in on http://%s:%d, training data from %s", chosen.host, chosen.port, chosen.storage)
         try:

@@ -131,7 +131,7 @@ class VertexApi:
         try:
             answer = await self._answer(scope, await _read_body(receive))
         except InjectedError as error:
-            await _send_error(send, injected(error.code))
+            await _send_error(send, injected(error.code, self._switch.current.retry_after_seconds))
         except ApiError as error:
             await _send_error(send, error)
         except Exception:
@@ -161,6 +161,8 @@ class VertexApi:
         name, handler = route
         self.calls[name] += 1
         await self._switch.before(name)
+        faults = self._switch.current
+        await faults.before_method(name)
         call = Call(
             name="/".join(segments),
             parent="/".join(segments[:4]) if segments[0] == "projects" else "",
@@ -168,7 +170,12 @@ class VertexApi:
             query=dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)),
             body=_read_json(body) if body and method in ("POST", "PATCH") else {},
         )
-        return await handler(call)
+        # From here to the answer nothing depends on the client: a call whose client has gone away is still applied.
+        answer = await handler(call)
+        await faults.before_answer(name)
+        if method != "GET" and faults.loses_answer(name):
+            raise ApiError("UNAVAILABLE", f"{name}: applied, but its answer is lost; see the fault settings.")
+        return answer
 
     async def _create_job(self, call: Call) -> Answer:
         return await self._tuning.create(call.parent, call.body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -30,21 +31,31 @@ class ApiError(Exception):
         status: canonical status, for instance `"INVALID_ARGUMENT"`.
         message: what happened and what to do.
         http_status: the HTTP status, where it is not the one that belongs to `status`.
+        retry_after_seconds: when the client may come back; 0 says nothing about it.
     """
 
-    def __init__(self, status: str, message: str, *, http_status: int | None = None) -> None:
+    def __init__(
+        self, status: str, message: str, *, http_status: int | None = None, retry_after_seconds: float = 0.0
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.http_status = http_status or _HTTP_OF_STATUS.get(status, 500)
+        self.retry_after_seconds = retry_after_seconds
 
     def document(self) -> dict[str, object]:
         """Return the JSON body."""
-        return {"error": {"code": self.http_status, "message": self.message, "status": self.status}}
+        error: dict[str, object] = {"code": self.http_status, "message": self.message, "status": self.status}
+        if self.retry_after_seconds:
+            delay = f"{self.retry_after_seconds:.9f}".rstrip("0").rstrip(".")
+            error["details"] = [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": f"{delay}s"}]
+        return {"error": error}
 
     def headers(self) -> list[tuple[bytes, bytes]]:
-        """Return the headers that belong to it: when to come back, for an exhausted quota."""
-        return [(b"retry-after", b"1")] if self.http_status == HTTPStatus.TOO_MANY_REQUESTS else []
+        """Return the headers that belong to it: when to come back, in whole seconds."""
+        if not self.retry_after_seconds:
+            return []
+        return [(b"retry-after", str(math.ceil(self.retry_after_seconds)).encode())]
 
 
 def invalid(message: str) -> ApiError:
@@ -75,13 +86,20 @@ def not_implemented(what: str) -> ApiError:
     return ApiError("UNIMPLEMENTED", f"The local Vertex AI stand-in does not implement {what}.")
 
 
-def injected(code: str) -> ApiError:
+def injected(code: str, retry_after_seconds: float | None = None) -> ApiError:
     """Return the error that a fault setting asks for.
 
     Args:
         code: an HTTP status (`"429"`), a canonical status (`"INTERNAL"`), or `"unavailable"`.
+        retry_after_seconds: what a 429 or 503 says of it; None lets a 429 say one second, and a 503 nothing.
     """
     if code.isdigit():
-        status = _STATUS_OF_HTTP.get(int(code), "UNKNOWN")
-        return ApiError(status, f"Injected fault: {status}.", http_status=int(code))
-    return ApiError(code.upper(), f"Injected fault: {code.upper()}.")
+        status, http_status = _STATUS_OF_HTTP.get(int(code), "UNKNOWN"), int(code)
+    else:
+        status = code.upper()
+        http_status = _HTTP_OF_STATUS.get(status, 500)
+    wait = 0.0
+    if http_status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
+        exhausted = http_status == HTTPStatus.TOO_MANY_REQUESTS
+        wait = retry_after_seconds if retry_after_seconds is not None else float(exhausted)
+    return ApiError(status, f"Injected fault: {status}.", http_status=http_status, retry_after_seconds=wait)

@@ -2,24 +2,64 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, NonNegativeFloat
 
 from genops_events.local.faults import Faults
 
+Outcome = Literal["succeeded", "partially_succeeded", "failed", "cancelled", "expired", "paused"]
+
 
 class VertexFaults(Faults):
-    """The common faults, and the fate of the tuning jobs created from now on.
+    """The common faults, and the fate of the jobs created from now on: tuning jobs and batch prediction jobs alike.
 
-    A job keeps the settings under which it was created.
+    A job keeps the settings under which it was created. `error_methods` applies to `lose_answers` and
+    `delay_answers_seconds`, too.
     """
 
+    lose_answers: float = Field(default=0.0, ge=0, le=1)
+    """Share of changes that are applied and then answered with 503, as when the connection breaks at the wrong moment.
+
+    A client that repeats such a create call has made two jobs.
+    """
+    delay_answers_seconds: float = Field(default=0.0, ge=0)
+    """Between the moment that a call is applied and its answer; `delay_seconds` comes before the call is applied."""
+    delay_methods_seconds: dict[str, NonNegativeFloat] = Field(default_factory=dict)
+    """Added before the calls of single methods, for instance `{"tuningJobs.list": 0.5}`, whatever `error_methods` says."""
+    retry_after_seconds: float | None = Field(default=None, ge=0)
+    """When an injected 429 or 503 tells the client to come back, in the `Retry-After` header (rounded up) and as `RetryInfo`.
+
+    None lets a 429 say one second and a 503 nothing; with 0 neither says anything.
+    """
     job_seconds: float = Field(default=3.0, gt=0)
-    """From creation to the end of a tuning job."""
-    job_outcome: Literal["succeeded", "failed", "cancelled", "expired"] = "succeeded"
-    """How a job ends whose training data is in order."""
+    """From creation to the end of a job."""
+    job_outcome: Outcome = "succeeded"
+    """How a job ends whose data is in order; a paused one waits half-way until it is cancelled or resumed."""
+    job_error_code: int | None = Field(default=None, ge=1, le=16)
+    """Canonical code (8: RESOURCE_EXHAUSTED) of the error of a job whose outcome has one; None for the usual one."""
+    job_error_message: str | None = None
+    """Its message; None for the usual one."""
     job_vanishes: bool = False
     """The job is created, and then no call finds it."""
     job_hangs: bool = False
     """The job stays in JOB_STATE_RUNNING until it is cancelled."""
+
+    async def before_method(self, method: str) -> None:
+        """Wait as long as the calls of this one method are to be delayed."""
+        if seconds := self.delay_methods_seconds.get(method):
+            await asyncio.sleep(seconds)
+
+    async def before_answer(self, method: str) -> None:
+        """Wait as long as the answer to an applied call of `method` is to be delayed."""
+        if self.delay_answers_seconds and self._applies_to(method):
+            await asyncio.sleep(self.delay_answers_seconds)
+
+    def loses_answer(self, method: str) -> bool:
+        """Tell whether the answer to an applied call of `method` is to be lost."""
+        return self._applies_to(method) and random.random() < self.lose_answers  # noqa: S311 - not a secret
+
+    def _applies_to(self, method: str) -> bool:
+        return not self.error_methods or method in self.error_methods

@@ -24,6 +24,7 @@ from genops_events.local.vertex.listing import page
 from genops_events.local.vertex.registry import Registry
 from genops_events.local.vertex.training_data import StorageAway, TrainingData, Unreadable, split_uri
 from genops_events.local.vertex.tuning_jobs import (
+    MAKES_MODEL,
     MAX_CHECKPOINTS,
     DataResult,
     Fate,
@@ -108,7 +109,8 @@ class Tuning:
             if field in spec:
                 await self._check_readable(spec[field], field)
         faults = self._switch.current
-        checkpoints = 1 if spec.get("exportLastCheckpointOnly") else min(MAX_CHECKPOINTS, epochs_of(request))
+        last_only = spec.get("exportLastCheckpointOnly") or faults.job_outcome == "partially_succeeded"
+        checkpoints = 1 if last_only else min(MAX_CHECKPOINTS, epochs_of(request))
         # Strictly increasing, so that "newest first" has one answer.
         self._last_created = max(time.time(), self._last_created + 1e-6)
         job = TuningJob(
@@ -122,6 +124,8 @@ class Tuning:
                 outcome=faults.job_outcome,
                 vanishes=faults.job_vanishes,
                 hangs=faults.job_hangs,
+                error_code=faults.job_error_code,
+                error_message=faults.job_error_message,
             ),
             model_id=model_id,
             endpoint_ids=tuple(new_id() for _ in range(checkpoints)),
@@ -192,6 +196,24 @@ class Tuning:
         if stage_at(job, now)[0] is not Stage.CANCELLING:
             self._keep(replace(job, cancelled=now))
 
+    def resume_paused(self, name: str | None = None) -> list[str]:
+        """Let paused jobs go on, all or the one of that name, and those that are still to pause never pause.
+
+        Returns their names.
+        """
+        now, resumed = time.time(), []
+        for job in self._jobs:
+            waits = (
+                job.fate.outcome == "paused"
+                and job.resumed is None
+                and job.cancelled is None
+                and not has_ended(job, now)
+            )
+            if waits and name in (None, job.name):
+                self._keep(replace(job, resumed=now))
+                resumed.append(job.name)
+        return resumed
+
     def overview(self) -> list[dict[str, object]]:
         """Return all jobs of all projects in order of creation, for tests."""
         self.settle()
@@ -215,7 +237,7 @@ class Tuning:
             if job is None or not has_ended(job, now):
                 continue
             stage, _ = stage_at(job, now)
-            if stage is Stage.SUCCEEDED and not job.fate.vanishes:
+            if stage in MAKES_MODEL and not job.fate.vanishes:
                 ended = history(job)[-1][1]
                 version = self._registry.has_version_of(job) or self._registry.register(job, ended)
                 self._keep(replace(job, version=version))
@@ -259,7 +281,7 @@ class Tuning:
         if has_ended(current, time.time()):
             return
         self._keep(replace(current, data=result))
-        if result.rejection is None and job.fate.outcome == "succeeded":
+        if result.rejection is None and job.fate.outcome in ("succeeded", "partially_succeeded", "paused"):
             await self._learned.learner(job.id)
 
     async def _read(self, job: TuningJob) -> DataResult:

@@ -28,9 +28,13 @@ class Stage(enum.Enum):
     FAILED = ("JOB_STATE_FAILED", "")
     CANCELLED = ("JOB_STATE_CANCELLED", "")
     EXPIRED = ("JOB_STATE_EXPIRED", "")
+    PAUSED = ("JOB_STATE_PAUSED", "")
+    PARTIALLY_SUCCEEDED = ("JOB_STATE_PARTIALLY_SUCCEEDED", "")
 
 
-_TERMINAL = frozenset({Stage.SUCCEEDED, Stage.FAILED, Stage.CANCELLED, Stage.EXPIRED})
+MAKES_MODEL = frozenset({Stage.SUCCEEDED, Stage.PARTIALLY_SUCCEEDED})
+"""The ends that leave a model behind."""
+_TERMINAL = MAKES_MODEL | {Stage.FAILED, Stage.CANCELLED, Stage.EXPIRED}
 _BEGINS = {
     Stage.PENDING: 0.0,
     Stage.PROCESSING: 0.05,
@@ -39,6 +43,8 @@ _BEGINS = {
     Stage.POST_PROCESSING: 0.9,
 }
 """The share of a job's duration after which each stage begins."""
+_PAUSE_SHARE = 0.5
+"""The share of its duration after which a job pauses that is to pause."""
 _CANCELLING_SHARE = 0.1
 _CANCELLING_SECONDS = 0.5
 
@@ -51,6 +57,8 @@ class Fate:
     outcome: str
     vanishes: bool
     hangs: bool
+    error_code: int | None = None
+    error_message: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +91,7 @@ class TuningJob:
         model_id: of the model that it will make, or add a version to.
         endpoint_ids: of the endpoints that it will make, one for each checkpoint, the last one the model's own.
         version: of the model, once it is registered.
+        resumed: when it was told to go on that is to pause.
     """
 
     parent: str
@@ -97,6 +106,7 @@ class TuningJob:
     cancelled: float | None = None
     data: DataResult | None = None
     version: str | None = None
+    resumed: float | None = None
 
     @property
     def name(self) -> str:
@@ -113,7 +123,7 @@ def history(job: TuningJob) -> list[tuple[Stage, float]]:
     """Return the stages that the job passes through as far as is decided, each with the moment it begins.
 
     Later moments may lie in the future. The list ends early while the training data is not read yet, and for a job
-    that hangs.
+    that hangs or pauses.
     """
     begins = {stage: job.created + share * job.fate.seconds for stage, share in _BEGINS.items()}
     course = [(stage, begins[stage]) for stage in (Stage.PENDING, Stage.PROCESSING)]
@@ -123,17 +133,29 @@ def history(job: TuningJob) -> list[tuple[Stage, float]]:
     elif data is not None:
         # Data that was late, for instance because the process was dead, puts off what follows: no stage is left out.
         late = max(0.0, data.at - begins[Stage.WAITING])
-        stages = [Stage.WAITING, Stage.TUNING]
-        if not job.fate.hangs:
-            stages.append(Stage.POST_PROCESSING)
-        course += [(stage, begins[stage] + late) for stage in stages]
-        if not job.fate.hangs:
-            end = job.created + job.fate.seconds + late
-            course += _ending(Stage[job.fate.outcome.upper()], end, job)
+        course += [(stage, begins[stage] + late) for stage in (Stage.WAITING, Stage.TUNING)]
+        course += _rest(job, late)
     if job.cancelled is None:
         return course
     passed = [(stage, begin) for stage, begin in course if begin <= job.cancelled]
     return passed + _ending(Stage.CANCELLED, job.cancelled + _cancelling_seconds(job), job)
+
+
+def _rest(job: TuningJob, late: float) -> list[tuple[Stage, float]]:
+    """Return what follows the beginning of the tuning itself, `late` seconds late; nothing for a job that hangs."""
+    if job.fate.hangs:
+        return []
+    outcome, course = Stage[job.fate.outcome.upper()], []
+    if outcome is Stage.PAUSED:
+        outcome = Stage.SUCCEEDED
+        paused = job.created + _PAUSE_SHARE * job.fate.seconds + late
+        if job.resumed is None:
+            return [(Stage.PAUSED, paused)]
+        if job.resumed > paused:
+            late += job.resumed - paused
+            course = [(Stage.PAUSED, paused), (Stage.TUNING, job.resumed)]
+    course.append((Stage.POST_PROCESSING, job.created + _BEGINS[Stage.POST_PROCESSING] * job.fate.seconds + late))
+    return course + _ending(outcome, job.created + job.fate.seconds + late, job)
 
 
 def _ending(last: Stage, at: float, job: TuningJob) -> list[tuple[Stage, float]]:
@@ -195,7 +217,8 @@ def view(job: TuningJob, now: float) -> dict[str, Any]:
     """Return the job as the API shows it at `now`: 64-bit numbers are strings, as in proto JSON."""
     stage, since = stage_at(job, now)
     state, finer = stage.value
-    passed = {one: begin for one, begin in history(job) if begin <= now}
+    course = [(one, begin) for one, begin in history(job) if begin <= now]
+    passed = dict(reversed(course))  # a resumed job tunes twice: from the first time
     shown: dict[str, Any] = {
         "name": job.name,
         **job.request,
@@ -214,10 +237,10 @@ def view(job: TuningJob, now: float) -> dict[str, Any]:
         steps = epochs_of(job.request) * _steps_per_epoch(job)
         shown["tuningDataStats"] = {"supervisedTuningDataStats": {**job.data.stats, "tuningStepCount": str(steps)}}
     if Stage.TUNING in passed:
-        shown["tuningJobMetadata"] = _progress(job, stage, passed, now)
+        shown["tuningJobMetadata"] = _progress(job, passed, now)
     if error := _error(job, stage):
         shown["error"] = error
-    if stage is Stage.SUCCEEDED:
+    if stage in MAKES_MODEL:
         checkpoints = checkpoints_of(job)
         shown["tunedModel"] = {
             "model": f"{job.parent}/models/{job.model_id}@{job.version or '1'}",
@@ -227,12 +250,14 @@ def view(job: TuningJob, now: float) -> dict[str, Any]:
     return shown
 
 
-def _progress(job: TuningJob, stage: Stage, passed: Mapping[Stage, float], now: float) -> dict[str, str]:
+def _progress(job: TuningJob, passed: Mapping[Stage, float], now: float) -> dict[str, str]:
     """Return how many epochs and steps are done; a job that hangs never gets beyond half."""
-    begin = passed[Stage.TUNING]
     whole = (_BEGINS[Stage.POST_PROCESSING] - _BEGINS[Stage.TUNING]) * job.fate.seconds
-    until = now if stage is Stage.TUNING else passed.get(Stage.POST_PROCESSING, job.cancelled or now)
-    share = min(1.0, (until - begin) / whole)
+    until = now if job.cancelled is None else min(now, job.cancelled)
+    if Stage.PAUSED in passed:
+        pause = passed[Stage.PAUSED]
+        until = pause if job.resumed is None else until - (job.resumed - pause)
+    share = min(1.0, (until - passed[Stage.TUNING]) / whole)
     if job.fate.hangs:
         share = min(0.5, share)
     if Stage.POST_PROCESSING in passed:
@@ -244,13 +269,23 @@ def _progress(job: TuningJob, stage: Stage, passed: Mapping[Stage, float], now: 
     }
 
 
+_ERRORS = {
+    Stage.CANCELLED: (1, "The tuning job was cancelled."),
+    Stage.EXPIRED: (4, "The tuning job did not finish within its time limit."),
+    Stage.FAILED: (13, "Internal error occurred while tuning (injected fault: job_outcome=failed)."),
+    Stage.PARTIALLY_SUCCEEDED: (
+        13,
+        "Only the last checkpoint could be exported (injected fault: job_outcome=partially_succeeded).",
+    ),
+}
+
+
 def _error(job: TuningJob, stage: Stage) -> dict[str, Any] | None:
-    if stage is Stage.CANCELLED:
-        return {"code": 1, "message": "The tuning job was cancelled."}
-    if stage is Stage.EXPIRED:
-        return {"code": 4, "message": "The tuning job did not finish within its time limit."}
-    if stage is not Stage.FAILED:
+    if stage not in _ERRORS:
         return None
-    if job.data is not None and job.data.rejection is not None:
+    if stage is Stage.FAILED and job.data is not None and job.data.rejection is not None:
         return {"code": job.data.rejection_code, "message": job.data.rejection}
-    return {"code": 13, "message": "Internal error occurred while tuning (injected fault: job_outcome=failed)."}
+    code, message = _ERRORS[stage]
+    if job.cancelled is None:  # What a user's own cancelling says is not for the fault settings to choose.
+        code, message = job.fate.error_code or code, job.fate.error_message or message
+    return {"code": code, "message": message}
