@@ -12,7 +12,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from genops_events.errors import PermanentError
-from genops_events.training.examples import CHARACTERS_PER_TOKEN
+from genops_events.training.limits import Method
+from genops_events.training.parts import CHARACTERS_PER_TOKEN
 
 CENT_FRACTION = Decimal("0.000001")
 """Amounts carry six places: one call of a small model costs less than a cent."""
@@ -53,6 +54,8 @@ class PriceTable(_Row):
     source: str
     currency: Literal["USD"]
     notes: tuple[str, ...] = ()
+    tuning_notes: dict[Method, str] = {}
+    """What the estimate leaves open, for each method whose price is not in the table."""
     models: dict[str, ModelPrice]
 
     def price(self, model: str) -> ModelPrice:
@@ -99,6 +102,11 @@ def estimated_tokens(text: str) -> int:
 def tuning_cost(model: str, training_tokens: int, epochs: int) -> Decimal:
     """Return the estimated price of a tuning job in US dollars, rounded up so that it never understates."""
     return load_prices().tuning_cost(model, training_tokens, epochs)
+
+
+def tuning_note(method: Method) -> str:
+    """Say what an estimate by `tuning_cost` leaves open where a model is tuned by this method; empty where nothing is."""
+    return load_prices().tuning_notes.get(method, "")
 
 
 def generation_cost(model: str, input_tokens: int, output_tokens: int) -> Decimal:

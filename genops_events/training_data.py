@@ -16,15 +16,17 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from genops_events.training.duplicates import LINES_COMPARED, PAIRS_SHOWN, DuplicateSearch
-from genops_events.training.examples import Measure, measure_example
+from genops_events.training.examples import Measure
 from genops_events.training.forms import foreign_form
-from genops_events.training.limits import ModelLimits, UnknownLimitsError, load_limits
+from genops_events.training.limits import Method, ModelLimits, UnknownLimitsError, load_limits
+from genops_events.training.methods import MEASURES, meant_for_another
 from genops_events.training.places import column_of
 from genops_events.training.reasons import BadExample, Reason
 from genops_events.training.report import Figures, Problem, ValidationReport, count, summary, warnings
 
 __all__ = [
     "InvalidLines",
+    "Method",
     "ModelLimits",
     "Problem",
     "Reason",
@@ -66,13 +68,19 @@ def validate(
     on_example: Callable[[int, bytes, Measure], None] | None = None,
     invalid_lines: InvalidLines = "reject",
     validation: ValidationExamples | None = None,
+    method: Method = "supervised",
 ) -> ValidationReport:
     """Check a whole file that comes in chunks; stop reading once it is larger than allowed.
 
     Arguments as those of TrainingDataValidator.
     """
     validator = TrainingDataValidator(
-        limits, on_problem=on_problem, on_example=on_example, invalid_lines=invalid_lines, validation=validation
+        limits,
+        on_problem=on_problem,
+        on_example=on_example,
+        invalid_lines=invalid_lines,
+        validation=validation,
+        method=method,
     )
     for chunk in chunks:
         validator.feed(chunk)
@@ -82,13 +90,14 @@ def validate(
 
 
 def validate_validation_file(
-    chunks: Iterable[bytes], *, limits: ModelLimits
+    chunks: Iterable[bytes], *, limits: ModelLimits, method: Method = "supervised"
 ) -> tuple[ValidationReport, ValidationExamples]:
     """Check a validation file and remember its examples.
 
     Args:
         chunks: the file.
         limits: those of the source model; a validation file's own are taken from them.
+        method: how the model is tuned, which says what a line holds.
     """
     lines: dict[int, int] = {}
 
@@ -96,7 +105,7 @@ def validate_validation_file(
         if len(lines) < limits.max_validation_examples:  # a file with more is refused: memory stays bounded
             lines.setdefault(measure.identity, line)
 
-    report = validate(chunks, limits=limits.of_validation_file(), on_example=remember)
+    report = validate(chunks, limits=limits.of_validation_file(), on_example=remember, method=method)
     return report, ValidationExamples(report.examples, lines)
 
 
@@ -112,6 +121,7 @@ class TrainingDataValidator:
         on_example: is given every valid example: 1-based line, its bytes without white space around, what it holds.
         invalid_lines: whether lines with problems forbid tuning on the others.
         validation: examples to look for in this file.
+        method: how the model is tuned, which says what a line holds.
     """
 
     def __init__(
@@ -122,17 +132,20 @@ class TrainingDataValidator:
         on_example: Callable[[int, bytes, Measure], None] | None = None,
         invalid_lines: InvalidLines = "reject",
         validation: ValidationExamples | None = None,
+        method: Method = "supervised",
     ) -> None:
         self._limits = limits
+        self._method = method
+        self._measure = MEASURES[method]
         self._on_problem = on_problem
         self._on_example = on_example
         self._quarantines = invalid_lines == "quarantine"
         self._validation = validation or ValidationExamples()
-        self._figures = Figures(limits)
+        self._figures = Figures(limits, method)
         self._duplicates = DuplicateSearch()
         self._rest = bytearray()  # the line that has not ended yet, or its head once it is too long
         self._rest_bytes = 0
-        self._is_foreign = False  # not JSONL at all: lines are only counted from there on
+        self._is_foreign = False  # not JSONL at all, or for another method: lines are only counted from there on
 
     @property
     def wants_more(self) -> bool:
@@ -212,14 +225,14 @@ class TrainingDataValidator:
             self._take_long(line[:_HEAD_BYTES], length)  # all that is kept of it where it came in pieces
             return
         try:
-            measure = measure_example(line)
+            measure = self._measure(line)
             if measure.tokens > self._limits.max_tokens_per_example or measure.media:
                 self._check_amounts(measure)
         except BadExample as bad:
             self._take_bad(line, bad)
             return
         figures.examples += 1
-        figures.tokens += measure.tokens
+        figures.tokens += measure.tokens + measure.billed_on_top
         self._duplicates.add(figures.lines, measure.identity)
         if measure.identity in self._validation.lines:
             figures.leaked += 1
@@ -255,6 +268,11 @@ class TrainingDataValidator:
             return
         if self._seen == 0 and (looks_like := foreign_form(line, is_json=bad.reason is not Reason.NOT_JSON)):
             self._refuse_form(line, looks_like)
+            return
+        if self._seen == 0 and (other := meant_for_another(line, self._method)):
+            # Said once, and not of each line: what follows is of the same kind.
+            self._is_foreign = True
+            self._report_line(line, Reason.WRONG_METHOD, other)
             return
         column = bad.column
         if bad.place:

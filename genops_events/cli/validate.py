@@ -17,7 +17,7 @@ from genops_events.cli.console import errors_reported, human, print_json
 from genops_events.errors import PermanentError
 
 if TYPE_CHECKING:
-    from genops_events.training_data import InvalidLines, ModelLimits, ValidationExamples, ValidationReport
+    from genops_events.training_data import InvalidLines, Method, ModelLimits, ValidationExamples, ValidationReport
 
 USUAL_MODEL = "gemini-2.5-flash"
 NOT_VALID = 2
@@ -35,6 +35,7 @@ class _Plan:
 
     limits: ModelLimits
     epochs: int
+    method: Method = "supervised"
     invalid_lines: InvalidLines = "reject"
     dataset: str | None = None
     note: str = ""
@@ -42,29 +43,41 @@ class _Plan:
 
 def validate(
     file: Annotated[str, typer.Argument(help="A JSONL file of training examples; `-` reads standard input.")],
+    *,
     dataset: Annotated[str | None, typer.Option(help="The dataset of genops.yaml that the file is for.")] = None,
     model: Annotated[str | None, typer.Option(help="The source model, where there is no genops.yaml.")] = None,
+    method: Annotated[
+        str | None, typer.Option(help="supervised, preference or distillation; that of the dataset if not given.")
+    ] = None,
     validation: Annotated[
         str | None, typer.Option(help="A validation file: checked too, and looked for among the training examples.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")] = False,  # noqa: FBT002
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")] = False,
 ) -> None:
     """Check a training file line by line, as the cascade does; exit 2 if it cannot be tuned on."""
-    from genops_events.pricing import tuning_cost
+    from genops_events.pricing import tuning_cost, tuning_note
     from genops_events.training_data import validate as check
     from genops_events.training_data import validate_validation_file
 
     with errors_reported():
         if file == validation == "-":
             raise UnusableInput("Standard input cannot be both files.", "Give one of them by its name.")
-        plan = _plan(dataset, model, has_validation=validation is not None)
+        plan = _plan(dataset, model, method, has_validation=validation is not None)
         about: ValidationReport | None = None
         examples: ValidationExamples | None = None
         if validation is not None:
             with _chunks(validation) as chunks:
-                about, examples = validate_validation_file(chunks, limits=plan.limits)
+                about, examples = validate_validation_file(chunks, limits=plan.limits, method=plan.method)
         with _chunks(file) as chunks:
-            report = check(chunks, limits=plan.limits, invalid_lines=plan.invalid_lines, validation=examples)
+            report = check(
+                chunks,
+                limits=plan.limits,
+                invalid_lines=plan.invalid_lines,
+                validation=examples,
+                method=plan.method,
+            )
+    about_price = tuning_note(plan.method)
+    notes = [note for note in (plan.note, about_price and f"{about_price}.") if note]
     cost = tuning_cost(plan.limits.model, report.tokens_estimate, plan.epochs)
     valid = report.valid and (about is None or about.valid)
     if as_json:
@@ -73,11 +86,12 @@ def validate(
                 "file": file,
                 "valid": valid,
                 "model": plan.limits.model,
+                "method": plan.method,
                 "dataset": plan.dataset,
                 "invalid_lines": plan.invalid_lines,
                 "epochs": plan.epochs,
                 "tuning_usd_estimate": str(cost),
-                "note": plan.note,
+                "note": " ".join(notes),
                 "training": dataclasses.asdict(report),
                 "validation": None if about is None else {"file": validation, **dataclasses.asdict(about)},
             }
@@ -85,43 +99,74 @@ def validate(
     else:
         if about is not None:
             _show(validation or "", about, "")
-        price = f"about {cost:.2f} USD for {plan.epochs} {'epoch' if plan.epochs == 1 else 'epochs'}"
+        price = f"{'at least' if plan.method == 'distillation' else 'about'} {cost:.2f} USD for {plan.epochs} {'epoch' if plan.epochs == 1 else 'epochs'}"
         _show(file, report, f", {price} of {plan.limits.model}" if report.tokens_estimate else "")
-        if plan.note:
-            human().print(f"note: {plan.note}", markup=False)
+        for note in notes:
+            human().print(f"note: {note}", markup=False)
     if not valid:
         raise typer.Exit(NOT_VALID)
 
 
-def _plan(dataset: str | None, model: str | None, *, has_validation: bool) -> _Plan:
-    from genops_events.config import load_config
+def _plan(dataset: str | None, model: str | None, method: str | None, *, has_validation: bool) -> _Plan:
+    from genops_events.training.limits import METHODS, models_that_take
+
+    wanted = _method(method)
+    if dataset is not None and model is not None:
+        raise UnusableInput("--dataset and --model exclude each other.", "The dataset names its model.")
+    plan = _plan_of_model(model) if model is not None else _plan_of_dataset(dataset, has_validation=has_validation)
+    if wanted is not None:
+        plan = dataclasses.replace(plan, method=wanted)
+    if plan.method not in plan.limits.methods:
+        raise UnusableInput(
+            f"{plan.limits.model} does not take {METHODS[plan.method]}.",
+            f"These do: {', '.join(models_that_take(plan.method))}.",
+        )
+    return plan
+
+
+def _method(name: str | None) -> Method | None:
+    from genops_events.training.limits import METHODS
+
+    found = next((method for method in METHODS if method == name), None)
+    if name is not None and found is None:
+        raise UnusableInput(f"There is no method {name!r}.", f"Known methods: {', '.join(METHODS)}.")
+    return found
+
+
+def _plan_of_model(model: str) -> _Plan:
     from genops_events.config_tuning import Tuning
+    from genops_events.training_data import load_limits
+
+    return _Plan(load_limits(model), Tuning().epochs)
+
+
+def _plan_of_dataset(dataset: str | None, *, has_validation: bool) -> _Plan:
+    from genops_events.config import load_config
     from genops_events.settings import Settings
     from genops_events.training_data import load_limits
 
-    if dataset is not None and model is not None:
-        raise UnusableInput("--dataset and --model exclude each other.", "The dataset names its model.")
-    if model is not None:
-        return _Plan(load_limits(model), Tuning().epochs)
-    note = ""
     if dataset is None:
         is_there = Settings().config.exists() or "GENOPS_CONFIG" in os.environ
         names = tuple(load_config().datasets) if is_there else ()
         if len(names) != 1:
             why = f"genops.yaml has {len(names)} datasets" if names else "there is no genops.yaml"
+            plan = _plan_of_model(USUAL_MODEL)
             note = (
-                f"{why}, so the file was checked for {USUAL_MODEL} and {Tuning().epochs} epochs; "
+                f"{why}, so the file was checked for {USUAL_MODEL} and {plan.epochs} epochs; "
                 "name a --dataset or a --model."
             )
-            return _Plan(load_limits(USUAL_MODEL), Tuning().epochs, note=note)
+            return dataclasses.replace(plan, note=note)
         dataset = names[0]
     entry = load_config().dataset(dataset)
+    note = ""
     if entry.tuning.validation_file is not None and not has_validation:
         note = (
             f"the dataset {dataset} has the validation file {entry.tuning.validation_file}, which was not looked at; "
             "name a copy of it with --validation."
         )
-    return _Plan(load_limits(entry.billed_model), entry.tuning.epochs, entry.invalid_lines, dataset, note)
+    return _Plan(
+        load_limits(entry.billed_model), entry.tuning.epochs, entry.tuning.method, entry.invalid_lines, dataset, note
+    )
 
 
 @contextmanager

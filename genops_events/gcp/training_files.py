@@ -12,8 +12,10 @@ from genops_events.errors import PermanentError
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
 from genops_events.gcp.errors import google_call
 from genops_events.gcp.streams import CHUNK_BYTES, read_object
+from genops_events.pricing import tuning_note
 from genops_events.record import Arrival, Validation
 from genops_events.training.examples import Measure
+from genops_events.training.limits import Method
 from genops_events.training_data import (
     InvalidLines,
     ModelLimits,
@@ -44,6 +46,7 @@ def validate_arrival(
     *,
     invalid_lines: InvalidLines = "reject",
     validation_file: str | None = None,
+    method: Method = "supervised",
 ) -> Validation:
     """Validate the training file of `arrival` in bounded memory; return what was found, not yet recorded.
 
@@ -59,6 +62,7 @@ def validate_arrival(
         limits: of the source model.
         invalid_lines: the dataset's policy.
         validation_file: name of the dataset's validation file in the bucket; a bad one ends the candidate.
+        method: how the dataset is tuned, which says what a line holds.
 
     Raises:
         ObjectGone: this generation of the object is not there any more.
@@ -72,7 +76,7 @@ def validate_arrival(
     copy = _copy(store, source, record.training_path(arrival.candidate), gone)
     examples, validation_uri = ValidationExamples(), None
     if validation_file is not None:
-        refusal, examples, validation_uri = _validation_file(store, arrival, limits, validation_file)
+        refusal, examples, validation_uri = _validation_file(store, arrival, limits, validation_file, method)
         if refusal is not None:
             return refusal
     with tempfile.SpooledTemporaryFile(max_size=CHUNK_BYTES) as quarantined:
@@ -81,12 +85,17 @@ def validate_arrival(
             quarantined.write(problem.to_json_line())
 
         report = validate(
-            read_object(copy), limits=limits, on_problem=quarantine, invalid_lines=invalid_lines, validation=examples
+            read_object(copy),
+            limits=limits,
+            on_problem=quarantine,
+            invalid_lines=invalid_lines,
+            validation=examples,
+            method=method,
         )
         if report.problems_total:
             _write_quarantine(store, arrival.candidate, quarantined)
-    tuned_on = _write_valid_lines(store, arrival.candidate, copy, limits) if report.quarantined else copy
-    return _validation(arrival, report, training=tuned_on, validation_uri=validation_uri)
+    tuned_on = _write_valid_lines(store, arrival.candidate, copy, limits, method) if report.quarantined else copy
+    return _validation(arrival, report, training=tuned_on, validation_uri=validation_uri, note=tuning_note(method))
 
 
 def _validation(
@@ -96,6 +105,7 @@ def _validation(
     training: Blob | None = None,
     validation_uri: str | None = None,
     about: str = "",
+    note: str = "",
 ) -> Validation:
     return Validation(
         candidate=arrival.candidate,
@@ -112,7 +122,7 @@ def _validation(
         problems_total=report.problems_total,
         problems_by_reason=report.problems_by_reason,
         problems=[asdict(problem) for problem in report.problems],
-        warnings=list(report.warnings),
+        warnings=[*report.warnings, *([f"About the estimated cost: {note}."] if note else [])],
         training_uri=None if training is None else _uri(training),
         validation_uri=validation_uri,
     )
@@ -123,7 +133,7 @@ def _uri(blob: Blob) -> str:
 
 
 def _validation_file(
-    store: RecordStore, arrival: Arrival, limits: ModelLimits, name: str
+    store: RecordStore, arrival: Arrival, limits: ModelLimits, name: str, method: Method
 ) -> tuple[Validation | None, ValidationExamples, str | None]:
     """Return why the validation file cannot be used, or else its examples and the uri of its copy."""
     source = store.bucket.blob(name)
@@ -143,7 +153,7 @@ def _validation_file(
             problems_total=1,
         )
         return refusal, ValidationExamples(), None
-    report, examples = validate_validation_file(read_object(copy), limits=limits)
+    report, examples = validate_validation_file(read_object(copy), limits=limits, method=method)
     if report.valid:
         return None, examples, _uri(copy)
     about = f"The validation file {where} that genops.yaml names is not valid; the training file was not looked at. "
@@ -182,7 +192,7 @@ def _write_quarantine(store: RecordStore, candidate: str, quarantined: IO[bytes]
         blob.upload_from_file(quarantined, content_type=_JSONL, timeout=COPY_TIMEOUT_SECONDS)
 
 
-def _write_valid_lines(store: RecordStore, candidate: str, copy: Blob, limits: ModelLimits) -> Blob:
+def _write_valid_lines(store: RecordStore, candidate: str, copy: Blob, limits: ModelLimits, method: Method) -> Blob:
     """Write the valid lines of `copy`, and nothing else, to an object of their own while they are read once more.
 
     What is written is what a second validation lets pass, so that nothing has to be remembered from the first.
@@ -197,5 +207,5 @@ def _write_valid_lines(store: RecordStore, candidate: str, copy: Blob, limits: M
         def keep(_line: int, text: bytes, _measure: Measure) -> None:
             file.write(text + b"\n")
 
-        validate(read_object(copy), limits=limits, on_example=keep, invalid_lines="quarantine")
+        validate(read_object(copy), limits=limits, on_example=keep, invalid_lines="quarantine", method=method)
     return blob

@@ -1,4 +1,4 @@
-"""Check one line of a supervised-tuning file: one example in Gemini's `systemInstruction` and `contents` form.
+"""Check one line for supervised tuning or distillation: an example in Gemini's `systemInstruction` and `contents` form.
 
 The form is that of Google's pages "Prepare supervised fine-tuning data for Gemini models" and "Tune function calling"
 (read in stored copies of September 2026), and of the API's `Content` and `Part`.
@@ -6,7 +6,6 @@ The form is that of Google's pages "Prepare supervised fine-tuning data for Gemi
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import msgspec
@@ -22,23 +21,28 @@ from genops_events.training.parts import (
     Tally,
     json_tokens,
     take_parts,
+    text_only,
 )
 from genops_events.training.reasons import BadExample, Reason, shown
+from genops_events.training.wording import refuse_non_json, refuse_non_utf8, wrong_form, wrong_json
 
-__all__ = ["CHARACTERS_PER_TOKEN", "Measure", "measure_example"]
+__all__ = ["CHARACTERS_PER_TOKEN", "Measure", "measure_example", "measure_prompt"]
 
 
 class Measure(msgspec.Struct, frozen=True, gc=False):
     """What one good example holds. No dataclass: one is made for each line of files of a gigabyte."""
 
     tokens: int
-    """Estimate: a quarter of the characters of each text, rounded up; files and inline data count nothing."""
+    """Of the example, as its limit counts them. Estimate: a quarter of the characters of each text, rounded up; files and
+    inline data count nothing."""
     identity: int
     """The same for two examples that say the same, whatever their white space and order of keys; in this process."""
     media: int = 0
     """Files and inline data."""
     images: int = 0
     documents: int = 0
+    billed_on_top: int = 0
+    """Tokens that are billed beside `tokens`."""
 
 
 # First the form of nearly every line, so that it costs little: texts only. It is decoded without looking at anything else.
@@ -67,15 +71,17 @@ class _TextExample(msgspec.Struct, forbid_unknown_fields=True, frozen=True, gc=F
 # Then the whole form.
 
 
-class _Content(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+class Content(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """One turn, or the system instruction."""
+
     role: str = ""
     parts: list[Part] = []
 
 
 class _Example(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    contents: list[_Content] = []
-    systemInstruction: _Content | None = None  # noqa: N815
-    system_instruction: _Content | None = None
+    contents: list[Content] = []
+    systemInstruction: Content | None = None  # noqa: N815
+    system_instruction: Content | None = None
     tools: list[dict[str, Any]] | None = None
     # Accepted and passed on unseen.
     generationConfig: dict[str, Any] | None = None  # noqa: N815
@@ -90,23 +96,31 @@ class _Example(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 _decode_text = msgspec.json.Decoder(_TextExample).decode
 _decode = msgspec.json.Decoder(_Example).decode
 _decode_any = msgspec.json.Decoder().decode
-_decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 _FORM = '{"contents": [{"role": "user", "parts": [{"text": …}]}, {"role": "model", "parts": [{"text": …}]}]}'
 
 
-def measure_example(line: bytes) -> Measure:
+def measure_example(line: bytes, *, is_prompt: bool = False) -> Measure:
     """Return what the example on this line holds; raise BadExample with the first thing that is wrong with it."""
     if not line.isascii():
-        _refuse_non_utf8(line)
+        refuse_non_utf8(line)
     try:
         example = _decode_text(line)
     except (msgspec.DecodeError, RecursionError):  # and ValidationError, which is one
-        return _measure_any(line)
-    return _measure_texts(example) or _measure_any(line)
+        return _measure_any(line, is_prompt=is_prompt)
+    return _measure_texts(example, is_prompt=is_prompt) or _measure_any(line, is_prompt=is_prompt)
 
 
-def _measure_texts(example: _TextExample) -> Measure | None:
+def measure_prompt(line: bytes) -> Measure:
+    """Return what the prompt on this line holds, for distillation; raise BadExample as `measure_example` does.
+
+    It has the form of an example whose last turn is the user's. An answer of the model may follow: "you don't need to
+    provide expected answers" says Google's page "Gemini Distillation Service".
+    """
+    return measure_example(line, is_prompt=True)
+
+
+def _measure_texts(example: _TextExample, *, is_prompt: bool) -> Measure | None:
     """Return what an example of texts holds; None where anything is wrong with it."""
     tokens, role = 0, "user"
     for turn in example.contents:
@@ -114,8 +128,8 @@ def _measure_texts(example: _TextExample) -> Measure | None:
             return None
         tokens += more
         role = "model" if role == "user" else "user"
-    if role != "user" or not tokens:
-        return None  # the user's turn is the last one, or there is none
+    if not tokens or (role != "user" and not is_prompt):
+        return None  # there is no turn, or the user's is the last one
     if (system := example.systemInstruction or example.system_instruction) is not None:
         if not (more := _text_tokens(system.parts)):
             return None
@@ -134,48 +148,62 @@ def _text_tokens(parts: tuple[_Text, ...]) -> int:
     return tokens
 
 
-def _measure_any(line: bytes) -> Measure:
+def _measure_any(line: bytes, *, is_prompt: bool) -> Measure:
     try:
         example = _decode(line)
     except msgspec.ValidationError as error:
-        _refuse_non_json(line)  # the decoder stops at the first wrong form, before it has seen the end of the line
-        raise _wrong_form(str(error)) from None
+        refuse_non_json(line)  # the decoder stops at the first wrong form, before it has seen the end of the line
+        raise wrong_form(str(error), _FORM) from None
     except (msgspec.DecodeError, RecursionError) as error:
-        raise _wrong_json(error) from None
+        raise wrong_json(error) from None
     contents = example.contents
     if not contents:
-        raise BadExample(
-            Reason.MISSING_CONTENTS, f"`contents` is missing or empty; an example reads {_FORM}.", place="contents"
-        )
+        raise missing_contents(_FORM)
     tally = Tally()
     if (system := example.systemInstruction or example.system_instruction) is not None:
         name = "systemInstruction" if example.systemInstruction else "system_instruction"
         take_parts(system.parts, name, SYSTEM, tally)
     if example.tools:
         tally.tokens += json_tokens(example.tools)
+    if take_turns(contents, tally) is not MODEL and not is_prompt:
+        raise BadExample(
+            Reason.WRONG_ORDER,
+            "The last turn is the user's; the last turn must be the model's answer to learn.",
+            place=f"contents[{len(contents) - 1}]",
+        )
+    return Measure(tally.tokens, identity_of(line), tally.media, tally.images, tally.documents)
+
+
+def missing_contents(form: str) -> BadExample:
+    """Return what a line without turns is told."""
+    return BadExample(
+        Reason.MISSING_CONTENTS, f"`contents` is missing or empty; an example reads {form}.", place="contents"
+    )
+
+
+def identity_of(line: bytes) -> int:
+    """Return what is the same for two JSON values that differ in white space and the order of keys only."""
+    return hash(_encode_sorted(_decode_any(line)))
+
+
+def take_turns(contents: list[Content], tally: Tally, *, texts_only: bool = False) -> Side:
+    """Add all turns to `tally` and return who has the last one; raise BadExample with the first thing that is wrong."""
     before = MODEL
     for index, content in enumerate(contents):
         side = _side(contents, index)
         _refuse_order(index, content.role, before, side)
         if side is MODEL:
             tally.calls.clear()
-        take_parts(content.parts, f"contents[{index}]", side, tally)
+        take_parts(content.parts, f"contents[{index}]", text_only(side) if texts_only else side, tally)
         before = side
-    if before is not MODEL:
-        raise BadExample(
-            Reason.WRONG_ORDER,
-            "The last turn is the user's; the last turn must be the model's answer to learn.",
-            place=f"contents[{len(contents) - 1}]",
-        )
-    identity = hash(_encode_sorted(_decode_any(line)))
-    return Measure(tally.tokens, identity, tally.media, tally.images, tally.documents)
+    return before
 
 
 _ROLES = {"user": USER, "model": MODEL, "function": FUNCTION, "tool": FUNCTION}
 _SINGLE_TURN = 2
 
 
-def _side(contents: list[_Content], index: int) -> Side:
+def _side(contents: list[Content], index: int) -> Side:
     role = contents[index].role
     if role in _ROLES:
         side = _ROLES[role]
@@ -203,69 +231,6 @@ def _refuse_order(index: int, role: str, before: Side, side: Side) -> None:
         f"`{place}` is a second turn of the same side in a row ({role or 'no role'}); user and model must alternate.",
         place=place,
     )
-
-
-# What the decoder says, in words for people.
-
-_JSON_WORDS = {"str": "text", "int": "number", "float": "number", "bool": "boolean", "array": "list"}
-_FOREIGN = {
-    "messages": "this looks like the chat form of OpenAI",
-    "input_text": "this looks like the form of the older PaLM models",
-    "output_text": "this looks like the form of the older PaLM models",
-    "prompt": "this looks like a file of prompts and answers",
-    "completion": "this looks like a file of prompts and answers",
-    "request": "this looks like the input of a batch prediction",
-}
-_UNKNOWN = re.compile(r"unknown field `(?P<key>[^`]*)`(?: - at `\$\.?(?P<place>[^`]*)`)?")
-_EXPECTED = re.compile(r"Expected `(?P<expected>[^`]*)`, got `(?P<got>[^`]*)`(?: - at `\$\.?(?P<place>[^`]*)`)?")
-_BYTE = re.compile(r"\(byte (\d+)\)")
-
-
-def _refuse_non_utf8(line: bytes) -> None:
-    try:
-        line.decode("utf-8")
-    except UnicodeDecodeError as error:
-        byte = line[error.start]
-        raise BadExample(
-            Reason.NOT_UTF8,
-            f"Byte {error.start + 1} of the line is 0x{byte:02x}, which is not UTF-8 text; save the file as UTF-8.",
-            error.start + 1,
-        ) from None
-
-
-def _refuse_non_json(line: bytes) -> None:
-    try:
-        _decode_raw(line)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise _wrong_json(error) from None
-
-
-def _wrong_json(error: Exception) -> BadExample:
-    text = str(error).removeprefix("JSON is malformed: ")
-    if isinstance(error, RecursionError):
-        text = "it is nested too deeply"
-    byte = _BYTE.search(text)
-    what = _BYTE.sub("", text).strip().rstrip(".")
-    return BadExample(
-        Reason.NOT_JSON, f"The line is not one JSON value: {what}.", int(byte.group(1)) + 1 if byte else None
-    )
-
-
-def _wrong_form(text: str) -> BadExample:
-    if (match := _UNKNOWN.search(text)) is not None:
-        key, place = match["key"], match["place"]
-        where = f"in `{place}`" if place else "in the example"
-        foreign = "" if place else _FOREIGN.get(key, "")
-        hint = f"; {foreign}, an example of Gemini reads {_FORM}" if foreign else ""
-        at = f"{place}.{key}" if place else key
-        return BadExample(Reason.UNKNOWN_KEY, f"The key `{key}` {where} is not known{hint}.", place=at)
-    if (match := _EXPECTED.search(text)) is not None:
-        expected, got = (_JSON_WORDS.get(word, word) for word in (match["expected"].split(" | ")[0], match["got"]))
-        place = match["place"]
-        if not place:
-            return BadExample(Reason.NOT_AN_OBJECT, f"The line is a JSON {got}; each line must be one JSON object.")
-        return BadExample(Reason.WRONG_TYPE, f"`{place}` must be of type {expected}, not {got}.", place=place)
-    return BadExample(Reason.WRONG_TYPE, text)
 
 
 def _wrong_role(index: int, role: str) -> BadExample:

@@ -79,6 +79,11 @@ MODEL = Side("The model", ("text", "functionCall"))
 FUNCTION = Side("A function", ("functionResponse",))
 
 
+def text_only(side: Side) -> Side:
+    """Return this side where it may hold nothing but text."""
+    return Side(side.name, ("text",))
+
+
 def json_tokens(value: Any) -> int:
     """Return about how many tokens a JSON value has: a quarter of its compact text, rounded up."""
     return -(-len(msgspec.json.encode(value)) // CHARACTERS_PER_TOKEN)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from genops_events.training.duplicates import Duplicates
-from genops_events.training.limits import ModelLimits
+from genops_events.training.limits import METHODS, Method, ModelLimits
 from genops_events.training.reasons import Reason
 
 
@@ -44,7 +44,7 @@ class ValidationReport:
     size_bytes: int
     """What was read; of a file that is too large, one byte more than is allowed."""
     tokens_estimate: int
-    """Of the valid examples, for one epoch; a quarter of the characters of each text, rounded up."""
+    """What is billed of the valid examples for one epoch; a quarter of the characters of each text, rounded up."""
     problems_total: int
     quarantined: int = 0
     """Lines that are left out of what is tuned on; 0 unless the policy is `quarantine` and enough lines remain."""
@@ -63,6 +63,7 @@ class Figures:
     """What was counted in a file so far."""
 
     limits: ModelLimits
+    method: Method = "supervised"
     size_bytes: int = 0
     lines: int = 0
     blank: int = 0
@@ -83,11 +84,13 @@ def summary(figures: Figures, *, valid: bool) -> str:
     """Return in one or two sentences what was found, and what to do."""
     limits, bad = figures.limits, figures.bad_lines
     if valid:
-        purpose = "be the validation file of" if limits.for_validation else "tune"
+        purpose = "to tune" if figures.method == "supervised" else f"for {METHODS[figures.method]} of"
+        if limits.for_validation:
+            purpose = "to be the validation file of"
         of = f" of {figures.examples + bad:,}" if bad else ""
         text = (
             f"{figures.examples:,}{of} {_noun(figures.examples + bad, 'example')}, about {figures.tokens:,} tokens "
-            f"in {figures.size_bytes:,} bytes: ready to {purpose} {limits.model}."
+            f"in {figures.size_bytes:,} bytes: ready {purpose} {limits.model}."
         )
         if bad:
             text += f" {count(bad, 'invalid line')} in quarantine ({by_reason(figures.by_reason)})."
@@ -117,6 +120,8 @@ def warnings(figures: Figures, duplicates: Duplicates, *, lines_compared: int) -
             f"{count(figures.media_examples, 'example')} with files or inline data, whose tokens are not in the "
             "estimate: tuning will cost more."
         )
+    if figures.method == "distillation" and not figures.limits.for_validation:
+        found.append("The teacher's answers, which are tuned on, are not in the estimate: tuning will cost more.")
     if duplicates.count:
         pairs = ", ".join(f"{line} (as line {earlier})" for line, earlier in duplicates.pairs)
         found.append(

@@ -77,5 +77,8 @@ def test_limits_of_every_model_are_documented_or_said_to_be_our_own() -> None:
     text = (Path(__file__).parents[2] / "genops_events" / "data" / "models.yaml").read_text(encoding="utf-8")
     table = yaml.safe_load(text)
     known = {*table["documented"], *table["own"]}
-    assert {key for row in table["models"].values() for key in row} == known
+    rows = table["models"].values()
+    methods = {f"methods.{name}.{key}" for row in rows for name, taken in row["methods"].items() for key in taken}
+    assert {key for row in rows for key in row} - {"methods"} | methods == known
+    assert set(table["method_sources"]) == {name for row in rows for name in row["methods"]}
     assert set(table["media_sources"]) < known
