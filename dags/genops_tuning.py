@@ -1,12 +1,14 @@
 """Tune a model for every training file that arrives.
 
-The file is validated and its cost reserved before anything is spent. Waiting for the job holds no worker.
+The file is validated and its cost reserved before anything is spent. Waiting for the job holds no worker, and waiting for
+one of the project's places for tuning jobs holds nothing at all.
 """
 
 from airflow.sdk import DAG, PartitionedAssetTimetable
 
 from genops_events.airflow.assets import TRAINING_DATA, TUNED_MODEL
-from genops_events.airflow.retries import SUBMISSION_PRIORITY
+from genops_events.airflow.queueing import TUNING_JOBS_POOL, OldestFirst
+from genops_events.airflow.retries import VALIDATION_PRIORITY
 from genops_events.airflow.tuning import TuneModel, ValidateTrainingData
 
 with DAG(
@@ -17,6 +19,11 @@ with DAG(
     doc_md=__doc__,
     tags=["genops"],
 ):
-    valid = ValidateTrainingData(task_id="validate", priority_weight=SUBMISSION_PRIORITY)
-    tuned = TuneModel(task_id="tune", outlets=[TUNED_MODEL], priority_weight=SUBMISSION_PRIORITY)
+    valid = ValidateTrainingData(task_id="validate", priority_weight=VALIDATION_PRIORITY)
+    tuned = TuneModel(
+        task_id="tune",
+        outlets=[TUNED_MODEL],
+        pool=TUNING_JOBS_POOL,  # a slot for each tuning job that the project may run at a time
+        weight_rule=OldestFirst(),
+    )
     valid >> tuned

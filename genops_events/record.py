@@ -6,7 +6,7 @@ compare-and-set on their generation. Formats carry a version in `schema`; reader
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -18,6 +18,9 @@ ROOT = "genops/"
 """Everything that genops-events writes lies below this prefix, outside every watched one."""
 
 CANDIDATES = f"{ROOT}candidates/"
+
+QUEUE = f"{ROOT}queue/"
+"""A marker of each candidate that waits for a place for its tuning job."""
 
 OPEN = f"{ROOT}open/"
 """A copy of each arrival whose candidate is not settled yet: all that a sweep has to look at."""
@@ -109,6 +112,12 @@ class Intent(Document):
     started_at: datetime
 
 
+class Attempt(Document):
+    """A tuning job is about to be submitted: written before the call, since its answer may never come."""
+
+    SCHEMA: ClassVar[str] = "genops.attempt.v1"
+
+
 class Submission(Document):
     """The candidate's tuning job is submitted; from here on no other ever is."""
 
@@ -116,6 +125,53 @@ class Submission(Document):
 
     job: str
     """Resource name, `projects/…/locations/…/tuningJobs/…`."""
+
+
+class Queued(Document):
+    """The candidate is valid and paid for, and waits for one of the project's places for tuning jobs."""
+
+    SCHEMA: ClassVar[str] = "genops.queued.v1"
+
+
+class Cancellation(Document):
+    """Somebody wants the candidate's tuning job not to go on."""
+
+    SCHEMA: ClassVar[str] = "genops.cancellation.v1"
+
+    by: str
+    """Who, such as `ada@laptop` or `Airflow`."""
+    reason: str
+
+
+class Progress(Document):
+    """How far the tuning job is, as the triggerer saw it last: overwritten while it waits, nobody decides by it."""
+
+    SCHEMA: ClassVar[str] = "genops.progress.v1"
+
+    job: str
+    state: str
+    """In words: `tuning`, `waiting for capacity`, `paused`."""
+    epochs: int | None = None
+    epochs_total: int | None = None
+    steps: int | None = None
+    steps_total: int | None = None
+    tokens: int | None = None
+    """Billable tokens of the training file."""
+    expected_end_at: datetime | None = None
+
+    @property
+    def summary(self) -> str:
+        """How far it is, in words: `tuning, epoch 1 of 3, step 96 of 144, ends about 12:31 UTC`."""
+        parts = [self.state]
+        if self.epochs is not None and self.epochs_total:
+            parts.append(f"epoch {min(self.epochs + 1, self.epochs_total)} of {self.epochs_total}")
+        if self.steps is not None and self.steps_total:
+            parts.append(f"step {self.steps:,} of {self.steps_total:,}")
+        if self.tokens is not None:
+            parts.append(f"{self.tokens:,} tokens an epoch")
+        if self.expected_end_at is not None:
+            parts.append(f"ends about {self.expected_end_at:%H:%M:%S} UTC")
+        return ", ".join(parts)
 
 
 class Verdict(Document):
@@ -153,6 +209,16 @@ class TuningVerdict(Verdict):
     billable_tokens: int | None = None
     estimated_usd: Decimal | None = None
     problems: int | None = None
+    end: str | None = None
+    """How the job ended: succeeded, failed, cancelled, expired, partially_succeeded, vanished or timed_out."""
+    error_code: str | None = None
+    """Of a failed job, by its canonical name, such as `INVALID_ARGUMENT`."""
+    help: str | None = None
+    """What to do about a job that did not succeed."""
+    epochs: int | None = None
+    steps: int | None = None
+    checkpoint: str | None = None
+    """Id of the checkpoint that `endpoint` serves, where the job kept several."""
 
 
 class EvaluationVerdict(Verdict):
@@ -348,6 +414,26 @@ def intent_path(candidate: str, stage: Stage) -> str:
 def submission_path(candidate: str) -> str:
     """Return where the name of the candidate's tuning job is recorded."""
     return f"{folder(candidate)}tuning-job.json"
+
+
+def attempt_path(candidate: str) -> str:
+    """Return where it is written that the tuning job is about to be submitted."""
+    return f"{folder(candidate)}tuning-attempt.json"
+
+
+def progress_path(candidate: str) -> str:
+    """Return where the triggerer notes how far the tuning job is."""
+    return f"{folder(candidate)}tuning-progress.json"
+
+
+def cancellation_path(candidate: str) -> str:
+    """Return where it is written that the tuning job is to be cancelled."""
+    return f"{folder(candidate)}cancellation.json"
+
+
+def queued_path(candidate: str, since: datetime) -> str:
+    """Return where the marker lies for as long as the candidate waits for a place for its tuning job; sorted by `since`."""
+    return f"{QUEUE}{since.astimezone(UTC):%Y%m%dT%H%M%S.%f}-{candidate}.json"
 
 
 def verdict_path(candidate: str, stage: Stage) -> str:

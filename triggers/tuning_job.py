@@ -2,85 +2,57 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import AsyncIterator
+import time
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.triggers.base import BaseTrigger, TriggerEvent
+from genops_events.jobs import describe_state, expected_end, is_news
+from triggers.progress import ProgressRecorder
+from triggers.vertex_job import VertexJobTrigger
 
-from genops_events.polling import UNSEEN, Ended, back_off_seconds, on_state
+if TYPE_CHECKING:
+    from genops_events.jobs import JobView
 
-log = logging.getLogger(__name__)
 
+class TuningJobTrigger(VertexJobTrigger):
+    """Wait for a candidate's tuning job; how far it is goes to the task's log and to the record."""
 
-class TuningJobTrigger(BaseTrigger):
-    """Fire once, when a tuning job has ended, vanished or taken too long.
+    KIND: ClassVar[str] = "tuning"
 
-    The event's payload is `{"job": name, "end": a value of JobEnd}`. The job goes on whatever happens to the trigger.
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._told: JobView | None = None
+        self._told_at = 0.0
 
-    Args:
-        project: project of the job.
-        location: region of the job.
-        job: resource name, `projects/…/locations/…/tuningJobs/…`.
-        poll_seconds: pause between two looks.
-        deadline: ISO 8601, UTC. Wall clock: this value survives a move to another triggerer.
-    """
+    def seen(self, view: JobView) -> None:
+        """Tell how far the job is, if that is news."""
+        clock = time.monotonic()
+        if not is_news(self._told, view, seconds=clock - self._told_at):
+            return
+        self._told, self._told_at = view, clock
+        from genops_events.record import Progress
 
-    def __init__(self, *, project: str, location: str, job: str, poll_seconds: float, deadline: str) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.project = project
-        self.location = location
-        self.job = job
-        self.poll_seconds = poll_seconds
-        self.deadline = deadline
-
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return what Airflow stores: plain JSON, no secrets."""
-        return (
-            "triggers.tuning_job.TuningJobTrigger",
-            {
-                "project": self.project,
-                "location": self.location,
-                "job": self.job,
-                "poll_seconds": self.poll_seconds,
-                "deadline": self.deadline,
-            },
+        now = datetime.now(UTC)
+        progress = Progress(
+            candidate=self.candidate,
+            written_at=now,
+            job=self.job,
+            state=describe_state(view.state, view.detail),
+            epochs=view.epochs,
+            epochs_total=view.epochs_total,
+            steps=view.steps,
+            steps_total=view.steps_total,
+            tokens=view.tokens,
+            expected_end_at=expected_end(view, now=now),
         )
+        self.log.info("%s: %s", self.job, progress.summary)
+        if self.candidate:
+            ProgressRecorder.of_this_loop().note(progress)
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look at the job until it has ended; a passing fault of the service only makes the pause longer.
+    def stop(self, *, ended: bool) -> None:
+        """Cancel the candidate's job; where its task has ended, record and announce that tuning has failed."""
+        from genops_events.airflow.cancelling import stop_tuning
 
-        The first look comes after a pause: a job that was just submitted has not ended, and Airflow's scheduler
-        takes a task for killed if it runs again before its executor has told that it was deferred.
-        """
-        from genops_events.gcp.job_states import JobStates
-
-        deadline = datetime.fromisoformat(self.deadline)
-        failures = absences = 0
-        states = await asyncio.to_thread(JobStates, project=self.project, location=self.location)
-        try:
-            await asyncio.sleep(self.poll_seconds)
-            while True:
-                try:
-                    state = await states.state(self.job)
-                    failures = 0
-                except Exception as error:  # noqa: BLE001 - a job that cannot be seen goes on, and costs, all the same
-                    failures += 1
-                    pause = back_off_seconds(failures, poll_seconds=self.poll_seconds)
-                    log.warning("%s Looking again in %.0f s; the job is still under way.", error, pause)
-                    if datetime.now(UTC) < deadline:
-                        await asyncio.sleep(pause)
-                        continue
-                    state = UNSEEN
-                decision = on_state(
-                    state, now=datetime.now(UTC), deadline=deadline, poll_seconds=self.poll_seconds, absences=absences
-                )
-                if isinstance(decision, Ended):
-                    yield TriggerEvent({"job": self.job, "end": str(decision.end)})
-                    return
-                absences = decision.absences
-                await asyncio.sleep(decision.seconds)
-        finally:
-            await states.close()
+        task: Any = self.task_instance
+        for job in stop_tuning(self.candidate, run_id=task.run_id, ended=ended):
+            self.log.info("Asked Vertex AI to cancel %s: its task was %s", job, "ended" if ended else "cleared")

@@ -12,6 +12,8 @@ from airflow.configuration import conf
 from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
 
+from genops_events.airflow.queueing import OldestFirst
+
 log = logging.getLogger(__name__)
 
 _STAGES = ("budget", "evaluation", "inference", "intake", "promotion", "tuning")
@@ -45,4 +47,5 @@ class GenopsPlugin(AirflowPlugin):
     """What genops-events adds to every Airflow component."""
 
     name = "genops"
+    priority_weight_strategies = [OldestFirst]  # noqa: RUF012 - how Airflow declares it
     listeners = [WarmStart()]  # noqa: RUF012 - how Airflow declares it

@@ -16,7 +16,8 @@ from genops_events import record
 from genops_events.airflow.retries import STAGE_DEFAULTS
 from genops_events.config import Config, Dataset, load_config
 from genops_events.errors import PermanentError
-from genops_events.gcp import tuning_jobs
+from genops_events.gcp import tuning_jobs, tuning_queue
+from genops_events.gcp.cancellation import cancel_jobs
 from genops_events.gcp.ledger_store import settle
 from genops_events.gcp.outbox import announce
 from genops_events.gcp.record_store import RecordStore
@@ -256,8 +257,16 @@ def record_failure(context: Context) -> None:
         return
     error = context.get("exception")
     reason = f"{type(error).__name__}: {error}" if error is not None else "The task ended without an answer."
+    if stage is Stage.TUNING:
+        give_up_tuning(run)
     # Stages that wait for this one never begin; the verdict is what ends the candidate.
     settle_and_announce(run, run.conclude(record.VERDICTS[stage], Outcome.FAILED, reason))
+
+
+def give_up_tuning(run: StageRun) -> list[str]:
+    """Cancel what nobody will wait for any more; return the names of the jobs that were under way."""
+    tuning_queue.leave(run.store, run.candidate)
+    return cancel_jobs(run.config, run.candidate)
 
 
 def _now() -> datetime:

@@ -102,19 +102,22 @@ def _async_client(client: Any, transport: Any, credentials: Credentials | None) 
     return client(credentials=credentials, transport=partial(transport, channel=channel))
 
 
-def genai_client(project: str, location: str, *, attempts: int = 4) -> genai.Client:
+def genai_client(
+    project: str, location: str, *, attempts: int = 4, timeout_seconds: float = CALL_TIMEOUT_SECONDS
+) -> genai.Client:
     """Return a google-genai client for Vertex AI.
 
     Args:
         project: project id.
         location: region.
         attempts: how often a call is tried on 408, 429 and 5xx; 1 for a call that must not be repeated.
+        timeout_seconds: bound of each try.
     """
     from google import genai
     from google.genai import types
 
     retries = types.HttpRetryOptions(attempts=attempts, initial_delay=0.5, max_delay=20.0)
-    options = types.HttpOptions(timeout=int(CALL_TIMEOUT_SECONDS * 1000), retry_options=retries)
+    options = types.HttpOptions(timeout=int(timeout_seconds * 1000), retry_options=retries)
     if (trusted := tls_context()) is not None:
         options.client_args = {"verify": trusted}
         options.async_client_args = {"verify": trusted, "ssl": trusted}  # httpx and aiohttp name it so

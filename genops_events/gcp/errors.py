@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from genops_events.errors import PermanentError, TransientError
 
@@ -26,6 +27,11 @@ _LOST_CONNECTIONS = (
 
 class CloudUnavailable(TransientError):
     """Google Cloud did not answer, or asked to be called later."""
+
+    status: int | None = None
+    """HTTP status of the answer; None where there was no answer."""
+    retry_after_seconds: float | None = None
+    """What the service itself asked for, by a `Retry-After` header or a `google.rpc.RetryInfo`."""
 
 
 class CloudRefused(PermanentError):
@@ -64,13 +70,30 @@ def _translate(what: str, error: Exception) -> CloudUnavailable | CloudRefused |
         return _by_status(what, error.code, str(error))
     genai = sys.modules.get("google.genai.errors")
     if genai is not None and isinstance(error, genai.APIError):
-        return _by_status(what, error.code, f"{error.status}: {error.message}")
+        translated = _by_status(what, error.code, f"{error.status}: {error.message}")
+        if isinstance(translated, CloudUnavailable):
+            translated.status = error.code
+            translated.retry_after_seconds = _retry_after(error)
+        return translated
     if isinstance(error, OSError) or _is_lost_connection(error):
         return CloudUnavailable(f"Could not {what}: no answer ({type(error).__name__}: {error}).", later)
     if isinstance(error, auth.GoogleAuthError):
         # A metadata server or an IAM service that is down for a moment shows so, too: every task asks it for a token.
         kind = CloudUnavailable if isinstance(error, auth.RefreshError) else CloudRefused
         return kind(f"Could not {what}: {error}", _REMEDIES[401])
+    return None
+
+
+def _retry_after(error: Any) -> float | None:
+    """Return how long google-genai's error says to wait, in seconds."""
+    header = getattr(getattr(error, "response", None), "headers", {}).get("Retry-After", "")
+    if header.isdigit():
+        return float(header)  # its other form, a date, is not used by Google's APIs
+    body = error.details if isinstance(error.details, dict) else {}
+    for detail in body.get("error", body).get("details") or ():
+        if isinstance(detail, dict) and str(detail.get("@type", "")).endswith("google.rpc.RetryInfo"):
+            seconds = str(detail.get("retryDelay", "")).removesuffix("s")
+            return float(seconds) if seconds.replace(".", "", 1).isdigit() else None
     return None
 
 

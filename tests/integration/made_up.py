@@ -27,6 +27,7 @@ class DagRun:
     run_id: str
     partition_key: str | None
     run_type: str = "asset_triggered"
+    run_after: datetime = datetime(2026, 11, 23, tzinfo=UTC)
 
 
 def context(candidate: str | None, *, run_id: str = "run-1", **more: Any) -> Any:

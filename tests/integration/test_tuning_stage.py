@@ -5,17 +5,19 @@ from __future__ import annotations
 
 import json
 import uuid
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
 from airflow.sdk import RetryAction
-from airflow.sdk.exceptions import TaskDeferred
+from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 from cloud import DATASET, PREFIX, StandIns, cloud, config, connections_closed, stand_ins, store, until
 from made_up import arrived, context
 
 from genops_events.airflow.retries import INTAKE_RETRIES, STAGE_RETRIES
 from genops_events.airflow.stage import StageRun
-from genops_events.airflow.tuning import SubmissionUnanswered, TuneModel, _cancel_others
+from genops_events.airflow.submission import UNANSWERED
+from genops_events.airflow.tuning import TuneModel
 from genops_events.config import Config
 from genops_events.errors import ConfigError
 from genops_events.gcp import tuning_jobs
@@ -88,17 +90,36 @@ def test_a_budget_that_is_too_low_from_the_beginning_refuses_before_anything_is_
     assert jobs(config, candidate) == {}
 
 
+def deferred(run: StageRun) -> TaskDeferred:
+    """Return how the stage defers."""
+    with pytest.raises(TaskDeferred) as raised:
+        TuneModel(task_id="tune").work(run, context(run.candidate))
+    return raised.value
+
+
 def test_a_submission_without_an_answer_is_looked_for_before_another_is_made(
-    config: Config, cloud: StandIns, candidate: str
+    config: Config, cloud: StandIns, store: RecordStore, candidate: str
 ) -> None:
     cloud.vertex.faults(error_code="503", error_share=1.0, error_methods=["tuningJobs.create"])
-    with pytest.raises(SubmissionUnanswered) as raised:
-        TuneModel(task_id="tune").work(run_of(candidate), context(candidate))
+    now = datetime.now(UTC)
+    first = deferred(run_of(candidate))
+    assert first.method_name == "go_on"
+    assert first.trigger.serialize()[1]["moment"] >= now + UNANSWERED
     cloud.vertex.faults()
-    decided = STAGE_RETRIES.evaluate(raised.value, try_number=1, max_tries=6)
-    assert decided.action is RetryAction.RETRY
-    assert decided.retry_delay is not None
-    assert decided.retry_delay.total_seconds() >= 60
+    # Whoever comes sooner, for instance the retry of a task whose worker was killed, must not submit either.
+    again = deferred(run_of(candidate))
+    assert again.method_name == "go_on"
+    assert jobs(config, candidate) == {}
+    # The job appears after all: it is adopted.
+    job = submitted(config, store, candidate)
+    assert deferred(run_of(candidate)).kwargs == {"job": job}
+
+
+def test_a_project_without_room_for_another_job_is_asked_again_for_as_long_as_it_takes(
+    cloud: StandIns, candidate: str
+) -> None:
+    cloud.vertex.faults(error_code="429", error_share=1.0, error_methods=["tuningJobs.create"])
+    assert deferred(run_of(candidate)).method_name == "go_on"
 
 
 def test_of_two_jobs_that_met_the_recorded_one_stays_and_the_other_is_cancelled(
@@ -108,9 +129,9 @@ def test_of_two_jobs_that_met_the_recorded_one_stays_and_the_other_is_cancelled(
     first = work(run_of(candidate))
     second = submitted(config, store, candidate)
     assert set(jobs(config, candidate)) == {first, second}
-    _cancel_others(run_of(candidate), first)
-    until(lambda: jobs(config, candidate)[second] == "JOB_STATE_CANCELLED")
-    assert jobs(config, candidate)[first] in {"JOB_STATE_PENDING", "JOB_STATE_RUNNING"}
+    with pytest.raises(AirflowFailException, match="timeout_hours"):
+        TuneModel(task_id="tune").resume(context(candidate), {"job": first, "end": "timed_out"}, first)
+    until(lambda: set(jobs(config, candidate).values()) == {"JOB_STATE_CANCELLED"})
 
 
 def test_a_mistake_in_genops_yaml_is_waited_for_by_stages_and_not_by_intake() -> None:

@@ -1,0 +1,123 @@
+"""What the triggers that wait for a long-running Vertex AI job have in common."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from genops_events.polling import Ended, Wait
+from triggers.job_poller import JobPoller
+
+if TYPE_CHECKING:
+    from genops_events.jobs import JobView
+
+log = logging.getLogger(__name__)
+
+_UNKNOWN = object()
+
+
+class VertexJobTrigger(BaseTrigger):
+    """Fire once, when a job has ended, vanished or taken too long; every wait shares its project's poller.
+
+    The event's payload is `{"job": name, "end": a value of JobEnd}`. The job goes on whatever happens to the trigger,
+    unless somebody ends the task that waits for it.
+
+    Args:
+        project: project of the job.
+        location: region of the job.
+        job: resource name.
+        poll_seconds: pause between two looks at a young job.
+        deadline: ISO 8601, UTC. Wall clock: this value survives a move to another triggerer.
+        began: when the job was submitted, ISO 8601, UTC; now, where it is not known.
+        candidate: what the job belongs to.
+    """
+
+    KIND: ClassVar[str]
+    """A value of `genops_events.gcp.job_views.JobKind`."""
+
+    def __init__(
+        self,
+        *,
+        project: str,
+        location: str,
+        job: str,
+        poll_seconds: float,
+        deadline: str,
+        began: str = "",
+        candidate: str = "",
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.project = project
+        self.location = location
+        self.job = job
+        self.poll_seconds = poll_seconds
+        self.deadline = deadline
+        self.began = began
+        self.candidate = candidate
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return what Airflow stores: plain JSON, no secrets."""
+        names = ("project", "location", "job", "poll_seconds", "deadline", "began", "candidate")
+        return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait until the job has ended, whatever the service answers meanwhile."""
+        from genops_events.gcp.job_views import JobKind
+
+        began = datetime.fromisoformat(self.began) if self.began else datetime.now(UTC)
+        wait = Wait(self.job, began, datetime.fromisoformat(self.deadline), self.poll_seconds)
+        poller = JobPoller.of(JobKind(self.KIND), project=self.project, location=self.location)
+        async with aclosing(poller.watch(wait)) as looks:
+            async for look in looks:
+                if isinstance(look, Ended):
+                    self.log.info("%s ended: %s", self.job, look.end)
+                    yield TriggerEvent({"job": self.job, "end": str(look.end)})
+                    return
+                self.seen(look)
+
+    def seen(self, view: JobView) -> None:
+        """Take note of how the job stands; called after every look, must not block."""
+
+    async def on_kill(self) -> None:
+        """Cancel the job if somebody ended the task: marked it failed, cleared it, or deleted its Dag run.
+
+        Airflow calls this as well when another triggerer has taken the wait over: then the task is still deferred, and the
+        job goes on. It also goes on when nobody can tell, and when the task was marked as a success.
+        """
+        try:
+            state = await self._task_state()
+        except Exception:
+            self.log.exception("Nobody can tell whether the task still waits for %s, so the job goes on", self.job)
+            return
+        if state in ("deferred", "success"):
+            self.log.info("The task that waits for %s is %s: the job goes on", self.job, state)
+            return
+        ended = state in ("failed", "skipped", "upstream_failed", "removed", "gone")
+        await asyncio.to_thread(self.stop, ended=ended)
+
+    def stop(self, *, ended: bool) -> None:
+        """Cancel the job; may block.
+
+        Args:
+            ended: the task will not come back; otherwise it was cleared, and runs again.
+        """
+        raise NotImplementedError
+
+    async def _task_state(self) -> str | None:
+        """Return the state of the task that waits; `gone` where its Dag run was deleted, None where it was cleared."""
+        # Where Airflow's own providers ask; `airflow.sdk` itself offers it on a worker only.
+        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+        from asgiref.sync import sync_to_async
+
+        task: Any = self.task_instance
+        states = await sync_to_async(RuntimeTaskInstance.get_task_states)(
+            dag_id=task.dag_id, task_ids=[task.task_id], run_ids=[task.run_id], map_index=task.map_index
+        )
+        found = states.get(task.run_id, {}).get(task.task_id, _UNKNOWN)
+        return "gone" if found is _UNKNOWN else None if found is None else str(found)
