@@ -19,12 +19,12 @@ from genops_events.config_values import (
     Part,
     PositiveFloat,
     is_model_resource,
-    kms_key,
-    labels,
+    kms_key_name,
+    label_map,
+    last_or_epoch,
     location_of_key,
     named_text,
-    serve_checkpoint,
-    service_account,
+    service_account_address,
 )
 from genops_events.training.limits import METHODS, Method, ModelLimits, load_limits, models_that_take
 
@@ -63,7 +63,7 @@ class Tuning(Part):
     """Distillation: weight of the loss of supervised tuning; Vertex AI's choice if not given."""
     checkpoints: Literal["all", "last"] = "all"
     """Whether the checkpoints between epochs are kept, each on an endpoint of its own, or the last one only."""
-    serve_checkpoint: Annotated[Literal["last"] | int, BeforeValidator(serve_checkpoint)] = "last"
+    serve_checkpoint: Annotated[Literal["last"] | int, BeforeValidator(last_or_epoch)] = "last"
     """The checkpoint that is evaluated and promoted: `last`, or the number of an epoch."""
     start_from: Literal["source_model", "champion"] = "source_model"
     """Where each job starts: the source model, or the champion, to tune it further (from the source model while there is none)."""
@@ -74,11 +74,11 @@ class Tuning(Part):
     tuned model further makes a new version of it."""
     description: Annotated[str, AfterValidator(named_text)] | None = None
     """Description of the tuning job; {candidate} and {dataset} are replaced."""
-    labels: Annotated[dict[str, str], AfterValidator(labels)] = Field(default={})
+    labels: Annotated[dict[str, str], AfterValidator(label_map)] = Field(default={})
     """Labels of the tuning job and of what it makes, at most 62; keys that begin with `genops-` are this project's."""
-    kms_key: Annotated[str, AfterValidator(kms_key)] | None = None
+    kms_key: Annotated[str, AfterValidator(kms_key_name)] | None = None
     """Key of Cloud KMS that everything the job makes is encrypted with, in the configuration's location."""
-    service_account: Annotated[str, AfterValidator(service_account)] | None = None
+    service_account: Annotated[str, AfterValidator(service_account_address)] | None = None
     """Service account that the job runs as; Vertex AI's own service agent if not given."""
     poll_seconds: PositiveFloat = 30
     """Pause between two looks at the tuning job."""

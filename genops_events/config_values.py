@@ -87,7 +87,7 @@ def is_model_resource(value: str) -> bool:
     return _RESOURCE.fullmatch(value) is not None
 
 
-def serve_checkpoint(value: Any) -> Any:
+def last_or_epoch(value: Any) -> Any:
     """Accept `last` and the number of an epoch."""
     if value != "last" and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
         raise wrong_value("Input should be last, or the number of an epoch, from 1", ("last",))
@@ -104,7 +104,7 @@ def named_text(value: str) -> str:
     return value
 
 
-def labels(value: dict[str, str]) -> dict[str, str]:
+def label_map(value: dict[str, str]) -> dict[str, str]:
     """Accept what Google Cloud takes as labels, and is not this project's own.
 
     The rules are those of google-genai's `CreateTuningJobConfig.labels`, and of https://cloud.google.com/resource-manager/docs/labels-overview:
@@ -136,7 +136,7 @@ def _is_label(text: str) -> bool:
     return allowed and 0 < len(text) <= _LABEL_CHARACTERS
 
 
-def kms_key(value: str) -> str:
+def kms_key_name(value: str) -> str:
     """Accept the resource name of a key of Cloud KMS."""
     if _KMS_KEY.fullmatch(value) is None:
         raise wrong_value("Input should be projects/…/locations/…/keyRings/…/cryptoKeys/…")
@@ -149,7 +149,7 @@ def location_of_key(key: str) -> str:
     return match["location"] if match is not None else ""
 
 
-def service_account(value: str) -> str:
+def service_account_address(value: str) -> str:
     """Accept the address of a service account."""
     if _SERVICE_ACCOUNT.fullmatch(value) is None:
         raise wrong_value("Input should be the address of a service account, NAME@PROJECT.iam.gserviceaccount.com")

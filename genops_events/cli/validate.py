@@ -99,7 +99,8 @@ def validate(
     else:
         if about is not None:
             _show(validation or "", about, "")
-        price = f"{'at least' if plan.method == 'distillation' else 'about'} {cost:.2f} USD for {plan.epochs} {'epoch' if plan.epochs == 1 else 'epochs'}"
+        about_as_much = "at least" if plan.method == "distillation" else "about"
+        price = f"{about_as_much} {cost:.2f} USD for {plan.epochs} {'epoch' if plan.epochs == 1 else 'epochs'}"
         _show(file, report, f", {price} of {plan.limits.model}" if report.tokens_estimate else "")
         for note in notes:
             human().print(f"note: {note}", markup=False)
