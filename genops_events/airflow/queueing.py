@@ -7,9 +7,6 @@ from typing import Any
 
 from airflow.task.priority_strategy import PriorityWeightStrategy
 
-TUNING_JOBS_POOL = "genops_tuning_jobs"
-"""The Airflow pool whose slots are the project's places for tuning jobs; deferred tasks count, since their jobs run."""
-
 _FIRST = 1_000_000_000
 _EPOCH = 1_767_225_600
 """2026-01-01, in seconds since 1970: the weight has 32 bits, and stays positive until 2057."""

@@ -46,9 +46,15 @@ class AirflowRest:
 
     def get(self, path: str, params: Mapping[str, str | int] | None = None) -> Any:
         """Return the JSON that this user sees; errors as `public`."""
+        return self._json("GET", path, params=params, headers=self._headers())
+
+    def patch(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Change something as this user, and return what Airflow says to it; errors as `public`."""
+        return self._json("PATCH", path, json=body, headers=self._headers())
+
+    def _headers(self) -> dict[str, str]:
         token = self._token()
-        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        return self._json("GET", path, params=params, headers=headers)
+        return {} if token is None else {"Authorization": f"Bearer {token}"}
 
     def _token(self) -> str | None:
         """Return the token to show; None where nothing is set: an Airflow whose users are all admins wants none."""

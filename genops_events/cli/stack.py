@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document to standard output.")]
 
 _LOOK_SECONDS = 0.2
+_POOL_SECONDS = 30.0
 _INTERRUPTED = 130
 
 
@@ -180,24 +181,36 @@ def _bring_up(plan: StackPlan, config: Config, *, detach: bool, as_json: bool) -
 
 
 def _until_up(started: Started, config: Config, config_file: Path) -> StackState:
-    """Show the stack until it is up or has failed; provision it as soon as its stand-ins answer."""
+    """Show the stack until it is up or has failed; set up what it needs as soon as there is somebody to ask for it."""
     from genops_events.cli.stack_view import StackView
     from genops_events.local import stack
 
     provisioned: Future[None] | None = None
-    with ThreadPoolExecutor(1) as pool, StackView(human()) as view:
+    places: Future[None] | None = None
+    with ThreadPoolExecutor(2) as threads, StackView(human()) as view:
         while True:
             state = started.state()
             view.show(state)
             if state.state in ("failed", "stopped"):
                 return state
             if provisioned is None and _runs(state, "storage") and _runs(state, "pubsub"):
-                provisioned = pool.submit(_provision, config, config_file, stack.environment(state))
-            if provisioned is not None and provisioned.done():
-                provisioned.result()
-                if state.state in ("running", "degraded"):
-                    return state
+                provisioned = threads.submit(_provision, config, config_file, stack.environment(state))
+            if places is None and _runs(state, "api-server"):
+                places = threads.submit(_make_places, config, stack.environment(state))
+            is_provisioned = provisioned is not None and _is_done(provisioned)
+            # Of a stack that lost its API server, only the rest can be set up.
+            has_places = places is None or _is_done(places)
+            if is_provisioned and has_places and state.state in ("running", "degraded"):
+                return state
             time.sleep(_LOOK_SECONDS)
+
+
+def _is_done(step: Future[None]) -> bool:
+    """Return whether a step has ended well; raises what it raised."""
+    if not step.done():
+        return False
+    step.result()
+    return True
 
 
 def _provision(config: Config, config_file: Path, environment: Mapping[str, str]) -> None:
@@ -205,10 +218,34 @@ def _provision(config: Config, config_file: Path, environment: Mapping[str, str]
     from genops_events.cli.seed import seed
     from genops_events.gcp.provision import provision
 
-    os.environ.update(environment)
-    os.environ["NO_PROXY"] = "127.0.0.1,localhost"
+    _point_at(environment)
     provision(config)
     seed(config, config_file)
+
+
+def _make_places(config: Config, environment: Mapping[str, str]) -> None:
+    """Create or change the Airflow pool that tuning jobs run in: without it, none is ever submitted.
+
+    Asked of the API server, which runs anyway: the `airflow` command takes seconds of a core to start.
+    """
+    from genops_events.airflow.pool import set_pool
+    from genops_events.airflow.rest import AirflowRest, AirflowUnavailable
+
+    _point_at(environment)
+    rest = AirflowRest(environment["GENOPS_AIRFLOW_URL"])
+    deadline = time.monotonic() + _POOL_SECONDS
+    while True:
+        try:
+            return set_pool(rest, config.tuning_jobs_at_once)
+        except AirflowUnavailable:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_LOOK_SECONDS)
+
+
+def _point_at(environment: Mapping[str, str]) -> None:
+    os.environ.update(environment)
+    os.environ["NO_PROXY"] = "127.0.0.1,localhost"
 
 
 def _stay(started: Started) -> int:

@@ -140,6 +140,18 @@ def test_up_again_leaves_a_running_stack_alone(stack: Stack) -> None:
     assert stack.pids() == before
 
 
+def test_up_makes_the_places_for_tuning_jobs_and_up_again_changes_their_number(stack: Stack, tmp_path: Path) -> None:
+    pool = stack.rest("/pools/genops_tuning_jobs")
+    assert (pool["slots"], pool["include_deferred"]) == (100, True)  # as examples/genops.yaml says
+    config = tmp_path / "genops.yaml"
+    example = (REPOSITORY / "examples" / "genops.yaml").read_text()
+    config.write_text(example.replace("tuning_jobs_at_once: 100", "tuning_jobs_at_once: 7"))
+    stack.up("--config", str(config))
+    assert stack.rest("/pools/genops_tuning_jobs")["slots"] == 7
+    stack.up()
+    assert stack.rest("/pools/genops_tuning_jobs")["slots"] == 100
+
+
 @pytest.mark.parametrize("name", ["triggerer", "storage", "pubsub", "vertex", "scheduler", "postgres"])
 def test_a_killed_component_is_back_and_all_is_well_again(stack: Stack, name: str) -> None:
     before = stack.until(running)
