@@ -90,6 +90,8 @@ class Bucket:
     def __init__(self) -> None:
         objects: dict[str, bytes] = {}
         self.objects = objects
+        self.generations: dict[str, int] = {}
+        self.downloads = 0
         self.status = 200
         bucket = self
 
@@ -98,8 +100,16 @@ class Bucket:
                 _, _, name = urlsplit(self.path).path.partition("/storage/v1/b/bucket/o/")
                 content = objects.get(unquote(name))
                 status = bucket.status if content is not None else 404
-                body = (content or b"") if status == 200 else b"{}"
+                generation = str(bucket.generations.get(unquote(name), 0))
+                if status != 200:
+                    body = b"{}"
+                elif "alt=media" in urlsplit(self.path).query:
+                    body = content or b""
+                    bucket.downloads += 1
+                else:
+                    body = json.dumps({"name": unquote(name), "generation": generation}).encode()
                 self.send_response(status)
+                self.send_header("X-Goog-Generation", generation)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -114,6 +124,8 @@ class Bucket:
 
     def put(self, name: str, content: bytes) -> str:
         """Keep an object and return its URI."""
+        if self.objects.get(name) != content:
+            self.generations[name] = self.generations.get(name, 0) + 1
         self.objects[name] = content
         return f"gs://bucket/{name}"
 

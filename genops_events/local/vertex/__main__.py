@@ -18,6 +18,7 @@ from genops_events.local.vertex.app import VertexApi
 from genops_events.local.vertex.documents import Database
 from genops_events.local.vertex.faults import VertexFaults
 from genops_events.local.vertex.learner import LearnedModels
+from genops_events.local.vertex.learning import Learning
 from genops_events.local.vertex.registry import Registry
 from genops_events.local.vertex.training_data import TrainingData
 from genops_events.local.vertex.tuning import Tuning
@@ -41,8 +42,7 @@ async def serve(chosen: argparse.Namespace) -> None:
             learned=learned,
             data=data,
             switch=switch,
-            executor=executor,
-            scratch=chosen.state / "downloads",
+            learning=Learning(learned=learned, data=data, executor=executor, scratch=chosen.state / "downloads"),
         )
         api = VertexApi(tuning=tuning, registry=registry, learned=learned, switch=switch, executor=executor)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -26,6 +27,17 @@ class Database:
         self.connection.execute(
             "CREATE TABLE IF NOT EXISTS documents (kind TEXT, id TEXT, body BLOB, PRIMARY KEY (kind, id))"
         )
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Write all changes within it together: many of them in the time of one, and all or none after a kill."""
+        self.connection.execute("BEGIN")
+        try:
+            yield
+        except BaseException:
+            self.connection.execute("ROLLBACK")
+            raise
+        self.connection.execute("COMMIT")
 
 
 class Shelf(Generic[T]):

@@ -6,14 +6,24 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from genops_events.local.vertex.errors import invalid
 
 MAX_PAGE_SIZE = 100
 
 View = Mapping[str, Any]
-Predicate = Callable[[View], bool]
+
+
+class Fields(Protocol):
+    """What a filter asks for its values: a view, or something that is quicker to make."""
+
+    def get(self, name: str, default: Any, /) -> Any:
+        """Return the value of a field of the resource's JSON."""
+
+
+Predicate = Callable[[Fields], bool]
 
 _TERM = re.compile(
     r"""\s*(?P<not>NOT\s+|-)?
@@ -25,7 +35,20 @@ _TERM = re.compile(
 _AND = re.compile(r"AND\s+|(?=[A-Za-z_\-])")
 
 
-def parse_filter(text: str, *, fields: Mapping[str, str]) -> Predicate:
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What a list filter asks.
+
+    Args:
+        matches: tells whether a resource is asked for.
+        label: a label, with its value, that every such resource has; None where the filter names none.
+    """
+
+    matches: Predicate
+    label: tuple[str, str] | None = None
+
+
+def parse_filter(text: str, *, fields: Mapping[str, str]) -> Filter:
     """Return what a list filter asks of a resource.
 
     Understands `labels.key="value"`, `labels.key:value`, `labels.key:*` and `field="value"`, each optionally with
@@ -39,6 +62,7 @@ def parse_filter(text: str, *, fields: Mapping[str, str]) -> Predicate:
         ApiError: the filter says something that is not understood.
     """
     terms: list[Predicate] = []
+    label = None
     position = 0
     while position < len(text.rstrip()):
         if terms:
@@ -51,8 +75,22 @@ def parse_filter(text: str, *, fields: Mapping[str, str]) -> Predicate:
                 f"labels.KEY:*, and = or != on {', '.join(sorted(fields))}, joined by AND."
             )
         terms.append(_term(match, fields))
+        label = label or _required_label(match)
         position = match.end()
-    return lambda view: all(term(view) for term in terms)
+    return Filter(lambda view: all(term(view) for term in terms), label)
+
+
+def _required_label(match: re.Match[str]) -> tuple[str, str] | None:
+    """Return the label that a term requires to have one value."""
+    field, _, key = match["field"].partition(".")
+    value = match["value"]
+    if field != "labels" or not key or match["not"] or match["operator"] == "!=" or value == "*":
+        return None
+    return key.strip('"'), _unquoted(value)
+
+
+def _unquoted(value: str) -> str:
+    return re.sub(r"\\(.)", r"\1", value[1:-1]) if value.startswith('"') else value
 
 
 def _term(match: re.Match[str], fields: Mapping[str, str]) -> Predicate:
@@ -61,8 +99,7 @@ def _term(match: re.Match[str], fields: Mapping[str, str]) -> Predicate:
     key = key.strip('"')
     value = match["value"]
     quoted = value.startswith('"')
-    if quoted:
-        value = re.sub(r"\\(.)", r"\1", value[1:-1])
+    value = _unquoted(value)
     negated = bool(match["not"]) != (match["operator"] == "!=")
     if field == "labels" and (key or match["operator"] == ":"):
         # `labels:key` and `labels.key:*` ask whether the label is there.
@@ -85,8 +122,6 @@ def page(
 ) -> dict[str, object]:
     """Return one page of a list answer, newest first.
 
-    A page token names the last resource of its page, so what is created between two pages neither repeats nor hides one.
-
     Args:
         resources: sort key, which grows with the time of creation, and how to make the view, for each resource.
         field: name of the list in the answer.
@@ -96,17 +131,46 @@ def page(
     Raises:
         ApiError: page size, token or filter is not valid.
     """
-    matches = parse_filter(query.get("filter", ""), fields=fields)
-    size = _page_size(query.get("pageSize", "0"))
-    after = _read_token(query.get("pageToken", ""))
+    asked = read_query(query, fields=fields)
+    ordered = sorted(resources, key=lambda one: one[0], reverse=True)
+    views = ((key, make()) for key, make in ordered if not asked.after or key < asked.after)
+    return fill_page(((key, view) for key, view in views if asked.filter.matches(view)), field=field, size=asked.size)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a list call asks for.
+
+    Args:
+        after: sort key of the last resource of the page before; empty for the first page.
+    """
+
+    filter: Filter
+    size: int
+    after: str
+
+
+def read_query(query: Mapping[str, str], *, fields: Mapping[str, str]) -> Asked:
+    """Return what the `pageSize`, `pageToken` and `filter` of a list call ask for.
+
+    Raises:
+        ApiError: one of them is not valid.
+    """
+    return Asked(
+        filter=parse_filter(query.get("filter", ""), fields=fields),
+        size=_page_size(query.get("pageSize", "0")),
+        after=_read_token(query.get("pageToken", "")),
+    )
+
+
+def fill_page(views: Iterable[tuple[str, View]], *, field: str, size: int) -> dict[str, object]:
+    """Return a page of the first `size` of these views, each with its sort key, and how to get the next page.
+
+    A page token names the last resource of its page, so what is created between two pages neither repeats nor hides one.
+    """
     found: list[View] = []
     last = ""
-    for key, make in sorted(resources, key=lambda one: one[0], reverse=True):
-        if after and key >= after:
-            continue
-        view = make()
-        if not matches(view):
-            continue
+    for key, view in views:
         if len(found) == size:
             return {field: found, "nextPageToken": base64.urlsafe_b64encode(last.encode()).decode()}
         found.append(view)

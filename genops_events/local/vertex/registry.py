@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -71,6 +71,9 @@ class Registry:
     def __init__(self, database: Database) -> None:
         self._versions = Shelf(database, "model", ModelVersion)
         self._endpoints = Shelf(database, "endpoint", Endpoint)
+        self._keys: dict[tuple[str, str], list[str]] = {}
+        for one in self._versions:
+            self._keys.setdefault((one.parent, one.model_id), []).append(one.key)
 
     def register(self, job: TuningJob, at: float) -> str:
         """Add the model that `job` has made, with its endpoints, and return the version; at `at`, the job's end."""
@@ -111,6 +114,7 @@ class Registry:
             )
             self._endpoints.put(endpoint.name, endpoint)
         self._versions.put(tuned.key, tuned)
+        self._keys.setdefault((tuned.parent, tuned.model_id), []).append(tuned.key)
         return version
 
     def has_version_of(self, job: TuningJob) -> str | None:
@@ -290,12 +294,8 @@ class Registry:
         }
 
     def _versions_of(self, parent: str, model_id: str) -> list[ModelVersion]:
-        return list(self._of_model(parent, model_id))
-
-    def _of_model(self, parent: str, model_id: str) -> Iterator[ModelVersion]:
-        for one in self._versions:
-            if one.parent == parent and one.model_id == model_id:
-                yield one
+        found = (self._versions.get(key) for key in self._keys.get((parent, model_id), ()))
+        return [one for one in found if one is not None]
 
 
 def _camel(field: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -12,6 +13,8 @@ import httpx
 from genops_events.local.vertex.errors import invalid
 
 _MAX_BUCKET_CHARACTERS = 222
+_MAX_CALLS = 32
+_GATHER_SECONDS = 0.002
 
 
 class Unreadable(Exception):
@@ -45,6 +48,9 @@ class TrainingData:
 
     def __init__(self, storage: str) -> None:
         self._client = httpx.AsyncClient(base_url=storage, timeout=httpx.Timeout(30.0, connect=5.0), trust_env=False)
+        self._asking: dict[tuple[str, str], asyncio.Task[str | None]] = {}
+        # Thousands of jobs may come due at once: beyond the client's pool they would time out waiting for a connection.
+        self._gate = asyncio.Semaphore(_MAX_CALLS)
 
     async def __aenter__(self) -> Self:
         return self
@@ -54,34 +60,53 @@ class TrainingData:
     ) -> None:
         await self._client.aclose()
 
-    async def check(self, bucket: str, name: str) -> None:
-        """Return if the object can be read.
+    async def check(self, bucket: str, name: str) -> str | None:
+        """Return the generation of an object that can be read, None where storage does not tell it.
+
+        Those who ask for the same object at the same moment share one call, which begins after all of them have asked.
 
         Raises:
-            Unreadable: it cannot.
+            Unreadable: it cannot be read.
             StorageAway: nobody knows.
         """
-        try:
-            answer = await self._client.get(_path(bucket, name))
-        except httpx.HTTPError as error:
-            raise StorageAway(f"{type(error).__name__}: {error}") from error
-        _judge(answer, bucket, name)
+        asking = self._asking.get((bucket, name))
+        if asking is None:
+            asking = asyncio.get_running_loop().create_task(self._check(bucket, name))
+            self._asking[bucket, name] = asking
+        return await asyncio.shield(asking)
 
-    async def download(self, bucket: str, name: str, to: Path) -> None:
-        """Write the object's bytes to the file `to`, as they come in.
+    async def _check(self, bucket: str, name: str) -> str | None:
+        await asyncio.sleep(_GATHER_SECONDS)
+        del self._asking[bucket, name]
+        async with self._gate:
+            try:
+                answer = await self._client.get(_path(bucket, name))
+            except httpx.HTTPError as error:
+                raise StorageAway(f"{type(error).__name__}: {error}") from error
+        _judge(answer, bucket, name)
+        try:
+            return str(answer.json()["generation"])
+        except (ValueError, LookupError, TypeError):
+            return None
+
+    async def download(self, bucket: str, name: str, to: Path) -> str | None:
+        """Write the object's bytes to the file `to`, as they come in, and return its generation where storage tells it.
 
         Raises:
             Unreadable: it is not there.
             StorageAway: it could not be read to its end.
         """
-        try:
-            async with self._client.stream("GET", _path(bucket, name), params={"alt": "media"}) as answer:
-                _judge(answer, bucket, name)
-                with to.open("wb") as file:
-                    async for chunk in answer.aiter_bytes():
-                        file.write(chunk)
-        except httpx.HTTPError as error:
-            raise StorageAway(f"{type(error).__name__}: {error}") from error
+        async with self._gate:
+            try:
+                async with self._client.stream("GET", _path(bucket, name), params={"alt": "media"}) as answer:
+                    _judge(answer, bucket, name)
+                    with to.open("wb") as file:
+                        async for chunk in answer.aiter_bytes():
+                            file.write(chunk)
+                    generation: str | None = answer.headers.get("x-goog-generation")
+                    return generation
+            except httpx.HTTPError as error:
+                raise StorageAway(f"{type(error).__name__}: {error}") from error
 
 
 def _path(bucket: str, name: str) -> str:

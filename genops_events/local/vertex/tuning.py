@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 import logging
 import time
 import uuid
-from collections.abc import Mapping
-from concurrent.futures import Executor
-from contextlib import suppress
-from dataclasses import replace
-from functools import partial
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from genops_events.local.faults import FaultSwitch
-from genops_events.local.vertex.dataset import Dataset, DatasetRejected, read_dataset
 from genops_events.local.vertex.documents import Database, Shelf
 from genops_events.local.vertex.errors import ApiError, invalid, not_found
 from genops_events.local.vertex.faults import VertexFaults
-from genops_events.local.vertex.learner import LearnedModels, Pairs
-from genops_events.local.vertex.listing import page
+from genops_events.local.vertex.learner import LearnedModels
+from genops_events.local.vertex.learning import INTERNAL, Learning
+from genops_events.local.vertex.listing import fill_page, read_query
+from genops_events.local.vertex.order import Creations
 from genops_events.local.vertex.registry import Registry
 from genops_events.local.vertex.training_data import StorageAway, TrainingData, Unreadable, split_uri
 from genops_events.local.vertex.tuning_jobs import (
@@ -41,10 +39,6 @@ from genops_events.local.vertex.tuning_requests import publisher_model, read_cre
 
 log = logging.getLogger("genops.local.vertex")
 
-STORAGE_PATIENCE_SECONDS = 120.0
-"""How long a job goes on asking for its training data while Cloud Storage is away."""
-_RETRY_SECONDS = 0.5
-_INTERNAL = 13
 _FILTER_FIELDS = {
     "state": "state",
     "tuned_model_display_name": "tunedModelDisplayName",
@@ -63,8 +57,7 @@ class Tuning:
         learned: gets what the jobs have learned.
         data: where training data is read from.
         switch: the fault settings, fixed into each job when it is created.
-        executor: threads for reading files.
-        scratch: folder for downloads.
+        learning: reads the training data.
     """
 
     def __init__(
@@ -75,20 +68,22 @@ class Tuning:
         learned: LearnedModels,
         data: TrainingData,
         switch: FaultSwitch[VertexFaults],
-        executor: Executor,
-        scratch: Path,
+        learning: Learning,
     ) -> None:
         self._jobs = Shelf(database, "job", TuningJob)
         self._registry = registry
         self._learned = learned
         self._data = data
         self._switch = switch
-        self._executor = executor
-        self._scratch = scratch
-        self._last_created = max((job.created for job in self._jobs), default=0.0)
-        self._unsettled = {job.name for job in self._jobs if job.version is None}
+        self._learning = learning
+        self._database = database
+        self._order = Creations()
+        # When each job that will leave a model behind ends, the next one first; entries that have become wrong stay.
+        self._ends: list[tuple[float, str]] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        scratch.mkdir(parents=True, exist_ok=True)
+        for job in sorted(self._jobs, key=lambda one: one.created):
+            self._enter(job)
+        self._last_created = max((job.created for job in self._jobs), default=0.0)
 
     def resume(self) -> None:
         """Go on with the jobs that a former process left unfinished."""
@@ -132,7 +127,7 @@ class Tuning:
             continues=continues,
         )
         self._keep(job)
-        self._unsettled.add(job.name)
+        self._enter(job)
         self._start(job)
         return view(job, job.created)
 
@@ -167,20 +162,21 @@ class Tuning:
         Raises:
             ApiError: there is none of that name.
         """
-        self.settle()
-        return view(self._find(name), time.time())
+        now = self.settle()
+        return view(self._find(name), now)
 
     def list_jobs(self, parent: str, query: Mapping[str, str]) -> dict[str, object]:
         """Return a page of the jobs, newest first."""
-        self.settle()
-        now = time.time()
-        own = [job for job in self._jobs if job.parent == parent and not job.fate.vanishes]
-        return page(
-            ((f"{job.created:020.6f}/{job.id}", partial(view, job, now)) for job in own),
-            field="tuningJobs",
-            query=query,
-            fields=_FILTER_FIELDS,
-        )
+        now = self.settle()
+        asked = read_query(query, fields=_FILTER_FIELDS)
+
+        def matching() -> Iterator[tuple[str, dict[str, Any]]]:
+            for key, name in self._order.newest_first(parent, after=asked.after, label=asked.filter.label):
+                job = self._jobs.get(name)
+                if job is not None and asked.filter.matches(_Filtered(job, now)):
+                    yield key, view(job, now)
+
+        return fill_page(matching(), field="tuningJobs", size=asked.size)
 
     def cancel(self, name: str) -> None:
         """Ask a job to end; it is cancelling for a moment, and then cancelled.
@@ -188,8 +184,8 @@ class Tuning:
         Raises:
             ApiError: there is none of that name, or it has ended.
         """
-        self.settle()
-        job, now = self._find(name), time.time()
+        now = self.settle()
+        job = self._find(name)
         if has_ended(job, now):
             state = stage_at(job, now)[0].value[0]
             raise ApiError("FAILED_PRECONDITION", f"The tuning job {name} has ended: {state}. It cannot be cancelled.")
@@ -216,8 +212,7 @@ class Tuning:
 
     def overview(self) -> list[dict[str, object]]:
         """Return all jobs of all projects in order of creation, for tests."""
-        self.settle()
-        now = time.time()
+        now = self.settle()
         return [
             {
                 "name": job.name,
@@ -229,19 +224,20 @@ class Tuning:
             for job in sorted(self._jobs, key=lambda one: one.created)
         ]
 
-    def settle(self) -> None:
-        """Register the models of the jobs that have succeeded by now."""
+    def settle(self) -> float:
+        """Register the models of the jobs that have succeeded by now, and return what "now" was."""
         now = time.time()
-        for name in sorted(self._unsettled):
-            job = self._jobs.get(name)
-            if job is None or not has_ended(job, now):
-                continue
-            stage, _ = stage_at(job, now)
-            if stage in MAKES_MODEL and not job.fate.vanishes:
+        if not self._ends or self._ends[0][0] > now:
+            return now
+        with self._database.at_once():
+            while self._ends and self._ends[0][0] <= now:
+                job = self._jobs.get(heapq.heappop(self._ends)[1])
+                if job is None or job.version is not None or stage_at(job, now)[0] not in MAKES_MODEL:
+                    continue
                 ended = history(job)[-1][1]
                 version = self._registry.has_version_of(job) or self._registry.register(job, ended)
                 self._keep(replace(job, version=version))
-            self._unsettled.discard(name)
+        return now
 
     async def stop(self) -> None:
         """End the background work; a later process resumes it."""
@@ -257,6 +253,18 @@ class Tuning:
 
     def _keep(self, job: TuningJob) -> None:
         self._jobs.put(job.name, job)
+        self._expect_end(job)
+
+    def _enter(self, job: TuningJob) -> None:
+        """Let lists show a job, unless it vanishes."""
+        if not job.fate.vanishes:
+            self._order.add(job.parent, job.name, job.created, job.labels)
+        self._expect_end(job)
+
+    def _expect_end(self, job: TuningJob) -> None:
+        last, begins = history(job)[-1]
+        if last in MAKES_MODEL and job.version is None and not job.fate.vanishes:
+            heapq.heappush(self._ends, (begins, job.name))
 
     def _start(self, job: TuningJob) -> None:
         task = asyncio.get_running_loop().create_task(self._learn(job), name=job.name)
@@ -268,14 +276,14 @@ class Tuning:
         starts = next(begin for stage, begin in history(job) if stage is Stage.PROCESSING)
         await asyncio.sleep(max(0.0, starts - time.time()))
         try:
-            result = await self._read(job)
+            result = await self._learning.read(job)
         except asyncio.CancelledError:
             raise
         except Exception:
             # The job must end, or its caller waits for ever.
             log.exception("tuning job %s: reading its data failed", job.name)
             result = DataResult(
-                at=time.time(), rejection="Internal error while processing the dataset.", rejection_code=_INTERNAL
+                at=time.time(), rejection="Internal error while processing the dataset.", rejection_code=INTERNAL
             )
         current = self._jobs.get(job.name) or job
         if has_ended(current, time.time()):
@@ -284,37 +292,19 @@ class Tuning:
         if result.rejection is None and job.fate.outcome in ("succeeded", "partially_succeeded", "paused"):
             await self._learned.learner(job.id)
 
-    async def _read(self, job: TuningJob) -> DataResult:
-        download = self._scratch / f"{job.id}.jsonl"
-        bucket, name = split_uri(job.request["supervisedTuningSpec"]["trainingDatasetUri"], field="trainingDatasetUri")
-        patience = time.monotonic() + STORAGE_PATIENCE_SECONDS
-        try:
-            while True:
-                try:
-                    await self._data.download(bucket, name, download)
-                    break
-                except StorageAway as error:
-                    if time.monotonic() > patience:
-                        message = (
-                            f"The training dataset could not be read for {STORAGE_PATIENCE_SECONDS:.0f} s: {error}"
-                        )
-                        return DataResult(at=time.time(), rejection=message, rejection_code=_INTERNAL)
-                await asyncio.sleep(_RETRY_SECONDS)
-            dataset = await asyncio.get_running_loop().run_in_executor(self._executor, self._study, job, download)
-        except (Unreadable, DatasetRejected) as error:
-            return DataResult(at=time.time(), rejection=str(error))
-        finally:
-            with suppress(FileNotFoundError):
-                download.unlink()
-        return DataResult(at=time.time(), examples=dataset.examples, stats=dataset.stats)
 
-    def _study(self, job: TuningJob, download: Path) -> Dataset:
-        """Read the downloaded file and keep its examples, after those of the model that the job started from."""
-        with download.open("rb") as lines:
-            dataset = read_dataset(lines)
-        before: Pairs = self._learned.pairs(job.continues) if job.continues else []
-        self._learned.save(job.id, [*before, *dataset.pairs])
-        return dataset
+@dataclass(frozen=True, slots=True)
+class _Filtered:
+    """A job as a filter asks for it: quicker to make than a view."""
+
+    job: TuningJob
+    now: float
+
+    def get(self, name: str, default: Any, /) -> Any:
+        """Return the value of a field of the job's JSON."""
+        if name == "state":
+            return stage_at(self.job, self.now)[0].value[0]
+        return self.job.request.get(name, default)
 
 
 def new_id() -> str:

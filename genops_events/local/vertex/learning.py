@@ -1,0 +1,108 @@
+"""What tuning jobs do with their training data: read it, check it, keep what it teaches."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from concurrent.futures import Executor
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from genops_events.local.vertex.dataset import Dataset, DatasetRejected, read_dataset
+from genops_events.local.vertex.learner import LearnedModels, Pairs
+from genops_events.local.vertex.training_data import StorageAway, TrainingData, Unreadable, split_uri
+from genops_events.local.vertex.tuning_jobs import DataResult, TuningJob
+
+STORAGE_PATIENCE_SECONDS = 120.0
+"""How long a job goes on asking for its training data while Cloud Storage is away."""
+INTERNAL = 13
+"""Canonical code of an error that is not the caller's."""
+_RETRY_SECONDS = 0.5
+_KEPT_STUDIES = 256
+
+_Key = tuple[str, str, str]
+_Study = tuple[str, DataResult, str | None]
+"""The job that read an object, what came of it, and which generation of it was read."""
+
+
+class Learning:
+    """Reads each training file once, however many jobs learn from it.
+
+    Args:
+        learned: gets what the jobs have learned.
+        data: where training data is read from.
+        executor: threads for reading files.
+        scratch: folder for downloads.
+    """
+
+    def __init__(self, *, learned: LearnedModels, data: TrainingData, executor: Executor, scratch: Path) -> None:
+        self._learned = learned
+        self._data = data
+        self._executor = executor
+        self._scratch = scratch
+        self._studies: OrderedDict[_Key, asyncio.Task[_Study]] = OrderedDict()
+        scratch.mkdir(parents=True, exist_ok=True)
+
+    async def read(self, job: TuningJob) -> DataResult:
+        """Return what came of the job's training data, its examples kept under the job's id."""
+        uri = job.request["supervisedTuningSpec"]["trainingDatasetUri"]
+        bucket, name = split_uri(uri, field="trainingDatasetUri")
+        generation = None
+        with suppress(StorageAway, Unreadable):  # The download says what is wrong.
+            generation = await self._data.check(bucket, name)
+        if generation is None or job.continues:
+            return (await self._study(job, bucket, name))[1]
+        key = (bucket, name, generation)
+        known = self._studies.get(key)
+        if known is not None:
+            other, result, _ = await asyncio.shield(known)
+            if result.rejection is None:
+                self._learned.share(job.id, other)
+            return replace(result, at=time.time())
+        # A task of its own: those who wait for it get what this job gets, an error too.
+        mine = asyncio.get_running_loop().create_task(self._study(job, bucket, name))
+        self._studies[key] = mine
+        while len(self._studies) > _KEPT_STUDIES:
+            self._studies.popitem(last=False)
+        keep = False
+        try:
+            _, result, read = await mine
+            keep = result.rejection is None and read == generation
+        finally:
+            if not keep:
+                self._studies.pop(key, None)
+        return result
+
+    async def _study(self, job: TuningJob, bucket: str, name: str) -> _Study:
+        """Read the object and keep what it teaches under the job's id."""
+        download = self._scratch / f"{job.id}.jsonl"
+        patience = time.monotonic() + STORAGE_PATIENCE_SECONDS
+        try:
+            while True:
+                try:
+                    generation = await self._data.download(bucket, name, download)
+                    break
+                except StorageAway as error:
+                    if time.monotonic() > patience:
+                        message = (
+                            f"The training dataset could not be read for {STORAGE_PATIENCE_SECONDS:.0f} s: {error}"
+                        )
+                        return job.id, DataResult(at=time.time(), rejection=message, rejection_code=INTERNAL), None
+                await asyncio.sleep(_RETRY_SECONDS)
+            dataset = await asyncio.get_running_loop().run_in_executor(self._executor, self._take_in, job, download)
+        except (Unreadable, DatasetRejected) as error:
+            return job.id, DataResult(at=time.time(), rejection=str(error)), None
+        finally:
+            with suppress(FileNotFoundError):
+                download.unlink()
+        return job.id, DataResult(at=time.time(), examples=dataset.examples, stats=dataset.stats), generation
+
+    def _take_in(self, job: TuningJob, download: Path) -> Dataset:
+        """Read the downloaded file and keep its examples, after those of the model that the job started from."""
+        with download.open("rb") as lines:
+            dataset = read_dataset(lines)
+        before: Pairs = self._learned.pairs(job.continues) if job.continues else []
+        self._learned.save(job.id, [*before, *dataset.pairs])
+        return dataset
