@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import PurePath
 from typing import Any
 
+from genops_events.airflow.pool import TUNING_JOBS_POOL, pool_body
 from genops_events.airflow.rest import AirflowRefused, AirflowRest, AirflowUnavailable
 from genops_events.health.findings import Check, Finding, failed, ok
 from genops_events.health.remedies import Component, Remedies
@@ -51,6 +52,7 @@ class AirflowChecks:
         yield Check("Dags not paused", self._explained(self.not_paused), needs=("Dags parsed",))
         needs = ("Dags parsed", "Dags not paused", "triggerer")
         yield Check("arrival watcher", self._explained(self.watched), needs=needs)
+        yield Check("places for tuning jobs", self._explained(self.places), needs=("Airflow",))
 
     def importable(self) -> Finding:
         """Import the triggers as a triggerer of this installation would, in a process of its own."""
@@ -158,6 +160,34 @@ class AirflowChecks:
             *self._remedies.missing_watcher(),
         )
 
+    def places(self) -> Finding:
+        """Look whether Airflow's pool lets as many tuning jobs run at a time as genops.yaml says."""
+        wanted = pool_body(self._remedies.config.tuning_jobs_at_once)
+        mending = self._remedies.pool(wanted["name"], wanted["description"], slots=wanted["slots"])
+        page = self._airflow().get("/api/v2/pools", {"pool_name_pattern": TUNING_JOBS_POOL, "limit": 100})
+        found = next((one for one in page["pools"] if one["name"] == TUNING_JOBS_POOL), None)
+        if found is None:
+            return failed(
+                f"Airflow has no pool {TUNING_JOBS_POOL}.",
+                "Nobody made it, or somebody deleted it. Airflow starts no task of a pool that is not there: every candidate "
+                "waits before its tuning.",
+                *mending,
+            )
+        faults = []
+        if not found["include_deferred"]:
+            faults.append("does not count deferred tasks, and a tuning task is deferred while its job runs")
+        if found["slots"] != wanted["slots"]:
+            has = "any number of slots" if found["slots"] < 0 else f"{found['slots']} slots"
+            faults.append(f"has {has}, and `tuning_jobs_at_once` is {wanted['slots']}")
+        if faults:
+            return failed(
+                f"The pool {TUNING_JOBS_POOL} {'; it '.join(faults)}.",
+                "With too many, Vertex AI refuses jobs, and each waits five minutes for its next try; with too few, "
+                "candidates wait though there is room.",
+                *mending,
+            )
+        return ok(f"{found['slots']} at a time: {found['occupied_slots']} taken, {found['scheduled_slots']} waited for")
+
     def _airflow(self) -> AirflowRest:
         assert self._rest is not None, "`Airflow` is needed by every check that asks it"
         return self._rest
@@ -182,7 +212,7 @@ class AirflowChecks:
             except AirflowRefused as error:
                 text = (
                     "Set GENOPS_AIRFLOW_TOKEN, or GENOPS_AIRFLOW_USERNAME and GENOPS_AIRFLOW_PASSWORD, of a user who may "
-                    "see Dags, import errors and assets."
+                    "see Dags, import errors, assets and pools."
                 )
                 return failed(error.message, text, *self._remedies.airflow_access())
 

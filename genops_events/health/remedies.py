@@ -228,6 +228,10 @@ class Remedies:
         """Let Airflow read the asset's watcher out of the Dag file again."""
         return ANEW if self.is_local else ("airflow dags reserialize",)
 
+    def pool(self, name: str, description: str, *, slots: int) -> tuple[str, ...]:
+        """Create an Airflow pool that counts deferred tasks, or change it to that."""
+        return UP if self.is_local else (f'airflow pools set {name} {slots} "{description}" --include-deferred',)
+
     def broken_installation(self) -> tuple[str, ...]:
         """Install what is missing here."""
         return ("pip install --force-reinstall --no-deps genops-events",)

@@ -40,7 +40,7 @@ def airflow(stack: Stack, method: str, path: str, body: Any = None) -> Any:
     url = f"{stack.variables['GENOPS_AIRFLOW_URL']}/api/v2/{path}"
     answer = httpx.request(method, url, json=body, timeout=30)
     answer.raise_for_status()
-    return answer.json()
+    return answer.json() if answer.content else None
 
 
 def diagnosis(stack: Stack) -> dict[str, dict[str, Any]]:
@@ -121,8 +121,9 @@ def test_what_is_wrong_in_bucket_pubsub_and_airflow_at_once_is_told_apart_and_me
         mask = {"paths": ["ack_deadline_seconds", "dead_letter_policy"]}
         client.update_subscription(request={"subscription": changed, "update_mask": mask})
     airflow(stack, "PATCH", "dags/genops_tuning", {"is_paused": True})
+    airflow(stack, "DELETE", "pools/genops_tuning_jobs")
     checks = diagnosis(stack)
-    assert names(checks, "failed") == {"notification", "subscription", "Dags not paused"}
+    assert names(checks, "failed") == {"notification", "subscription", "Dags not paused", "places for tuning jobs"}
     assert names(checks, "skipped") == {"arrival watcher"}
     assert "its ack deadline is 10 s, not 30 s; it has no dead-letter policy" in checks["subscription"]["found"]
     assert checks["notification"]["remedy"] == checks["subscription"]["remedy"] == ["genops up --detach"]

@@ -26,6 +26,11 @@ CONFIG = load_config(ROOT / "examples" / "genops.yaml")
 WATCHERS = [{"name": "gcs_arrivals", "trigger_id": 7}]
 
 
+def pool(name: str, *, slots: int = CONFIG.tuning_jobs_at_once, include_deferred: bool = True) -> dict[str, Any]:
+    tasks = {"occupied_slots": 5, "scheduled_slots": 2}
+    return {"name": name, "slots": slots, "include_deferred": include_deferred, **tasks}
+
+
 class FakeAirflow:
     """Pages of an Airflow, to be changed by a test; `token` makes it want one."""
 
@@ -39,6 +44,7 @@ class FakeAirflow:
         self.dags = {name: {"dag_id": name, "is_paused": False, "has_import_errors": False} for name in DAGS}
         self.import_errors: list[dict[str, str]] = []
         self.watchers = list(WATCHERS)
+        self.pools = [pool("genops_tuning_jobs"), pool("genops_tuning_jobs_of_others", slots=3, include_deferred=False)]
         self.token: str | None = None
         self.broken: int | None = None
         self.logins: list[dict[str, str]] = []
@@ -54,6 +60,7 @@ class FakeAirflow:
         return 200, {
             "dags": {"dags": list(self.dags.values())},
             "importErrors": {"import_errors": self.import_errors},
+            "pools": {"pools": self.pools},
             "assets": {
                 "assets": [
                     {"name": "training_arrivals", "watchers": self.watchers},
@@ -110,7 +117,11 @@ def not_ok(found: dict[str, Finding]) -> dict[str, str]:
 
 
 ALL_SKIPPED = dict.fromkeys(
-    ["scheduler", "Dag processor", "triggerer", "Dags parsed", "Dags not paused", "arrival watcher"], "skipped"
+    [
+        *("scheduler", "Dag processor", "triggerer", "Dags parsed", "Dags not paused", "arrival watcher"),
+        "places for tuning jobs",
+    ],
+    "skipped",
 )
 
 
@@ -182,10 +193,39 @@ def test_an_asset_without_its_watcher_has_failed(airflow: FakeAirflow) -> None:
     assert not_ok(look(airflow)) == {"arrival watcher": "failed"}
 
 
+def test_places_for_tuning_jobs_are_shown_with_who_has_and_who_waits_for_one(airflow: FakeAirflow) -> None:
+    assert look(airflow)["places for tuning jobs"].found == "100 at a time: 5 taken, 2 waited for"
+
+
+@pytest.mark.parametrize(
+    ("pools", "said"),
+    [
+        ([pool("genops_tuning_jobs_of_others")], "Airflow has no pool genops_tuning_jobs."),
+        ([pool("genops_tuning_jobs", slots=8)], "has 8 slots, and `tuning_jobs_at_once` is 100."),
+        ([pool("genops_tuning_jobs", slots=-1)], "has any number of slots, and `tuning_jobs_at_once` is 100."),
+        ([pool("genops_tuning_jobs", include_deferred=False)], "does not count deferred tasks"),
+    ],
+)
+def test_a_pool_that_is_not_as_it_should_be_is_told_with_the_command_that_makes_it_so(
+    airflow: FakeAirflow, pools: list[dict[str, Any]], said: str
+) -> None:
+    airflow.pools = pools
+    found = look(airflow)
+    assert not_ok(found) == {"places for tuning jobs": "failed"}
+    assert said in found["places for tuning jobs"].found
+    command = 'airflow pools set genops_tuning_jobs 100 "Tuning jobs at a time" --include-deferred'
+    assert found["places for tuning jobs"].remedy == (command,)
+
+
 def test_an_airflow_that_asks_who_we_are_gets_a_token_or_says_what_to_set(airflow: FakeAirflow) -> None:
     airflow.token = "good"
     refused = look(airflow)
-    assert not_ok(refused) == {"Dags parsed": "failed", "Dags not paused": "skipped", "arrival watcher": "skipped"}
+    assert not_ok(refused) == {
+        "Dags parsed": "failed",
+        "places for tuning jobs": "failed",
+        "Dags not paused": "skipped",
+        "arrival watcher": "skipped",
+    }
     assert "GENOPS_AIRFLOW_TOKEN" in refused["Dags parsed"].cause
     assert "https://airflow.example/auth/token" in refused["Dags parsed"].remedy[0]
     assert not_ok(look(airflow, token="good")) == {}

@@ -53,6 +53,7 @@ ALL: dict[str, Callable[[Remedies], tuple[str, ...]]] = {
     "missing Dags": lambda one: one.missing_dags(),
     "paused Dag": lambda one: one.paused_dag("genops_tuning"),
     "watcher": lambda one: one.missing_watcher(),
+    "pool": lambda one: one.pool("genops_tuning_jobs", "Tuning jobs at a time", slots=4),
     "installation": lambda one: one.broken_installation(),
 }
 
