@@ -157,8 +157,8 @@ def back_off_seconds(
 class Round:
     """One look at all jobs that are due, with as few calls as possible: pages of the listing, then one by one.
 
-    Ask for a page while `wants_page`, and hand it to `take`; then ask for each of `one_by_one`. Never more calls than
-    one for each job, but for the first page.
+    Ask for a page while `wants_page`, and hand it to `take`; then ask for each of `one_by_one`. At the worst, where the
+    listing is full of others' jobs, that takes two calls for each job.
 
     Args:
         due: the jobs to be answered for.
@@ -166,16 +166,17 @@ class Round:
 
     def __init__(self, due: Iterable[Wait]) -> None:
         self._missing = {wait.key: wait for wait in due}
-        self._more = len(self._missing) > 0
-        self._in_vain = 0
+        self._most_calls = 2 * len(self._missing)
+        self._pages = 0
+        self._more = True
         self._oldest: datetime | None = None
 
     @property
     def wants_page(self) -> bool:
         """Return whether another page of the listing, newest first, is the cheapest next call."""
-        if not self._missing or not self._more or self._in_vain >= len(self._missing):
+        if not self._more or not self._missing or self._pages + len(self._missing) >= self._most_calls:
             return False
-        return self._oldest is None or any(wait.began >= self._oldest - _CLOCK_SKEW for wait in self._missing.values())
+        return self._oldest is None or any(wait.began <= self._oldest + _CLOCK_SKEW for wait in self._missing.values())
 
     @property
     def one_by_one(self) -> tuple[Wait, ...]:
@@ -189,10 +190,9 @@ class Round:
             page: jobs, newest first.
             more: whether there are further pages.
         """
-        before = len(self._missing)
         for view in page:
             self._missing.pop(key_of(view.name), None)
-        self._in_vain = 0 if len(self._missing) < before else self._in_vain + 1
+        self._pages += 1
         self._more = more
         created = [view.created_at for view in page if view.created_at is not None]
         self._oldest = min(created, default=self._oldest)

@@ -18,7 +18,7 @@ from genops_events import record
 from genops_events.airflow.activity import FARTHEST_BACK, AirflowActivity, runs_over
 from genops_events.airflow.assets import TRAINING_ARRIVALS
 from genops_events.airflow.drain import WOKEN_AT_ONCE
-from genops_events.airflow.stage import StageRun, give_up_tuning, settle_and_announce
+from genops_events.airflow.stage import StageRun, settle_and_announce
 from genops_events.airflow.sweep_figures import SweepFigures
 from genops_events.config import Config
 from genops_events.errors import GenopsError, PermanentError, TransientError
@@ -168,10 +168,9 @@ def _intent(store: RecordStore, stage: Stage, candidate: str) -> Intent | None:
 
 def _close_one(run: StageRun, owner: str, figures: SweepFigures) -> None:
     reason = f"Dag run {owner} ended without a verdict."
+    if run.stage is Stage.TUNING:
+        reason += " A tuning job that was still under way is cancelled: nobody waits for it."
     try:
-        if run.stage is Stage.TUNING:
-            cancelled = give_up_tuning(run)
-            reason += f" Its tuning job {cancelled[0]}, which nobody waited for, was cancelled." if cancelled else ""
         settle_and_announce(run, run.conclude(record.VERDICTS[run.stage], Outcome.FAILED, reason))
     except GenopsError as error:
         log.exception("%s of %s cannot be closed", run.stage, run.candidate)

@@ -237,11 +237,14 @@ def finish(run: StageRun, verdict: Verdict) -> dict[str, Any]:
 
 
 def settle_and_announce(run: StageRun, verdict: Verdict) -> None:
-    """Enter the verdict's cost, then publish its event; both may be repeated.
+    """Enter the verdict's cost, cancel what nobody will wait for any more, then publish the event; all may be repeated.
 
-    In this order, since the sweep goes by the event: a verdict that was published is settled, too.
+    In this order, since the sweep goes by the event: for a verdict that was published, the rest is done, too.
     """
     run.account(verdict)
+    if verdict.stage is Stage.TUNING and verdict.outcome is Outcome.FAILED:
+        tuning_queue.leave(run.store, run.candidate)
+        cancel_jobs(run.config, run.candidate)
     announce(run.config, run.store, verdict)
 
 
@@ -257,16 +260,8 @@ def record_failure(context: Context) -> None:
         return
     error = context.get("exception")
     reason = f"{type(error).__name__}: {error}" if error is not None else "The task ended without an answer."
-    if stage is Stage.TUNING:
-        give_up_tuning(run)
     # Stages that wait for this one never begin; the verdict is what ends the candidate.
     settle_and_announce(run, run.conclude(record.VERDICTS[stage], Outcome.FAILED, reason))
-
-
-def give_up_tuning(run: StageRun) -> list[str]:
-    """Cancel what nobody will wait for any more; return the names of the jobs that were under way."""
-    tuning_queue.leave(run.store, run.candidate)
-    return cancel_jobs(run.config, run.candidate)
 
 
 def _now() -> datetime:

@@ -43,7 +43,7 @@ def cancel_jobs(config: Config, candidate: str, *, but: str | None = None) -> li
     """Cancel every tuning job of `candidate` that is under way, except the one named `but`; return their names."""
     cancelled = []
     for job in tuning_jobs.find_all(config, candidate):
-        if job.name is None or job.name == but or has_ended(job):
+        if job.name is None or job.name == but or has_ended(job) or is_ending(job):
             continue
         try:
             tuning_jobs.cancel(config, job.name)
@@ -59,3 +59,8 @@ def cancel_jobs(config: Config, candidate: str, *, but: str | None = None) -> li
 def has_ended(job: TuningJob) -> bool:
     """Return whether the job is in a state that it cannot leave."""
     return job.state is not None and job.state.value in ENDS
+
+
+def is_ending(job: TuningJob) -> bool:
+    """Return whether somebody has asked to cancel the job already."""
+    return job.state is not None and job.state.value == "JOB_STATE_CANCELLING"
