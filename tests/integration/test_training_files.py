@@ -298,3 +298,39 @@ def test_a_validation_file_that_is_not_there_ends_the_candidate(config: Config, 
     found = validate_arrival(store, upload(config, store, GOOD), LIMITS, validation_file="evaluation/nothing.jsonl")
     assert not found.valid
     assert "evaluation/nothing.jsonl is not there, but genops.yaml names it" in found.summary
+
+
+def pair(question: str) -> bytes:
+    answers = [
+        {"score": score, "completion": {"role": "model", "parts": [{"text": text}]}}
+        for score, text in ((1, "card_arrival"), (0, "I do not know"))
+    ]
+    prompt = json.loads(line(question))["contents"][:1]
+    return json.dumps({"contents": prompt, "completions": answers}).encode() + b"\n"
+
+
+PAIRS = b"".join(pair(f"Where is card number {number}?") for number in range(20))
+
+
+def test_pairs_of_answers_are_validated_where_the_dataset_prefers(config: Config, store: RecordStore) -> None:
+    store.bucket.blob(VALIDATION_FILE).upload_from_string(PAIRS.splitlines()[4])
+    arrival = upload(config, store, PAIRS + GOOD.splitlines()[0])
+    found = validate_arrival(
+        store, arrival, LIMITS, invalid_lines="quarantine", validation_file=VALIDATION_FILE, method="preference"
+    )
+    assert (found.valid, found.examples, found.quarantined, found.leaked) == (True, 20, 1, 1)
+    assert [one["reason"] for one in quarantined(store, arrival)] == ["wrong_order"]
+    assert content_of(store, found.training_uri) == PAIRS
+    assert "Google's price of preference tuning is not in the price table" in found.warnings[-1]
+
+
+def test_a_file_for_another_method_ends_the_candidate_with_one_problem(config: Config, store: RecordStore) -> None:
+    found = validate_arrival(store, upload(config, store, PAIRS), LIMITS)
+    assert (found.valid, found.problems_by_reason) == (False, {"wrong_method": 1})
+    assert "Set `tuning.method: preference` in genops.yaml" in found.summary
+    store.bucket.blob(VALIDATION_FILE).upload_from_string(GOOD)
+    found = validate_arrival(
+        store, upload(config, store, PAIRS + b"\n"), LIMITS, validation_file=VALIDATION_FILE, method="preference"
+    )
+    assert (found.valid, found.problems_by_reason) == (False, {"wrong_method": 1})
+    assert found.summary.startswith("The validation file ")

@@ -129,9 +129,54 @@ def test_without_genops_yaml_the_usual_model_is_taken_with_a_note(tmp_path: Path
     assert b"note:" not in named.stderr
 
 
+def pairs(number: int = 20) -> list[bytes]:
+    """Return lines for preference tuning, made of good examples."""
+    worse = {"score": 0, "completion": {"role": "model", "parts": [{"text": "no"}]}}
+    made = []
+    for line in GOOD[:number]:
+        prompt, best = json.loads(line)["contents"]
+        made.append({"contents": [prompt], "completions": [{"score": 1, "completion": best}, worse]})
+    return [json.dumps(one).encode() + b"\n" for one in made]
+
+
+def test_pairs_are_valid_where_the_dataset_or_the_option_says_so_and_their_price_is_doubted(tmp_path: Path) -> None:
+    file = written(tmp_path, *pairs())
+    done = genops(file, "--method", "preference", folder=tmp_path, config=CONFIG)
+    said = done.stderr.decode()
+    assert done.returncode == 0, said
+    assert "ready for preference tuning of gemini-2.5-flash" in said
+    assert "note: Google's price of preference tuning is not in the price table" in said
+    config = changed(tmp_path, tuning={"method": "preference"})
+    document = json.loads(genops(file, "--json", folder=tmp_path, config=config).stdout)
+    assert (document["valid"], document["method"]) == (True, "preference")
+    assert float(document["tuning_usd_estimate"]) > 0
+    assert "the price of supervised tuning was taken" in document["note"]
+
+
+def test_a_file_for_another_method_is_told_so_once(tmp_path: Path) -> None:
+    done = genops(written(tmp_path, *pairs()), "--json", folder=tmp_path, config=CONFIG)
+    assert (done.returncode, json.loads(done.stdout)["training"]["problems_by_reason"]) == (2, {"wrong_method": 1})
+    done = genops(TRAIN, "--json", "--method", "preference", folder=tmp_path, config=CONFIG)
+    assert (done.returncode, json.loads(done.stdout)["training"]["problems_by_reason"]) == (2, {"wrong_method": 1})
+
+
+def test_what_a_distillation_costs_is_said_to_be_the_least(tmp_path: Path) -> None:
+    done = genops(TRAIN, "--method", "distillation", folder=tmp_path, config=CONFIG)
+    said = done.stderr.decode()
+    assert done.returncode == 0, said
+    assert "at least 0.49 USD" in said
+    assert "warning: The teacher's answers" in said
+    assert "what the teacher's answers cost is not in the estimate" in " ".join(said.split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        ([TRAIN, "--method", "preferrence"], b"There is no method 'preferrence'"),
+        (
+            [TRAIN, "--model", "gemini-2.5-pro", "--method", "preference"],
+            b"These do: gemini-2.5-flash, gemini-2.5-flash-lite",
+        ),
         (["nothing.jsonl"], b"nothing.jsonl cannot be read: No such file"),
         (["."], b"is a directory"),
         ([TRAIN, "--model", "gemini-9"], b"Known models"),
