@@ -61,6 +61,7 @@ def _validation(run: StageRun) -> Validation:
             load_limits(run.dataset.billed_model),
             invalid_lines=run.dataset.invalid_lines,
             validation_file=run.dataset.tuning.validation_file,
+            method=run.dataset.tuning.method,
         )
     except training_files.ObjectGone as error:
         validation = Validation(
