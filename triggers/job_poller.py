@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from asyncio_throttle import Throttler
 
@@ -65,7 +65,7 @@ class JobPoller:
         location: region.
     """
 
-    _shared: dict[tuple[object, ...], JobPoller] = {}  # noqa: RUF012 - what makes it shared
+    _shared: ClassVar[dict[tuple[object, ...], JobPoller]] = {}
 
     def __init__(self, kind: JobKind, project: str, location: str) -> None:
         self._kind = kind

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
+from weakref import WeakKeyDictionary
 
 from genops_events.errors import GenopsError
 
@@ -22,7 +23,7 @@ class ProgressRecorder:
     What cannot be written is dropped: the next look at the job has newer figures, and nobody decides by these.
     """
 
-    _shared: dict[asyncio.AbstractEventLoop, ProgressRecorder] = {}  # noqa: RUF012 - what makes it shared
+    _shared: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, ProgressRecorder]] = WeakKeyDictionary()
 
     def __init__(self) -> None:
         self._pending: dict[str, Progress] = {}

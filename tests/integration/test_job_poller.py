@@ -1,0 +1,284 @@
+# ruff: noqa: F401, F811 - fixtures are imported by name, and come back as arguments
+"""One poller for all waits: few calls, every wait answered, progress told, and a job cancelled only when a person ends its task."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+from cloud import DATASET, PREFIX, Reader, StandIns, cloud, completions, config, connections_closed, stand_ins, store
+from google.genai import types
+from made_up import arrived, now
+
+from genops_events import record
+from genops_events.config import Config
+from genops_events.gcp import tuning_jobs
+from genops_events.gcp.cancellation import cancel_tuning
+from genops_events.gcp.clients import genai_client
+from genops_events.gcp.record_store import RecordStore
+from genops_events.record import Cancellation, Intent, Progress, Submission, TuningVerdict
+from genops_events.stages import Outcome, Stage
+from triggers.job_poller import JobPoller
+from triggers.progress import ProgressRecorder
+from triggers.tuning_job import TuningJobTrigger
+
+pytestmark = pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")
+
+RUN = "asset_triggered__2026-11-23"
+
+
+@pytest.fixture
+def training_uri(store: RecordStore) -> str:
+    turns = [{"role": "user", "parts": [{"text": "where"}]}, {"role": "model", "parts": [{"text": "here"}]}]
+    store.bucket.blob("copy.jsonl").upload_from_string("\n".join([json.dumps({"contents": turns})] * 40))
+    return f"gs://{store.bucket.name}/copy.jsonl"
+
+
+@pytest.fixture
+def make_jobs(config: Config, training_uri: str) -> Callable[[int], list[str]]:
+    def make(number: int) -> list[str]:
+        with genai_client(config.project, config.location) as client:
+            made = [
+                client.tunings.tune(
+                    base_model="gemini-2.5-flash",
+                    training_dataset=types.TuningDataset(gcs_uri=training_uri),
+                    config=types.CreateTuningJobConfig(epoch_count=3),
+                )
+                for _ in range(number)
+            ]
+        return [str(job.name) for job in made]
+
+    return make
+
+
+@dataclass(frozen=True)
+class Task:
+    """As much of a deferred task instance as a trigger asks for."""
+
+    dag_id: str = "genops_tuning"
+    task_id: str = "tune"
+    run_id: str = RUN
+    map_index: int = -1
+
+
+def waiting_for(config: Config, job: str, *, poll_seconds: float = 0.3, candidate: str = "") -> TuningJobTrigger:
+    return TuningJobTrigger(
+        project=config.project,
+        location=config.location,
+        job=job,
+        poll_seconds=poll_seconds,
+        deadline=(datetime.now(UTC) + timedelta(minutes=5)).isoformat(),
+        began=datetime.now(UTC).isoformat(),
+        candidate=candidate,
+    )
+
+
+async def end_of(trigger: TuningJobTrigger) -> str:
+    (event,) = [event async for event in trigger.run()]
+    return str(event.payload["end"])
+
+
+async def eventually(condition: Callable[[], Any], *, seconds: float = 10.0) -> None:
+    """Return as soon as `condition`, which may block, holds."""
+    async with asyncio.timeout(seconds):
+        while not await asyncio.to_thread(condition):  # noqa: ASYNC110 - what it asks is in another process
+            await asyncio.sleep(0.02)
+
+
+async def test_250_waits_take_three_calls_a_look_and_all_are_answered(
+    cloud: StandIns, config: Config, make_jobs: Callable[[int], list[str]]
+) -> None:
+    cloud.vertex.faults(job_hangs=True)
+    jobs = await asyncio.to_thread(make_jobs, 250)
+    gets = cloud.vertex_calls("tuningJobs.get")
+    tasks = asyncio.all_tasks()
+    waits = [asyncio.create_task(end_of(waiting_for(config, job, poll_seconds=1.0))) for job in jobs]
+    before = cloud.vertex_calls("tuningJobs.list")
+    begun = time.monotonic()
+    await eventually(lambda: cloud.vertex_calls("tuningJobs.list") >= before + 9)
+    looks = 1 + (time.monotonic() - begun) / 0.9
+    assert cloud.vertex_calls("tuningJobs.list") - before <= 3 * looks + 3
+    for job in jobs[::50]:
+        await asyncio.to_thread(tuning_jobs.cancel, config, job)
+    await eventually(lambda: sum(one.done() for one in waits) == 5)
+    assert {one.result() for one in waits if one.done()} == {"cancelled"}
+    assert cloud.vertex_calls("tuningJobs.get") == gets
+    for one in waits:
+        one.cancel()
+    await asyncio.gather(*waits, return_exceptions=True)
+    # It ends with its last waiter, and leaves nothing behind in the triggerer.
+    async with asyncio.timeout(10):
+        while asyncio.all_tasks() > tasks:  # noqa: ASYNC110 - tasks that end by themselves
+            await asyncio.sleep(0.02)
+    assert not JobPoller._shared
+
+
+async def test_old_jobs_below_the_listing_of_others_are_asked_for_alone(
+    cloud: StandIns, config: Config, make_jobs: Callable[[int], list[str]]
+) -> None:
+    cloud.vertex.faults(job_seconds=0.1)
+    (mine,) = await asyncio.to_thread(make_jobs, 1)
+    await asyncio.to_thread(make_jobs, 120)
+    before = cloud.vertex_calls("tuningJobs.list"), cloud.vertex_calls("tuningJobs.get")
+    assert await end_of(waiting_for(config, mine)) == "succeeded"
+    assert cloud.vertex_calls("tuningJobs.list") - before[0] == 1
+    assert cloud.vertex_calls("tuningJobs.get") - before[1] == 1
+
+
+async def test_the_service_s_own_word_on_when_to_come_back_is_kept(
+    cloud: StandIns, config: Config, make_jobs: Callable[[int], list[str]]
+) -> None:
+    (job,) = await asyncio.to_thread(make_jobs, 1)
+    cloud.vertex.faults(
+        error_code="429", error_share=1.0, error_methods=["tuningJobs.list", "tuningJobs.get"], retry_after_seconds=3
+    )
+    before = cloud.vertex_calls("tuningJobs.list")
+    waiting = asyncio.create_task(end_of(waiting_for(config, job, poll_seconds=0.1)))
+    await eventually(lambda: cloud.vertex_calls("tuningJobs.list") == before + 1)
+    refused = time.monotonic()
+    await asyncio.to_thread(cloud.vertex.faults)
+    assert await waiting == "succeeded"
+    assert time.monotonic() - refused >= 2.8
+
+
+async def test_how_far_a_job_is_goes_to_the_task_s_log_and_to_the_record(
+    cloud: StandIns, config: Config, store: RecordStore, make_jobs: Callable[[int], list[str]], capsys: Any
+) -> None:
+    cloud.vertex.faults(job_seconds=4)
+    candidate = arrived(config, store).candidate
+    (job,) = await asyncio.to_thread(make_jobs, 1)
+    waiting = asyncio.create_task(end_of(waiting_for(config, job, candidate=candidate)))
+
+    def progress() -> Progress | None:
+        return store.read(record.progress_path(candidate), Progress)
+
+    await eventually(lambda: (found := progress()) is not None and found.epochs == 1)
+    found = progress()
+    assert found is not None
+    assert (found.job, found.epochs_total) == (job, 3)
+    assert found.steps_total == 9
+    assert found.tokens
+    assert found.expected_end_at is not None
+    assert abs((found.expected_end_at - now()).total_seconds()) < 60
+    assert await waiting == "succeeded"
+    assert "epoch 2 of 3" in capsys.readouterr().out
+
+
+async def test_a_record_that_cannot_be_written_keeps_nobody_waiting(
+    cloud: StandIns, config: Config, store: RecordStore, make_jobs: Callable[[int], list[str]]
+) -> None:
+    (job,) = await asyncio.to_thread(make_jobs, 1)
+    cloud.storage.faults(error_code="403", error_share=1.0, error_methods=["objects.insert"])
+    assert await end_of(waiting_for(config, job, candidate=f"{DATASET}-{uuid.uuid4().hex[:16]}")) == "succeeded"
+
+
+# A person ends the task: Airflow calls `on_kill`, and also when another triggerer has taken the wait over.
+
+
+@pytest.fixture
+def tuned(cloud: StandIns, config: Config, store: RecordStore, training_uri: str) -> tuple[str, str]:
+    """A candidate whose tuning is under way in RUN, and its job."""
+    cloud.vertex.faults(job_seconds=600)
+    candidate = arrived(config, store).candidate
+    job = tuning_jobs.submit(config, config.dataset(DATASET), candidate=candidate, training_uri=training_uri).name
+    assert job is not None
+    intent = Intent(candidate=candidate, written_at=now(), stage=Stage.TUNING, run_id=RUN, started_at=now())
+    store.create(record.intent_path(candidate, Stage.TUNING), intent)
+    store.create(record.submission_path(candidate), Submission(candidate=candidate, written_at=now(), job=job))
+    return candidate, job
+
+
+def state_of(config: Config, job: str) -> str:
+    found = tuning_jobs.get(config, job).state
+    return "" if found is None else str(found.value)
+
+
+async def killed(
+    monkeypatch: pytest.MonkeyPatch, config: Config, candidate: str, job: str, answer: Any, *, run_id: str = RUN
+) -> None:
+    """Do what Airflow does to a trigger that is taken away, while the task is in the state that `answer` says."""
+
+    def get_task_states(**_: Any) -> Any:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", staticmethod(get_task_states))
+    trigger = waiting_for(config, job, candidate=candidate)
+    trigger.task_instance = Task(run_id=run_id)  # type: ignore[assignment]
+    await trigger.on_kill()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [{RUN: {"tune": "deferred"}}, {RUN: {"tune": "success"}}, RuntimeError("the API server is away")],
+    ids=["taken over by another triggerer", "marked as a success", "nobody can tell"],
+)
+async def test_the_job_goes_on_unless_a_person_has_ended_its_task(
+    monkeypatch: pytest.MonkeyPatch, config: Config, store: RecordStore, tuned: tuple[str, str], answer: Any
+) -> None:
+    await killed(monkeypatch, config, *tuned, answer)
+    assert await asyncio.to_thread(state_of, config, tuned[1]) in {"JOB_STATE_PENDING", "JOB_STATE_RUNNING"}
+    assert store.read(record.cancellation_path(tuned[0]), Cancellation) is None
+
+
+@pytest.mark.parametrize("answer", [{RUN: {"tune": "failed"}}, {}], ids=["marked failed", "Dag run deleted"])
+async def test_ending_the_task_cancels_the_job_and_ends_the_candidate(  # noqa: PLR0917
+    monkeypatch: pytest.MonkeyPatch,
+    config: Config,
+    store: RecordStore,
+    completions: Reader,
+    tuned: tuple[str, str],
+    answer: Any,
+) -> None:
+    candidate, job = tuned
+    await killed(monkeypatch, config, candidate, job, answer)
+    await eventually(lambda: state_of(config, job) == "JOB_STATE_CANCELLED")
+    verdict = store.verdict(candidate, Stage.TUNING)
+    assert isinstance(verdict, TuningVerdict)
+    assert (verdict.outcome, verdict.end, verdict.job) == (Outcome.FAILED, "cancelled", job)
+    assert "Airflow" in verdict.reason
+    (event,) = await asyncio.to_thread(completions.read_some)
+    assert event.attributes["ce-type"] == "genops.tuning.failed.v1"
+    assert event.data["end"] == "cancelled"
+
+
+async def test_clearing_the_task_cancels_the_job_and_leaves_the_verdict_to_the_task_that_runs_again(
+    monkeypatch: pytest.MonkeyPatch, config: Config, store: RecordStore, tuned: tuple[str, str]
+) -> None:
+    candidate, job = tuned
+    await killed(monkeypatch, config, candidate, job, {RUN: {"tune": None}})
+    await eventually(lambda: state_of(config, job) == "JOB_STATE_CANCELLED")
+    assert store.verdict(candidate, Stage.TUNING) is None
+    wish = store.read(record.cancellation_path(candidate), Cancellation)
+    assert wish is not None
+    assert (wish.by, "cleared" in wish.reason) == ("Airflow", True)
+
+
+async def test_another_dag_run_s_task_has_no_say_over_the_job(
+    monkeypatch: pytest.MonkeyPatch, config: Config, store: RecordStore, tuned: tuple[str, str]
+) -> None:
+    await killed(monkeypatch, config, *tuned, {"other": {"tune": "failed"}}, run_id="other")
+    assert await asyncio.to_thread(state_of, config, tuned[1]) in {"JOB_STATE_PENDING", "JOB_STATE_RUNNING"}
+    assert store.verdict(tuned[0], Stage.TUNING) is None
+
+
+async def test_cancelling_twice_or_too_late_cancels_nothing_more_and_raises_nothing(
+    cloud: StandIns, config: Config, store: RecordStore, tuned: tuple[str, str]
+) -> None:
+    candidate, job = tuned
+    cancelled = await asyncio.to_thread(cancel_tuning, config, store, candidate, by="ada", reason="Wrong file.")
+    assert cancelled == [job]
+    await eventually(lambda: state_of(config, job) == "JOB_STATE_CANCELLED")
+    assert await asyncio.to_thread(cancel_tuning, config, store, candidate, by="bob", reason="As well.") == []
+    wish = store.read(record.cancellation_path(candidate), Cancellation)
+    assert wish is not None
+    assert wish.by == "ada"
