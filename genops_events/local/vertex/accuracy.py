@@ -17,6 +17,7 @@ import msgspec
 
 from genops_events.local.vertex.dataset import read_dataset
 from genops_events.local.vertex.learner import Learner, Pairs
+from genops_events.local.vertex.tuning_requests import SUPERVISED
 
 
 def exact_share(learner: Learner, rows: Sequence[tuple[str, str]]) -> float:
@@ -38,7 +39,7 @@ def main() -> None:
     parser.add_argument("test", type=Path)
     chosen = parser.parse_args()
     with chosen.train.open("rb") as lines:
-        pairs = read_dataset(lines).pairs
+        pairs = read_dataset(lines, SUPERVISED).pairs
     with chosen.test.open("rb") as lines:
         rows = [(row["prompt"], row["reference"]) for row in map(msgspec.json.decode, lines)]
     for what, learned in (("as it is", pairs), ("shuffled", shuffled(pairs))):

@@ -11,9 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from genops_events.local.vertex.dataset import Dataset, DatasetRejected, read_dataset
-from genops_events.local.vertex.learner import LearnedModels, Pairs
+from genops_events.local.vertex.learner import LearnedModels, Learner, Pairs, extract
 from genops_events.local.vertex.training_data import StorageAway, TrainingData, Unreadable, split_uri
 from genops_events.local.vertex.tuning_jobs import DataResult, TuningJob
+from genops_events.local.vertex.tuning_requests import PREFERENCE, method_of
 
 STORAGE_PATIENCE_SECONDS = 120.0
 """How long a job goes on asking for its training data while Cloud Storage is away."""
@@ -22,7 +23,8 @@ INTERNAL = 13
 _RETRY_SECONDS = 0.5
 _KEPT_STUDIES = 256
 
-_Key = tuple[str, str, str]
+_Key = tuple[str, str, str, str, str]
+"""Method, teacher, and bucket, name and generation of the object."""
 _Study = tuple[str, DataResult, str | None]
 """The job that read an object, what came of it, and which generation of it was read."""
 
@@ -47,14 +49,14 @@ class Learning:
 
     async def read(self, job: TuningJob) -> DataResult:
         """Return what came of the job's training data, its examples kept under the job's id."""
-        uri = job.request["supervisedTuningSpec"]["trainingDatasetUri"]
-        bucket, name = split_uri(uri, field="trainingDatasetUri")
+        method, spec = method_of(job.request)
+        bucket, name = split_uri(spec[method.data], field=method.data)
         generation = None
         with suppress(StorageAway, Unreadable):  # The download says what is wrong.
             generation = await self._data.check(bucket, name)
         if generation is None or job.continues:
             return (await self._study(job, bucket, name))[1]
-        key = (bucket, name, generation)
+        key = (method.field, job.teacher or "", bucket, name, generation)
         known = self._studies.get(key)
         if known is not None:
             other, result, _ = await asyncio.shield(known)
@@ -101,8 +103,14 @@ class Learning:
 
     def _take_in(self, job: TuningJob, download: Path) -> Dataset:
         """Read the downloaded file and keep its examples, after those of the model that the job started from."""
+        method, _ = method_of(job.request)
+        teach = Learner(self._learned.pairs(job.teacher)).answer if job.teacher else extract
         with download.open("rb") as lines:
-            dataset = read_dataset(lines)
+            dataset = read_dataset(lines, method, teach=teach)
         before: Pairs = self._learned.pairs(job.continues) if job.continues else []
+        if method is PREFERENCE:
+            # What is preferred now takes the place of what was answered before.
+            asked = {question for question, _ in dataset.pairs}
+            before = [pair for pair in before if pair[0] not in asked]
         self._learned.save(job.id, [*before, *dataset.pairs])
         return dataset

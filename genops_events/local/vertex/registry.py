@@ -12,9 +12,14 @@ from genops_events.local.vertex.documents import Database, Shelf
 from genops_events.local.vertex.errors import invalid, not_found
 from genops_events.local.vertex.listing import page
 from genops_events.local.vertex.tuning_jobs import TuningJob, checkpoints_of, timestamp
-from genops_events.local.vertex.tuning_requests import check_labels, publisher_model
+from genops_events.local.vertex.tuning_requests import check_labels, method_of, publisher_model
 
 _ALIAS = re.compile(r"[a-z][a-zA-Z0-9-]{0,126}[a-z0-9]")
+_TUNE_TYPES = {
+    "supervisedTuningSpec": "sft",
+    "preferenceOptimizationSpec": "preference-optimization",
+    "distillationSpec": "distillation",
+}
 _MODEL_FIELDS = {
     "displayName": "display_name",
     "description": "description",
@@ -96,7 +101,7 @@ class Registry:
                 **job.labels,
                 "google-vertex-llm-tuning-base-model-id": publisher_model(job.base_model).replace(".", "-"),
                 "google-vertex-llm-tuning-job-id": job.id,
-                "tune-type": "sft",
+                "tune-type": _TUNE_TYPES[method_of(job.request)[0].field],
             },
             checkpoints=checkpoints,
             default_checkpoint=checkpoints[-1]["checkpointId"],

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
+import random
 import time
-import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -35,7 +35,7 @@ from genops_events.local.vertex.tuning_jobs import (
     timestamp,
     view,
 )
-from genops_events.local.vertex.tuning_requests import publisher_model, read_create_request
+from genops_events.local.vertex.tuning_requests import method_of, publisher_model, read_create_request
 
 log = logging.getLogger("genops.local.vertex")
 
@@ -99,8 +99,9 @@ class Tuning:
         """
         request = read_create_request(body)
         base_model, continues, model_id = self._origin(parent, request)
-        spec = request["supervisedTuningSpec"]
-        for field in ("trainingDatasetUri", "validationDatasetUri"):
+        method, spec = method_of(request)
+        teacher = self._teacher(parent, spec.get("tunedTeacherModelSource"))
+        for field in (method.data, "validationDatasetUri"):
             if field in spec:
                 await self._check_readable(spec[field], field)
         faults = self._switch.current
@@ -125,6 +126,7 @@ class Tuning:
             model_id=model_id,
             endpoint_ids=tuple(new_id() for _ in range(checkpoints)),
             continues=continues,
+            teacher=teacher,
         )
         self._keep(job)
         self._enter(job)
@@ -145,7 +147,19 @@ class Tuning:
         checkpoint = tuned.get("checkpointId")
         if checkpoint and checkpoint not in [one["checkpointId"] for one in origin.checkpoints]:
             raise invalid(f"The Model {name} has no checkpoint {checkpoint!r}.")
+        # Output only, as the service fills it in.
+        tuned["baseModel"] = origin.base_model
         return origin.base_model, origin.job_id, origin.model_id
+
+    def _teacher(self, parent: str, name: object) -> str | None:
+        """Return the job that made the tuned model which is to teach, None for a base model."""
+        if name is None:
+            return None
+        prefix = f"{parent}/models/"
+        if not isinstance(name, str) or not name.startswith(prefix):
+            raise invalid(f"tuned_teacher_model_source must be {prefix}MODEL; found {name!r}.")
+        self.settle()
+        return self._registry.model(parent, name.removeprefix(prefix)).job_id
 
     async def _check_readable(self, uri: str, field: str) -> None:
         try:
@@ -309,4 +323,4 @@ class _Filtered:
 
 def new_id() -> str:
     """Return a number for a new resource, 18 digits as Vertex AI gives them."""
-    return str(10**17 + uuid.uuid4().int % (9 * 10**17))
+    return str(random.randrange(10**17, 10**18))  # noqa: S311 - not a secret

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from genops_events.local.vertex.tuning_requests import DISTILLATION, method_of
+
 DEFAULT_EPOCHS = 4
 """Where the caller leaves the number of epochs to the service."""
 EXAMPLES_PER_STEP = 16
@@ -70,7 +72,7 @@ class DataResult:
         rejection: why the data cannot be used; None where it can.
         rejection_code: canonical code of that error.
         examples: how many examples are learned from.
-        stats: `supervisedTuningDataStats` but for the number of steps.
+        stats: what `tuningDataStats` shows of it, but for the number of steps.
     """
 
     at: float
@@ -92,6 +94,7 @@ class TuningJob:
         endpoint_ids: of the endpoints that it will make, one for each checkpoint, the last one the model's own.
         version: of the model, once it is registered.
         resumed: when it was told to go on that is to pause.
+        teacher: id of the job that made the tuned model which it distils.
     """
 
     parent: str
@@ -107,6 +110,7 @@ class TuningJob:
     data: DataResult | None = None
     version: str | None = None
     resumed: float | None = None
+    teacher: str | None = None
 
     @property
     def name(self) -> str:
@@ -185,7 +189,7 @@ def has_ended(job: TuningJob, now: float) -> bool:
 
 def epochs_of(request: Mapping[str, Any]) -> int:
     """Return how many epochs a create call asks for."""
-    spec = request.get("supervisedTuningSpec", {})
+    _, spec = method_of(request)
     return int(spec.get("hyperParameters", {}).get("epochCount") or DEFAULT_EPOCHS)
 
 
@@ -235,7 +239,7 @@ def view(job: TuningJob, now: float) -> dict[str, Any]:
         shown["endTime"] = timestamp(since)
     if job.data is not None and job.data.stats is not None and Stage.WAITING in passed:
         steps = epochs_of(job.request) * _steps_per_epoch(job)
-        shown["tuningDataStats"] = {"supervisedTuningDataStats": {**job.data.stats, "tuningStepCount": str(steps)}}
+        shown["tuningDataStats"] = _data_stats(job, {**job.data.stats, "tuningStepCount": str(steps)})
     if Stage.TUNING in passed:
         shown["tuningJobMetadata"] = _progress(job, passed, now)
     if error := _error(job, stage):
@@ -248,6 +252,11 @@ def view(job: TuningJob, now: float) -> dict[str, Any]:
             "checkpoints": checkpoints,
         }
     return shown
+
+
+def _data_stats(job: TuningJob, stats: dict[str, Any]) -> dict[str, Any]:
+    method, _ = method_of(job.request)
+    return {method.stats: {"trainingDatasetStats": stats} if method is DISTILLATION else stats}
 
 
 def _progress(job: TuningJob, passed: Mapping[Stage, float], now: float) -> dict[str, str]:
