@@ -16,7 +16,7 @@ with DAG(
     "genops_tuning",
     schedule=PartitionedAssetTimetable(assets=TRAINING_DATA),
     catchup=False,
-    max_active_runs=256,  # a run mostly waits, and waiting costs nothing
+    max_active_runs=5000,  # a run mostly waits, and waiting costs nothing
     doc_md=__doc__,
     tags=["genops"],
 ):
