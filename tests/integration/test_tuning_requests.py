@@ -253,3 +253,29 @@ def test_without_a_name_a_tuned_model_that_is_tuned_further_gets_a_new_version(
         ended(changed, training_uri, champion_model=first.model), changed.dataset(DATASET).tuning
     )
     assert again.model == first.model.partition("@")[0] + "@2"
+
+
+def test_a_preference_job_is_tuned_and_settled_like_another(config: Config, store: RecordStore) -> None:
+    prompt = {"contents": [{"role": "user", "parts": [{"text": "where"}]}]}
+    answers = [
+        {"score": score, "completion": {"role": "model", "parts": [{"text": text}]}}
+        for score, text in ((1, "here"), (0, "there"))
+    ]
+    store.bucket.blob("pairs.jsonl").upload_from_string("\n".join([json.dumps(prompt | {"completions": answers})] * 40))
+    changed = configured(config, method="preference", beta=0.25, serve_checkpoint=2)
+    job = ended(changed, f"gs://{store.bucket.name}/pairs.jsonl")
+    assert (tuning_results.examples_of(job), tuning_results.epochs_of(job)) == (40, 3)
+    assert tuning_results.steps_of(job)
+    assert tuning_results.billable_tokens_of(job)
+    assert tuning_results.served(job, changed.dataset(DATASET).tuning).epoch == 2
+
+
+def test_a_distillation_is_done_and_its_cost_left_open(config: Config, store: RecordStore, training_uri: str) -> None:
+    prompt = {"contents": [{"role": "user", "parts": [{"text": "where"}]}]}
+    store.bucket.blob("prompts.jsonl").upload_from_string("\n".join([json.dumps(prompt)] * 40))
+    teacher = tuning_results.served(ended(config, training_uri), config.dataset(DATASET).tuning).model.partition("@")[0]
+    changed = configured(config, method="distillation", teacher_model=teacher)
+    job = ended(changed, f"gs://{store.bucket.name}/prompts.jsonl")
+    assert (tuning_results.examples_of(job), tuning_results.epochs_of(job)) == (40, 3)
+    assert tuning_results.billable_tokens_of(job) is None
+    assert tuning_results.served(job, changed.dataset(DATASET).tuning).endpoint
