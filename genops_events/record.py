@@ -189,6 +189,11 @@ class Verdict(Document):
     started_at: datetime
     ended_at: datetime
 
+    @property
+    def told(self) -> str:
+        """The reason, and what to do about it where that is known."""
+        return self.reason
+
     def figures(self) -> dict[str, Any]:
         """Return what only this kind of verdict has: JSON values, absent ones left out."""
         return self.model_dump(mode="json", exclude=set(Verdict.model_fields), exclude_none=True)
@@ -219,6 +224,11 @@ class TuningVerdict(Verdict):
     steps: int | None = None
     checkpoint: str | None = None
     """Id of the checkpoint that `endpoint` serves, where the job kept several."""
+
+    @property
+    def told(self) -> str:
+        """The reason, and what to do about a job that did not succeed."""
+        return f"{self.reason} {self.help}" if self.help else self.reason
 
 
 class EvaluationVerdict(Verdict):

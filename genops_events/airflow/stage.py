@@ -228,9 +228,10 @@ def finish(run: StageRun, verdict: Verdict) -> dict[str, Any]:
     A refusal is a verdict and a normal end. What stops the cascade shows as skipped, only a failure as failed.
     """
     settle_and_announce(run, verdict)
-    log.info("%s of %s: %s. %s", verdict.stage, verdict.candidate, verdict.outcome, verdict.reason)
+    told = verdict.told
+    log.info("%s of %s: %s. %s", verdict.stage, verdict.candidate, verdict.outcome, told)
     if verdict.outcome is Outcome.FAILED:
-        raise AirflowFailException(verdict.reason)
+        raise AirflowFailException(told)
     if verdict.outcome in {Outcome.REJECTED, Outcome.HELD}:
         raise AirflowSkipException(f"{verdict.outcome}: {verdict.reason}")
     return {"outcome": str(verdict.outcome), "reason": verdict.reason, **verdict.figures()}

@@ -57,7 +57,7 @@ def resumed(candidate: str, deferral: TaskDeferred, end: str) -> TuningVerdict:
         TuneModel(task_id="tune").resume(context(candidate), {"job": job, "end": end}, job)
     verdict = StageRun(Stage.TUNING, candidate, "run-1").store.verdict(candidate, Stage.TUNING)
     assert isinstance(verdict, TuningVerdict)
-    assert str(raised.value) == verdict.reason
+    assert str(raised.value) == f"{verdict.reason} {verdict.help}"  # what Airflow shows
     return verdict
 
 
