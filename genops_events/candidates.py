@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from genops_events.record import Arrival, Intent, Verdict
+from genops_events.record import Arrival, Cancellation, Intent, Progress, Verdict
 from genops_events.stages import CandidateState, Outcome, Stage, candidate_state, ready_stages
 
 
@@ -21,6 +21,12 @@ class Candidate:
     verdicts: Mapping[Stage, Verdict]
     champion: str | None
     """Id of the candidate whose model the dataset serves now."""
+    progress: Progress | None = None
+    """How far its tuning job is."""
+    queued_behind: int | None = None
+    """How many candidates come before it in the queue for tuning jobs; None where it does not wait there."""
+    cancellation: Cancellation | None = None
+    """Who wants its tuning not to go on."""
 
     @property
     def id(self) -> str:
@@ -68,12 +74,40 @@ class Candidate:
                 "cost_usd": str(verdict.cost_usd),
                 **verdict.figures(),
             }
-        intent = self.intents.get(stage)
-        running = intent is not None and self.state is CandidateState.UNDER_WAY
-        begun = None if intent is None else intent.started_at.isoformat()
-        return {"state": "running" if running else self._not_begun(stage), "started_at": begun, "ended_at": None}
-
-    def _not_begun(self, stage: Stage) -> str:
         if self.state is not CandidateState.UNDER_WAY:
-            return "skipped"
-        return "queued" if stage in ready_stages(self.outcomes) else "waiting"
+            return self._open(stage, "skipped")
+        if stage is Stage.TUNING:
+            return self._tuning()
+        if stage in self.intents:
+            return self._open(stage, "running")
+        return self._open(stage, "queued" if stage in ready_stages(self.outcomes) else "waiting")
+
+    def explained(self, stage: Stage) -> str:
+        """Return why a stage is where it is, and what to do about it, in words; empty where there is nothing to say."""
+        row = self.stage_json(stage)
+        return " ".join(part for part in (row.get("reason"), row.get("help")) if part)
+
+    def _tuning(self) -> dict[str, Any]:
+        """Return tuning, which takes longest, with all that is known about where it stands."""
+        if self.queued_behind is not None:
+            row = self._open(Stage.TUNING, "queued") | {"queued_behind": self.queued_behind}
+            reasons = [f"queued behind {self.queued_behind:,}" if self.queued_behind else "next in the queue"]
+        elif Stage.TUNING in self.intents:
+            row, reasons = self._open(Stage.TUNING, "running"), []
+        else:
+            row, reasons = self._open(Stage.TUNING, "queued"), []
+        if self.progress is not None:
+            seen = self.progress.model_dump(mode="json", exclude={"schema_name", "candidate"}, exclude_none=True)
+            row["progress"] = seen
+            reasons.append(self.progress.summary)
+        if self.cancellation is not None:
+            reasons.append(f"{self.cancellation.by} asked to cancel it")
+        return row | ({"reason": "; ".join(reasons)} if reasons else {})
+
+    def _open(self, stage: Stage, state: str) -> dict[str, Any]:
+        intent = self.intents.get(stage)
+        return {
+            "state": state,
+            "started_at": None if intent is None else intent.started_at.isoformat(),
+            "ended_at": None,
+        }

@@ -16,6 +16,7 @@ import typer
 from genops_events.cli.console import errors_reported, human, print_json
 from genops_events.cli.dead_letters import dead_letters_noted
 from genops_events.cli.target import connect
+from genops_events.stages import Stage
 
 if TYPE_CHECKING:
     from genops_events.candidates import Candidate
@@ -96,20 +97,23 @@ def _show(found: list[Candidate], *, as_json: bool) -> None:
 
 def _table(found: list[Candidate]) -> Any:
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("candidate", "arrived", "state", "stage", "cost", "reason"):
         table.add_column(heading, no_wrap=heading != "reason", overflow="fold")
     for one in found:
         last = max(one.verdicts.values(), key=lambda verdict: verdict.ended_at, default=None)
+        # Tuning alone has more to say than that it is under way.
+        stage = last.stage if last is not None else Stage.TUNING if one.explained(Stage.TUNING) else None
         star = " (champion)" if one.champion == one.id else ""
         table.add_row(
             one.id,
             f"{one.arrival.arrived_at:%Y-%m-%d %H:%M:%S}",
             f"{one.state}{star}",
-            str(last.stage) if last else "-",
+            str(stage or "-"),
             f"${one.cost_usd:.4f}",
-            last.reason if last else "",
+            Text(one.explained(stage) if stage is not None else ""),
         )
     return table
 

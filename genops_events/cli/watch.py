@@ -91,6 +91,9 @@ def follow(store: RecordStore, candidate: str, *, timeout_seconds: float | None,
     """Show the candidate until it has ended or the time is up; return what the record said last."""
     from rich.live import Live
 
+    from genops_events.gcp.candidate_reader import CandidateReader
+
+    reader = CandidateReader(store)
     deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
     seen: dict[Stage, str] = {}
     found = None
@@ -98,7 +101,7 @@ def follow(store: RecordStore, candidate: str, *, timeout_seconds: float | None,
     with live or nullcontext():
         while True:
             try:
-                found = store.candidate(candidate)
+                found = reader.look(candidate)
             except TransientError as error:
                 console.print(f"{error.message} Looking again.", markup=False)
             if live is not None:
@@ -112,13 +115,16 @@ def follow(store: RecordStore, candidate: str, *, timeout_seconds: float | None,
 
 
 def _print_changes(console: Console, found: Candidate, seen: dict[Stage, str]) -> None:
+    """Print a line for each stage that has changed: its state, or what there is to say about it."""
     for stage in Stage:
         row = found.stage_json(stage)
-        if row["state"] not in {"waiting", "queued", seen.get(stage)}:
-            seen[stage] = row["state"]
-            duration = _duration(row)
-            after = f" after {duration}" if row["ended_at"] else ""
-            console.print(f"{stage:<11} {row['state']}{after}  {row.get('reason', '')}".rstrip(), markup=False)
+        explained = found.explained(stage)
+        if row["state"] == "waiting" or (row["state"] == "queued" and not explained):
+            continue
+        line = f"{row['state']}{f' after {_duration(row)}' if row['ended_at'] else ''}  {explained}".rstrip()
+        if line != seen.get(stage):
+            seen[stage] = line
+            console.print(f"{stage:<11} {line}", markup=False)
 
 
 def table(candidate: str, found: Candidate | None) -> Table:
@@ -132,9 +138,10 @@ def table(candidate: str, found: Candidate | None) -> Table:
     stages = document(candidate, found)["stages"]
     for stage in Stage:
         row = stages[str(stage)]
+        explained = "" if found is None else found.explained(stage)
         cost = "" if float(row.get("cost_usd", 0)) == 0 else f"${float(row['cost_usd']):.4f}"
         state = Text(row["state"], style=_STYLES.get(row["state"], "dim"))
-        shown.add_row(str(stage), state, _duration(row), cost, Text(row.get("reason", "")))
+        shown.add_row(str(stage), state, _duration(row), cost, Text(explained))
     return shown
 
 

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from genops_events import record
-from genops_events.candidates import Candidate
 from genops_events.errors import PermanentError, TransientError
+from genops_events.gcp.candidate_reader import CandidateReader
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, storage_client
 from genops_events.gcp.errors import google_call
-from genops_events.record import Announcement, Arrival, Champion, Document, Intent, Verdict
+from genops_events.record import Announcement, Champion, Document, Verdict
 from genops_events.stages import Stage
 
 if TYPE_CHECKING:
     from google.cloud.storage import Bucket
 
+    from genops_events.candidates import Candidate
     from genops_events.config import Config
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -180,30 +181,19 @@ class RecordStore:
                 )
             ]
 
+    def generations(self, prefix: str) -> dict[str, int]:
+        """Return the generation of each object under `prefix`, by name."""
+        with google_call(f"list gs://{self.bucket.name}/{prefix}"):
+            return {
+                blob.name: int(blob.generation)
+                for blob in self.bucket.list_blobs(
+                    prefix=prefix, fields="items(name,generation),nextPageToken", timeout=CALL_TIMEOUT_SECONDS
+                )
+            }
+
     def candidate(self, candidate: str) -> Candidate | None:
         """Return all that the record says about `candidate`, or None where it does not know it."""
-        arrival = self.read(record.arrival_path(candidate), Arrival)
-        if arrival is None:
-            return None
-        names = set(self.names(record.folder(candidate)))
-        intents = {}
-        verdicts = {}
-        for stage in Stage:
-            if (path := record.verdict_path(candidate, stage)) in names:
-                verdict = self.read(path, record.VERDICTS[stage])
-                if verdict is not None:
-                    verdicts[stage] = verdict
-            elif (path := record.intent_path(candidate, stage)) in names:
-                intent = self.read(path, Intent)
-                if intent is not None:
-                    intents[stage] = intent
-        champion = self.champion(arrival.dataset)
-        return Candidate(
-            arrival=arrival,
-            intents=intents,
-            verdicts=verdicts,
-            champion=None if champion is None else champion.candidate,
-        )
+        return CandidateReader(self).look(candidate)
 
     def candidates(self) -> Iterator[Candidate]:
         """Yield every candidate that the record knows, in the order of their ids."""
@@ -212,8 +202,9 @@ class RecordStore:
             for _ in listing:
                 pass
             folders = sorted(listing.prefixes)
+        reader = CandidateReader(self)
         for prefix in folders:
-            found = self.candidate(prefix.removeprefix(record.CANDIDATES).rstrip("/"))
+            found = reader.look(prefix.removeprefix(record.CANDIDATES).rstrip("/"))
             if found is not None:
                 yield found
 

@@ -41,10 +41,11 @@ def leave(store: RecordStore, candidate: str, *, since: datetime | None = None) 
                 continue
 
 
-def ahead_of(store: RecordStore, candidate: str) -> int | None:
-    """Return how many candidates wait before `candidate`; None where it does not wait."""
-    names = store.names(record.QUEUE)
-    return next((place for place, name in enumerate(names) if _is_of(name, candidate)), None)
+def waiting(store: RecordStore) -> list[str]:
+    """Return the candidates that wait for a place, the next one first."""
+    return [
+        name.removeprefix(record.QUEUE).partition("-")[2].removesuffix(".json") for name in store.names(record.QUEUE)
+    ]
 
 
 def _is_of(name: str, candidate: str) -> bool:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genops_events.candidates import Candidate
-from genops_events.record import VERDICTS, Arrival, Intent
+from genops_events.record import VERDICTS, Arrival, Cancellation, Intent, Progress
 from genops_events.stages import POSSIBLE, Outcome, Stage
 
 NOW = datetime(2026, 11, 23, 1, 2, 3, tzinfo=UTC)
@@ -147,3 +148,65 @@ def test_every_candidate_is_plain_json_with_all_five_stages(outcomes: dict[Stage
     for stage, outcome in outcomes.items():
         assert told["stages"][str(stage)]["state"] == str(outcome)
     assert ("waiting" in states(candidate(outcomes))) <= (told["state"] == "under_way")
+
+
+PROGRESS = Progress(
+    candidate=CANDIDATE,
+    written_at=NOW,
+    job="projects/p/locations/l/tuningJobs/1",
+    state="tuning",
+    epochs=1,
+    epochs_total=3,
+    steps=96,
+    steps_total=144,
+    expected_end_at=NOW + timedelta(minutes=5),
+)
+WISH = Cancellation(candidate=CANDIDATE, written_at=NOW, by="ada@laptop", reason="Wrong file.")
+BEGUN = {"started_at": NOW.isoformat(), "ended_at": None}
+
+
+@pytest.mark.parametrize(
+    ("known", "row"),
+    [
+        ({}, {"state": "running"}),
+        ({"queued_behind": 3}, {"state": "queued", "reason": "queued behind 3", "queued_behind": 3}),
+        ({"queued_behind": 0}, {"state": "queued", "reason": "next in the queue", "queued_behind": 0}),
+        (
+            {"progress": PROGRESS},
+            {
+                "state": "running",
+                "reason": "tuning, epoch 2 of 3, step 96 of 144, ends about 01:07:03 UTC",
+                "progress": {
+                    "written_at": "2026-11-23T01:02:03Z",
+                    "job": "projects/p/locations/l/tuningJobs/1",
+                    "state": "tuning",
+                    "epochs": 1,
+                    "epochs_total": 3,
+                    "steps": 96,
+                    "steps_total": 144,
+                    "expected_end_at": "2026-11-23T01:07:03Z",
+                },
+            },
+        ),
+        ({"cancellation": WISH}, {"state": "running", "reason": "ada@laptop asked to cancel it"}),
+        (
+            {"queued_behind": 1, "cancellation": WISH},
+            {"state": "queued", "reason": "queued behind 1; ada@laptop asked to cancel it", "queued_behind": 1},
+        ),
+    ],
+)
+def test_tuning_tells_whom_it_waits_for_how_far_it_is_and_who_wants_it_to_end(
+    known: dict[str, Any], row: dict[str, Any]
+) -> None:
+    tuning = dataclasses.replace(candidate({}, under_way=(Stage.TUNING,)), **known)
+    assert tuning.stage_json(Stage.TUNING) == BEGUN | row
+    assert tuning.explained(Stage.TUNING) == row.get("reason", "")
+    assert json.loads(json.dumps(tuning.to_json())) == tuning.to_json()
+
+
+def test_a_failed_verdict_is_explained_with_what_to_do_about_it() -> None:
+    figures = {"end": "failed", "error_code": "INVALID_ARGUMENT", "help": "Check the file."}
+    failed = candidate({Stage.TUNING: Outcome.FAILED}, figures={Stage.TUNING: figures})
+    assert failed.explained(Stage.TUNING) == "because of tuning Check the file."
+    assert figures.items() <= failed.stage_json(Stage.TUNING).items()
+    assert failed.explained(Stage.EVALUATION) == ""

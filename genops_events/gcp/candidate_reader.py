@@ -1,0 +1,116 @@
+"""Look at candidates again and again, and read of each only what has changed since."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from pydantic import BaseModel
+
+from genops_events import record
+from genops_events.candidates import Candidate
+from genops_events.gcp import tuning_queue
+from genops_events.record import Arrival, Cancellation, Intent, Progress
+from genops_events.stages import Stage
+
+if TYPE_CHECKING:
+    from genops_events.gcp.record_store import RecordStore
+    from genops_events.record import Champion, Verdict
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+OUTSIDE_SECONDS = 5.0
+"""How old what lies outside the candidate's folder may be: the queue, and the champion."""
+
+
+class CandidateReader:
+    """Reads candidates out of the record.
+
+    A look at a candidate that stands still is one call, a listing of its folder. Every `OUTSIDE_SECONDS`, the champion
+    is read again, and the queue is listed for a candidate that may wait in it.
+
+    Args:
+        store: the record.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, store: RecordStore, clock: Callable[[], float] = time.monotonic) -> None:
+        self._store = store
+        self._clock = clock
+        self._candidate = ""
+        self._generations: dict[str, int] = {}
+        self._documents: dict[str, tuple[int, BaseModel]] = {}
+        self._champions: dict[str, tuple[float, Champion | None]] = {}
+        self._queue: tuple[float, list[str]] | None = None
+
+    def look(self, candidate: str) -> Candidate | None:
+        """Return all that the record says about `candidate`, or None where it does not know it.
+
+        Raises:
+            Unreadable: a document is not what its path says.
+            CloudUnavailable: Cloud Storage does not answer.
+        """
+        generations = self._store.generations(record.folder(candidate))
+        is_same = candidate == self._candidate
+        has_changed = is_same and generations != self._generations
+        if not is_same:
+            self._documents.clear()
+        self._candidate, self._generations = candidate, generations
+        arrival = self._read(record.arrival_path(candidate), Arrival)
+        if arrival is None:
+            return None
+        intents: dict[Stage, Intent] = {}
+        verdicts: dict[Stage, Verdict] = {}
+        for stage in Stage:
+            verdict = self._read(record.verdict_path(candidate, stage), record.VERDICTS[stage])
+            if verdict is not None:
+                verdicts[stage] = verdict
+                continue
+            intent = self._read(record.intent_path(candidate, stage), Intent)
+            if intent is not None:
+                intents[stage] = intent
+        tunes = Stage.TUNING not in verdicts
+        champion = self._champion(arrival.dataset, oldest_seconds=0 if has_changed else OUTSIDE_SECONDS)
+        return Candidate(
+            arrival=arrival,
+            intents=intents,
+            verdicts=verdicts,
+            champion=None if champion is None else champion.candidate,
+            progress=self._read(record.progress_path(candidate), Progress) if tunes else None,
+            queued_behind=self._queued_behind(candidate) if tunes and self._may_wait(candidate) else None,
+            cancellation=self._read(record.cancellation_path(candidate), Cancellation) if tunes else None,
+        )
+
+    def _read(self, path: str, kind: type[ModelT]) -> ModelT | None:
+        """Return a document of the folder that was listed; it is fetched only if it is another than last time."""
+        generation = self._generations.get(path)
+        if generation is None:
+            return None
+        known = self._documents.get(path)
+        if known is not None and known[0] == generation and isinstance(known[1], kind):
+            return known[1]
+        document = self._store.read(path, kind)
+        if document is not None:  # removed since it was listed
+            self._documents[path] = (generation, document)
+        return document
+
+    def _champion(self, dataset: str, *, oldest_seconds: float) -> Champion | None:
+        now = self._clock()
+        known = self._champions.get(dataset)
+        if known is None or now - known[0] >= oldest_seconds:
+            known = self._champions[dataset] = (now, self._store.champion(dataset))
+        return known[1]
+
+    def _may_wait(self, candidate: str) -> bool:
+        """Return whether the candidate is between validation and the submission of its job."""
+        submitted = (record.attempt_path(candidate), record.submission_path(candidate))
+        return record.validation_path(candidate) in self._generations and not any(
+            path in self._generations for path in submitted
+        )
+
+    def _queued_behind(self, candidate: str) -> int | None:
+        now = self._clock()
+        if self._queue is None or now - self._queue[0] >= OUTSIDE_SECONDS:
+            self._queue = (now, tuning_queue.waiting(self._store))
+        return self._queue[1].index(candidate) if candidate in self._queue[1] else None
