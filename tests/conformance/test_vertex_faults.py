@@ -133,7 +133,7 @@ def test_an_unknown_fault_is_refused_by_name(vertex: VertexStandIn) -> None:
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("POST", "/v1/projects/p/locations/l/batchPredictionJobs"),
+        ("PATCH", "/v1/projects/p/locations/l/batchPredictionJobs/1"),
         ("GET", "/v1beta1/projects/p/locations/l/cachedContents"),
         ("POST", "/v1/projects/p/locations/l/tuningJobs:rebaseTunedModel"),
         ("DELETE", "/v1/projects/p/locations/l/tuningJobs/1"),

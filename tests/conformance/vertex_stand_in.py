@@ -17,7 +17,7 @@ from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import httpx
 import pytest
@@ -85,7 +85,7 @@ def until(read: Callable[[], T], holds: Callable[[T], bool], *, what: str) -> T:
 
 
 class Bucket:
-    """A folder served as Cloud Storage's JSON API serves objects: just enough to read them."""
+    """A folder served as Cloud Storage's JSON API serves objects: just enough to read and write them."""
 
     def __init__(self) -> None:
         objects: dict[str, bytes] = {}
@@ -116,6 +116,17 @@ class Bucket:
                 self.end_headers()
                 self.wfile.write(body)
                 self.wfile.flush()
+
+            def do_POST(self) -> None:
+                content = self.rfile.read(int(self.headers["Content-Length"]))
+                parts = urlsplit(self.path)
+                known = bucket.status == 200 and parts.path == "/upload/storage/v1/b/bucket/o"
+                if known:
+                    bucket.put(dict(parse_qsl(parts.query))["name"], content)
+                self.send_response(200 if known else max(bucket.status, 404))
+                self.send_header("Content-Length", "2")
+                self.end_headers()
+                self.wfile.write(b"{}")
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name in the base class
                 pass

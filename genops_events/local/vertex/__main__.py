@@ -14,7 +14,9 @@ from starlette.routing import Route
 
 from genops_events.local.faults import FaultSwitch, admin_app
 from genops_events.local.serving import arguments, log_to_standard_error, serve_until_stopped, server
+from genops_events.local.vertex.answering import Answering
 from genops_events.local.vertex.app import VertexApi
+from genops_events.local.vertex.batches import Batches
 from genops_events.local.vertex.documents import Database
 from genops_events.local.vertex.faults import VertexFaults
 from genops_events.local.vertex.learner import LearnedModels
@@ -44,7 +46,17 @@ async def serve(chosen: argparse.Namespace) -> None:
             switch=switch,
             learning=Learning(learned=learned, data=data, executor=executor, scratch=chosen.state / "downloads"),
         )
-        api = VertexApi(tuning=tuning, registry=registry, learned=learned, switch=switch, executor=executor)
+        answering = Answering(registry=registry, learned=learned, settle=tuning.settle)
+        batches = Batches(
+            database=database,
+            answering=answering,
+            data=data,
+            switch=switch,
+            scratch=chosen.state / "downloads",
+        )
+        api = VertexApi(
+            tuning=tuning, registry=registry, batches=batches, answering=answering, switch=switch, executor=executor
+        )
 
         async def jobs(_: Request) -> JSONResponse:
             return JSONResponse(tuning.overview())
@@ -53,15 +65,21 @@ async def serve(chosen: argparse.Namespace) -> None:
             return JSONResponse(dict(api.calls))
 
         async def resume(request: Request) -> JSONResponse:
-            return JSONResponse({"resumed": tuning.resume_paused(request.query_params.get("name"))})
+            name = request.query_params.get("name")
+            return JSONResponse({"resumed": tuning.resume_paused(name) + batches.resume_paused(name)})
+
+        async def batch_jobs(_: Request) -> JSONResponse:
+            return JSONResponse(batches.overview())
 
         admin = admin_app(switch, VertexFaults)
         admin.router.routes += [
             Route("/jobs", jobs),
             Route("/jobs/resume", resume, methods=["POST"]),
+            Route("/batches", batch_jobs),
             Route("/calls", calls),
         ]
         tuning.resume()
+        batches.resume()
         log.info("Vertex AI stand-in on http://%s:%d, training data from %s", chosen.host, chosen.port, chosen.storage)
         try:
             await serve_until_stopped(
@@ -70,6 +88,7 @@ async def serve(chosen: argparse.Namespace) -> None:
             )
         finally:
             await tuning.stop()
+            await batches.stop()
             executor.shutdown(wait=False, cancel_futures=True)
 
 

@@ -18,9 +18,10 @@ import msgspec
 
 from genops_events.local.faults import FaultSwitch, InjectedError
 from genops_events.local.vertex import evaluation, generation, tokens
-from genops_events.local.vertex.errors import ApiError, injected, invalid, not_found, not_implemented
+from genops_events.local.vertex.answering import Answering, check_publisher_model
+from genops_events.local.vertex.batches import Batches
+from genops_events.local.vertex.errors import ApiError, injected, invalid, not_implemented
 from genops_events.local.vertex.faults import VertexFaults
-from genops_events.local.vertex.learner import LearnedModels, extract
 from genops_events.local.vertex.registry import Registry
 from genops_events.local.vertex.tuning import Tuning
 from genops_events.local.vertex.tuning_requests import PUBLISHER_MODELS
@@ -75,7 +76,8 @@ class VertexApi:
     Args:
         tuning: the tuning jobs.
         registry: models and endpoints.
-        learned: what answers at the endpoints.
+        batches: the batch prediction jobs.
+        answering: what answers for models and endpoints.
         switch: the fault settings.
         executor: threads for the evaluation metrics.
     """
@@ -85,24 +87,32 @@ class VertexApi:
         *,
         tuning: Tuning,
         registry: Registry,
-        learned: LearnedModels,
+        batches: Batches,
+        answering: Answering,
         switch: FaultSwitch[VertexFaults],
         executor: Executor,
     ) -> None:
         self._tuning = tuning
         self._registry = registry
-        self._learned = learned
+        self._batches = batches
+        self._answering = answering
         self._switch = switch
         self._executor = executor
         self.calls: Counter[str] = Counter()
         """How often each method was called since the start."""
         jobs, models, endpoints = (f"{_LOCATION}/{kind}" for kind in ("tuningJobs", "models", "endpoints"))
+        predictions = f"{_LOCATION}/batchPredictionJobs"
         publisher = f"{_LOCATION}/publishers/*/models/*"
         self._routes: dict[str, tuple[str, Callable[[Call], Awaitable[Answer]]]] = {
             f"POST {jobs}": ("tuningJobs.create", self._create_job),
             f"GET {jobs}": ("tuningJobs.list", self._list_jobs),
             f"GET {jobs}/*": ("tuningJobs.get", self._get_job),
             f"POST {jobs}/*:cancel": ("tuningJobs.cancel", self._cancel_job),
+            f"POST {predictions}": ("batchPredictionJobs.create", self._create_batch),
+            f"GET {predictions}": ("batchPredictionJobs.list", self._list_batches),
+            f"GET {predictions}/*": ("batchPredictionJobs.get", self._get_batch),
+            f"POST {predictions}/*:cancel": ("batchPredictionJobs.cancel", self._cancel_batch),
+            f"DELETE {predictions}/*": ("batchPredictionJobs.delete", self._delete_batch),
             f"GET {models}": ("models.list", self._list_models),
             f"GET {models}/*": ("models.get", self._get_model),
             f"PATCH {models}/*": ("models.patch", self._patch_model),
@@ -177,6 +187,23 @@ class VertexApi:
             raise ApiError("UNAVAILABLE", f"{name}: applied, but its answer is lost; see the fault settings.")
         return answer
 
+    async def _create_batch(self, call: Call) -> Answer:
+        return await self._batches.create(call.parent, call.body)
+
+    async def _list_batches(self, call: Call) -> Answer:
+        return self._batches.list_jobs(call.parent, call.query)
+
+    async def _get_batch(self, call: Call) -> Answer:
+        return self._batches.get(call.name)
+
+    async def _cancel_batch(self, call: Call) -> Answer:
+        self._batches.cancel(call.name)
+        return {}
+
+    async def _delete_batch(self, call: Call) -> Answer:
+        self._batches.delete(call.name)
+        return _finished_operation(call.parent)
+
     async def _create_job(self, call: Call) -> Answer:
         return await self._tuning.create(call.parent, call.body)
 
@@ -232,19 +259,18 @@ class VertexApi:
         return {"publisherModels": [_publisher_view(model) for model in PUBLISHER_MODELS]}
 
     async def _get_publisher_model(self, call: Call) -> Answer:
-        _check_publisher_model(call)
-        return _publisher_view(call.id)
+        return _publisher_view(check_publisher_model(call.name))
 
     async def _evaluate(self, call: Call) -> Answer:
         # In a thread: the first call of a metric imports its library, which takes seconds.
         return await asyncio.get_running_loop().run_in_executor(self._executor, evaluation.evaluate, call.body)
 
     async def _count_tokens(self, call: Call) -> Answer:
-        self._check_served(call)
+        self._answering.served(call.name)
         return tokens.count_request(call.body)
 
     async def _compute_tokens(self, call: Call) -> Answer:
-        self._check_served(call)
+        self._answering.served(call.name)
         return tokens.compute_request(call.body)
 
     async def _stream(self, call: Call) -> Answer:
@@ -252,32 +278,7 @@ class VertexApi:
         return Events(generation.stream(response), sse=call.query.get("alt") == "sse")
 
     async def _generate(self, call: Call) -> dict[str, Any]:
-        job_id, model = self._check_served(call)
-        prompt = generation.read_prompt(call.body)
-        if job_id is None:
-            answer = extract(prompt.question)
-        else:
-            learner = self._learned.ready(job_id) or await self._learned.learner(job_id)
-            answer = learner.answer(prompt.question)
-        return generation.respond(prompt, answer, model=model, now=time.time())
-
-    def _check_served(self, call: Call) -> tuple[str | None, str]:
-        """Return the job that made the model that is called, None for a base model, and the base model's name.
-
-        Raises:
-            ApiError: there is no such model or endpoint.
-        """
-        if "/publishers/" in call.name:
-            return None, _check_publisher_model(call)
-        self._tuning.settle()
-        served = self._registry.served(call.parent, call.id)
-        return served.job_id, served.base_model
-
-
-def _check_publisher_model(call: Call) -> str:
-    if "publishers/google/" not in call.name or call.id not in PUBLISHER_MODELS:
-        raise not_found(f"Publisher Model `{call.name}` was not found. Known here: {', '.join(PUBLISHER_MODELS)}.")
-    return call.id
+        return await self._answering.generate(call.name, call.body)
 
 
 def _publisher_view(model: str) -> dict[str, Any]:

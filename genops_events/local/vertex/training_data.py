@@ -1,8 +1,9 @@
-"""Reads training data from Cloud Storage's JSON API."""
+"""Reads the data of jobs from Cloud Storage's JSON API, and writes what they answer."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,6 +16,8 @@ from genops_events.local.vertex.errors import invalid
 _MAX_BUCKET_CHARACTERS = 222
 _MAX_CALLS = 32
 _GATHER_SECONDS = 0.002
+_LATELY_SECONDS = 1.0
+_MAX_READABLE = 1000
 
 
 class Unreadable(Exception):
@@ -40,7 +43,7 @@ def split_uri(uri: object, *, field: str) -> tuple[str, str]:
 
 
 class TrainingData:
-    """The objects that tuning jobs learn from.
+    """The objects that jobs learn from, answer, and write.
 
     Args:
         storage: address of the storage API, for instance `http://127.0.0.1:9000`.
@@ -48,6 +51,7 @@ class TrainingData:
 
     def __init__(self, storage: str) -> None:
         self._client = httpx.AsyncClient(base_url=storage, timeout=httpx.Timeout(30.0, connect=5.0), trust_env=False)
+        self._readable: dict[tuple[str, str], float] = {}
         self._asking: dict[tuple[str, str], asyncio.Task[str | None]] = {}
         # Thousands of jobs may come due at once: beyond the client's pool they would time out waiting for a connection.
         self._gate = asyncio.Semaphore(_MAX_CALLS)
@@ -74,6 +78,20 @@ class TrainingData:
             asking = asyncio.get_running_loop().create_task(self._check(bucket, name))
             self._asking[bucket, name] = asking
         return await asyncio.shield(asking)
+
+    async def check_lately(self, bucket: str, name: str) -> None:
+        """Return if the object can be read, or could within the last second: many jobs start on the same file.
+
+        Raises:
+            Unreadable: it cannot be read.
+            StorageAway: nobody knows.
+        """
+        if time.monotonic() - self._readable.get((bucket, name), -_LATELY_SECONDS) < _LATELY_SECONDS:
+            return
+        await self.check(bucket, name)
+        if len(self._readable) >= _MAX_READABLE:
+            self._readable.clear()
+        self._readable[bucket, name] = time.monotonic()
 
     async def _check(self, bucket: str, name: str) -> str | None:
         await asyncio.sleep(_GATHER_SECONDS)
@@ -107,6 +125,24 @@ class TrainingData:
                     return generation
             except httpx.HTTPError as error:
                 raise StorageAway(f"{type(error).__name__}: {error}") from error
+
+    async def write(self, bucket: str, name: str, content: bytes) -> None:
+        """Write an object, in place of what was there.
+
+        Raises:
+            Unreadable: the bucket is not there, or may not be written to.
+            StorageAway: it could not be written.
+        """
+        path = f"/upload/storage/v1/b/{quote(bucket, safe='')}/o"
+        params = {"uploadType": "media", "name": name}
+        async with self._gate:
+            try:
+                answer = await self._client.post(
+                    path, params=params, content=content, headers={"content-type": "application/jsonl"}
+                )
+            except httpx.HTTPError as error:
+                raise StorageAway(f"{type(error).__name__}: {error}") from error
+        _judge(answer, bucket, name)
 
 
 def _path(bucket: str, name: str) -> str:

@@ -115,14 +115,7 @@ class Tuning:
             created=self._last_created,
             request=request,
             base_model=base_model,
-            fate=Fate(
-                seconds=faults.job_seconds,
-                outcome=faults.job_outcome,
-                vanishes=faults.job_vanishes,
-                hangs=faults.job_hangs,
-                error_code=faults.job_error_code,
-                error_message=faults.job_error_message,
-            ),
+            fate=fate_of(faults),
             model_id=model_id,
             endpoint_ids=tuple(new_id() for _ in range(checkpoints)),
             continues=continues,
@@ -163,7 +156,7 @@ class Tuning:
 
     async def _check_readable(self, uri: str, field: str) -> None:
         try:
-            await self._data.check(*split_uri(uri, field=field))
+            await self._data.check_lately(*split_uri(uri, field=field))
         except Unreadable as error:
             raise invalid(f"{field}: {error}") from None
         except StorageAway as error:
@@ -319,6 +312,18 @@ class _Filtered:
         if name == "state":
             return stage_at(self.job, self.now)[0].value[0]
         return self.job.request.get(name, default)
+
+
+def fate_of(faults: VertexFaults) -> Fate:
+    """Return the fate of a job that is created under these settings."""
+    return Fate(
+        seconds=faults.job_seconds,
+        outcome=faults.job_outcome,
+        vanishes=faults.job_vanishes,
+        hangs=faults.job_hangs,
+        error_code=faults.job_error_code,
+        error_message=faults.job_error_message,
+    )
 
 
 def new_id() -> str:
