@@ -311,6 +311,8 @@ class Champion(Document):
     dataset: str
     model: str
     endpoint: str
+    checkpoint: str | None = None
+    """Id of the checkpoint behind `endpoint`, where the model has several: what tuning it further starts from."""
     metric: str
     score: float
     scores: dict[str, float]

@@ -79,6 +79,7 @@ def _challenge(run: StageRun, evaluation: EvaluationVerdict) -> Verdict:
             dataset=run.arrival.dataset,
             model=tuning.model or "",
             endpoint=run.endpoint,
+            checkpoint=tuning.checkpoint,
             metric=metric,
             score=score,
             scores=evaluation.scores,

@@ -23,7 +23,7 @@ from genops_events.errors import TransientError
 from genops_events.gcp import tuning_jobs
 from genops_events.gcp.cancellation import cancel_jobs
 from genops_events.gcp.errors import CloudUnavailable
-from genops_events.record import Attempt, Cancellation, Submission
+from genops_events.record import Attempt, Cancellation, Champion, Submission
 
 if TYPE_CHECKING:
     from google.genai.types import TuningJob
@@ -75,6 +75,7 @@ def submit(run: StageRun, validation: Validation) -> Submission:
         SubmitLater: somebody may have submitted it just now, or the project has no room for it.
     """
     assert validation.training_uri is not None
+    champion = _champion(run)
     _note_attempt(run)
     try:
         job = tuning_jobs.submit(
@@ -83,7 +84,8 @@ def submit(run: StageRun, validation: Validation) -> Submission:
             candidate=run.candidate,
             training_uri=validation.training_uri,
             validation_uri=validation.validation_uri,
-            champion_model=_champion_model(run),
+            champion_model=None if champion is None else champion.model,
+            champion_checkpoint=None if champion is None else champion.checkpoint,
         )
     except CloudUnavailable as error:
         until = datetime.now(UTC) + (QUOTA_PAUSE if error.status == _TOO_MANY else UNANSWERED)
@@ -123,9 +125,6 @@ def _recorded(run: StageRun, job: TuningJob) -> Submission:
     return recorded
 
 
-def _champion_model(run: StageRun) -> str | None:
-    """Return the model to tune further, where the dataset wants that and has a champion."""
-    if run.dataset.tuning.start_from != "champion":
-        return None
-    champion = run.store.champion(run.arrival.dataset)
-    return None if champion is None else champion.model
+def _champion(run: StageRun) -> Champion | None:
+    """Return the champion to tune further, where the dataset wants that and has one."""
+    return run.store.champion(run.arrival.dataset) if run.dataset.tuning.start_from == "champion" else None

@@ -27,6 +27,7 @@ def submit(
     training_uri: str,
     validation_uri: str | None = None,
     champion_model: str | None = None,
+    champion_checkpoint: str | None = None,
 ) -> TuningJob:
     """Submit a tuning job. Never call it before `find` said that there is none: the API has no request id.
 
@@ -39,10 +40,15 @@ def submit(
         training_uri: `gs://` uri of the validated training file.
         validation_uri: `gs://` uri of the validated validation file, where the dataset has one.
         champion_model: `projects/…/models/ID@VERSION` of the champion, where the dataset starts from it and there is one.
+        champion_checkpoint: the champion's checkpoint that is served, where it has several; `start_checkpoint` goes before it.
     """
     base_model = champion_model or dataset.source_model
+    checkpoint = dataset.tuning.start_checkpoint or (champion_checkpoint if champion_model else None)
     settings = _job_settings(
-        dataset, candidate=candidate, validation_uri=validation_uri, tunes_further=is_model_resource(base_model)
+        dataset,
+        candidate=candidate,
+        validation_uri=validation_uri,
+        start_checkpoint=checkpoint if is_model_resource(base_model) else None,
     )
     from google.genai import types
 
@@ -53,7 +59,7 @@ def submit(
 
 
 def _job_settings(
-    dataset: Dataset, *, candidate: str, validation_uri: str | None, tunes_further: bool
+    dataset: Dataset, *, candidate: str, validation_uri: str | None, start_checkpoint: str | None
 ) -> CreateTuningJobConfig:
     """Return the typed settings: google-genai reads `pre_tuned_model_checkpoint_id` from these only, not from a dict."""
     from google.genai import types
@@ -75,7 +81,7 @@ def _job_settings(
         adapter_size=types.AdapterSize(_ADAPTER_SIZES[tuning.adapter_size]),
         validation_dataset=None if validation_uri is None else types.TuningValidationDataset(gcs_uri=validation_uri),
         export_last_checkpoint_only=True if tuning.checkpoints == "last" else None,
-        pre_tuned_model_checkpoint_id=tuning.start_checkpoint if tunes_further else None,
+        pre_tuned_model_checkpoint_id=start_checkpoint,
         beta=tuning.beta,
         base_teacher_model=None if is_tuned_teacher else teacher,
         tuned_teacher_model_source=teacher if is_tuned_teacher else None,

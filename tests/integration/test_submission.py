@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import json
+import os
 import uuid
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
 from cloud import DATASET, PREFIX, StandIns, cloud, config, connections_closed, stand_ins, store, until
 from made_up import DagRun, arrived
@@ -201,3 +204,38 @@ def test_the_deadline_counts_from_the_submission_and_survives_whatever_restarts(
     hours = config.dataset(DATASET).tuning.timeout_hours
     assert datetime.fromisoformat(first["deadline"]) == recorded.written_at + timedelta(hours=hours)
     assert tune(candidate).trigger.serialize()[1] == first
+
+
+# Tuning the champion further.
+
+
+def test_tuning_the_champion_further_starts_from_the_checkpoint_that_it_serves(
+    config: Config, store: RecordStore, candidate: str
+) -> None:
+    tune(candidate)
+    (first,) = tuning_jobs.find_all(config, candidate)
+    tuned = until(lambda: tuning_jobs.get(config, str(first.name)).tuned_model)
+    assert tuned.checkpoints
+    champion = Champion(
+        candidate=candidate,
+        written_at=datetime.now(UTC),
+        dataset=DATASET,
+        model=str(tuned.model),
+        endpoint=str(tuned.checkpoints[0].endpoint),
+        checkpoint=tuned.checkpoints[0].checkpoint_id,
+        metric="exact_match",
+        score=0.5,
+        scores={},
+        promoted_at=datetime.now(UTC),
+    )
+    store.create(record.champion_path(DATASET), champion)
+    file = Path(os.environ["GENOPS_CONFIG"])
+    settings = yaml.safe_load(file.read_text(encoding="utf-8"))
+    settings["datasets"][DATASET]["tuning"]["start_from"] = "champion"
+    file.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    challenger = uploaded(config, store)
+    tune(challenger)
+    (second,) = tuning_jobs.find_all(config, challenger)
+    assert second.pre_tuned_model is not None
+    assert second.pre_tuned_model.tuned_model_name == champion.model
+    assert second.pre_tuned_model.checkpoint_id == champion.checkpoint
