@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from genops_events.cli import candidates, config, dead_letters, demo, doctor, stack, validate, watch
+from genops_events.cli import cancel, candidates, config, dead_letters, demo, doctor, stack, validate, watch
 
 app = typer.Typer(
     name="genops",
@@ -18,6 +18,7 @@ for command in (
     candidates.upload,
     validate.validate,
     watch.watch,
+    cancel.cancel,
     candidates.candidates,
     candidates.events,
     dead_letters.dead_letters,

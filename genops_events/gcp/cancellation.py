@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from genops_events import record
 from genops_events.gcp import tuning_jobs
 from genops_events.gcp.errors import CloudRefused
-from genops_events.polling import ENDS
-from genops_events.record import Cancellation
+from genops_events.gcp.job_views import JobKind, JobViews
+from genops_events.polling import ENDS, key_of
+from genops_events.record import Cancellation, Submission
 
 if TYPE_CHECKING:
     from google.genai.types import TuningJob
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from genops_events.gcp.record_store import RecordStore
 
 log = logging.getLogger(__name__)
+
+CANCELLING = "JOB_STATE_CANCELLING"
 
 
 def cancel_tuning(config: Config, store: RecordStore, candidate: str, *, by: str, reason: str) -> list[str]:
@@ -36,24 +39,45 @@ def cancel_tuning(config: Config, store: RecordStore, candidate: str, *, by: str
     """
     wish = Cancellation(candidate=candidate, written_at=datetime.now(UTC), by=by, reason=reason)
     store.create(record.cancellation_path(candidate), wish)
-    return cancel_jobs(config, candidate)
+    submission = store.read(record.submission_path(candidate), Submission)
+    return cancel_jobs(config, candidate, known=None if submission is None else submission.job)
 
 
-def cancel_jobs(config: Config, candidate: str, *, but: str | None = None) -> list[str]:
-    """Cancel every tuning job of `candidate` that is under way, except the one named `but`; return their names."""
+def cancel_jobs(config: Config, candidate: str, *, but: str | None = None, known: str | None = None) -> list[str]:
+    """Cancel every tuning job of `candidate` that is under way and not being cancelled; return their names.
+
+    Args:
+        config: project and location.
+        candidate: whose jobs.
+        but: name of the one that goes on.
+        known: name of one that a listing may not show yet.
+    """
+    jobs = tuning_jobs.find_all(config, candidate)
+    names = [job.name for job in jobs if job.name is not None and not has_ended(job) and not is_ending(job)]
+    if known is not None and key_of(known) not in {key_of(job.name or "") for job in jobs} and _goes_on(config, known):
+        names.append(known)
     cancelled = []
-    for job in tuning_jobs.find_all(config, candidate):
-        if job.name is None or job.name == but or has_ended(job) or is_ending(job):
+    for name in names:
+        if name == but:
             continue
         try:
-            tuning_jobs.cancel(config, job.name)
+            tuning_jobs.cancel(config, name)
         except CloudRefused:
-            if not has_ended(tuning_jobs.get(config, job.name)):  # it may have ended just now
+            if not has_ended(tuning_jobs.get(config, name)):  # it may have ended just now
                 raise
             continue
-        log.info("Asked Vertex AI to cancel %s of %s", job.name, candidate)
-        cancelled.append(job.name)
+        log.info("Asked Vertex AI to cancel %s of %s", name, candidate)
+        cancelled.append(name)
     return cancelled
+
+
+def _goes_on(config: Config, name: str) -> bool:
+    views = JobViews(JobKind.TUNING, project=config.project, location=config.location)
+    try:
+        view = views.one(name)
+    finally:
+        views.close()
+    return view is not None and view.state not in {*ENDS, CANCELLING}
 
 
 def has_ended(job: TuningJob) -> bool:
@@ -63,4 +87,4 @@ def has_ended(job: TuningJob) -> bool:
 
 def is_ending(job: TuningJob) -> bool:
     """Return whether somebody has asked to cancel the job already."""
-    return job.state is not None and job.state.value == "JOB_STATE_CANCELLING"
+    return job.state is not None and job.state.value == CANCELLING

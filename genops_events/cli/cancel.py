@@ -1,0 +1,197 @@
+"""`genops cancel`: end a candidate's tuning, and say what came of it."""
+
+from __future__ import annotations
+
+import getpass
+import math
+import os
+import socket
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from genops_events.cli.candidates import AsJson
+from genops_events.cli.console import errors_reported, human, print_json
+from genops_events.cli.target import connect
+from genops_events.cli.watch import EXIT_ENDED_OTHERWISE, check_id
+from genops_events.errors import ConfigError, PermanentError
+from genops_events.stages import CandidateState, Stage
+
+if TYPE_CHECKING:
+    from google.genai.types import TuningJob
+
+    from genops_events.candidates import Candidate
+    from genops_events.config import Config
+    from genops_events.gcp.record_store import RecordStore
+    from genops_events.record import Cancellation
+
+NO_REASON = "No reason was given."
+_NOTHING = "nothing was cancelled"
+_CANCELLING_SECONDS = 15.0
+"""What Vertex AI may take to cancel a job, and Airflow to notice."""
+
+
+class NoSuchCandidate(PermanentError):
+    """The record knows no candidate of this id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of a wish to cancel."""
+
+    candidate: str
+    text: str
+    cancelled: bool
+    """Tuning does not go on. False: there was nothing to cancel any more."""
+    jobs: tuple[str, ...] = ()
+    """The tuning jobs that Vertex AI was asked to cancel."""
+    wish: Cancellation | None = None
+    """The first who asked: the verdict names this one."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `--json` prints."""
+        wish = self.wish
+        return {
+            "candidate": self.candidate,
+            "cancelled": self.cancelled,
+            "jobs": list(self.jobs),
+            "asked_by": None if wish is None else wish.by,
+            "asked_at": None if wish is None else wish.written_at.isoformat(),
+            "reason": None if wish is None else wish.reason,
+            "text": self.text,
+        }
+
+
+def cancel(
+    candidate: Annotated[str, typer.Argument(help="Candidate id, as `genops upload` prints it.")],
+    reason: Annotated[str, typer.Option(help="Why: a sentence for the verdict and its completion event.")] = NO_REASON,
+    as_json: AsJson = False,  # noqa: FBT002 - a command line flag
+) -> None:
+    """Cancel a candidate's tuning job, or keep it from being submitted. Exit 2: tuning had ended, nothing was cancelled."""
+    from genops_events.gcp.record_store import RecordStore
+
+    with errors_reported():
+        config = connect()
+        answer = cancel_candidate(config, RecordStore.open(config), candidate, by=_me(), reason=_sentence(reason))
+    if as_json:
+        print_json(answer.to_json())
+    human().print(answer.text, markup=False)
+    raise typer.Exit(0 if answer.cancelled else EXIT_ENDED_OTHERWISE)
+
+
+def cancel_candidate(config: Config, store: RecordStore, candidate: str, *, by: str, reason: str) -> Answer:
+    """Cancel the tuning of `candidate` wherever it stands.
+
+    Raises:
+        NoSuchCandidate: the record does not know it.
+        NotACandidate: it cannot be one.
+    """
+    from genops_events.gcp.cancellation import cancel_tuning, has_ended, is_ending
+    from genops_events.gcp.tuning_jobs import find
+    from genops_events.record import Cancellation, cancellation_path
+
+    found = store.candidate(candidate)
+    if found is None:
+        check_id(config, candidate)
+        text = f"The record knows no candidate {candidate}, so nothing was cancelled."
+        raise NoSuchCandidate(
+            text, "`genops candidates` lists the known ones; a file uploaded just now takes a moment."
+        )
+    if Stage.TUNING in found.verdicts:
+        return Answer(candidate, _ended_text(found), cancelled=False)
+
+    jobs = cancel_tuning(config, store, candidate, by=by, reason=reason)
+    newest = find(config, candidate)
+    if not jobs and newest is not None and not has_ended(newest) and not is_ending(newest):
+        # It was submitted between the two, by a task that looks for the wish right after its call, and cancels as well.
+        jobs = cancel_tuning(config, store, candidate, by=by, reason=reason)
+        newest = find(config, candidate)
+    wish = store.read(cancellation_path(candidate), Cancellation)
+    if jobs:
+        asked = f"Asked Vertex AI to cancel {' and '.join(jobs)}{_in_brackets(found)}."
+        text = f"{asked}{_asked_before(found)} {candidate} ends as failed {_soon(config, found)}."
+        return Answer(candidate, f"{text} {_follow(candidate)}", cancelled=True, jobs=tuple(jobs), wish=wish)
+    cancelled, text = _nothing_to_ask(config, store, found, newest)
+    return Answer(candidate, f"{text} {_follow(candidate)}", cancelled=cancelled, wish=wish)
+
+
+def _nothing_to_ask(config: Config, store: RecordStore, found: Candidate, newest: TuningJob | None) -> tuple[bool, str]:
+    """Return whether tuning does not go on, and why there was no job to cancel."""
+    from genops_events.gcp.cancellation import is_ending
+    from genops_events.record import Submission, submission_path
+
+    if newest is not None and newest.state is not None:
+        if is_ending(newest):
+            text = f"Tuning job {newest.name} is being cancelled already.{_asked_before(found)}"
+            return True, f"{text} {found.id} ends as failed {_soon(config, found)}."
+        state = newest.state.value.removeprefix("JOB_STATE_").lower().replace("_", " ")
+        text = f"Tuning job {newest.name} has ended already, as {state}"
+        return (True, f"{text}.{_asked_before(found)}") if state == "cancelled" else (False, f"{text}: {_NOTHING}.")
+    submission = store.read(submission_path(found.id), Submission)
+    if submission is not None:
+        return False, f"Vertex AI does not know tuning job {submission.job} any more: {_NOTHING}."
+    text = f"{found.id} has no tuning job yet{_in_brackets(found)}.{_asked_before(found)}"
+    return True, f"{text} It ends as rejected when its turn comes, before anything is paid."
+
+
+def _ended_text(found: Candidate) -> str:
+    verdict = found.verdicts[Stage.TUNING]
+    text = (
+        f"Tuning of {found.id} has ended already, as {verdict.outcome} at {_moment(verdict.ended_at)}: "
+        f"{_NOTHING}. {found.explained(Stage.TUNING)}"
+    )
+    if found.state is CandidateState.UNDER_WAY:
+        return f"{text} Its other stages go on: they take seconds, and `genops cancel` ends tuning only."
+    return text
+
+
+def _asked_before(found: Candidate) -> str:
+    wish = found.cancellation
+    return (
+        "" if wish is None else f" {wish.by} asked first, at {_moment(wish.written_at)}, and is whom the verdict names."
+    )
+
+
+def _in_brackets(found: Candidate) -> str:
+    if found.progress is not None:
+        return f" ({found.progress.summary})"
+    if found.queued_behind is None:
+        return ""
+    return f" ({f'queued behind {found.queued_behind:,}' if found.queued_behind else 'next in the queue'})"
+
+
+def _follow(candidate: str) -> str:
+    return f"Follow it with: genops watch {candidate}"
+
+
+def _moment(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _soon(config: Config, found: Candidate) -> str:
+    """Return how long it takes at most until a cancelled job is seen to have ended, in words."""
+    from genops_events.polling import WIDEST
+
+    try:
+        poll_seconds = config.dataset(found.arrival.dataset).tuning.poll_seconds
+    except ConfigError:  # no longer in genops.yaml, which is no reason to let its job run
+        poll_seconds = 0.0
+    minutes = math.ceil((poll_seconds * WIDEST + _CANCELLING_SECONDS) / 60)
+    return f"within {'a minute' if minutes == 1 else f'{minutes} minutes'}"
+
+
+def _sentence(text: str) -> str:
+    """Return `text` on one line, with a full stop."""
+    line = " ".join(text.split()) or NO_REASON
+    return line if line[-1] in ".!?" else f"{line}."
+
+
+def _me() -> str:
+    """Return who asks, and from where: `ada@laptop`."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container may run as a number that has no name
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
