@@ -26,9 +26,11 @@ from genops_events.gcp.clients import genai_client
 from genops_events.gcp.record_store import RecordStore
 from genops_events.record import Cancellation, Intent, Progress, Submission, TuningVerdict
 from genops_events.stages import Outcome, Stage
+from triggers.batch_job import BatchJobTrigger
 from triggers.job_poller import JobPoller
 from triggers.progress import ProgressRecorder
 from triggers.tuning_job import TuningJobTrigger
+from triggers.vertex_job import VertexJobTrigger
 
 pytestmark = pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")
 
@@ -81,7 +83,7 @@ def waiting_for(config: Config, job: str, *, poll_seconds: float = 0.3, candidat
     )
 
 
-async def end_of(trigger: TuningJobTrigger) -> str:
+async def end_of(trigger: VertexJobTrigger) -> str:
     (event,) = [event async for event in trigger.run()]
     return str(event.payload["end"])
 
@@ -178,6 +180,39 @@ async def test_a_record_that_cannot_be_written_keeps_nobody_waiting(
     (job,) = await asyncio.to_thread(make_jobs, 1)
     cloud.storage.faults(error_code="403", error_share=1.0, error_methods=["objects.insert"])
     assert await end_of(waiting_for(config, job, candidate=f"{DATASET}-{uuid.uuid4().hex[:16]}")) == "succeeded"
+
+
+@pytest.mark.parametrize("outcome", ["succeeded", "partially_succeeded", "cancelled"])
+async def test_batch_prediction_jobs_are_waited_for_in_the_same_way(
+    cloud: StandIns, config: Config, store: RecordStore, outcome: str
+) -> None:
+    cloud.vertex.faults(job_outcome=outcome, job_seconds=1.0)
+    rows = [{"request": {"contents": [{"role": "user", "parts": [{"text": f"question {n}"}]}]}} for n in range(4)]
+    store.bucket.blob("rows.jsonl").upload_from_string("\n".join(map(json.dumps, rows)))
+
+    def create() -> str:
+        with genai_client(config.project, config.location) as client:
+            made = client.batches.create(
+                model="gemini-2.5-flash",
+                src=f"gs://{config.bucket}/rows.jsonl",
+                config=types.CreateBatchJobConfig(dest=f"gs://{config.bucket}/answers"),
+            )
+        return str(made.name)
+
+    jobs = [await asyncio.to_thread(create) for _ in range(3)]
+    gets = cloud.vertex_calls("batchPredictionJobs.get")
+    triggers = [
+        BatchJobTrigger(
+            project=config.project,
+            location=config.location,
+            job=job,
+            poll_seconds=0.3,
+            deadline=(datetime.now(UTC) + timedelta(minutes=5)).isoformat(),
+        )
+        for job in jobs
+    ]
+    assert await asyncio.gather(*map(end_of, triggers)) == [outcome] * 3
+    assert cloud.vertex_calls("batchPredictionJobs.get") == gets
 
 
 # A person ends the task: Airflow calls `on_kill`, and also when another triggerer has taken the wait over.
