@@ -183,6 +183,11 @@ class Subscriber:
         assert all(one.ordering_key == candidate for one in events)
         return list(dict.fromkeys(one.attributes["ce-type"] for one in events))
 
+    def data(self, candidate: str) -> list[dict[str, Any]]:
+        """Return the data of a candidate's events as they came, repeated ones included."""
+        with self._lock:
+            return [json.loads(one.data) for one in self.messages if one.attributes["ce-subject"] == candidate]
+
     def ids(self) -> list[str]:
         """Return the ids of all events that came, repeated ones included."""
         with self._lock:

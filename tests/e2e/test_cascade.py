@@ -7,10 +7,15 @@ import os
 import signal
 from collections import Counter
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
+import httpx
 import pytest
 from running_stack import DATASET, TRAIN, Stack, Subscriber, running_stack, training_subset, until
 
+from genops_events.airflow.pool import set_pool
+from genops_events.airflow.rest import AirflowRest
 from genops_events.identity import candidate_id
 
 pytestmark = pytest.mark.e2e
@@ -188,6 +193,70 @@ def test_the_triggerer_killed_during_tuning_delays_the_candidate_and_nothing_els
     assert code in {0, 2}
     assert document["state"] in {"answered", "held"}
     assert len(stack.tuning_jobs()[candidate]) == 1
+
+
+def airflow(stack: Stack, path: str, **headers: str) -> Any:
+    answer = httpx.get(f"{stack.variables['GENOPS_AIRFLOW_URL']}/api/v2/{path}", headers=headers, timeout=30)
+    return answer.raise_for_status().json()
+
+
+def tuning_of(stack: Stack, candidate: str) -> dict[str, Any]:
+    """Return tuning as `genops watch` shows it now."""
+    return stack.watch(candidate, timeout=0)[1]["stages"]["tuning"]
+
+
+def test_a_job_is_cancelled_while_others_wait_for_its_place_and_everybody_is_told(
+    stack, champion, subscriber, tmp_path
+):
+    stack.set_vertex(job_seconds=600)
+    set_pool(AirflowRest(stack.variables["GENOPS_AIRFLOW_URL"]), slots=1)
+    try:
+        # One after the other: who comes first is first in the queue.
+        first = stack.upload(training_subset(tmp_path, "first.jsonl", seed=50, examples=100))
+        until(lambda: "progress" in tuning_of(stack, first), seconds=60, what="the progress of the first")
+        second = stack.upload(training_subset(tmp_path, "second.jsonl", seed=51, examples=100))
+        until(lambda: tuning_of(stack, second).get("queued_behind") == 0, seconds=60, what="the second waits")
+        third = stack.upload(training_subset(tmp_path, "third.jsonl", seed=52, examples=100))
+        until(lambda: tuning_of(stack, third).get("queued_behind") == 1, seconds=60, what="the third waits")
+        assert tuning_of(stack, third)["reason"] == "queued behind 1"
+
+        unwanted = stack.genops("cancel", second, "--reason", "Not needed")
+        assert unwanted.returncode == 0
+        assert "before anything is paid" in unwanted.stderr
+        stack.set_vertex()  # for the third
+        cancelled = stack.json("cancel", first, "--reason", "Wrong file")
+        code, document = stack.watch(first, timeout=60)
+        ends = {one: stack.watch(one, timeout=120) for one in (second, third)}
+    finally:
+        stack.set_vertex()
+        set_pool(AirflowRest(stack.variables["GENOPS_AIRFLOW_URL"]), slots=100)
+
+    # In `genops watch`:
+    (job,) = cancelled["jobs"]
+    reason = f"Tuning job {job} was cancelled by {cancelled['asked_by']}. Wrong file."
+    assert (code, document["state"]) == (2, "failed")
+    tuning = document["stages"]["tuning"]
+    assert (tuning["end"], tuning["reason"]) == ("cancelled", reason)
+    # At Vertex AI: the one that nobody wanted was never submitted.
+    jobs = stack.tuning_jobs()
+    assert [one["state"] for one in jobs[first]] == ["JOB_STATE_CANCELLED"]
+    assert second not in jobs
+    # In Airflow:
+    (run,) = [run for run in stack.dag_runs("genops_tuning") if run["partition_key"] == first]
+    task = f"dags/genops_tuning/dagRuns/{quote(run['dag_run_id'])}/taskInstances/tune"
+    assert airflow(stack, task)["state"] == "failed"
+    assert reason in json.dumps(airflow(stack, f"{task}/logs/1", Accept="application/json"))
+    # In the completion event:
+    until(lambda: subscriber.types(first), seconds=60, what="the event of the cancelled one")
+    assert subscriber.types(first) == ["genops.tuning.failed.v1"]
+    assert [data["reason"] for data in subscriber.data(first)] == [reason]
+    # Whoever waited went on: the unwanted one to its end, the other to its job.
+    assert (ends[second][0], ends[second][1]["state"]) == (2, "rejected")
+    assert ends[second][1]["stages"]["tuning"]["reason"].endswith("before a tuning job was submitted. Not needed.")
+    assert ends[third][1]["state"] in {"answered", "held"}
+    again = stack.genops("cancel", first)
+    assert again.returncode == 2
+    assert f"nothing was cancelled. {reason}" in again.stderr
 
 
 def test_thirty_uploads_at_once_each_reach_their_own_end_exactly_once(stack, champion, subscriber, tmp_path):

@@ -1,0 +1,329 @@
+"""What a person does to a task that waits in Airflow, and what a tuning job can do to its candidate: seen from the outside."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from google.cloud.storage import Bucket
+from running_stack import DATASET, Stack, Subscriber, running_stack, training_subset, until
+
+from genops_events.identity import candidate_id
+
+pytestmark = pytest.mark.e2e
+
+IMPATIENT = "impatient"
+TIMEOUT_HOURS = 0.005
+"""18 seconds."""
+DAG = "genops_tuning"
+FAILED = "genops.tuning.failed.v1"
+RESTARTED_SECONDS = 75.0
+"""Long enough for two restarts of the triggerer, and for what is uploaded before them."""
+NEXT_SECONDS = 60.0
+END_SECONDS = 90.0
+
+
+class Airflow:
+    """Airflow's REST API, as its pages use it.
+
+    Args:
+        url: of the API server.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._base = f"{url.rstrip('/')}/api/v2/dags/{DAG}"
+        token = httpx.get(f"{url.rstrip('/')}/auth/token", timeout=30).raise_for_status().json()["access_token"]
+        self._client = httpx.Client(headers={"Authorization": f"Bearer {token}"}, timeout=30)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def call(self, method: str, path: str, **more: Any) -> httpx.Response:
+        """Return the answer to a call below the Dag."""
+        return self._client.request(method, f"{self._base}{path}", **more)
+
+    def ask(self, method: str, path: str, **more: Any) -> Any:
+        """Return the JSON of a call that must succeed."""
+        answer = self.call(method, path, **more)
+        assert answer.is_success, answer.text
+        return answer.json() if answer.content else None
+
+    def runs(self) -> dict[str, str]:
+        """Return the Dag run of each candidate."""
+        runs = self.ask("GET", "/dagRuns", params={"limit": 100})["dag_runs"]
+        return {run["partition_key"]: run["dag_run_id"] for run in runs}
+
+    def states(self) -> dict[str, str | None]:
+        """Return the state of every candidate's `tune` task."""
+        found = self.ask("GET", "/dagRuns/~/taskInstances", params={"limit": 100, "task_id": "tune"})["task_instances"]
+        by_run = {one["dag_run_id"]: one["state"] for one in found if one["task_id"] == "tune"}
+        return {candidate: by_run.get(run) for candidate, run in self.runs().items()}
+
+    def log(self, candidate: str) -> list[str]:
+        """Return the lines that the page of the `tune` task shows, of all tries."""
+        path = f"/dagRuns/{self.runs()[candidate]}/taskInstances/tune"
+        lines = []
+        for number in range(1, self.ask("GET", path)["try_number"] + 1):
+            answer = self.ask("GET", f"{path}/logs/{number}", params={"full_content": True})
+            for line in answer["content"]:
+                lines.append(line if isinstance(line, str) else str(line["event"]))
+                if isinstance(line, dict):
+                    lines += [f"{one['exc_type']}: {one['exc_value']}" for one in line.get("error_detail") or ()]
+        return lines
+
+
+@dataclass
+class World:
+    """A stack with candidates under way, and who looks at it."""
+
+    stack: Stack
+    airflow: Airflow
+    subscriber: Subscriber
+    bucket: Bucket
+    files: Iterator[Path]
+
+    def upload(self, *, dataset: str = DATASET) -> str:
+        """Upload a training file of its own; return its candidate."""
+        file = next(self.files)
+        blob = self.bucket.blob(f"training/{dataset}/{file.name}")
+        blob.upload_from_filename(os.fspath(file))
+        return candidate_id(dataset, self.bucket.name, blob.name, int(blob.generation))
+
+    def jobs(self, candidate: str) -> list[dict[str, Any]]:
+        """Return the candidate's tuning jobs."""
+        return self.stack.tuning_jobs().get(candidate, [])
+
+    def document(self, candidate: str, name: str) -> dict[str, Any] | None:
+        """Return a document of the record, None where there is none."""
+        blob = self.bucket.get_blob(f"genops/candidates/{candidate}/{name}")
+        return None if blob is None else json.loads(blob.download_as_bytes())
+
+    def ended(self, candidate: str) -> dict[str, Any]:
+        """Return tuning as `genops watch --json` tells it once the candidate has ended badly."""
+        code, document = self.stack.watch(candidate, timeout=END_SECONDS)
+        assert (code, document["state"]) == (2, "failed"), document
+        row: dict[str, Any] = document["stages"]["tuning"]
+        return row
+
+    def event(self, candidate: str) -> dict[str, Any]:
+        """Return the data of the candidate's completion event, which must be the only one, and tell of a failure."""
+        until(lambda: self.subscriber.types(candidate), seconds=END_SECONDS, what=f"an event of {candidate}")
+        assert self.subscriber.types(candidate) == [FAILED]
+        message = next(one for one in self.subscriber.messages if one.attributes["ce-subject"] == candidate)
+        data: dict[str, Any] = json.loads(message.data)
+        return data
+
+
+def _configure(config: dict[str, Any]) -> None:
+    impatient = copy.deepcopy(config["datasets"][DATASET])
+    impatient["prefix"] = f"training/{IMPATIENT}/"
+    impatient["tuning"]["timeout_hours"] = TIMEOUT_HOURS
+    config["datasets"][IMPATIENT] = impatient
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("ending")
+    with running_stack(folder, change=_configure) as stack:
+        airflow = Airflow(stack.variables["GENOPS_AIRFLOW_URL"])
+        subscriber = Subscriber(stack, "ending-completions")
+        files = (training_subset(folder, f"{seed}.jsonl", seed=seed, examples=40) for seed in range(100))
+        try:
+            yield World(stack, airflow, subscriber, stack.bucket(), files)
+        finally:
+            subscriber.close()
+            airflow.close()
+
+
+OUTCOMES: dict[str, dict[str, Any]] = {
+    "failed": {
+        "job_outcome": "failed",
+        "job_error_code": 8,
+        "job_error_message": "The project has no quota left for tuning in us-central1.",
+    },
+    "expired": {"job_outcome": "expired"},
+    "vanished": {"job_vanishes": True},
+    "partially_succeeded": {"job_outcome": "partially_succeeded"},
+    "paused": {"job_outcome": "paused"},
+}
+HANG = ("task failed", "task cleared", "run failed", "run deleted", "timed_out")
+
+
+@pytest.fixture(scope="module")
+def candidates(world: World) -> dict[str, str]:
+    """Return a candidate for each story, each with its tuning job. A job keeps the faults under which it was created."""
+    found = {}
+    stories = [((name,), {"job_seconds": 3, **faults}) for name, faults in OUTCOMES.items()]
+    stories += [(HANG, {"job_hangs": True}), (("restarted",), {"job_seconds": RESTARTED_SECONDS})]
+    for names, faults in stories:
+        world.stack.set_vertex(**faults)
+        these = {name: world.upload(dataset=IMPATIENT if name == "timed_out" else DATASET) for name in names}
+        for name, candidate in these.items():
+            until(lambda one=candidate: world.jobs(one), seconds=NEXT_SECONDS, what=f"the job of {name}")
+        found |= these
+    world.stack.set_vertex()
+    waiting = {found[name] for name in (*HANG[:-1], "paused", "restarted")}
+    until(
+        lambda: all(world.airflow.states().get(one) == "deferred" for one in waiting),
+        seconds=NEXT_SECONDS,
+        what=f"the tasks wait: {world.airflow.states()}",
+    )
+    return found
+
+
+def test_a_restart_of_the_triggerer_cancels_nothing_and_loses_no_wait(world: World, candidates: dict[str, str]) -> None:
+    candidate = candidates["restarted"]
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        before = world.stack.status()["triggerer"]["pid"]
+        os.kill(before, number)
+        until(lambda pid=before: _successor(world.stack, pid), seconds=60, what=f"a triggerer after {number.name}")
+    until(lambda: world.document(candidate, "tuning.json"), seconds=RESTARTED_SECONDS + 30, what="the job's end")
+    verdict = world.document(candidate, "tuning.json")
+    assert verdict is not None
+    assert (verdict["outcome"], verdict["end"]) == ("succeeded", "succeeded")
+    assert [job["state"] for job in world.jobs(candidate)] == ["JOB_STATE_SUCCEEDED"]
+    for name in HANG[:-1]:
+        assert [job["state"] for job in world.jobs(candidates[name])] == ["JOB_STATE_RUNNING"], name
+        assert world.document(candidates[name], "cancellation.json") is None, name
+
+
+def _successor(stack: Stack, before: int) -> bool:
+    now = stack.status()["triggerer"]
+    return now["state"] == "running" and now["pid"] != before
+
+
+@pytest.mark.parametrize("name", ["task failed", "run failed", "run deleted"])
+def test_who_ends_a_task_that_waits_cancels_its_job_and_is_told_so(
+    name: str, world: World, candidates: dict[str, str]
+) -> None:
+    candidate = candidates[name]
+    run = world.airflow.runs()[candidate]
+    if name == "task failed":
+        world.airflow.ask("PATCH", f"/dagRuns/{run}/taskInstances/tune", json={"new_state": "failed"})
+    else:
+        deleted = world.airflow.call("DELETE", f"/dagRuns/{run}")
+        assert deleted.status_code == httpx.codes.CONFLICT, "Airflow deletes no run that is under way"
+        world.airflow.ask("PATCH", f"/dagRuns/{run}", json={"state": "failed"})
+    if name == "run deleted":
+        world.airflow.ask("DELETE", f"/dagRuns/{run}")
+    row = world.ended(candidate)
+    assert row["state"] == "failed"
+    assert row["end"] == "cancelled"
+    [job] = world.jobs(candidate)
+    assert row["job"] == job["name"]
+    assert row["reason"] == (
+        f"Tuning job {job['name']} was cancelled by Airflow. Its task in Airflow was marked as failed, or removed."
+    )
+    assert row["help"] == "Upload the file again to tune anew."
+    _is_cancelled(world, candidate)
+    event = world.event(candidate)
+    assert (event["reason"], event["end"]) == (row["reason"], "cancelled")
+    if name != "run deleted":
+        asked = f"Asked Vertex AI to cancel {job['name']}: its task was ended"
+        until(lambda: asked in world.airflow.log(candidate), seconds=30, what=f"the task's log says {asked!r}")
+
+
+def test_who_clears_a_task_that_waits_cancels_its_job_and_pays_for_no_other(
+    world: World, candidates: dict[str, str]
+) -> None:
+    candidate = candidates["task cleared"]
+    run = world.airflow.runs()[candidate]
+    body = {"dry_run": False, "only_failed": False, "task_ids": ["tune"], "dag_run_id": run}
+    cleared = world.airflow.ask("POST", "/clearTaskInstances", json=body)
+    assert cleared["total_entries"] == 1
+    row = world.ended(candidate)
+    [job] = world.jobs(candidate)
+    assert (row["job"], row["end"]) == (job["name"], "cancelled")
+    assert row["reason"] == f"Tuning job {job['name']} was cancelled by Airflow. Its task in Airflow was cleared."
+    _is_cancelled(world, candidate)
+    assert world.event(candidate)["reason"] == row["reason"]
+
+
+def _is_cancelled(world: World, candidate: str) -> None:
+    until(
+        lambda: [job["state"] for job in world.jobs(candidate)] == ["JOB_STATE_CANCELLED"],
+        seconds=30,
+        what=f"the one job is cancelled: {world.jobs(candidate)}",
+    )
+
+
+ENDS = {
+    "failed": (
+        "Tuning job {job} ended as failed. RESOURCE_EXHAUSTED: The project has no quota left for tuning in us-central1.",
+        "RESOURCE_EXHAUSTED",
+        "Ask for a higher quota, or lower `tuning_jobs_at_once`; then upload the file again.",
+    ),
+    "expired": (
+        "Tuning job {job} ended as expired. DEADLINE_EXCEEDED: ",
+        "DEADLINE_EXCEEDED",
+        "Tune on fewer examples or epochs, or upload the file again.",
+    ),
+    "vanished": (
+        "Vertex AI does not know tuning job {job} any more: it was deleted, or is in another project or region.",
+        None,
+        "Look at the job in the console before you upload the file again.",
+    ),
+    "partially_succeeded": ("Tuning job {job} ended as partially succeeded. ", None, ""),
+    "timed_out": (
+        f"Tuning job {{job}} took longer than `tuning.timeout_hours` ({TIMEOUT_HOURS:g}) and was cancelled.",
+        None,
+        "Raise `tuning.timeout_hours`, or tune on less.",
+    ),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_a_job_that_ends_badly_says_so_in_watch_in_airflow_and_in_the_event(
+    end: str, world: World, candidates: dict[str, str]
+) -> None:
+    _told_alike(world, candidates[end], end)
+    if end == "timed_out":
+        _is_cancelled(world, candidates[end])
+
+
+def test_a_paused_job_is_waited_for_until_somebody_cancels_it(world: World, candidates: dict[str, str]) -> None:
+    candidate = candidates["paused"]
+    code, document = world.stack.watch(candidate, timeout=0)
+    waiting = document["stages"]["tuning"]
+    assert (code, waiting["state"], waiting["progress"]["state"]) == (3, "running", "paused"), document
+    [job] = world.jobs(candidate)
+    assert any(line.startswith(f"{job['name']}: paused") for line in world.airflow.log(candidate))
+    # As in Google's console, behind the back of genops.
+    url = f"{world.stack.variables['GOOGLE_VERTEX_BASE_URL'].rstrip('/')}/v1/{job['name']}:cancel"
+    httpx.post(url, json={}, timeout=30).raise_for_status()
+    row = _told_alike(world, candidate, "cancelled")
+    assert row["reason"] == f"Tuning job {job['name']} was cancelled in Vertex AI, not by genops."
+
+
+def _told_alike(world: World, candidate: str, end: str) -> dict[str, Any]:
+    """Assert that watch, Airflow and the event tell the same of a candidate; return what watch tells."""
+    row = world.ended(candidate)
+    [job] = world.jobs(candidate)
+    assert (row["job"], row["end"]) == (job["name"], end)
+    reason, code, hint = ENDS.get(end, ("Tuning job {job} was cancelled ", None, "Upload the file again to tune anew."))
+    assert row["reason"].startswith(reason.format(job=job["name"]))
+    assert row.get("error_code") == code
+    assert row["help"].startswith(hint)
+    assert row["help"]
+    event = world.event(candidate)
+    for key in ("reason", "end", "help"):
+        assert event[key] == row[key], key
+    assert event.get("error_code") == code
+    state = until(lambda: _final(world.airflow.states()[candidate]), seconds=30, what="the end of the task")
+    assert state == "failed"
+    log = world.airflow.log(candidate)
+    assert any(row["reason"] in line for line in log), log
+    return row
+
+
+def _final(state: str | None) -> str | None:
+    return state if state in {"success", "failed", "skipped"} else None
