@@ -82,21 +82,31 @@ def help_for(code: int | None) -> str:
     return "Look at the job in the console before you upload the file again."
 
 
+_AT_WORK = ("JOB_STATE_QUEUED", "JOB_STATE_PENDING", "JOB_STATE_RUNNING")
+
+
 def describe_state(state: str, detail: str | None) -> str:
     """Return a job's state in words: `tuning`, `waiting for capacity`, `paused`."""
-    named = detail or state
+    # The finer state is about a job at work; of one that is paused or being cancelled it may tell what it did before.
+    named = detail if detail and state in _AT_WORK else state
     words = named.removeprefix("TUNING_JOB_STATE_").removeprefix("JOB_STATE_")
     return words.lower().replace("_", " ")
 
 
 def expected_end(view: JobView, *, now: datetime) -> datetime | None:
-    """Return when the job ends if it goes on as until now; None where nothing is known yet.
+    """Return when the job ends if it goes on as until now; None where nothing is known yet, or it does not go on.
 
     Args:
         view: as the job stands.
         now: aware, UTC.
     """
-    if not view.steps or not view.steps_total or view.started_at is None or now <= view.started_at:
+    if (
+        view.state not in _AT_WORK
+        or not view.steps
+        or not view.steps_total
+        or view.started_at is None
+        or now <= view.started_at
+    ):
         return None
     return view.started_at + (now - view.started_at) * max(1.0, view.steps_total / view.steps)
 
