@@ -177,7 +177,8 @@ class AirflowChecks:
         if not found["include_deferred"]:
             faults.append("does not count deferred tasks, and a tuning task is deferred while its job runs")
         if found["slots"] != wanted["slots"]:
-            has = "any number of slots" if found["slots"] < 0 else f"{found['slots']} slots"
+            slots = found["slots"]
+            has = "any number of slots" if slots < 0 else f"{slots} slot{'' if slots == 1 else 's'}"
             faults.append(f"has {has}, and `tuning_jobs_at_once` is {wanted['slots']}")
         if faults:
             return failed(
