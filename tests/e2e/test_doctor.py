@@ -158,7 +158,7 @@ def test_a_deleted_topic_and_an_api_server_that_hangs(stack: Stack) -> None:
     assert "does not answer" in checks["Airflow"]["found"]
     assert names(checks, "skipped") == {
         *("subscription", "scheduler", "Dag processor", "triggerer"),
-        *("Dags parsed", "Dags not paused", "arrival watcher"),
+        *("Dags parsed", "Dags not paused", "arrival watcher", "places for tuning jobs"),
     }
     mend(stack, checks["arrivals topic"], checks["Airflow"])
     healthy(stack)
