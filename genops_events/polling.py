@@ -128,14 +128,14 @@ def interval_seconds(wait: Wait, *, now: datetime) -> float:
 
 
 def with_jitter(seconds: float, *, share: float | None = None) -> float:
-    """Return a pause up to a tenth shorter: several triggerers must not call in step.
+    """Return a pause up to a tenth longer: several triggerers must not call in step, nor one of them more often than asked for.
 
     Args:
         seconds: the pause.
         share: 0 to 1; drawn where None.
     """
     drawn = random.random() if share is None else share  # noqa: S311 - not a secret
-    return seconds * (1.0 - JITTER * drawn)
+    return seconds * (1.0 + JITTER * drawn)
 
 
 def back_off_seconds(

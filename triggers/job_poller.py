@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import random
 import time
 from collections.abc import AsyncGenerator
 from contextlib import suppress
@@ -150,8 +151,9 @@ class JobPoller:
                 await self._changed.wait()
 
     async def _look(self, views: JobViews) -> None:
-        now = time.monotonic()
-        due = {one for one in self._waiters if one.due - now <= TOGETHER * one.wait.poll_seconds}
+        # One beginning and one jitter for all: who is answered in the same round stays in step, and costs one round.
+        began, jitter = time.monotonic(), random.random()  # noqa: S311 - not a secret
+        due = {one for one in self._waiters if one.due - began <= TOGETHER * one.wait.poll_seconds}
         round_ = Round(one.wait for one in due)
         first = True
         while round_.wants_page:
@@ -159,21 +161,30 @@ class JobPoller:
                 page = await asyncio.to_thread(views.first_page if first else views.next_page)
             first = False
             round_.take(page.jobs, more=page.more)
-            self._tell({key_of(view.name): view for view in page.jobs})
+            self._tell({key_of(view.name): view for view in page.jobs}, began=began, jitter=jitter)
         for wait in round_.one_by_one:
             async with self._throttler:
                 view = await asyncio.to_thread(views.one, wait.job)
-            self._tell({wait.key: view})
+            self._tell({wait.key: view}, began=began, jitter=jitter)
 
-    def _tell(self, seen: dict[str, JobView | None]) -> None:
-        """Answer everybody who waits for one of the jobs that were seen, due or not."""
-        now, clock = datetime.now(UTC), time.monotonic()
+    def _tell(self, seen: dict[str, JobView | None], *, began: float, jitter: float) -> None:
+        """Answer everybody who waits for one of the jobs that were seen, due or not.
+
+        Args:
+            seen: how they stand, by key.
+            began: when the round began, on the monotonic clock.
+            jitter: of the round, 0 to 1.
+        """
+        now = datetime.now(UTC)
         for one in self._waiters:
             if one.wait.key in seen:
                 view = seen[one.wait.key]
-                self._answer(one, view, ABSENT if view is None else view.state, now=now, clock=clock)
+                state = ABSENT if view is None else view.state
+                self._answer(one, view, state, now=now, began=began, jitter=jitter)
 
-    def _answer(self, one: _Waiter, view: JobView | None, state: str, *, now: datetime, clock: float) -> None:
+    def _answer(
+        self, one: _Waiter, view: JobView | None, state: str, *, now: datetime, began: float, jitter: float = 0.0
+    ) -> None:
         if isinstance(one.latest, Ended):
             return
         decision = on_state(one.wait, state, now=now)
@@ -185,8 +196,10 @@ class JobPoller:
             one.tell(view)
         one.wait = Wait(one.wait.job, one.wait.began, one.wait.deadline, one.wait.poll_seconds, decision.absences)
         # What ends at its deadline is not looked at again just before it.
-        at_deadline = decision.seconds < one.wait.poll_seconds
-        one.due = clock + (decision.seconds if at_deadline else with_jitter(decision.seconds))
+        if decision.seconds < one.wait.poll_seconds:
+            one.due = time.monotonic() + decision.seconds
+        else:
+            one.due = began + with_jitter(decision.seconds, share=jitter)
 
     async def _back_off(self, error: Exception) -> None:
         """Wait after a failed look, as long as the service asks for; give up only what is past its deadline."""
@@ -201,6 +214,6 @@ class JobPoller:
             now = datetime.now(UTC)
             for one in self._waiters:
                 if now >= one.wait.deadline:
-                    self._answer(one, None, UNSEEN, now=now, clock=clock)
+                    self._answer(one, None, UNSEEN, now=now, began=clock)
             left = [(one.wait.deadline - now).total_seconds() for one in self._waiters if now < one.wait.deadline]
             await self._sleep_until(min(until, clock + min(left, default=pause)))

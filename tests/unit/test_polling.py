@@ -98,8 +98,8 @@ def test_back_off_is_never_shorter_than_what_the_service_asked_for():
 
 
 @given(st.floats(0.1, 1000), st.floats(0, 1))
-def test_jitter_shortens_a_pause_by_a_tenth_at_most(seconds, share):
-    assert 0.9 * seconds * 0.999 <= with_jitter(seconds, share=share) <= seconds
+def test_jitter_lengthens_a_pause_by_a_tenth_at_most(seconds, share):
+    assert seconds <= with_jitter(seconds, share=share) <= 1.1 * seconds * 1.001
 
 
 # A round: how few calls answer for how many jobs.
