@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from genops_events.jobs import describe_state, expected_end, is_news
+from genops_events.jobs import is_news
 from triggers.progress import ProgressRecorder
 from triggers.vertex_job import VertexJobTrigger
 
@@ -30,24 +29,7 @@ class TuningJobTrigger(VertexJobTrigger):
         if not is_news(self._told, view, seconds=clock - self._told_at):
             return
         self._told, self._told_at = view, clock
-        from genops_events.record import Progress
-
-        now = datetime.now(UTC)
-        progress = Progress(
-            candidate=self.candidate,
-            written_at=now,
-            job=self.job,
-            state=describe_state(view.state, view.detail),
-            epochs=view.epochs,
-            epochs_total=view.epochs_total,
-            steps=view.steps,
-            steps_total=view.steps_total,
-            tokens=view.tokens,
-            expected_end_at=expected_end(view, now=now),
-        )
-        self.log.info("%s: %s", self.job, progress.summary)
-        if self.candidate:
-            ProgressRecorder.of_this_loop().note(progress)
+        ProgressRecorder.of_this_loop().note(self.job, view, candidate=self.candidate, say=self.log.info)
 
     def stop(self, *, ended: bool) -> None:
         """Cancel the candidate's job; where its task has ended, record and announce that tuning has failed."""

@@ -76,7 +76,7 @@ class VertexJobTrigger(BaseTrigger):
         async with aclosing(poller.watch(wait)) as looks:
             async for look in looks:
                 if isinstance(look, Ended):
-                    self.log.info("%s ended: %s", self.job, look.end)
+                    # Airflow itself logs the event; each line more is one that it may have no time for.
                     yield TriggerEvent({"job": self.job, "end": str(look.end)})
                     return
                 self.seen(look)
