@@ -35,6 +35,9 @@ bench: install ## upload to tuning job, and the cascade without the job's time, 
 bench-arrivals: install ## upload to tuning run beside the Google provider's trigger, quiet and with killed processes
 	$(BIN)/python -m benchmarks.arrivals
 
+bench-waiting: install ## what 10 to 5,000 waiting tuning jobs cost, beside one trigger for each and the provider's operator
+	$(BIN)/python -m benchmarks.waiting
+
 chaos: install ## kill, stop and starve components under bursts of 100 uploads: an hour; prints a table
 	$(BIN)/pytest tests/chaos -m chaos --chaos-report chaos.md
 
@@ -59,4 +62,4 @@ $(STAMP): requirements.lock pyproject.toml
 	fi
 	@touch $@
 
-.PHONY: help demo test install up down lint bench bench-arrivals chaos schemas lock
+.PHONY: help demo test install up down lint bench bench-arrivals bench-waiting chaos schemas lock

@@ -88,14 +88,28 @@ def place(folder: Path, site: Path, settings: TriggerSettings) -> None:
         site: where the provider is installed.
         settings: of the trigger.
     """
-    plugins = folder / "home" / "airflow" / "plugins"
-    plugins.mkdir(parents=True)
-    (plugins / "usual_way_site").symlink_to(site)
-    shutil.copy(SOURCES / "usual_way_trigger.py", plugins)
-    # None of it is a plugin: Airflow must not import it all to find out.
-    (plugins / ".airflowignore").write_text("usual_way_site\nusual_way_site/**\nusual_way_trigger.py\n")
+    place_modules(folder, site, "usual_way_trigger.py")
     shutil.copy(SOURCES / "usual_way_tuning.py", folder / "dags")
     (folder / "dags" / "usual_way.json").write_text(json.dumps(asdict(settings)))
+
+
+def place_modules(folder: Path, site: Path | None, *modules: str) -> None:
+    """Put modules of the usual way, and the provider, where Airflow finds modules.
+
+    Args:
+        folder: the benchmark's own folder, before its stack is started.
+        site: where the provider is installed; None leaves it out.
+        modules: names of files.
+    """
+    plugins = folder / "home" / "airflow" / "plugins"
+    plugins.mkdir(parents=True)
+    if site is not None:
+        (plugins / "usual_way_site").symlink_to(site)
+    placed = ("usual_way_provider.py", *modules)
+    for module in placed:
+        shutil.copy(SOURCES / module, plugins)
+    # None of it is a plugin: Airflow must not import it all to find out.
+    (plugins / ".airflowignore").write_text("\n".join(("usual_way_site", "usual_way_site/**", *placed, "")))
 
 
 def provision(config: Config) -> None:

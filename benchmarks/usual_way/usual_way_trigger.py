@@ -6,20 +6,12 @@ It lies in Airflow's plugins folder, which every Airflow process searches for mo
 from __future__ import annotations
 
 import os
-import sys
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-import airflow
-
-SITE = Path(__file__).with_name("usual_way_site")
-if str(SITE) not in sys.path:
-    sys.path.append(str(SITE))
-    airflow.__path__.append(str(SITE / "airflow"))
-
-from airflow.providers.google.cloud.hooks.pubsub import PubSubAsyncHook  # noqa: E402 - found only now
-from airflow.providers.google.cloud.triggers.pubsub import PubsubPullTrigger  # noqa: E402
+import usual_way_provider  # noqa: F401 - what follows is found only then
+from airflow.providers.google.cloud.hooks.pubsub import PubSubAsyncHook
+from airflow.providers.google.cloud.triggers.pubsub import PubsubPullTrigger
 
 
 class EmulatorHook(PubSubAsyncHook):
