@@ -104,11 +104,12 @@ def expected_end(view: JobView, *, now: datetime) -> datetime | None:
         view.state not in _AT_WORK
         or not view.steps
         or not view.steps_total
+        or view.steps >= view.steps_total  # what is done with the model afterwards takes nobody knows how long
         or view.started_at is None
         or now <= view.started_at
     ):
         return None
-    return view.started_at + (now - view.started_at) * max(1.0, view.steps_total / view.steps)
+    return view.started_at + (now - view.started_at) * (view.steps_total / view.steps)
 
 
 NEWS_SECONDS = 60.0

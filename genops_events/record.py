@@ -148,7 +148,8 @@ class Progress(Document):
 
     SCHEMA: ClassVar[str] = "genops.progress.v1"
 
-    job: str
+    job: str | None = None
+    """None where it waits to be submitted."""
     state: str
     """In words: `tuning`, `waiting for capacity`, `paused`."""
     epochs: int | None = None

@@ -12,7 +12,14 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from genops_events.completion_events import EVENT_TYPES, announcement_path, event_type
-from genops_events.record import arrival_path, intent_path, verdict_path
+from genops_events.record import (
+    arrival_path,
+    attempt_path,
+    cancellation_path,
+    intent_path,
+    submission_path,
+    verdict_path,
+)
 from genops_events.stages import (
     POSSIBLE,
     WAITS_FOR,
@@ -67,6 +74,17 @@ class Traces:
     def taken_on(self) -> set[Stage]:
         """Return the stages that a Dag run has taken on."""
         return {stage for stage in Stage if intent_path(self.candidate, stage) in self.names}
+
+    @property
+    def was_cancelled_in_the_queue(self) -> bool:
+        """Return whether somebody cancelled the candidate before anybody attempted to submit its tuning job."""
+        begun = {attempt_path(self.candidate), submission_path(self.candidate)}
+        return (
+            cancellation_path(self.candidate) in self.names
+            and intent_path(self.candidate, Stage.TUNING) in self.names
+            and Stage.TUNING not in self.ended
+            and not begun & self.names
+        )
 
     @property
     def outcomes(self) -> dict[Stage, Outcome]:

@@ -19,9 +19,11 @@ from genops_events.airflow.activity import FARTHEST_BACK, AirflowActivity, runs_
 from genops_events.airflow.assets import TRAINING_ARRIVALS
 from genops_events.airflow.drain import WOKEN_AT_ONCE
 from genops_events.airflow.stage import StageRun, settle_and_announce
+from genops_events.airflow.submission import cancelled
 from genops_events.airflow.sweep_figures import SweepFigures
 from genops_events.config import Config
 from genops_events.errors import GenopsError, PermanentError, TransientError
+from genops_events.gcp import tuning_queue
 from genops_events.gcp.at_once import at_once
 from genops_events.gcp.bucket_sweep import LostArrivals, Standing
 from genops_events.gcp.open_candidates import (
@@ -105,6 +107,7 @@ def _heal_open(context: Context, config: Config, store: RecordStore, figures: Sw
     figures.open_candidates -= len(settled)
     needed = {one.candidate: remedies(one.traces, now=now, patience=patience) for one in found}
     _restore_arrivals(store, [one for one in found if not one.traces.has_arrived], figures)
+    _end_cancelled(found, figures)
     _announce(found, needed, figures)
     _close(context, store, needed, figures)
     waiting = [one for one in found if needed[one.candidate].wake and one.may_be_woken(now, patience)]
@@ -122,6 +125,22 @@ def _restore_arrivals(store: RecordStore, found: Sequence[_Open], figures: Sweep
         for candidate in mint(store, [] if kept is None else [kept]):
             figures.healed("lost_arrival", candidate, None, "Intake died before it had recorded the arrival.")
             figures.woken.add(candidate)
+
+
+def _end_cancelled(found: Sequence[_Open], figures: SweepFigures) -> None:
+    """End who was cancelled while waiting for a place: its task would do so, when its turn comes."""
+    for one in found:
+        if not one.traces.was_cancelled_in_the_queue:
+            continue
+        run = StageRun(Stage.TUNING, one.candidate, figures.run_id)
+        try:
+            tuning_queue.leave(run.store, run.candidate)
+            settle_and_announce(run, cancelled(run))
+        except GenopsError as error:
+            log.exception("%s, which was cancelled, cannot be ended", one.candidate)
+            figures.error = str(error)
+            continue
+        figures.healed("closed_stage", one.candidate, Stage.TUNING, "It was cancelled while it waited for its turn.")
 
 
 def _announce(found: Sequence[_Open], needed: dict[str, Remedies], figures: SweepFigures) -> None:

@@ -23,7 +23,8 @@ from genops_events.errors import TransientError
 from genops_events.gcp import tuning_jobs
 from genops_events.gcp.cancellation import cancel_jobs
 from genops_events.gcp.errors import CloudUnavailable
-from genops_events.record import Attempt, Cancellation, Champion, Submission
+from genops_events.record import Attempt, Cancellation, Champion, Submission, TuningVerdict, Verdict
+from genops_events.stages import Outcome
 
 if TYPE_CHECKING:
     from google.genai.types import TuningJob
@@ -68,8 +69,11 @@ def known_job(run: StageRun) -> Submission | None:
     return None if job is None else _recorded(run, job)
 
 
-def submit(run: StageRun, validation: Validation) -> Submission:
+def submit(run: StageRun, validation: Validation) -> Submission | None:
     """Submit the candidate's tuning job and record it. Once a name is recorded, no other job is ever submitted.
+
+    Return None, and submit nothing, where somebody has cancelled the candidate meanwhile. Whoever cancels writes the wish
+    and then looks for an attempt; here it is the other way round, so that one of the two sees the other.
 
     Raises:
         SubmitLater: somebody may have submitted it just now, or the project has no room for it.
@@ -77,6 +81,8 @@ def submit(run: StageRun, validation: Validation) -> Submission:
     assert validation.training_uri is not None
     champion = _champion(run)
     _note_attempt(run)
+    if wish_to_cancel(run) is not None:
+        return None
     try:
         job = tuning_jobs.submit(
             run.config,
@@ -93,13 +99,21 @@ def submit(run: StageRun, validation: Validation) -> Submission:
     submission = _recorded(run, job)
     # Whoever asked to cancel between our look and the call found no job to cancel.
     if wish_to_cancel(run) is not None:
-        cancel_jobs(run.config, run.candidate)
+        cancel_jobs(run.config, run.candidate, known=submission.job)
     return submission
 
 
 def wish_to_cancel(run: StageRun) -> Cancellation | None:
     """Return who wants the candidate's job not to go on; None where nobody does."""
     return run.store.read(record.cancellation_path(run.candidate), Cancellation)
+
+
+def cancelled(run: StageRun) -> Verdict:
+    """Conclude that the candidate was cancelled before a tuning job was submitted."""
+    wish = wish_to_cancel(run)
+    assert wish is not None
+    reason = f"Cancelled by {wish.by} before a tuning job was submitted. {wish.reason}"
+    return run.conclude(TuningVerdict, Outcome.REJECTED, reason)
 
 
 def _note_attempt(run: StageRun) -> None:

@@ -11,13 +11,13 @@ from airflow.sdk import Context
 from genops_events import record
 from genops_events.airflow import tuning_end
 from genops_events.airflow.stage import StageOperator, StageRun, finish
-from genops_events.airflow.submission import SubmitLater, known_job, submit, wish_to_cancel
+from genops_events.airflow.submission import SubmitLater, cancelled, known_job, submit, wish_to_cancel
 from genops_events.gcp import training_files, tuning_jobs, tuning_queue
 from genops_events.gcp.cancellation import cancel_jobs, has_ended
 from genops_events.gcp.ledger_store import reserve
 from genops_events.polling import JobEnd
 from genops_events.pricing import tuning_cost
-from genops_events.record import Submission, TuningVerdict, Validation, Verdict
+from genops_events.record import Progress, Submission, TuningVerdict, Validation, Verdict
 from genops_events.stages import Outcome, Stage
 from genops_events.training_data import load_limits
 
@@ -92,9 +92,8 @@ class TuneModel(StageOperator):
             try:
                 submission = submit(run, validation)
             except SubmitLater as error:
-                log.warning("%s", error)
-                self._go_on_at(error.until)
-        return self._wait(run, submission)
+                self._go_on_at(run, error)
+        return cancelled(run) if submission is None else self._wait(run, submission)
 
     def go_on(self, context: Context, event: Any = None) -> dict[str, Any]:  # noqa: ARG002 - a moment has come
         """Try again to submit the job."""
@@ -140,10 +139,15 @@ class TuneModel(StageOperator):
         self.defer(trigger=trigger, method_name="resume", kwargs={"job": submission.job})
         raise AssertionError("deferring raises")
 
-    def _go_on_at(self, moment: datetime) -> NoReturn:
+    def _go_on_at(self, run: StageRun, error: SubmitLater) -> NoReturn:
         from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 
-        self.defer(trigger=DateTimeTrigger(moment=moment), method_name="go_on")
+        log.warning("%s", error)
+        run.store.put(
+            record.progress_path(run.candidate),
+            Progress(candidate=run.candidate, written_at=datetime.now(UTC), state=f"waits to be submitted: {error}"),
+        )
+        self.defer(trigger=DateTimeTrigger(moment=error.until), method_name="go_on")
         raise AssertionError("deferring raises")
 
 
@@ -152,10 +156,9 @@ def _refusal(run: StageRun, validation: Validation) -> Verdict | None:
     dataset = run.dataset
     estimate = tuning_cost(dataset.billed_model, validation.tokens_estimate, dataset.tuning.epochs)
     reason = None
-    wish = wish_to_cancel(run)
-    if wish is not None:
-        reason = f"Cancelled by {wish.by} before a tuning job was submitted. {wish.reason}"
-    elif estimate > dataset.budget.tuning_usd:
+    if wish_to_cancel(run) is not None:
+        return cancelled(run)
+    if estimate > dataset.budget.tuning_usd:
         reason = (
             f"Tuning would cost about {estimate:.2f} USD, over `budget.tuning_usd` of {dataset.budget.tuning_usd:.2f} USD. "
             "Upload fewer examples, or raise the limit in genops.yaml and upload again."

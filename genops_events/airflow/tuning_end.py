@@ -65,7 +65,7 @@ def ended(run: StageRun, job: TuningJob, *, tuned_on: str, wish: Cancellation | 
         )
     if end is JobEnd.CANCELLED:
         who = "in Vertex AI, not by genops" if wish is None else f"by {wish.by}. {wish.reason}"
-        reason = f"Tuning job {job.name} was cancelled {who}".rstrip(".") + "."
+        reason = f"Tuning job {job.name} was cancelled {who}".rstrip(". ") + "."
         return _failed(run, end, reason, "Upload the file again to tune anew.", **figures)
     code = job.error.code if job.error is not None else None
     said = job.error.message if job.error is not None and job.error.message else "It gave no reason."

@@ -133,7 +133,7 @@ def _nothing_to_ask(config: Config, store: RecordStore, found: Candidate, newest
     if submission is not None:
         return False, f"Vertex AI does not know tuning job {submission.job} any more: {_NOTHING}."
     text = f"{found.id} has no tuning job yet{_in_brackets(found)}.{_asked_before(found)}"
-    return True, f"{text} It ends as rejected when its turn comes, before anything is paid."
+    return True, f"{text} It ends as rejected with the next sweep, or when its turn comes: before anything is paid."
 
 
 def _ended_text(found: Candidate) -> str:

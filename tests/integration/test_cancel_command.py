@@ -141,8 +141,8 @@ def test_before_a_job_is_submitted_the_candidate_ends_and_nothing_is_paid(
     code, text = cancel(candidate)
     assert code == 0
     assert text == (
-        f"{candidate} has no tuning job yet (queued behind 1). It ends as rejected when its turn comes, before anything is "
-        f"paid. Follow it with: genops watch {candidate}"
+        f"{candidate} has no tuning job yet (queued behind 1). It ends as rejected with the next sweep, or when its "
+        f"turn comes: before anything is paid. Follow it with: genops watch {candidate}"
     )
     creations = cloud.vertex_calls("tuningJobs.create")
     verdict = TuneModel(task_id="tune").work(StageRun(Stage.TUNING, candidate, "run-1"), context(candidate))

@@ -22,12 +22,13 @@ from genops_events.airflow.assets import (
 from genops_events.airflow.healing import sweep
 from genops_events.completion_events import announcement, announcement_path
 from genops_events.config import Config
-from genops_events.gcp import outbox
+from genops_events.gcp import outbox, tuning_queue
+from genops_events.gcp.cancellation import cancel_tuning
 from genops_events.gcp.open_candidates import mint, open_candidates
 from genops_events.gcp.outbox import announce
 from genops_events.gcp.record_store import RecordStore
 from genops_events.identity import candidate_id
-from genops_events.record import Arrival, Sweep, arrival_path, open_path, verdict_path
+from genops_events.record import Arrival, Attempt, Sweep, arrival_path, attempt_path, open_path, verdict_path
 from genops_events.stages import Outcome, Stage
 
 
@@ -207,6 +208,27 @@ def test_a_verdict_that_was_never_announced_is_settled_and_announced(
     assert {one.attributes["ce-subject"] for one in told} == {unwritten, unpublished}
     assert swept(airflow, config, store)[1].unannounced_verdicts == 0
     assert completions.read() == []
+
+
+def test_who_was_cancelled_in_the_queue_is_ended_without_waiting_for_its_turn(
+    airflow: Airflow, config: Config, store: RecordStore, completions: Reader
+) -> None:
+    airflow.task_states = {"run-1": {"validate": "success", "tune": None}}
+    waiting, submitting = (minted(config, store, name) for name in ("waiting.jsonl", "submitting.jsonl"))
+    for candidate in (waiting, submitting):
+        taken_on(store, Stage.TUNING, candidate)
+        tuning_queue.enter(store, candidate, since=now())
+        cancel_tuning(config, store, candidate, by="ada", reason="Wrong file.")
+    # Whose job may exist already is left to its task, which cancels it.
+    store.create(attempt_path(submitting), Attempt(candidate=submitting, written_at=now()))
+    _, figures = swept(airflow, config, store)
+    assert reasons(figures) == [("closed_stage", waiting, "tuning")]
+    verdict = store.verdict(waiting, Stage.TUNING)
+    assert verdict is not None
+    assert (verdict.outcome, "ada" in verdict.reason) == (Outcome.REJECTED, True)
+    assert store.verdict(submitting, Stage.TUNING) is None
+    assert tuning_queue.waiting(store) == [submitting]
+    assert [one.attributes["ce-type"] for one in completions.read_some()] == ["genops.candidate.rejected.v1"]
 
 
 def test_a_stage_whose_dag_run_is_over_without_a_verdict_is_closed_and_no_other(

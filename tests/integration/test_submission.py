@@ -24,7 +24,7 @@ from genops_events.config import Config
 from genops_events.gcp import tuning_jobs, tuning_queue
 from genops_events.gcp.cancellation import cancel_tuning
 from genops_events.gcp.record_store import RecordStore
-from genops_events.record import Attempt, Champion, Submission, TuningVerdict
+from genops_events.record import Attempt, Champion, Progress, Submission, TuningVerdict
 from genops_events.stages import Outcome, Stage
 
 pytestmark = pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")
@@ -99,6 +99,9 @@ def test_an_attempt_that_nobody_knows_the_end_of_keeps_others_from_submitting_un
     deferral = tune(candidate)
     assert deferral.method_name == "go_on"
     assert deferral.trigger.serialize()[1]["moment"] == noted.written_at + UNANSWERED
+    progress = store.read(record.progress_path(candidate), Progress)
+    assert progress is not None
+    assert "waits to be submitted" in progress.summary
     assert jobs(config, candidate) == []
     store.put(record.attempt_path(candidate), noted.model_copy(update={"written_at": noted.written_at - UNANSWERED}))
     assert tune(candidate).method_name == "resume"
@@ -117,6 +120,22 @@ def test_a_candidate_that_was_cancelled_before_its_submission_costs_nothing(
         Outcome.REJECTED,
         "Cancelled by ada@laptop before a tuning job was submitted. Wrong file.",
     )
+    assert jobs(config, candidate) == []
+
+
+def test_whoever_cancels_just_before_the_attempt_is_noted_is_heard_before_anything_is_submitted(
+    config: Config, store: RecordStore, candidate: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    update = RecordStore.update
+
+    def cancelled_first(self: RecordStore, path: str, *args: Any, **given: Any) -> Any:
+        if path == record.attempt_path(candidate):
+            cancel_tuning(config, store, candidate, by="ada", reason="Wrong file.")
+        return update(self, path, *args, **given)
+
+    monkeypatch.setattr(RecordStore, "update", cancelled_first)
+    with pytest.raises(AirflowSkipException, match="Cancelled by ada"):
+        TuneModel(task_id="tune").execute(context(candidate))
     assert jobs(config, candidate) == []
 
 

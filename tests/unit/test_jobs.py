@@ -28,7 +28,7 @@ def test_a_state_in_words_is_the_finer_one_only_of_a_job_at_work(state: str, det
     ("state", "steps", "minutes"),
     [
         ("JOB_STATE_RUNNING", 24, 30),
-        ("JOB_STATE_RUNNING", 96, 0),
+        ("JOB_STATE_RUNNING", 96, None),
         ("JOB_STATE_RUNNING", 0, None),
         ("JOB_STATE_RUNNING", None, None),
         ("JOB_STATE_PAUSED", 24, None),
