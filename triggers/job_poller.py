@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import gc
 import logging
 import random
 import time
@@ -12,7 +11,6 @@ from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache
 from typing import TYPE_CHECKING, ClassVar
 
 from asyncio_throttle import Throttler
@@ -116,12 +114,16 @@ class JobPoller:
                 self._changed.set()
 
     async def _run(self) -> None:
+        from genops_events.gcp.job_views import JobViews
+
         views: JobViews | None = None
         try:
             while self._waiters:
                 try:
                     if views is None:
-                        views = await asyncio.to_thread(self._open)
+                        views = await asyncio.to_thread(
+                            JobViews, self._kind, project=self._project, location=self._location
+                        )
                     await self._pause()
                     await self._look(views)
                     self._failures = 0
@@ -131,14 +133,6 @@ class JobPoller:
             self._shared.pop((asyncio.get_running_loop(), self._kind, self._project, self._location), None)
             if views is not None:
                 views.close()
-
-    def _open(self) -> JobViews:
-        """Return what looks at the jobs; may block."""
-        from genops_events.gcp.job_views import JobViews
-
-        made = JobViews(self._kind, project=self._project, location=self._location)
-        _spare_collections_what_is_imported()
-        return made
 
     async def _pause(self) -> None:
         """Return when a job is due, or nobody waits any more."""
@@ -223,13 +217,3 @@ class JobPoller:
                     self._answer(one, None, UNSEEN, now=now, began=clock)
             left = [(one.wait.deadline - now).total_seconds() for one in self._waiters if now < one.wait.deadline]
             await self._sleep_until(min(until, clock + min(left, default=pause)))
-
-
-@cache
-def _spare_collections_what_is_imported() -> None:
-    """Let the garbage collector pass over what this process holds by now, once.
-
-    Ten pages of jobs bring about a full collection. With Airflow and google-genai imported that is 0.2 s of a core, in
-    which the triggerer's event loop stands still, in each round; without them a few milliseconds.
-    """
-    gc.freeze()
