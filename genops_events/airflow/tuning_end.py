@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from genops_events.airflow.stage import StageRun
     from genops_events.record import Cancellation
 
+PARTLY = "What there is of a model is not served. Upload the file again to tune anew."
 LOOK = "Look at the job in the console before you upload the file again."
 
 
@@ -72,7 +73,8 @@ def ended(run: StageRun, job: TuningJob, *, tuned_on: str, wish: Cancellation | 
     words = str(end).replace("_", " ")
     name = f"{code_name(code)}: " if code else ""
     reason = f"Tuning job {job.name} ended as {words}. {name}{said}"
-    return _failed(run, end, reason, help_for(code), error_code=code_name(code) if code else None, **figures)
+    hint = PARTLY if end is JobEnd.PARTIALLY_SUCCEEDED else help_for(code)
+    return _failed(run, end, reason, hint, error_code=code_name(code) if code else None, **figures)
 
 
 def _failed(run: StageRun, end: JobEnd, reason: str, hint: str, **figures: Any) -> Verdict:

@@ -249,7 +249,6 @@ def test_who_ends_a_task_that_waits_cancels_its_job_and_is_told_so(
         until(lambda: asked in world.airflow.log(candidate), seconds=30, what=f"the task's log says {asked!r}")
 
 
-@pytest.mark.xfail(strict=True, reason="the cleared task waits again before its old trigger asks for its state")
 def test_who_clears_a_task_that_waits_cancels_its_job_and_pays_for_no_other(
     world: World, waiting: dict[str, str]
 ) -> None:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from airflow.sdk.bases.xcom import BaseXCom
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from cloud import DATASET, PREFIX, Reader, StandIns, cloud, completions, config, connections_closed, stand_ins, store
 from google.genai import types
@@ -69,6 +70,7 @@ class Task:
     task_id: str = "tune"
     run_id: str = RUN
     map_index: int = -1
+    try_number: int = 1
 
 
 def waiting_for(config: Config, job: str, *, poll_seconds: float = 0.3, candidate: str = "") -> TuningJobTrigger:
@@ -237,7 +239,14 @@ def state_of(config: Config, job: str) -> str:
 
 
 async def killed(
-    monkeypatch: pytest.MonkeyPatch, config: Config, candidate: str, job: str, answer: Any, *, run_id: str = RUN
+    monkeypatch: pytest.MonkeyPatch,
+    config: Config,
+    candidate: str,
+    job: str,
+    answer: Any,
+    *,
+    run_id: str = RUN,
+    waiting_try: int = 1,
 ) -> None:
     """Do what Airflow does to a trigger that is taken away, while the task is in the state that `answer` says."""
 
@@ -247,6 +256,7 @@ async def killed(
         return answer
 
     monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", staticmethod(get_task_states))
+    monkeypatch.setattr(BaseXCom, "get_one", classmethod(lambda *_, **__: waiting_try))
     trigger = waiting_for(config, job, candidate=candidate)
     trigger.task_instance = Task(run_id=run_id)  # type: ignore[assignment]
     await trigger.on_kill()
@@ -286,11 +296,19 @@ async def test_ending_the_task_cancels_the_job_and_ends_the_candidate(  # noqa: 
     assert event.data["end"] == "cancelled"
 
 
-async def test_clearing_the_task_cancels_the_job_and_leaves_the_verdict_to_the_task_that_runs_again(
-    monkeypatch: pytest.MonkeyPatch, config: Config, store: RecordStore, tuned: tuple[str, str]
+@pytest.mark.parametrize(
+    ("state", "waiting_try"), [(None, 1), ("running", 1), ("deferred", 2)], ids=["not yet", "running", "waiting again"]
+)
+async def test_clearing_the_task_cancels_the_job_and_leaves_the_verdict_to_the_task_that_runs_again(  # noqa: PLR0917
+    monkeypatch: pytest.MonkeyPatch,
+    config: Config,
+    store: RecordStore,
+    tuned: tuple[str, str],
+    state: str | None,
+    waiting_try: int,
 ) -> None:
     candidate, job = tuned
-    await killed(monkeypatch, config, candidate, job, {RUN: {"tune": None}})
+    await killed(monkeypatch, config, candidate, job, {RUN: {"tune": state}}, waiting_try=waiting_try)
     await eventually(lambda: state_of(config, job) == "JOB_STATE_CANCELLED")
     assert store.verdict(candidate, Stage.TUNING) is None
     wish = store.read(record.cancellation_path(candidate), Cancellation)
