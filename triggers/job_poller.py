@@ -7,6 +7,7 @@ import contextvars
 import logging
 import random
 import time
+from collections import defaultdict
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -39,7 +40,7 @@ CALLS_A_SECOND = 5
 """Half of the 600 calls a minute that Vertex AI grants a project and region are left to whoever submits and evaluates."""
 
 FIRST_LOOK_SECONDS = 10.0
-"""The latest first look. Not sooner than `poll_seconds`: docs/adr/0005, a task must not come back too soon."""
+"""The latest first look; one after `poll_seconds`, where these are less."""
 
 
 @dataclass(eq=False, slots=True)
@@ -47,6 +48,8 @@ class _Waiter:
     wait: Wait
     due: float
     """On the monotonic clock."""
+    earliest: float
+    """When it may be told of the job's end for the first time: docs/adr/0005, a task must not come back too soon."""
     news: asyncio.Event = field(default_factory=asyncio.Event)
     latest: JobView | Ended | None = None
 
@@ -73,6 +76,7 @@ class JobPoller:
         self._project = project
         self._location = location
         self._waiters: set[_Waiter] = set()
+        self._by_key: defaultdict[str, set[_Waiter]] = defaultdict(set)
         self._throttler = Throttler(rate_limit=CALLS_A_SECOND, period=1.0, retry_interval=0.05)
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -92,9 +96,10 @@ class JobPoller:
         Args:
             wait: what is waited for. The job goes on whatever happens to the wait.
         """
-        pause = with_jitter(min(wait.poll_seconds, FIRST_LOOK_SECONDS), share=0.0)
-        waiter = _Waiter(wait, due=time.monotonic() + pause)
+        first = time.monotonic() + min(wait.poll_seconds, FIRST_LOOK_SECONDS)
+        waiter = _Waiter(wait, due=first, earliest=first)
         self._waiters.add(waiter)
+        self._by_key[wait.key].add(waiter)
         if waiter.due < self._next:
             self._changed.set()
         if self._task is None or self._task.done():
@@ -110,6 +115,9 @@ class JobPoller:
                 yield waiter.latest
         finally:
             self._waiters.discard(waiter)
+            self._by_key[wait.key].discard(waiter)
+            if not self._by_key[wait.key]:
+                del self._by_key[wait.key]
             if not self._waiters:
                 self._changed.set()
 
@@ -176,10 +184,9 @@ class JobPoller:
             jitter: of the round, 0 to 1.
         """
         now = datetime.now(UTC)
-        for one in self._waiters:
-            if one.wait.key in seen:
-                view = seen[one.wait.key]
-                state = ABSENT if view is None else view.state
+        for key, view in seen.items():
+            state = ABSENT if view is None else view.state
+            for one in self._by_key.get(key, ()):
                 self._answer(one, view, state, now=now, began=began, jitter=jitter)
 
     def _answer(
@@ -189,6 +196,8 @@ class JobPoller:
             return
         decision = on_state(one.wait, state, now=now)
         if isinstance(decision, Ended):
+            if time.monotonic() < one.earliest:
+                return  # seen by another's round; its own first look is still to come
             one.tell(decision)
             one.due = float("inf")
             return

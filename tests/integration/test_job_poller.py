@@ -137,6 +137,25 @@ async def test_old_jobs_below_the_listing_of_others_are_asked_for_alone(
     assert cloud.vertex_calls("tuningJobs.get") - before[1] == 1
 
 
+async def test_another_s_round_does_not_bring_a_task_back_sooner_than_its_own_first_look(
+    cloud: StandIns, config: Config, make_jobs: Callable[[int], list[str]]
+) -> None:
+    cloud.vertex.faults(job_seconds=0.1)
+    (ended,) = await asyncio.to_thread(make_jobs, 1)
+    cloud.vertex.faults(job_hangs=True)
+    (other,) = await asyncio.to_thread(make_jobs, 1)
+    busy = asyncio.create_task(end_of(waiting_for(config, other, poll_seconds=0.2)))
+    before = cloud.vertex_calls("tuningJobs.list")
+    begun = time.monotonic()
+    waiting = asyncio.create_task(end_of(waiting_for(config, ended, poll_seconds=2.0)))
+    await eventually(lambda: cloud.vertex_calls("tuningJobs.list") >= before + 3)
+    assert await waiting == "succeeded"
+    # docs/adr/0005: a task that comes back before its executor told that it was deferred is taken for killed.
+    assert time.monotonic() - begun >= 2.0
+    busy.cancel()
+    await asyncio.gather(busy, return_exceptions=True)
+
+
 async def test_the_service_s_own_word_on_when_to_come_back_is_kept(
     cloud: StandIns, config: Config, make_jobs: Callable[[int], list[str]]
 ) -> None:
