@@ -24,7 +24,10 @@ from genops_events.config import Config
 from genops_events.gcp import tuning_jobs
 from genops_events.gcp.cancellation import cancel_tuning
 from genops_events.gcp.clients import genai_client
+from genops_events.gcp.job_views import JobKind, JobViews
 from genops_events.gcp.record_store import RecordStore
+from genops_events.gcp.tuning_results import billable_tokens_of, epochs_of, steps_of
+from genops_events.jobs import JobError, JobView
 from genops_events.record import Cancellation, Intent, Progress, Submission, TuningVerdict
 from genops_events.stages import Outcome, Stage
 from triggers.batch_job import BatchJobTrigger
@@ -201,6 +204,35 @@ async def test_a_record_that_cannot_be_written_keeps_nobody_waiting(
     (job,) = await asyncio.to_thread(make_jobs, 1)
     cloud.storage.faults(error_code="403", error_share=1.0, error_methods=["objects.insert"])
     assert await end_of(waiting_for(config, job, candidate=f"{DATASET}-{uuid.uuid4().hex[:16]}")) == "succeeded"
+
+
+@pytest.mark.parametrize("outcome", ["succeeded", "failed"])
+async def test_a_look_says_of_a_job_what_google_genai_says(
+    cloud: StandIns, config: Config, make_jobs: Callable[[int], list[str]], outcome: str
+) -> None:
+    cloud.vertex.faults(job_outcome=outcome, job_seconds=1.0)
+    (name,) = await asyncio.to_thread(make_jobs, 1)
+    await eventually(lambda: outcome.upper() in state_of(config, name))
+    job = await asyncio.to_thread(tuning_jobs.get, config, name)
+    views = JobViews(JobKind.TUNING, project=config.project, location=config.location)
+    listed = next(one for one in views.first_page().jobs if one.name == job.name)
+    views.close()
+    error = None if job.error is None else JobError(job.error.code, job.error.message or "")
+    assert listed == JobView(
+        name=name,
+        state=state_of(config, name),
+        created_at=job.create_time,
+        started_at=job.start_time,
+        updated_at=job.update_time,
+        error=error,
+        epochs=int(job.tuning_job_metadata.completed_epoch_count),  # type: ignore[union-attr, arg-type]
+        epochs_total=epochs_of(job),
+        steps=int(job.tuning_job_metadata.completed_step_count),  # type: ignore[union-attr, arg-type]
+        steps_total=steps_of(job),
+        tokens=billable_tokens_of(job),
+    )
+    assert (listed.epochs, listed.steps_total, listed.tokens) == (3, 9, billable_tokens_of(job))
+    assert (listed.error is None) == (outcome == "succeeded")
 
 
 @pytest.mark.parametrize("outcome", ["succeeded", "partially_succeeded", "cancelled"])
