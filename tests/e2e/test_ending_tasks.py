@@ -301,7 +301,7 @@ ENDS = {
     "partially_succeeded": (
         "Tuning job {job} ended as partially succeeded. INTERNAL: Only the last checkpoint could be exported",
         "INTERNAL",
-        "The failure is Vertex AI's own: upload the file again, and show Google's support the job's name.",
+        "What there is of a model is not served. Upload the file again to tune anew.",
     ),
     "timed_out": (
         f"Tuning job {{job}} took longer than `tuning.timeout_hours` ({TIMEOUT_HOURS:g}) and was cancelled.",
