@@ -8,15 +8,16 @@ import logging
 import random
 import time
 from collections import defaultdict
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from asyncio_throttle import Throttler
 
 from genops_events.errors import GenopsError
+from genops_events.gcp.errors import CloudUnavailable
 from genops_events.polling import (
     ABSENT,
     TOGETHER,
@@ -172,38 +173,42 @@ class JobPoller:
             self._tell({key_of(view.name): view for view in page.jobs}, began=began, jitter=jitter)
         for wait in round_.one_by_one:
             async with self._throttler:
-                view = await asyncio.to_thread(views.one, wait.job)
-            self._tell({wait.key: view}, began=began, jitter=jitter)
+                try:
+                    view = await asyncio.to_thread(views.one, wait.job)
+                except CloudUnavailable:
+                    raise  # whoever comes next would get no answer either
+                except Exception as error:  # noqa: BLE001 - one job that cannot be looked at must not hide the others
+                    log.warning("%s It goes on, and is looked at again.", error)
+                    self._tell({wait.key: UNSEEN}, began=began, jitter=jitter)
+                    continue
+            self._tell({wait.key: ABSENT if view is None else view}, began=began, jitter=jitter)
 
-    def _tell(self, seen: dict[str, JobView | None], *, began: float, jitter: float) -> None:
-        """Answer everybody who waits for one of the jobs that were seen, due or not.
+    def _tell(self, seen: Mapping[str, JobView | str], *, began: float, jitter: float) -> None:
+        """Answer everybody who waits for one of the jobs that were looked at, due or not.
 
         Args:
-            seen: how they stand, by key.
+            seen: how they stand, by key; `ABSENT` or `UNSEEN` where there is nothing to show.
             began: when the round began, on the monotonic clock.
             jitter: of the round, 0 to 1.
         """
         now = datetime.now(UTC)
-        for key, view in seen.items():
-            state = ABSENT if view is None else view.state
+        for key, found in seen.items():
             for one in self._by_key.get(key, ()):
-                self._answer(one, view, state, now=now, began=began, jitter=jitter)
+                self._answer(one, found, now=now, began=began, jitter=jitter)
 
-    def _answer(
-        self, one: _Waiter, view: JobView | None, state: str, *, now: datetime, began: float, jitter: float = 0.0
-    ) -> None:
+    def _answer(self, one: _Waiter, found: JobView | str, *, now: datetime, began: float, jitter: float = 0.0) -> None:
         if isinstance(one.latest, Ended):
             return
-        decision = on_state(one.wait, state, now=now)
+        decision = on_state(one.wait, found if isinstance(found, str) else found.state, now=now)
         if isinstance(decision, Ended):
             if time.monotonic() < one.earliest:
                 return  # seen by another's round; its own first look is still to come
             one.tell(decision)
             one.due = float("inf")
             return
-        if view is not None:
-            one.tell(view)
-        one.wait = Wait(one.wait.job, one.wait.began, one.wait.deadline, one.wait.poll_seconds, decision.absences)
+        if not isinstance(found, str):
+            one.tell(found)
+        one.wait = replace(one.wait, absences=decision.absences)
         # What ends at its deadline is not looked at again just before it.
         if decision.seconds < one.wait.poll_seconds:
             one.due = time.monotonic() + decision.seconds
@@ -223,6 +228,6 @@ class JobPoller:
             now = datetime.now(UTC)
             for one in self._waiters:
                 if now >= one.wait.deadline:
-                    self._answer(one, None, UNSEEN, now=now, began=clock)
+                    self._answer(one, UNSEEN, now=now, began=clock)
             left = [(one.wait.deadline - now).total_seconds() for one in self._waiters if now < one.wait.deadline]
             await self._sleep_until(min(until, clock + min(left, default=pause)))

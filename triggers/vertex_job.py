@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import UTC, datetime
@@ -16,8 +15,6 @@ from triggers.job_poller import JobPoller
 
 if TYPE_CHECKING:
     from genops_events.jobs import JobView
-
-log = logging.getLogger(__name__)
 
 _UNKNOWN = object()
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from genops_events.errors import PermanentError
 from genops_events.gcp.cancellation import cancel_jobs
 from genops_events.gcp.tuning_results import billable_tokens_of, epochs_of, examples_of, served, steps_of
-from genops_events.jobs import code_name, help_for
+from genops_events.jobs import LOOK, code_name, help_for
 from genops_events.polling import ENDS, JobEnd
 from genops_events.pricing import tuning_cost
 from genops_events.record import TuningVerdict, Verdict
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from genops_events.record import Cancellation
 
 PARTLY = "What there is of a model is not served. Upload the file again to tune anew."
-LOOK = "Look at the job in the console before you upload the file again."
 
 
 def vanished(run: StageRun, name: str) -> Verdict:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -77,14 +77,11 @@ class JobViews:
     def next_page(self) -> Page:
         """Return the jobs before those of the page before; raises as `first_page` does."""
         with google_call(f"list the {self._kind} jobs"):
-            answer = self._get(self._collection, {"pageSize": str(PAGE_SIZE), "pageToken": self._token})
-            if self._kind is JobKind.TUNING:
-                tuning = _decode_tuning_page(answer.content)
-                self._token, jobs = tuning.nextPageToken, tuple(map(_tuning_view, tuning.tuningJobs))
-            else:
-                batches = _decode_batch_page(answer.content)
-                self._token, jobs = batches.nextPageToken, tuple(map(_batch_view, batches.batchPredictionJobs))
-        return Page(jobs, more=bool(self._token))
+            content = self._get(self._collection, {"pageSize": str(PAGE_SIZE), "pageToken": self._token})
+            page = _decode_page(content)
+        self._token = page.nextPageToken
+        jobs = (*page.tuningJobs, *page.batchPredictionJobs)
+        return Page(tuple(map(_READERS[self._kind], jobs)), more=bool(self._token))
 
     def one(self, name: str) -> JobView | None:
         """Return the job of this name, or None where there is none; raises as `first_page` does."""
@@ -92,24 +89,21 @@ class JobViews:
 
         with google_call(f"look at {name}"):
             try:
-                content = self._get(name, {}).content
+                return _READERS[self._kind](self._get(name, {}))
             except NotFound:
                 return None
-            if self._kind is JobKind.TUNING:
-                return _tuning_view(_decode_tuning(content))
-            return _batch_view(_decode_batch(content))
 
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
 
-    def _get(self, name: str, query: Mapping[str, str]) -> Response:
+    def _get(self, name: str, query: Mapping[str, str]) -> bytes:
         from google.api_core.exceptions import from_http_response
 
         answer: Response = self._session.get(f"{self._base}/v1beta1/{name}", params=query, timeout=LOOK_TIMEOUT_SECONDS)
         if not answer.ok:
             raise from_http_response(answer)
-        return answer
+        return answer.content
 
 
 def cancel_batch(name: str, *, project: str, location: str) -> None:
@@ -130,6 +124,9 @@ class _Error(msgspec.Struct):
 class _Job(msgspec.Struct, kw_only=True):
     name: str = ""
     state: str = "JOB_STATE_UNSPECIFIED"
+
+
+class _KnownJob(_Job, kw_only=True):
     createTime: datetime | None = None
     startTime: datetime | None = None
     updateTime: datetime | None = None
@@ -164,7 +161,7 @@ class _Done(msgspec.Struct):
     completedStepCount: int | None = None
 
 
-class _TuningJob(_Job, kw_only=True):
+class _TuningJob(_KnownJob, kw_only=True):
     tuningJobState: str | None = None
     tuningJobMetadata: _Done | None = None
     tuningDataStats: _DataStats | None = None
@@ -180,37 +177,46 @@ class _Rows(msgspec.Struct):
     """-1 where Vertex AI does not know."""
 
 
-class _BatchJob(_Job, kw_only=True):
+class _BatchJob(_KnownJob, kw_only=True):
     completionStats: _Rows | None = None
 
 
-class _TuningPage(msgspec.Struct):
-    tuningJobs: list[_TuningJob] = []
+class _Page(msgspec.Struct):
+    tuningJobs: list[msgspec.Raw] = []
+    batchPredictionJobs: list[msgspec.Raw] = []
     nextPageToken: str = ""
 
 
-class _BatchPage(msgspec.Struct):
-    batchPredictionJobs: list[_BatchJob] = []
-    nextPageToken: str = ""
+# Not strict: numbers may be texts.
+_decode_page = msgspec.json.Decoder(_Page, strict=False).decode
+_decode_tuning = msgspec.json.Decoder(_TuningJob, strict=False).decode
+_decode_batch = msgspec.json.Decoder(_BatchJob, strict=False).decode
+_decode_job = msgspec.json.Decoder(_Job, strict=False).decode
 
 
-JobT = TypeVar("JobT")
+def _read_tuning(content: bytes | msgspec.Raw) -> JobView:
+    """Return what a tuning job says about itself; its name and state alone where the rest cannot be read."""
+    try:
+        return _tuning_view(_decode_tuning(content))
+    except msgspec.ValidationError:
+        return _plain_view(content)
 
 
-class _Decoder(Generic[JobT]):
-    """Decodes an answer of one shape; numbers may be texts."""
-
-    def __init__(self, kind: type[JobT]) -> None:
-        self._decode = msgspec.json.Decoder(kind, strict=False).decode
-
-    def __call__(self, content: bytes) -> JobT:
-        return self._decode(content)
+def _read_batch(content: bytes | msgspec.Raw) -> JobView:
+    """Return what a batch prediction job says about itself, as `_read_tuning` does."""
+    try:
+        return _batch_view(_decode_batch(content))
+    except msgspec.ValidationError:
+        return _plain_view(content)
 
 
-_decode_tuning = _Decoder(_TuningJob)
-_decode_batch = _Decoder(_BatchJob)
-_decode_tuning_page = _Decoder(_TuningPage)
-_decode_batch_page = _Decoder(_BatchPage)
+_READERS = {JobKind.TUNING: _read_tuning, JobKind.BATCH: _read_batch}
+
+
+def _plain_view(content: bytes | msgspec.Raw) -> JobView:
+    # The job of somebody else in the project, of a kind that we do not know, must not hide all others on its page.
+    job = _decode_job(content)
+    return JobView(name=job.name, state=job.state)
 
 
 def _tuning_view(job: _TuningJob) -> JobView:
@@ -260,7 +266,7 @@ def _batch_view(job: _BatchJob) -> JobView:
     )
 
 
-def _error(job: _Job) -> JobError | None:
+def _error(job: _KnownJob) -> JobError | None:
     if job.error is None or not (job.error.message or job.error.code):
         return None
     return JobError(code=job.error.code, message=job.error.message or "it gave no reason")
