@@ -7,7 +7,8 @@ https://cloud.google.com/vertex-ai/docs/reference/rest/v1beta1/projects.location
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from genops_events.gcp.clients import genai_client, vertex_session
-from genops_events.gcp.errors import google_call
+from genops_events.gcp.errors import CloudUnavailable, google_call
 from genops_events.jobs import JobError, JobView
 
 if TYPE_CHECKING:
@@ -78,10 +79,11 @@ class JobViews:
         """Return the jobs before those of the page before; raises as `first_page` does."""
         with google_call(f"list the {self._kind} jobs"):
             content = self._get(self._collection, {"pageSize": str(PAGE_SIZE), "pageToken": self._token})
-            page = _decode_page(content)
+            with _readable():
+                page = _decode_page(content)
+                jobs = tuple(map(_READERS[self._kind], (*page.tuningJobs, *page.batchPredictionJobs)))
         self._token = page.nextPageToken
-        jobs = (*page.tuningJobs, *page.batchPredictionJobs)
-        return Page(tuple(map(_READERS[self._kind], jobs)), more=bool(self._token))
+        return Page(jobs, more=bool(self._token))
 
     def one(self, name: str) -> JobView | None:
         """Return the job of this name, or None where there is none; raises as `first_page` does."""
@@ -89,9 +91,11 @@ class JobViews:
 
         with google_call(f"look at {name}"):
             try:
-                return _READERS[self._kind](self._get(name, {}))
+                content = self._get(name, {})
             except NotFound:
                 return None
+            with _readable():
+                return _READERS[self._kind](content)
 
     def close(self) -> None:
         """Close the connections."""
@@ -104,6 +108,16 @@ class JobViews:
         if not answer.ok:
             raise from_http_response(answer)
         return answer.content
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except msgspec.MsgspecError as error:
+        raise CloudUnavailable(
+            f"The answer is not Vertex AI's: {error}.", "A proxy in between? It is asked again."
+        ) from error
 
 
 def cancel_batch(name: str, *, project: str, location: str) -> None:

@@ -196,7 +196,7 @@ def _after_the_intent(field_: Field, candidates: Sequence[str]) -> Iterator[Vict
 
 
 def _after_the_attempt(field_: Field, candidates: Sequence[str]) -> Iterator[Victim]:
-    # Between the note and the call the task reads the champion: that takes long enough to see the note.
+    # Between the note and the call the task reads whether it was cancelled: that takes long enough to see the note.
     field_.vertex(delay_methods_seconds={"tuningJobs.list": 6.0})
     names = field_.written
     until(

@@ -206,6 +206,20 @@ async def test_a_record_that_cannot_be_written_keeps_nobody_waiting(
     assert await end_of(waiting_for(config, job, candidate=f"{DATASET}-{uuid.uuid4().hex[:16]}")) == "succeeded"
 
 
+async def test_jobs_that_cannot_be_looked_at_keep_no_other_from_its_end(
+    cloud: StandIns, config: Config, make_jobs: Callable[[int], list[str]]
+) -> None:
+    cloud.vertex.faults(job_vanishes=True)
+    (gone,) = await asyncio.to_thread(make_jobs, 1)
+    odd = [f"projects/{config.project}/locations/{config.location}/unknownThings/{n}" for n in range(3)]
+    waits = [asyncio.create_task(end_of(waiting_for(config, job))) for job in odd]
+    assert await end_of(waiting_for(config, gone)) == "vanished"
+    assert not any(one.done() for one in waits)
+    for one in waits:
+        one.cancel()
+    await asyncio.gather(*waits, return_exceptions=True)
+
+
 @pytest.mark.parametrize("outcome", ["succeeded", "failed"])
 async def test_a_look_says_of_a_job_what_google_genai_says(
     cloud: StandIns, config: Config, make_jobs: Callable[[int], list[str]], outcome: str

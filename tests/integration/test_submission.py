@@ -89,6 +89,19 @@ def test_a_candidate_whose_tuning_has_failed_leaves_the_queue(
     assert tuning_queue.waiting(store) == []
 
 
+def test_a_candidate_that_was_put_into_the_queue_again_is_gone_from_it_once_it_is_tuned(
+    config: Config, store: RecordStore, candidate: str
+) -> None:
+    deferral = tune(candidate)
+    (job,) = jobs(config, candidate)
+    ValidateTrainingData(task_id="validate").execute(context(candidate))  # cleared in Airflow, with the job at work
+    assert tuning_queue.waiting(store) == [candidate]
+    until(lambda: str(tuning_jobs.get(config, job).state) == "JobState.JOB_STATE_SUCCEEDED")
+    assert deferral.kwargs == {"job": job}
+    TuneModel(task_id="tune").resume(context(candidate), {"job": job, "end": "succeeded"}, job)
+    assert tuning_queue.waiting(store) == []
+
+
 # Submission and cancellation.
 
 

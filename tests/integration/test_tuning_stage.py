@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -14,14 +15,16 @@ from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 from cloud import DATASET, PREFIX, StandIns, cloud, config, connections_closed, stand_ins, store, until
 from made_up import arrived, context
 
+from genops_events import record
 from genops_events.airflow.retries import INTAKE_RETRIES, STAGE_RETRIES
 from genops_events.airflow.stage import StageRun
-from genops_events.airflow.submission import UNANSWERED
+from genops_events.airflow.submission import UNANSWERED, known_job
 from genops_events.airflow.tuning import TuneModel
 from genops_events.config import Config
 from genops_events.errors import ConfigError
 from genops_events.gcp import tuning_jobs
 from genops_events.gcp.record_store import RecordStore
+from genops_events.record import Submission
 from genops_events.stages import Outcome, Stage
 
 pytestmark = pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")
@@ -132,6 +135,22 @@ def test_of_two_jobs_that_met_the_recorded_one_stays_and_the_other_is_cancelled(
     with pytest.raises(AirflowFailException, match="timeout_hours"):
         TuneModel(task_id="tune").resume(context(candidate), {"job": first, "end": "timed_out"}, first)
     until(lambda: set(jobs(config, candidate).values()) == {"JOB_STATE_CANCELLED"})
+
+
+def test_a_second_job_that_has_ended_meanwhile_does_not_fail_the_task_that_finds_it(
+    config: Config, cloud: StandIns, store: RecordStore, candidate: str
+) -> None:
+    second = submitted(config, store, candidate)
+    until(lambda: jobs(config, candidate)[second] == "JOB_STATE_SUCCEEDED")
+    cloud.vertex.faults(delay_methods_seconds={"tuningJobs.list": 1.0})
+    before = cloud.vertex_calls("tuningJobs.list")
+    with ThreadPoolExecutor(1) as pool:
+        finding = pool.submit(known_job, run_of(candidate))
+        until(lambda: cloud.vertex_calls("tuningJobs.list") > before)
+        # Between its look into the record and the listing's answer, another process records a job of its own.
+        first = Submission(candidate=candidate, written_at=datetime.now(UTC), job=f"{second}1")
+        store.create(record.submission_path(candidate), first)
+        assert finding.result() == first
 
 
 def test_a_mistake_in_genops_yaml_is_waited_for_by_stages_and_not_by_intake() -> None:
