@@ -213,7 +213,8 @@ async def test_jobs_that_cannot_be_looked_at_keep_no_other_from_its_end(
     (gone,) = await asyncio.to_thread(make_jobs, 1)
     odd = [f"projects/{config.project}/locations/{config.location}/unknownThings/{n}" for n in range(3)]
     waits = [asyncio.create_task(end_of(waiting_for(config, job))) for job in odd]
-    assert await end_of(waiting_for(config, gone)) == "vanished"
+    async with asyncio.timeout(20):
+        assert await end_of(waiting_for(config, gone)) == "vanished"
     assert not any(one.done() for one in waits)
     for one in waits:
         one.cancel()

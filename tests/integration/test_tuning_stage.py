@@ -137,20 +137,41 @@ def test_of_two_jobs_that_met_the_recorded_one_stays_and_the_other_is_cancelled(
     until(lambda: set(jobs(config, candidate).values()) == {"JOB_STATE_CANCELLED"})
 
 
+def recorded_by_another(cloud: StandIns, store: RecordStore, candidate: str, job: str) -> Submission:
+    """Look for the candidate's job while another process records `job`; return what is then the candidate's."""
+    cloud.vertex.faults(delay_methods_seconds={"tuningJobs.list": 1.0}, job_seconds=600)
+    before = cloud.vertex_calls("tuningJobs.list")
+    with ThreadPoolExecutor(1) as pool:
+        finding = pool.submit(known_job, run_of(candidate))
+        until(lambda: cloud.vertex_calls("tuningJobs.list") > before)
+        # Between the look into the record and the listing's answer.
+        mine = Submission(candidate=candidate, written_at=datetime.now(UTC), job=job)
+        store.create(record.submission_path(candidate), mine)
+        found = finding.result()
+    assert found is not None
+    return found
+
+
+def test_of_two_jobs_found_at_once_only_the_recorded_one_goes_on(
+    config: Config, cloud: StandIns, store: RecordStore, candidate: str
+) -> None:
+    cloud.vertex.faults(job_seconds=600)
+    made = {submitted(config, store, candidate) for _ in range(2)}
+    found = tuning_jobs.find(config, candidate)
+    assert found is not None
+    (other,) = made - {str(found.name)}
+    assert recorded_by_another(cloud, store, candidate, other).job == other
+    until(lambda: jobs(config, candidate)[str(found.name)] == "JOB_STATE_CANCELLED")
+    assert jobs(config, candidate)[other] not in {"JOB_STATE_CANCELLED", "JOB_STATE_CANCELLING"}
+
+
 def test_a_second_job_that_has_ended_meanwhile_does_not_fail_the_task_that_finds_it(
     config: Config, cloud: StandIns, store: RecordStore, candidate: str
 ) -> None:
     second = submitted(config, store, candidate)
     until(lambda: jobs(config, candidate)[second] == "JOB_STATE_SUCCEEDED")
-    cloud.vertex.faults(delay_methods_seconds={"tuningJobs.list": 1.0})
-    before = cloud.vertex_calls("tuningJobs.list")
-    with ThreadPoolExecutor(1) as pool:
-        finding = pool.submit(known_job, run_of(candidate))
-        until(lambda: cloud.vertex_calls("tuningJobs.list") > before)
-        # Between its look into the record and the listing's answer, another process records a job of its own.
-        first = Submission(candidate=candidate, written_at=datetime.now(UTC), job=f"{second}1")
-        store.create(record.submission_path(candidate), first)
-        assert finding.result() == first
+    first = f"{second}1"
+    assert recorded_by_another(cloud, store, candidate, first).job == first
 
 
 def test_a_mistake_in_genops_yaml_is_waited_for_by_stages_and_not_by_intake() -> None:
