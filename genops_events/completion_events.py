@@ -122,7 +122,7 @@ def data_schema(kind: str) -> dict[str, JsonValue]:
     stage = EVENT_TYPES[kind]
     model = VERDICTS[stage]
     outcome = next(one for one in POSSIBLE[stage] if event_type(stage, one) == kind)
-    fixed = {"stage": {"const": str(stage)}, "outcome": {"const": str(outcome)}}
+    fixed: dict[str, JsonValue] = {"stage": {"const": str(stage)}, "outcome": {"const": str(outcome)}}
     return _schema(kind, model, fixed, list(Verdict.model_fields))
 
 

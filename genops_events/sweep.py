@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from genops_events.completion_events import EVENT_TYPES, announcement_path, event_type
+from genops_events.promotion_record import answer_path
 from genops_events.record import arrival_path, intent_path, verdict_path
 from genops_events.stages import (
     POSSIBLE,
@@ -67,6 +68,11 @@ class Traces:
     def taken_on(self) -> set[Stage]:
         """Return the stages that a Dag run has taken on."""
         return {stage for stage in Stage if intent_path(self.candidate, stage) in self.names}
+
+    @property
+    def answered(self) -> bool:
+        """Return whether a person has answered the question whether it shall be champion."""
+        return answer_path(self.candidate) in self.names
 
     @property
     def outcomes(self) -> dict[Stage, Outcome]:

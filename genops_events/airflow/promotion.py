@@ -92,8 +92,8 @@ def decided(run: StageRun) -> Verdict | None:
     if Outcome.FAILED in {evaluation.outcome, budget.outcome}:
         raise AirflowSkipException("the candidate has failed, so there is nothing to promote")
     answer = run.store.read(answer_path(run.candidate), PersonsAnswer)
-    if answer is None:
-        # An answered candidate may be ended by any run: the one that asked may be gone.
+    if answer is None or run.owner() is None:
+        # An answered candidate that a run has taken on may be ended by any other: the one that asked only waits.
         run.take_on()
     # The verdict may be there before its event is out; the order of the events is promised.
     for verdict in (evaluation, budget):
@@ -159,23 +159,23 @@ def _challenge(
         return crowned(contender, champion, now=datetime.now(UTC)) if decisions[0].wins else None
 
     champion = run.store.update(champion_path(contender.dataset), Champion, change)
-    told = f"{answer.told} " if answer is not None else ""
     if champion is not None and run.candidate in (champion.candidate, *champion.earlier):
-        return _promoted(run, contender, champion, told, answer, decisions)
-    return _hold(run, evaluation, f"{told}{decisions[0].reason}", answer, late=decisions[0].late)
+        return _promoted(run, contender, champion, answer, decided=decisions[0] if decisions else None)
+    reason = decisions[0].reason if answer is None else f"{answer.told} {decisions[0].reason}"
+    return _hold(run, evaluation, reason, answer, late=decisions[0].late)
 
 
 def _promoted(
     run: StageRun,
     contender: Contender,
     champion: Champion,
-    told: str,
     answer: PersonsAnswer | None,
-    decisions: list[Decision],
+    *,
+    decided: Decision | None,
 ) -> Verdict:
     if champion.candidate == run.candidate:
         # Without a decision, an earlier try made it champion and died: the document says against whom.
-        reason = decisions[0].reason if decisions else _reason_again(run, contender, champion)
+        reason = decided.reason if decided is not None else _reason_again(run, contender, champion)
         reason += registry.mirror(run.config, run.store, champion)
         before, score = champion.predecessor, champion.predecessor_score
     else:
@@ -184,7 +184,7 @@ def _promoted(
     return run.conclude(
         PromotionVerdict,
         Outcome.PROMOTED,
-        f"{told}{reason}",
+        reason if answer is None else f"{answer.told} {reason}",
         metric=contender.metric,
         score=contender.score,
         champion_before=before,
