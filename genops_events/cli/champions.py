@@ -52,7 +52,7 @@ def rollback(
     if as_json:
         print_json({**done.model_dump(mode="json", by_alias=True), "registry": registry.strip() or None})
     human().print(
-        f"{done.champion} is champion of {dataset} again, in place of {done.candidate}.{registry} "
+        f"{done.champion} is champion of {dataset} now, in place of {done.candidate}.{registry} "
         f"Back with: genops rollback {dataset} --to {done.candidate}",
         markup=False,
     )

@@ -69,7 +69,8 @@ def roll_back(
         score=before.score,
         champion_score=contender.scores.get(before.metric),
     )
-    predecessor = predecessor_of(target, before.earlier, told)
+    # A late one never was champion: the next rollback undoes this one.
+    predecessor = predecessor_of(target, before.earlier, told) if target in before.earlier else before.candidate
 
     def change(champion: Champion | None) -> Champion | None:
         if champion is None or champion.rollback == rollback:
@@ -82,7 +83,20 @@ def roll_back(
         return restored(contender, champion, rollback, predecessor=predecessor, now=now)
 
     store.update(record.champion_path(dataset), Champion, change)
+    if store.read(pruned_path(target), Pruned) is not None:
+        _take_back(store, before, rollback)
+        raise NoWayBack(
+            f"The model of {target} is being taken away by `genops prune` at this very moment; {before.candidate} stays.",
+            "Name another candidate with `--to`, or repeat it if `genops prune` left the model after all.",
+        )
     return rollback, finish_rollbacks(config, store, dataset)
+
+
+def _take_back(store: RecordStore, before: Champion, rollback: Rollback) -> None:
+    def change(champion: Champion | None) -> Champion | None:
+        return before if champion is not None and champion.rollback == rollback else None
+
+    store.update(record.champion_path(before.dataset), Champion, change)
 
 
 def _contender(store: RecordStore, dataset: str, candidate: str, champion: Champion) -> tuple[Contender, str | None]:
