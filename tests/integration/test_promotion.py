@@ -359,6 +359,38 @@ def test_a_champion_that_is_slow_to_take_its_alias_does_not_keep_it_from_the_nex
     assert ("champion" in aliases(config, one), "champion" in aliases(config, other)) == (False, True)
 
 
+@pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")
+def test_a_champion_that_is_rolled_back_while_it_takes_its_alias_does_not_keep_it(
+    config: Config, store: RecordStore, tuned_model: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = tuned_model(), tuned_model()
+    first, second = judged(config, store, 0.5, model=one), judged(config, store, 0.6, model=other)
+    promote(first)
+    set_alias = registry.set_champion_alias
+
+    def rolled_back(of: Config, model: str) -> None:
+        monkeypatch.setattr(registry, "set_champion_alias", set_alias)
+        roll_back(config, store, DATASET, to=None, by="ada@laptop", reason="Why.")
+        set_alias(of, model)
+
+    monkeypatch.setattr(registry, "set_champion_alias", rolled_back)
+    assert promote(second).outcome is Outcome.PROMOTED
+    assert champion(store).candidate == first
+    assert ("champion" in aliases(config, one), "champion" in aliases(config, other)) == (True, False)
+
+
+def test_who_died_as_champion_and_was_rolled_back_since_is_told_so(config: Config, store: RecordStore) -> None:
+    first, second = judged(config, store, 0.5), judged(config, store, 0.6)
+    promote(first)
+    changed_by_hand(store, second, score=0.6, after=first)
+    store.update(champion_path(DATASET), Champion, lambda now: now and now.model_copy(update={"earlier": (first,)}))
+    roll_back(config, store, DATASET, to=first, by="ada@laptop", reason="Why.")
+    made = promote(second)
+    assert (made.outcome, made.champion_before) == (Outcome.PROMOTED, first)
+    assert made.reason == f"It was the champion before {first}."
+    assert champion(store).candidate == first
+
+
 def test_a_candidate_that_was_not_measured_by_the_decisive_metric_is_held_and_says_so(
     config: Config, store: RecordStore
 ) -> None:
