@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
 from airflow.sdk.exceptions import AirflowSkipException
 
@@ -20,11 +21,23 @@ log = logging.getLogger(__name__)
 
 
 def heal_rollbacks(config: Config, store: RecordStore, figures: SweepFigures) -> None:
-    """Finish each rollback that was begun: its document, its event, the registry."""
-    for dataset, rollback in unfinished(store, tuple(config.datasets)):
-        finish_rollbacks(config, store, dataset)
-        reason = f"{rollback.by} rolled it back, and not all of that was done: its event may not have been published."
-        figures.healed("unannounced_verdict", rollback.candidate, Stage.PROMOTION, reason)
+    """Finish each rollback that was begun and not finished within patience: its document, its event, the registry."""
+    now = datetime.now(UTC)
+    for dataset in config.datasets:
+        try:
+            due = [one for one in unfinished(store, dataset) if now - one.written_at >= config.intake.patience]
+            if due:
+                finish_rollbacks(config, store, dataset)
+        except GenopsError as error:
+            # One dataset whose champion cannot be read must not keep the others from it.
+            log.exception("The rollbacks of %s cannot be finished", dataset)
+            figures.error = str(error)
+            continue
+        for rollback in due:
+            reason = (
+                f"{rollback.by} rolled it back, and not all of that was done: its event may not have been published."
+            )
+            figures.healed("unannounced_verdict", rollback.candidate, Stage.PROMOTION, reason)
 
 
 def heal_answered(candidates: Iterable[str], figures: SweepFigures) -> None:

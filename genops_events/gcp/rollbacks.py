@@ -168,7 +168,7 @@ def finish_rollbacks(config: Config, store: RecordStore, dataset: str) -> str:
     return told
 
 
-def unfinished(store: RecordStore, datasets: tuple[str, ...]) -> list[tuple[str, Rollback]]:
-    """Return each rollback that was begun and not finished, with its dataset."""
-    champions = [(dataset, store.champion(dataset)) for dataset in datasets]
-    return [(dataset, one) for dataset, found in champions if found is not None for one in found.unannounced]
+def unfinished(store: RecordStore, dataset: str) -> tuple[Rollback, ...]:
+    """Return the rollbacks of `dataset` that were begun and not finished."""
+    champion = store.champion(dataset)
+    return () if champion is None else champion.unannounced

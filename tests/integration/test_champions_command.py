@@ -155,6 +155,44 @@ def test_a_rollback_whose_command_died_is_finished_by_the_sweep(
     assert completions.read(seconds=0.5) == [], "published once, though the sweep went on with it"
 
 
+def test_a_rollback_that_is_going_on_is_left_to_its_command_and_a_broken_champion_is_told(
+    config: Config, store: RecordStore, airflow: Airflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promoted(config, store, 0.5)
+    promoted(config, store, 0.6)
+    with monkeypatch.context() as patched:
+        patched.setattr(rollbacks, "finish_rollbacks", lambda *_: "")
+        roll_back(config, store, DATASET, to=None, by="ada@laptop", reason="Why.")
+    assert swept(airflow, config, store, impatient=True)[1].healed == ()
+    assert len(champion(store).unannounced) == 1
+    store.bucket.blob(record.champion_path(DATASET)).upload_from_string(b"{")
+    _, figures = swept(airflow, config, store)
+    assert figures.error is not None
+    assert "champion.json is no Champion" in figures.error
+
+
+def test_a_rollback_to_a_model_that_is_being_pruned_at_that_moment_is_taken_back(
+    config: Config, store: RecordStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = promoted(config, store, 0.5), promoted(config, store, 0.6)
+    update = RecordStore.update
+    gone = Pruned(candidate=first, written_at=now(), by="grace@laptop", model="m", endpoints=("e",))
+
+    def pruned_first(of: RecordStore, *given: Any, **more: Any) -> Any:
+        """Let somebody prune between the look and the change."""
+        monkeypatch.setattr(RecordStore, "update", update)
+        of.create(pruned_path(first), gone)
+        return update(of, *given, **more)
+
+    before = champion(store)
+    monkeypatch.setattr(RecordStore, "update", pruned_first)
+    code, text = genops("rollback", DATASET)
+    assert code == 1
+    assert f"is being taken away by `genops prune` at this very moment; {second} stays" in text
+    assert champion(store) == before
+    assert rollback_events(store, second) == []
+
+
 def test_a_rollback_survives_a_promotion_that_comes_before_the_sweep(
     config: Config, store: RecordStore, airflow: Airflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
