@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from genops_events.promotion_record import PersonsAnswer, Question
 from genops_events.record import Arrival, Cancellation, Intent, Progress, Verdict
 from genops_events.stages import CandidateState, Outcome, Stage, candidate_state, ready_stages
+
+WAITS_FOR_A_PERSON = "waits for a person"
+"""How promotion stands while somebody is asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,10 @@ class Candidate:
     """How many candidates come before it in the queue for tuning jobs; None where it does not wait there."""
     cancellation: Cancellation | None = None
     """Who wants its tuning not to go on."""
+    question: Question | None = None
+    """What a person is asked, as long as promotion has no verdict."""
+    answer: PersonsAnswer | None = None
+    """What the person said, as long as promotion has no verdict."""
 
     @property
     def id(self) -> str:
@@ -78,6 +86,8 @@ class Candidate:
             return self._open(stage, "skipped")
         if stage is Stage.TUNING:
             return self._tuning()
+        if stage is Stage.PROMOTION and self.question is not None:
+            return self._asked(self.question)
         if stage in self.intents:
             return self._open(stage, "running")
         return self._open(stage, "queued" if stage in ready_stages(self.outcomes) else "waiting")
@@ -103,6 +113,18 @@ class Candidate:
         if self.cancellation is not None:
             reasons.append(f"{self.cancellation.by} asked to cancel it")
         return row | ({"reason": "; ".join(reasons)} if reasons else {})
+
+    def _asked(self, question: Question) -> dict[str, Any]:
+        """Return promotion while a person is asked, with the command to answer."""
+        if self.answer is not None:
+            return self._open(Stage.PROMOTION, "running") | {"reason": self.answer.told}
+        otherwise = "approved" if question.on_timeout == "approve" else "rejected"
+        reason = (
+            f"{question.commands}, or answer in Airflow under Required Actions; without an answer it is {otherwise} at "
+            f"{question.asked_until:%Y-%m-%d %H:%M} UTC"
+        )
+        asked = {"asked_until": question.asked_until.isoformat(), "on_timeout": question.on_timeout}
+        return self._open(Stage.PROMOTION, WAITS_FOR_A_PERSON) | asked | {"reason": reason}
 
     def _open(self, stage: Stage, state: str) -> dict[str, Any]:
         intent = self.intents.get(stage)

@@ -18,6 +18,7 @@ from pydantic_core import InitErrorDetails
 
 from genops_events.arrivals import is_temporary
 from genops_events.config_problems import below, close_match, describe_problems, raise_wrongs, wrong
+from genops_events.config_promotion import Promotion
 from genops_events.config_tuning import Tuning
 from genops_events.config_values import (
     ObjectName,
@@ -142,6 +143,8 @@ class Dataset(Part):
     """Limits in US dollars."""
     inference: Inference
     """What a promoted model answers."""
+    promotion: Promotion = Promotion()
+    """How a candidate becomes champion."""
 
     @property
     def billed_model(self) -> str:

@@ -272,6 +272,12 @@ class PromotionVerdict(Verdict):
     score: float | None = None
     champion_before: str | None = None
     champion_score: float | None = None
+    late: bool | None = None
+    """Held although it is the better one, since it arrived before the champion, and nobody asked for it."""
+    answer: Literal["approved", "rejected"] | None = None
+    """What a person said, or what the dataset says for a person who is silent."""
+    answered_by: str | None = None
+    answer_reason: str | None = None
 
 
 class InferenceVerdict(Verdict):
@@ -304,6 +310,22 @@ class Announcement(Document):
     message_id: str | None = None
 
 
+class Rollback(Document):
+    """Somebody took a dataset's champion (`candidate`) from its place and gave it to another one."""
+
+    SCHEMA: ClassVar[str] = "genops.rollback.v1"
+
+    dataset: str
+    champion: str
+    """The candidate that is champion since."""
+    by: str
+    reason: str
+    metric: str | None = None
+    score: float | None = None
+    """Of the candidate that was taken back."""
+    champion_score: float | None = None
+
+
 class Champion(Document):
     """The model that a dataset serves now. `candidate` is the one that it came from."""
 
@@ -323,6 +345,12 @@ class Champion(Document):
     """Champions before, the last one first; who died right after becoming one finds itself here."""
     predecessor_score: float | None = None
     predecessor_model: str | None = None
+    arrived_at: datetime | None = None
+    """When its training file arrived; None in documents from before this was written."""
+    rollback: Rollback | None = None
+    """How it came to its place, if by a rollback."""
+    unannounced: tuple[Rollback, ...] = ()
+    """Rollbacks of which not all is done yet: part of the compare-and-set, so that no crash can come between."""
 
 
 class Healed(BaseModel):
@@ -467,6 +495,12 @@ def evaluation_answers_path(candidate: str) -> str:
 def champion_path(dataset: str) -> str:
     """Return where the champion of `dataset` is recorded."""
     return f"{ROOT}datasets/{dataset}/champion.json"
+
+
+def rollback_path(rollback: Rollback) -> str:
+    """Return where a rollback is recorded, beside its dataset's champion; sorted by time."""
+    at = rollback.written_at.astimezone(UTC)
+    return f"{ROOT}datasets/{rollback.dataset}/rollbacks/{at:%Y%m%dT%H%M%S.%f}-{rollback.candidate}.json"
 
 
 def ledger_path(month: str) -> str:

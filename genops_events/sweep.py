@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from genops_events.completion_events import EVENT_TYPES, announcement_path, event_type
+from genops_events.promotion_record import answer_path
 from genops_events.record import (
     arrival_path,
     attempt_path,
@@ -85,6 +86,11 @@ class Traces:
             and Stage.TUNING not in self.ended
             and not begun & self.names
         )
+
+    @property
+    def answered(self) -> bool:
+        """Return whether a person has answered the question whether it shall be champion."""
+        return answer_path(self.candidate) in self.names
 
     @property
     def outcomes(self) -> dict[Stage, Outcome]:

@@ -18,6 +18,7 @@ from genops_events import record
 from genops_events.airflow.activity import FARTHEST_BACK, AirflowActivity, runs_over
 from genops_events.airflow.assets import TRAINING_ARRIVALS
 from genops_events.airflow.drain import WOKEN_AT_ONCE
+from genops_events.airflow.promotion_healing import heal_answered, heal_rollbacks
 from genops_events.airflow.stage import StageRun, settle_and_announce
 from genops_events.airflow.submission import cancelled
 from genops_events.airflow.sweep_figures import SweepFigures
@@ -77,7 +78,7 @@ def sweep(context: Context, config: Config, store: RecordStore) -> SweepFigures:
     arrivals and verdicts are written once, and of two sweeps one gets to wake a candidate.
     """
     figures = SweepFigures(str(context["dag_run"].run_id), config.intake.sweep_minutes, now=datetime.now(UTC))
-    for part in (_heal_open, _find_lost):
+    for part in (_heal_open, _heal_rollbacks, _find_lost):
         try:
             part(context, config, store, figures)
         except (GenopsError, AirflowRuntimeError) as error:
@@ -109,9 +110,17 @@ def _heal_open(context: Context, config: Config, store: RecordStore, figures: Sw
     _restore_arrivals(store, [one for one in found if not one.traces.has_arrived], figures)
     _end_cancelled(found, figures)
     _announce(found, needed, figures)
-    _close(context, store, needed, figures)
+    answered = {
+        one.candidate for one in found if one.traces.answered and Stage.PROMOTION in needed[one.candidate].close
+    }
+    heal_answered(sorted(answered), figures)
+    _close(context, store, {name: one for name, one in needed.items() if name not in answered}, figures)
     waiting = [one for one in found if needed[one.candidate].wake and one.may_be_woken(now, patience)]
     _wake(context, store, waiting, needed, figures, now=now)
+
+
+def _heal_rollbacks(context: Context, config: Config, store: RecordStore, figures: SweepFigures) -> None:  # noqa: ARG001
+    heal_rollbacks(config, store, figures)
 
 
 def _restore_arrivals(store: RecordStore, found: Sequence[_Open], figures: SweepFigures) -> None:

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import typer
 
-from genops_events.cli import cancel, candidates, config, dead_letters, demo, doctor, stack, validate, watch
+from genops_events.cli import (
+    cancel,
+    candidates,
+    champions,
+    config,
+    dead_letters,
+    demo,
+    doctor,
+    promotion,
+    prune,
+    stack,
+    validate,
+    watch,
+)
 
 app = typer.Typer(
     name="genops",
@@ -19,6 +32,11 @@ for command in (
     validate.validate,
     watch.watch,
     cancel.cancel,
+    promotion.approve,
+    promotion.reject,
+    champions.champions,
+    champions.rollback,
+    prune.prune,
     candidates.candidates,
     candidates.events,
     dead_letters.dead_letters,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from genops_events.candidates import WAITS_FOR_A_PERSON
 from genops_events.cli.candidates import AsJson
 from genops_events.cli.console import errors_reported, human, print_json
 from genops_events.cli.target import connect
@@ -28,7 +29,13 @@ EXIT_TIMEOUT = 3
 LOOK_SECONDS = 0.5
 
 _GOOD = {Outcome.SUCCEEDED, Outcome.PASSED, Outcome.APPROVED, Outcome.PROMOTED, Outcome.COMPLETED}
-_STYLES = {**dict.fromkeys(map(str, _GOOD), "green"), "failed": "bold red", "running": "yellow", "queued": "yellow"}
+_STYLES = {
+    **dict.fromkeys(map(str, _GOOD), "green"),
+    "failed": "bold red",
+    "running": "yellow",
+    "queued": "yellow",
+    WAITS_FOR_A_PERSON: "bold yellow",
+}
 
 
 class NotACandidate(PermanentError):

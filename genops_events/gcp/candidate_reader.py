@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from genops_events import record
 from genops_events.candidates import Candidate
 from genops_events.gcp import tuning_queue
+from genops_events.promotion_record import PersonsAnswer, Question, answer_path, question_path
 from genops_events.record import Arrival, Cancellation, Intent, Progress
 from genops_events.stages import Stage
 
@@ -71,6 +72,7 @@ class CandidateReader:
             if intent is not None:
                 intents[stage] = intent
         tunes = Stage.TUNING not in verdicts
+        promoted = Stage.PROMOTION in verdicts
         champion = self._champion(arrival.dataset, oldest_seconds=0 if has_changed else OUTSIDE_SECONDS)
         return Candidate(
             arrival=arrival,
@@ -80,6 +82,8 @@ class CandidateReader:
             progress=self._read(record.progress_path(candidate), Progress) if tunes else None,
             queued_behind=self._queued_behind(candidate) if tunes and self._may_wait(candidate) else None,
             cancellation=self._read(record.cancellation_path(candidate), Cancellation) if tunes else None,
+            question=None if promoted else self._read(question_path(candidate), Question),
+            answer=None if promoted else self._read(answer_path(candidate), PersonsAnswer),
         )
 
     def _read(self, path: str, kind: type[ModelT]) -> ModelT | None:

@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from google.api_core.retry import Retry
     from google.auth.credentials import Credentials
     from google.cloud import storage
-    from google.cloud.aiplatform_v1 import EvaluationServiceClient, LlmUtilityServiceClient, ModelServiceClient
+    from google.cloud.aiplatform_v1 import (
+        EndpointServiceClient,
+        EvaluationServiceClient,
+        LlmUtilityServiceClient,
+        ModelServiceClient,
+    )
     from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
     from google.pubsub_v1 import PublisherAsyncClient, SubscriberAsyncClient
 
@@ -162,6 +167,14 @@ def model_client(config: Config) -> ModelServiceClient:
 
     with google_call(_CREDENTIALS):
         return ModelServiceClient(**_rest(config))
+
+
+def endpoint_client(config: Config) -> EndpointServiceClient:
+    """Return the client of Vertex AI's endpoints."""
+    from google.cloud.aiplatform_v1 import EndpointServiceClient
+
+    with google_call(_CREDENTIALS):
+        return EndpointServiceClient(**_rest(config))
 
 
 def idempotent_retry() -> Retry:

@@ -29,7 +29,11 @@ def announce(config: Config, store: RecordStore, verdict: Verdict) -> None:
         CloudUnavailable: the event is written but not published; a retry publishes it.
     """
     path = announcement_path(verdict.candidate, verdict.stage, verdict.outcome)
-    written = announcement(verdict, bucket=store.bucket.name, now=datetime.now(UTC))
+    deliver(config, store, path, announcement(verdict, bucket=store.bucket.name, now=datetime.now(UTC)))
+
+
+def deliver(config: Config, store: RecordStore, path: str, written: Announcement) -> None:
+    """Publish an event at least once by way of the outbox; as `announce`, for an event that announces no verdict."""
     event = store.create_or_read(path, written)
     if event.published_at is None:
         message_id = publish(config, event)

@@ -117,10 +117,12 @@ class VertexApi:
             f"GET {models}/*": ("models.get", self._get_model),
             f"PATCH {models}/*": ("models.patch", self._patch_model),
             f"DELETE {models}/*": ("models.delete", self._delete_model),
+            f"DELETE {models}/*:deleteVersion": ("models.deleteVersion", self._delete_version),
             f"GET {models}/*:listVersions": ("models.listVersions", self._list_versions),
             f"POST {models}/*:mergeVersionAliases": ("models.mergeVersionAliases", self._merge_aliases),
             f"GET {endpoints}": ("endpoints.list", self._list_endpoints),
             f"GET {endpoints}/*": ("endpoints.get", self._get_endpoint),
+            f"POST {endpoints}/*:undeployModel": ("endpoints.undeployModel", self._undeploy),
             f"DELETE {endpoints}/*": ("endpoints.delete", self._delete_endpoint),
             f"POST {_LOCATION}:evaluateInstances": ("evaluateInstances", self._evaluate),
             "GET publishers/*/models": ("publishers.models.list", self._list_publisher_models),
@@ -234,6 +236,11 @@ class VertexApi:
         self._registry.delete_model(call.parent, call.id)
         return _finished_operation(call.parent)
 
+    async def _delete_version(self, call: Call) -> Answer:
+        self._tuning.settle()
+        self._registry.delete_version(call.parent, call.id)
+        return _finished_operation(call.parent)
+
     async def _list_versions(self, call: Call) -> Answer:
         self._tuning.settle()
         return self._registry.list_versions(call.parent, call.id, call.query)
@@ -249,6 +256,13 @@ class VertexApi:
     async def _get_endpoint(self, call: Call) -> Answer:
         self._tuning.settle()
         return self._registry.endpoint_view(self._registry.endpoint(call.parent, call.id))
+
+    async def _undeploy(self, call: Call) -> Answer:
+        self._tuning.settle()
+        self._registry.undeploy(call.parent, call.id, call.body.get("deployedModelId"))
+        done = _finished_operation(call.parent)
+        done["response"] = {"@type": "type.googleapis.com/google.cloud.aiplatform.v1.UndeployModelResponse"}
+        return done
 
     async def _delete_endpoint(self, call: Call) -> Answer:
         self._tuning.settle()
