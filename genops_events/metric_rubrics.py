@@ -102,7 +102,7 @@ PAIRWISE_CRITERIA: Mapping[str, str] = {
 
 def pointwise_template(rubric: Rubric) -> str:
     """Return what the judge is asked about one answer; {prompt}, {reference} and {response} are filled in by Vertex AI."""
-    ratings = "\n".join(f"{rating}: {text}" for rating, text in sorted(rubric.ratings.items(), reverse=True))
+    ratings = "\n".join(f"{rating}: {_plain(text)}" for rating, text in sorted(rubric.ratings.items(), reverse=True))
     return (
         "# Instruction\n"
         "You are an expert evaluator. Rate the response of an AI model to the prompt of a user, by the criteria and the "
@@ -127,8 +127,12 @@ def pairwise_template(criteria: Mapping[str, str], *, candidate: str, champion: 
 
 
 def _criteria(criteria: Mapping[str, str]) -> str:
-    # A brace of the user's own would be read as a field of the template.
-    return "\n".join(f"{name}: {text}" for name, text in criteria.items()).replace("{", "(").replace("}", ")")
+    return "\n".join(f"{_plain(name)}: {_plain(text)}" for name, text in criteria.items())
+
+
+def _plain(text: str) -> str:
+    """Return the user's text without braces, which would be read as a field of the template."""
+    return text.replace("{", "(").replace("}", ")")
 
 
 def _reference(*, show: bool) -> str:
