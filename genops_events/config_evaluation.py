@@ -148,7 +148,7 @@ class Evaluation(Part):
         for name, least in self.gate.items():
             if name not in self.metrics:
                 yield wrong(("gate", name), name, measured, self.metrics)
-            elif (metric := self._metric(name)) is not None and not metric.in_range(least):
+            elif (metric := self._metric(name)) is not None and not metric.can_reach(least):
                 text = f"Input should be from {metric.low:g} to {metric.high:g}: {name} is never outside"
                 yield wrong(("gate", name), least, text)
 

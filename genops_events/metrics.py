@@ -94,6 +94,10 @@ class Metric:
         """Return whether this metric can have this score at all; a number that is none is never in range."""
         return not math.isnan(score) and (self.low is None or self.high is None or self.low <= score <= self.high)
 
+    def can_reach(self, least: float) -> bool:
+        """Return whether a gate may ask for this: a mean can be so high. From 0 on it may be lower than any score is."""
+        return self.low is None or self.high is None or min(self.low, 0.0) <= least <= self.high
+
     @property
     def fingerprint(self) -> str:
         """What tells this metric from another of the same name: a score counts again only where it is the same."""

@@ -104,6 +104,10 @@ def test_what_cannot_be_measured_is_told_with_its_key(evaluation: dict[str, Any]
     assert allowed in found.allowed
 
 
+def test_a_gate_that_every_score_passes_is_no_mistake() -> None:
+    assert made(metrics=["pointwise"], gate={"pointwise": 0.5}).gate == {"pointwise": 0.5}
+
+
 def test_a_mistyped_metric_is_shown_the_near_one_among_own_ones_too() -> None:
     assert problem(metrics=["rouge_l_summ"]).did_you_mean == "rouge_l_sum"
     rubric = {"criteria": "x", "rating_rubric": {1: "y", 0: "n"}}
