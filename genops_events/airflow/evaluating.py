@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -43,6 +43,9 @@ from genops_events.record import (
     valid_lines_path,
 )
 from genops_events.stages import Outcome
+
+CAUSE_CHARACTERS = 300
+"""So much of a failure's cause is in the verdict's reason; the summary has it whole."""
 
 
 class Evaluating:
@@ -254,7 +257,8 @@ class Evaluating:
         gate = Gate(evaluation.gate, evaluation.no_regression, evaluation.failed_rows)
         judgement = judge(figures, gate, failed_rows=failed, champion=champion is not None)
         left_out = [row.id for row in rows if row.left_out is not None]
-        reason = judgement.reason + (_named(left_out) if left_out else "")
+        causing = causes(rows)
+        reason = judgement.reason + (_most_often(causing) if causing else "") + (_named(left_out) if left_out else "")
         now = datetime.now(UTC)
         kept.write_rows(self.bucket, rows_path(self.candidate), rows)
         report = Report(
@@ -281,7 +285,7 @@ class Evaluating:
             rows=len(rows),
             left_out=tuple(left_out),
             failed_rows=failed,
-            failures=causes(rows),
+            failures=causing,
         )
         self.run.store.put(summary_path(self.candidate), summary)
         return self.run.conclude(
@@ -311,6 +315,12 @@ def _score(metric: Metric, number: int, found: Evaluated) -> Score:
     if (why := found.unanswered.get(number)) is not None:
         return Score(None, f"no answer: {why}")
     return Score(None, f"no answer of the champion: {found.champion_unanswered.get(number, 'none was given')}")
+
+
+def _most_often(causing: Mapping[str, int]) -> str:
+    """Say why rows have no score: where that is a wrong setting, it is the same for most of them."""
+    cause = next(iter(causing)).rstrip(".")
+    return f" Most often: {cause[:CAUSE_CHARACTERS]}{'…' if len(cause) > CAUSE_CHARACTERS else ''}."
 
 
 def _named(left_out: Sequence[str]) -> str:

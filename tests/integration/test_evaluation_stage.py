@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -12,7 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
-from cloud import DATASET, StandIns, cloud, config, connections_closed, stand_ins, store
+from cloud import DATASET, StandIns, cloud, config, connections_closed, stand_ins, store, until
 from made_up import arrived, context, now, tuned
 
 from genops_events.airflow.evaluation import EvaluateModel
@@ -154,12 +156,27 @@ def test_rows_that_cannot_be_judged_are_counted_and_never_zero(
     assert told["outcome"] == "refused"
     assert told["scores"] == {"exact_match": 1.0, "fluency": 5.0}
     assert "2 rows have no score in some metric, at most 1 may" in told["reason"]
+    assert "Most often: " in told["reason"]
     assert told["failed_rows"] == 2
     rows = rows_of(store, candidate)
     assert "gave nan" in rows[2]["failures"]["fluency"]
     assert rows[2]["scores"] == {"exact_match": 1.0}
     assert set(rows[3]["failures"]) == {"exact_match", "fluency"}
     assert told["metrics"]["exact_match"]["failed"] == 1
+
+
+def test_a_judge_that_refuses_every_row_is_named_in_the_verdict(
+    cloud: StandIns, settings: Callable[..., None], store: RecordStore, candidate: str
+) -> None:
+    settings(metrics=["exact_match", "fluency"], gate={"fluency": 3})
+    write(store, FILE, *pairs(3))
+    cloud.vertex.faults(refused_text="metricPromptTemplate", error_methods=["evaluateInstances"])
+    _, told = evaluated(candidate)
+    assert told["outcome"] == "refused"
+    assert set(told["scores"]) == {"exact_match"}
+    assert "fluency was not measured" in told["reason"]
+    assert "Most often: fluency was refused: Could not score answers by fluency: 400" in told["reason"]
+    assert told["metrics"]["fluency"] == {"count": 0, "failed": 3}
 
 
 def test_a_row_that_the_model_refuses_has_no_answer_and_no_score(
@@ -230,6 +247,31 @@ def test_what_a_killed_try_had_written_is_used_and_belongs_to_the_same_metric_an
     assert cloud.vertex_calls("generateContent") == before[1]
     assert cloud.vertex_calls("evaluateInstances") == before[0] + 3, "coherence only"
     assert set(told["scores"]) == {"fluency", "coherence"}
+
+
+def test_a_task_that_is_killed_loses_only_what_was_in_flight(
+    cloud: StandIns, settings: Callable[..., None], store: RecordStore, candidate: str
+) -> None:
+    settings(metrics=["fluency"])
+    write(store, FILE, *pairs(60))
+    cloud.vertex.faults(delay_seconds=0.3, error_methods=["evaluateInstances"])
+    prefix = judgements_prefix(candidate)
+    work = (
+        "from made_up import context; from genops_events.airflow.evaluation import EvaluateModel; "
+        f"EvaluateModel(task_id='evaluate').execute(context({candidate!r}))"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    with subprocess.Popen([sys.executable, "-c", work], env=environment, stderr=subprocess.PIPE) as task:
+        until(lambda: len(read_parts(store.bucket, prefix)) >= 8, seconds=60, what="scores in the record")
+        task.kill()
+    cloud.vertex.faults()
+    kept = len(read_parts(store.bucket, prefix))
+    assert 8 <= kept < 60
+    before = cloud.vertex_calls("evaluateInstances"), cloud.vertex_calls("generateContent")
+    _, told = evaluated(candidate)
+    assert told["metrics"]["fluency"]["count"] == 60
+    assert cloud.vertex_calls("evaluateInstances") - before[0] == 60 - kept
+    assert cloud.vertex_calls("generateContent") - before[1] < 60, "answers were kept, too"
 
 
 def _die(*_: object, **__: object) -> None:
