@@ -142,7 +142,15 @@ def _schema(
         "type": "object",
         "properties": _without_null(properties),
         "required": [*sorted(name for name in required if name in properties)],
+        **_definitions(properties, definitions),
     }
+
+
+def _definitions(properties: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the definitions that `properties` refer to, under the key that JSON Schema has for them; nothing for none."""
+    text = json.dumps(properties)
+    used = {name: one for name, one in definitions.items() if f'"#/$defs/{name}"' in text}
+    return {"$defs": used} if used else {}
 
 
 def _without_null(properties: Mapping[str, Any]) -> dict[str, Any]:

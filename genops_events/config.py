@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 from pydantic_core import InitErrorDetails
 
 from genops_events.arrivals import is_temporary
+from genops_events.config_evaluation import Evaluation, MaxOutputTokens
 from genops_events.config_problems import below, close_match, describe_problems, raise_wrongs, wrong
 from genops_events.config_promotion import Promotion
 from genops_events.config_tuning import Tuning
@@ -28,7 +29,6 @@ from genops_events.config_values import (
     is_model_resource,
     refuse_bool,
     source_model,
-    unique_items,
     watched_prefix,
     without_bucket,
 )
@@ -37,14 +37,9 @@ from genops_events.pricing import load_prices
 from genops_events.record import ROOT
 from genops_events.yaml_lines import YamlProblem, parse_yaml
 
-Metric = Literal["exact_match", "bleu", "rouge", "pointwise"]
-_UP_TO_ONE = ("exact_match", "bleu", "rouge")
-
 DatasetName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,45}$")]
 """At most 46 characters, so that the candidate id is a valid label: 46 + `-` + 16 hex digits = 63."""
 Amount = Annotated[Decimal, BeforeValidator(refuse_bool), Field(ge=0, allow_inf_nan=False)]
-Score = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
-MaxOutputTokens = Annotated[int, Field(strict=True, ge=1, le=65_536)]
 TopicId = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9._~+%-]{2,254}$")]
 
 
@@ -69,37 +64,6 @@ class Intake(Part):
     def patience(self) -> timedelta:
         """`patience_minutes` as a duration."""
         return timedelta(minutes=self.patience_minutes)
-
-
-class Evaluation(Part):
-    """How a tuned model is judged."""
-
-    file: ObjectName
-    """Evaluation examples as JSONL with `prompt` and `reference`: an object in the bucket, outside every watched prefix."""
-    metrics: Annotated[tuple[Metric, ...], AfterValidator(unique_items)]
-    """What is measured: exact_match, bleu, rouge, pointwise."""
-    decisive: Metric = Field(default_factory=lambda data: data["metrics"][0])
-    """The metric that is compared with the champion's; the first of `metrics` if not given."""
-    gate: dict[Metric, Score] = Field(default={})
-    """Least mean score for each metric named here."""
-    margin: Score = 0.0
-    """A challenger must beat the champion's decisive score by more than this."""
-    max_output_tokens: MaxOutputTokens = 256
-    """Longest answer to an evaluation prompt."""
-
-    @model_validator(mode="after")
-    def _check_metrics(self) -> Evaluation:
-        wrongs: list[InitErrorDetails] = []
-        measured = f"Input should be one of the metrics of this dataset: {', '.join(self.metrics)}"
-        if self.decisive not in self.metrics:
-            wrongs.append(wrong(("decisive",), self.decisive, measured, self.metrics))
-        for metric, least in self.gate.items():
-            if metric not in self.metrics:
-                wrongs.append(wrong(("gate", metric), metric, measured, self.metrics))
-            elif metric in _UP_TO_ONE and least > 1:
-                wrongs.append(wrong(("gate", metric), least, f"Input should be from 0 to 1: {metric} is never above 1"))
-        raise_wrongs(wrongs)
-        return self
 
 
 class Budget(Part):

@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from genops_events.evaluation_summary import Condition, MetricSummary
 from genops_events.stages import Outcome, Stage
 
 ROOT = "genops/"
@@ -233,14 +234,28 @@ class TuningVerdict(Verdict):
 
 
 class EvaluationVerdict(Verdict):
-    """Evaluation's verdict: mean score per metric."""
+    """Evaluation's verdict: mean score per metric, each condition of the gate, and where rows and report are."""
 
     SCHEMA: ClassVar[str] = "genops.evaluation.v1"
     STAGE: ClassVar[Stage] = Stage.EVALUATION
 
     stage: Stage = Stage.EVALUATION
     scores: dict[str, float] = Field(default_factory=dict)
+    """Mean of each metric that any row has a score in; of `pairwise`, the share of rows won."""
     examples: int | None = None
+    """Rows that were asked about: those of the file but for what stands in the training file."""
+    metrics: dict[str, MetricSummary] | None = None
+    conditions: tuple[Condition, ...] | None = None
+    failed_rows: int | None = None
+    """Rows that have no score in some metric."""
+    left_out: int | None = None
+    """Rows of the evaluation file that stand in the training file, too."""
+    champion: str | None = None
+    """The candidate that was champion when the evaluation began."""
+    judge_calls: int | None = None
+    """Calls of the judge model that were made, samples counted."""
+    rows_uri: str | None = None
+    report_uri: str | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         LlmUtilityServiceClient,
         ModelServiceClient,
     )
+    from google.cloud.aiplatform_v1beta1 import EvaluationServiceClient as JudgeClient
     from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
     from google.pubsub_v1 import PublisherAsyncClient, SubscriberAsyncClient
 
@@ -148,6 +149,17 @@ def tls_context() -> ssl.SSLContext | None:
 def evaluation_client(config: Config) -> EvaluationServiceClient:
     """Return the client of Vertex AI's evaluation service."""
     from google.cloud.aiplatform_v1 import EvaluationServiceClient
+
+    with google_call(_CREDENTIALS):
+        return EvaluationServiceClient(**_rest(config))
+
+
+def judge_client(config: Config) -> JudgeClient:
+    """Return the client for judges: only the beta of the evaluation service takes a judge's model, samples and order.
+
+    Its import costs a second and 65 MB, which only a stage that asks a judge pays.
+    """
+    from google.cloud.aiplatform_v1beta1 import EvaluationServiceClient
 
     with google_call(_CREDENTIALS):
         return EvaluationServiceClient(**_rest(config))

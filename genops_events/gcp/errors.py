@@ -37,6 +37,9 @@ class CloudUnavailable(TransientError):
 class CloudRefused(PermanentError):
     """Google Cloud answered that this call can never succeed as it is."""
 
+    status: int | None = None
+    """HTTP status of the answer; None where there was no answer."""
+
 
 @contextmanager
 def google_call(what: str) -> Iterator[None]:
@@ -108,4 +111,6 @@ def _is_lost_connection(error: Exception) -> bool:
 def _by_status(what: str, code: int | None, text: str) -> CloudUnavailable | CloudRefused:
     if code is None or int(code) in _PASSING_STATUS:
         return CloudUnavailable(f"Could not {what}: {text}.", "It is retried with back-off.")
-    return CloudRefused(f"Could not {what}: {text}.", _REMEDIES.get(int(code), ""))
+    refused = CloudRefused(f"Could not {what}: {text}.", _REMEDIES.get(int(code), ""))
+    refused.status = int(code)
+    return refused

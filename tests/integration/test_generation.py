@@ -15,7 +15,6 @@ from genops_events.config import Config
 from genops_events.evaluation_data import Prompt
 from genops_events.gcp import clients, generation
 from genops_events.gcp.errors import CloudRefused, CloudUnavailable
-from genops_events.gcp.evaluation import Scored, mean_scores
 from genops_events.gcp.generation import Answer, answer_all, count_tokens
 from genops_events.gcp.inputs import read_answers
 from genops_events.gcp.record_store import RecordStore
@@ -147,63 +146,3 @@ def test_counting_goes_on_after_a_moment_without_the_service(cloud: StandIns, co
     expected = count_tokens(config, model=MODEL, prompts=PROMPTS, system_instruction=None)
     cloud.vertex.faults(unavailable_seconds=0.4)
     assert count_tokens(config, model=MODEL, prompts=PROMPTS, system_instruction=None) == expected
-
-
-def scored(*pairs: tuple[str, str]) -> list[Scored]:
-    return [Scored(prompt="which intent?", reference=reference, response=response) for reference, response in pairs]
-
-
-SENTENCE = "the card is on its way to you"
-OTHER = "nothing of that sort was said anywhere else"
-
-
-@pytest.mark.parametrize(
-    ("metric", "pairs", "expected"),
-    [
-        ("exact_match", [("card_arrival", "card_arrival"), ("card_arrival", "Card_arrival")], 0.5),
-        ("exact_match", [("card_arrival", "")], 0.0),
-        ("rouge", [("a b c d", "a b"), (SENTENCE, SENTENCE)], (2 / 3 + 1) / 2),
-        ("bleu", [(SENTENCE, SENTENCE)], 1.0),
-        ("pointwise", [(SENTENCE, SENTENCE), (SENTENCE, OTHER)], 3.0),
-    ],
-)
-def test_a_mean_score_is_that_of_the_service(
-    config: Config, metric: str, pairs: list[tuple[str, str]], expected: float
-) -> None:
-    assert mean_scores(config, metrics=[metric], answers=scored(*pairs)) == {metric: pytest.approx(expected)}
-
-
-def test_a_worse_answer_has_the_lower_bleu(config: Config) -> None:
-    (near,) = mean_scores(config, metrics=["bleu"], answers=scored((SENTENCE, f"{SENTENCE} now"))).values()
-    (far,) = mean_scores(config, metrics=["bleu"], answers=scored((SENTENCE, OTHER))).values()
-    assert 1.0 > near > far >= 0.0
-
-
-def test_every_answer_counts_once_however_many_calls_they_take(cloud: StandIns, config: Config) -> None:
-    right, wrong = ("card_arrival", "card_arrival"), ("card_arrival", "lost_card")
-    answers = scored(*[right] * 90, *[wrong] * 30)
-    before = cloud.vertex_calls("evaluateInstances")
-    assert mean_scores(config, metrics=["exact_match", "rouge"], answers=answers)["exact_match"] == 0.75
-    assert cloud.vertex_calls("evaluateInstances") == before + 6
-    assert mean_scores(config, metrics=["pointwise"], answers=answers[:5]) == {"pointwise": 5.0}
-    assert cloud.vertex_calls("evaluateInstances") == before + 11
-
-
-def test_scores_survive_a_moment_without_the_service(cloud: StandIns, config: Config) -> None:
-    cloud.vertex.faults(unavailable_seconds=0.4)
-    assert mean_scores(config, metrics=["exact_match"], answers=scored(("a", "a"))) == {"exact_match": 1.0}
-
-
-def test_an_evaluation_that_is_forbidden_is_refused(cloud: StandIns, config: Config) -> None:
-    cloud.vertex.faults(error_code="403", error_share=1.0)
-    with pytest.raises(CloudRefused, match="evaluate the answers"):
-        mean_scores(config, metrics=["exact_match"], answers=scored(*[("a", "a")] * 120))
-
-
-def test_an_evaluation_without_a_service_is_unavailable_in_the_end(
-    cloud: StandIns, config: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cloud.vertex.faults(error_code="429", error_share=1.0)
-    monkeypatch.setattr(clients, "CALL_TIMEOUT_SECONDS", 0.1)  # four of them make up the patience of a call
-    with pytest.raises(CloudUnavailable, match="evaluate the answers"):
-        mean_scores(config, metrics=["exact_match"], answers=scored(("a", "a")))

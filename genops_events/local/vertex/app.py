@@ -182,6 +182,7 @@ class VertexApi:
             query=dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)),
             body=_read_json(body) if body and method in ("POST", "PATCH") else {},
         )
+        faults.check_text(name, call.body)
         # From here to the answer nothing depends on the client: a call whose client has gone away is still applied.
         answer = await handler(call)
         await faults.before_answer(name)
@@ -277,7 +278,8 @@ class VertexApi:
 
     async def _evaluate(self, call: Call) -> Answer:
         # In a thread: the first call of a metric imports its library, which takes seconds.
-        return await asyncio.get_running_loop().run_in_executor(self._executor, evaluation.evaluate, call.body)
+        answer = await asyncio.get_running_loop().run_in_executor(self._executor, evaluation.evaluate, call.body)
+        return self._switch.current.unrated(answer, call.body)
 
     async def _count_tokens(self, call: Call) -> Answer:
         self._answering.served(call.name)
