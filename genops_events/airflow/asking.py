@@ -10,7 +10,6 @@ from genops_events.airflow.stage import StageRun
 from genops_events.evaluation_data import Prompt
 from genops_events.gcp import generation, inputs
 from genops_events.gcp.generation import Answer
-from genops_events.pricing import generation_cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,5 +54,5 @@ def ask(run: StageRun, prompts: Sequence[Prompt], *, name: str, max_output_token
         uri=f"gs://{bucket.name}/{name}",
         input_tokens=input_tokens,
         output_tokens=output_tokens,
-        cost_usd=generation_cost(run.dataset.billed_model, input_tokens, output_tokens),
+        cost_usd=run.config.rates(run.dataset.billed_model).generation_cost(input_tokens, output_tokens),
     )
