@@ -231,7 +231,9 @@ def settle(ledger: Ledger, candidate: str, purpose: Purpose, spent: Decimal) -> 
     posting = entry.purposes.get(purpose)
     if posting is not None and posting.settled:
         return ledger
-    settled = (posting or Posting(settled=True)).model_copy(update={"reserved_usd": ZERO, "spent_usd": spent, "settled": True})
+    settled = (posting or Posting(settled=True)).model_copy(
+        update={"reserved_usd": ZERO, "spent_usd": spent, "settled": True}
+    )
     return _with(ledger, candidate, entry, purpose, settled)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from genops_events.cli import cancel, candidates, config, dead_letters, demo, doctor, stack, validate, watch
+from genops_events.cli import cancel, candidates, config, dead_letters, demo, doctor, spend, stack, validate, watch
 
 app = typer.Typer(
     name="genops",
@@ -23,6 +23,7 @@ for command in (
     candidates.events,
     dead_letters.dead_letters,
     demo.demo,
+    spend.spend,
     doctor.doctor,
 ):
     app.command()(command)

@@ -8,6 +8,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
+
 from genops_events import ledger
 from genops_events.gcp.record_store import Unreadable
 from genops_events.ledger import Ledger, LedgerDamaged, Purpose, Refusal
@@ -15,6 +17,9 @@ from genops_events.record import ledger_path
 
 if TYPE_CHECKING:
     from genops_events.gcp.record_store import RecordStore
+
+
+_PROBLEMS_TOLD = 3
 
 
 def reserve(
@@ -126,7 +131,10 @@ def _damage_told(store: RecordStore, month: str) -> Iterator[None]:
     try:
         yield
     except Unreadable as error:
-        raise _damaged(store, month, str(error.__cause__ or error)) from error
+        cause = error.__cause__
+        assert isinstance(cause, ValidationError)
+        found = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}".lstrip(": ") for one in cause.errors()]
+        raise _damaged(store, month, "; ".join(found[:_PROBLEMS_TOLD])) from error
 
 
 def _damaged(store: RecordStore, month: str, why: str) -> LedgerDamaged:
