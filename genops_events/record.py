@@ -239,6 +239,8 @@ class EvaluationVerdict(Verdict):
 
     stage: Stage = Stage.EVALUATION
     scores: dict[str, float] = Field(default_factory=dict)
+    estimated_usd: Decimal | None = None
+    """What was reserved for it, to be held against `cost_usd`."""
     examples: int | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
@@ -282,6 +284,8 @@ class InferenceVerdict(Verdict):
     stage: Stage = Stage.INFERENCE
     prompts: int | None = None
     answers_uri: str | None = None
+    estimated_usd: Decimal | None = None
+    """What was reserved for it, to be held against `cost_usd`."""
     input_tokens: int | None = None
     output_tokens: int | None = None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from genops_events.airflow.spending import estimated
 from genops_events.errors import PermanentError
 from genops_events.gcp.cancellation import cancel_jobs
 from genops_events.gcp.tuning_results import billable_tokens_of, epochs_of, examples_of, served, steps_of
@@ -85,6 +86,7 @@ def _figures(run: StageRun, job: TuningJob) -> dict[str, Any]:
     figures = {
         "job": job.name,
         "source_model": run.dataset.source_model,
+        "estimated_usd": estimated(run, "tuning"),
         "examples": examples_of(job),
         "epochs": epochs,
         "steps": steps_of(job),

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import typer
 
-from genops_events.cli import cancel, candidates, config, dead_letters, demo, doctor, spend, stack, validate, watch
+from genops_events.cli import (
+    cancel,
+    candidates,
+    config,
+    dead_letters,
+    demo,
+    doctor,
+    estimate,
+    spend,
+    stack,
+    validate,
+    watch,
+)
 
 app = typer.Typer(
     name="genops",
@@ -23,6 +35,7 @@ for command in (
     candidates.events,
     dead_letters.dead_letters,
     demo.demo,
+    estimate.estimate,
     spend.spend,
     doctor.doctor,
 ):

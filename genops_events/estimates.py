@@ -1,0 +1,143 @@
+"""What a training file will cost before anything is spent: tuning, evaluation with its judge, inference.
+
+Every figure is an upper estimate: answers at their longest, amounts rounded up. What cannot be told is None, never 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from genops_events.pricing import Rates, estimated_tokens
+
+COMPUTED_METRICS = ("exact_match", "bleu", "rouge", "tool_")
+"""Metrics that begin so are computed; all others are asked of a judge."""
+
+JUDGE_MODEL = "gemini-2.5-flash"
+"""Whose prices a judge's calls are estimated by."""
+JUDGE_RUBRIC_TOKENS = 1000
+"""Own figure: criteria and rating rubric of one metric, as a judge reads them with every row."""
+JUDGE_OUTPUT_TOKENS = 500
+"""Own figure: a judge's score and explanation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One paid step."""
+
+    name: str
+    usd: Decimal | None
+    """None: not known, `why` says why."""
+    limit_usd: Decimal | None = None
+    """What genops.yaml allows for this step; None where it has no limit of its own."""
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    why: str = ""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the step would be held."""
+        return self.usd is not None and self.limit_usd is not None and self.usd > self.limit_usd
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the step as `--json` prints it; amounts are texts."""
+        return {
+            "usd": None if self.usd is None else str(self.usd),
+            "limit_usd": None if self.limit_usd is None else str(self.limit_usd),
+            "over_limit": self.is_over,
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "why": self.why,
+        }
+
+
+def tuning_step(rates: Rates, *, tokens: int, epochs: int, limit_usd: Decimal) -> Step:
+    """Return what tuning costs: the file's tokens, once for each epoch."""
+    passes = f"{epochs} {'epoch' if epochs == 1 else 'epochs'}"
+    why = f"{tokens:,} tokens, {passes}"
+    return Step("tuning", rates.tuning_cost(tokens, epochs), limit_usd, tokens * epochs, None, why)
+
+
+def answers_step(
+    name: str,
+    rates: Rates,
+    prompts: Sequence[str],
+    *,
+    system_instruction: str | None,
+    max_output_tokens: int,
+    limit_usd: Decimal | None = None,
+) -> Step:
+    """Return what answering these prompts costs at most."""
+    each = estimated_tokens(system_instruction or "")
+    asked = sum(each + estimated_tokens(prompt) for prompt in prompts)
+    answered = len(prompts) * max_output_tokens
+    why = f"{len(prompts):,} prompts, answers of at most {max_output_tokens:,} tokens"
+    return Step(name, rates.generation_cost(asked, answered), limit_usd, asked, answered, why)
+
+
+def judge_step(
+    rates: Rates, rows: Sequence[tuple[str, str]], metrics: Iterable[str], *, max_output_tokens: int, samples: int = 1
+) -> Step:
+    """Return what the judge costs: a call for each row, metric that is not computed, and sample.
+
+    Args:
+        rates: of the judge's model.
+        rows: prompt and reference of each example.
+        metrics: of the dataset.
+        max_output_tokens: of the answer that is judged.
+        samples: how often the judge is asked about one row and metric.
+    """
+    judged = [one for one in metrics if not one.startswith(COMPUTED_METRICS)]
+    calls = len(rows) * len(judged) * samples
+    if not calls:
+        return Step("judge", Decimal(0), None, 0, 0, "every metric is computed")
+    read = sum(estimated_tokens(prompt) + estimated_tokens(reference) for prompt, reference in rows)
+    asked = (read + len(rows) * (JUDGE_RUBRIC_TOKENS + max_output_tokens)) * len(judged) * samples
+    answered = calls * JUDGE_OUTPUT_TOKENS
+    why = f"{calls:,} calls of {rates.model} for {', '.join(judged)}"
+    return Step("judge", rates.generation_cost(asked, answered), None, asked, answered, why)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What one candidate will cost."""
+
+    dataset: str
+    model: str
+    as_of: str
+    """Day of the price table."""
+    steps: tuple[Step, ...]
+    candidate_limit_usd: Decimal | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def total_usd(self) -> Decimal:
+        """The sum of what is known."""
+        return sum((one.usd for one in self.steps if one.usd is not None), Decimal(0))
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every step is known."""
+        return all(one.usd is not None for one in self.steps)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the candidate would be held by a limit on its own cost."""
+        most = self.candidate_limit_usd
+        return any(one.is_over for one in self.steps) or (most is not None and self.total_usd > most)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `--json` prints; amounts are texts, since JSON's numbers are no money."""
+        return {
+            "dataset": self.dataset,
+            "model": self.model,
+            "prices_as_of": self.as_of,
+            "steps": {one.name: one.to_json() for one in self.steps},
+            "total_usd": str(self.total_usd),
+            "complete": self.is_complete,
+            "candidate_limit_usd": None if self.candidate_limit_usd is None else str(self.candidate_limit_usd),
+            "over_limit": self.is_over,
+            "notes": list(self.notes),
+        }
