@@ -15,7 +15,8 @@ from typing import Any
 from pydantic import JsonValue
 from pydantic.json_schema import models_json_schema
 
-from genops_events.record import VERDICTS, Announcement, Verdict, folder
+from genops_events.holds import HOLDABLE
+from genops_events.record import VERDICTS, Announcement, Document, Hold, Verdict, folder
 from genops_events.stages import POSSIBLE, Outcome, Stage
 
 _NUMBER = {stage: 10 * number for number, stage in enumerate(Stage, start=1)}
@@ -32,12 +33,30 @@ def event_type(stage: Stage, outcome: Outcome) -> str:
 
 
 EVENT_TYPES: dict[str, Stage] = {event_type(stage, outcome): stage for stage in Stage for outcome in POSSIBLE[stage]}
-"""Every type there is, and the stage whose verdict it announces."""
+"""Every type of verdict there is, and the stage whose verdict it announces."""
+
+HOLD_TYPES: dict[str, Stage] = {f"genops.{stage}.held.v1": stage for stage in HOLDABLE}
+"""The types that announce a hold: the stage has no verdict yet, and waits for an approval."""
 
 
 def announcement_path(candidate: str, stage: Stage, outcome: Outcome) -> str:
     """Return where the completion event of a verdict lies in the record."""
     return f"{folder(candidate)}events/{_NUMBER[stage]:02}-{event_type(stage, outcome)}.json"
+
+
+def hold_announcement_path(candidate: str, stage: Stage, number: int) -> str:
+    """Return where the completion event of a hold lies in the record: before that of the stage's verdict."""
+    return f"{folder(candidate)}events/{_NUMBER[stage] - 5:02}-genops.{stage}.held.v1-{number}.json"
+
+
+def hold_announcement(hold: Hold, *, bucket: str, now: datetime) -> Announcement:
+    """Return the completion event of `hold`, ready for the outbox; arguments as `announcement`."""
+    kind = f"genops.{hold.stage}.held.v1"
+    text = hold.model_dump_json(by_alias=True, exclude={"schema_name", "written_at"}, exclude_none=True)
+    data = {**json.loads(text), "outcome": str(Outcome.HELD)}
+    return _announcement(
+        hold.candidate, kind, data, event_id=f"{kind}/{hold.number}", at=hold.held_at, bucket=bucket, now=now
+    )
 
 
 def announcement(verdict: Verdict, *, bucket: str, now: datetime) -> Announcement:
@@ -48,20 +67,26 @@ def announcement(verdict: Verdict, *, bucket: str, now: datetime) -> Announcemen
         bucket: the bucket that holds the record; part of the event's source.
         now: when the outbox document is written, UTC.
     """
+    kind = event_type(verdict.stage, verdict.outcome)
+    data = event_data(verdict)
+    return _announcement(verdict.candidate, kind, data, event_id=kind, at=verdict.ended_at, bucket=bucket, now=now)
+
+
+def _announcement(
+    candidate: str, kind: str, data: dict[str, Any], *, event_id: str, at: datetime, bucket: str, now: datetime
+) -> Announcement:
     from cloudevents.core.bindings.http import to_binary
     from cloudevents.core.formats.json import JSONFormat
     from cloudevents.core.v1.event import CloudEvent
 
-    kind = event_type(verdict.stage, verdict.outcome)
-    data = event_data(verdict)
     event = CloudEvent(
         attributes={
             "specversion": "1.0",
-            "id": f"{verdict.candidate}/{kind}",
+            "id": f"{candidate}/{event_id}",
             "source": f"//storage.googleapis.com/projects/_/buckets/{bucket}/genops",
             "type": kind,
-            "subject": verdict.candidate,
-            "time": verdict.ended_at,
+            "subject": candidate,
+            "time": at,
             "datacontenttype": "application/json",
             "dataschema": schema_id(kind),
         },
@@ -69,7 +94,7 @@ def announcement(verdict: Verdict, *, bucket: str, now: datetime) -> Announcemen
     )
     # The HTTP binding is the one of the library whose attribute names (`ce-…`, `content-type`) Pub/Sub shares.
     attributes = to_binary(event, JSONFormat()).headers
-    return Announcement(candidate=verdict.candidate, written_at=now, attributes=attributes, data=data)
+    return Announcement(candidate=candidate, written_at=now, attributes=attributes, data=data)
 
 
 def event_data(verdict: Verdict) -> dict[str, Any]:
@@ -91,16 +116,19 @@ def data_schema(kind: str) -> dict[str, JsonValue]:
     Raises:
         KeyError: there is no such type.
     """
-    stage = EVENT_TYPES[kind]
-    model = VERDICTS[stage]
-    outcome = next(one for one in POSSIBLE[stage] if event_type(stage, one) == kind)
+    stage = HOLD_TYPES.get(kind) or EVENT_TYPES[kind]
+    model: type[Document] = Hold if kind in HOLD_TYPES else VERDICTS[stage]
+    outcome = Outcome.HELD
+    if kind not in HOLD_TYPES:
+        outcome = next(one for one in POSSIBLE[stage] if event_type(stage, one) == kind)
     _, whole = models_json_schema([(model, "serialization")], ref_template="#/$defs/{model}")
     definitions: dict[str, Any] = dict(whole["$defs"])
     schema: dict[str, Any] = definitions.pop(model.__name__)
     properties = {name: value for name, value in schema["properties"].items() if name not in {"schema", "written_at"}}
     properties["stage"] = {"const": str(stage)}
     properties["outcome"] = {"const": str(outcome)}
-    required = [name for name in Verdict.model_fields if name in properties]
+    always = {**Hold.model_fields, "outcome": None} if model is Hold else Verdict.model_fields
+    required = [name for name in always if name in properties]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": schema_id(kind),
@@ -126,7 +154,7 @@ def _without_null(properties: Mapping[str, Any]) -> dict[str, Any]:
 
 def write_schemas(folder: Path) -> None:
     """Write the JSON Schema of every event type into `folder`; `make schemas` calls this."""
-    for kind in EVENT_TYPES:
+    for kind in (*EVENT_TYPES, *HOLD_TYPES):
         text = json.dumps(data_schema(kind), indent=2, ensure_ascii=False)
         (folder / f"{kind}.json").write_text(text + "\n", encoding="utf-8")
 

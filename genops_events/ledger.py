@@ -197,12 +197,12 @@ def _refusal(
     if not over:
         return None
     told = " and ".join(
-        f"{who} {_usd(before)} of its {_usd(most)}{when} reserved or spent: {_usd(before + amount - most)} too much"
+        f"{who} {usd(before)} of its {usd(most)}{when} reserved or spent: {usd(before + amount - most)} too much"
         for _, who, when, before, most in over
     )
     _, _, _, before, most = max(over, key=lambda one: one[3] - one[4])
     return Refusal(
-        reason=f"{purpose.capitalize()} of {candidate} would cost {_usd(amount)}, but {told}.",
+        reason=f"{purpose.capitalize()} of {candidate} would cost {usd(amount)}, but {told}.",
         dataset=dataset,
         month=month,
         asked_usd=amount,
@@ -248,7 +248,7 @@ def _with(ledger: Ledger, candidate: str, entry: LedgerEntry, purpose: Purpose, 
     return ledger.model_copy(update={"entries": {**ledger.entries, candidate: changed}})
 
 
-def _usd(amount: Decimal) -> str:
+def usd(amount: Decimal) -> str:
     """Write dollars with two places, or with as many as a small amount needs, never rounding it away."""
     places = max(2, -int(amount.normalize().as_tuple().exponent)) if amount else 2
     return f"${amount:,.{places}f}"

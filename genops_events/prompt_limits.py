@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+from dataclasses import asdict, dataclass
 from datetime import date
 from functools import cache
 from importlib.resources import files
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -69,3 +70,25 @@ def load_call_limits() -> LimitTable:
 def parse_limits(text: str, *, name: str) -> LimitTable:
     """Check the text of a file of limits; raise ConfigError that names each key that is wrong. `name` is for messages."""
     return parse_table(text, LimitTable, name=name)
+
+
+@dataclass(frozen=True, slots=True)
+class PromptOver:
+    """One prompt that is over a limit."""
+
+    line: int
+    """1-based line of the prompt file."""
+    id: str
+    unit: str
+    """`tokens` or `billable characters`."""
+    found: int
+    limit: int
+    limit_key: str
+    """As in genops.yaml, or `context window`."""
+
+    def __str__(self) -> str:
+        return f"line {self.line} ({self.id}) has {self.found:,} {self.unit}, at most {self.limit:,} are allowed"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the row as JSON values."""
+        return asdict(self)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
+from genops_events.airflow.spending import StageLimit, pay_for
 from genops_events.airflow.stage import StageOperator, StageRun
 from genops_events.gcp import generation, inputs
-from genops_events.gcp.ledger_store import committed, reserve
-from genops_events.pricing import generation_cost
+from genops_events.gcp.ledger_store import committed
 from genops_events.record import BudgetVerdict, Verdict
 from genops_events.stages import Outcome, Stage
 
@@ -19,10 +19,11 @@ class CheckBudget(StageOperator):
     stage = Stage.BUDGET
 
     def work(self, run: StageRun, context: Context) -> Verdict:  # noqa: ARG002
-        """Return the verdict: approved with the money reserved, or refused with the limit that is in the way.
+        """Return the verdict: approved, with the money reserved.
 
         Raises:
-            AirflowSkipException: the candidate has failed meanwhile, so nothing is reserved for it.
+            AirflowSkipException: the candidate has failed meanwhile, so nothing is reserved for it; or a limit is in the
+                way, and it is held until somebody approves it.
         """
         evaluation = run.store.verdict(run.candidate, Stage.EVALUATION)
         if evaluation is not None and evaluation.outcome is Outcome.FAILED:
@@ -38,7 +39,7 @@ class CheckBudget(StageOperator):
         )
         # Every answer at its longest: an estimate that can only be too high.
         longest = len(prompts) * dataset.inference.max_output_tokens
-        cost = generation_cost(dataset.billed_model, count.tokens, longest)
+        cost = run.config.rates(dataset.billed_model).generation_cost(count.tokens, longest)
         limits = dataset.budget
         before = committed(run.store, dataset=run.arrival.dataset, at=run.month)
         figures = {
@@ -50,22 +51,6 @@ class CheckBudget(StageOperator):
             "month_committed_usd": before,
             "month_limit_usd": limits.monthly_usd,
         }
-        if cost > limits.inference_usd:
-            reason = (
-                f"Answering {len(prompts)} prompts would cost up to {cost} USD, "
-                f"over `budget.inference_usd` of {limits.inference_usd} USD."
-            )
-            return run.conclude(BudgetVerdict, Outcome.REFUSED, reason, **figures)
-        refusal = reserve(
-            run.store,
-            candidate=run.candidate,
-            dataset=run.arrival.dataset,
-            purpose="inference",
-            amount=cost,
-            limit=limits.monthly_usd,
-            at=run.month,
-        )
-        if refusal is not None:
-            return run.conclude(BudgetVerdict, Outcome.REFUSED, refusal.reason, **figures)
+        pay_for(run, "inference", cost, limit=StageLimit("budget.inference_usd", limits.inference_usd))
         reason = f"Answering {len(prompts)} prompts costs at most {cost} USD, within {limits.inference_usd} USD."
         return run.conclude(BudgetVerdict, Outcome.APPROVED, reason, **figures)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from genops_events.cli import (
+    approve,
     cancel,
     candidates,
     config,
@@ -31,6 +32,7 @@ for command in (
     validate.validate,
     watch.watch,
     cancel.cancel,
+    approve.approve,
     candidates.candidates,
     candidates.events,
     dead_letters.dead_letters,

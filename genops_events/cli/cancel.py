@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import getpass
 import math
-import os
-import socket
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from genops_events.cli.asking import NO_REASON, me, sentence
 from genops_events.cli.candidates import AsJson
 from genops_events.cli.console import errors_reported, human, print_json
 from genops_events.cli.target import connect
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
     from genops_events.gcp.record_store import RecordStore
     from genops_events.record import Cancellation
 
-NO_REASON = "No reason was given."
 _NOTHING = "nothing was cancelled"
 _CANCELLING_SECONDS = 15.0
 """What Vertex AI may take to cancel a job, and Airflow to notice."""
@@ -74,7 +71,7 @@ def cancel(
 
     with errors_reported():
         config = connect()
-        answer = cancel_candidate(config, RecordStore.open(config), candidate, by=_me(), reason=_sentence(reason))
+        answer = cancel_candidate(config, RecordStore.open(config), candidate, by=me(), reason=sentence(reason))
     if as_json:
         print_json(answer.to_json())
     human().print(answer.text, markup=False)
@@ -180,18 +177,3 @@ def _soon(config: Config, found: Candidate) -> str:
         poll_seconds = 0.0
     minutes = math.ceil((poll_seconds * WIDEST + _CANCELLING_SECONDS) / 60)
     return f"within {'a minute' if minutes == 1 else f'{minutes} minutes'}"
-
-
-def _sentence(text: str) -> str:
-    """Return `text` on one line, with a full stop."""
-    line = " ".join(text.split()) or NO_REASON
-    return line if line[-1] in ".!?" else f"{line}."
-
-
-def _me() -> str:
-    """Return who asks, and from where: `ada@laptop`."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container may run as a number that has no name
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"

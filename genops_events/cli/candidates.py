@@ -106,11 +106,12 @@ def _table(found: list[Candidate]) -> Any:
         last = max(one.verdicts.values(), key=lambda verdict: verdict.ended_at, default=None)
         # Tuning alone has more to say than that it is under way.
         stage = last.stage if last is not None else Stage.TUNING if one.explained(Stage.TUNING) else None
+        stage = next(iter(one.holds), stage)  # whatever else is going on, somebody has to do something
         star = " (champion)" if one.champion == one.id else ""
         table.add_row(
             one.id,
             f"{one.arrival.arrived_at:%Y-%m-%d %H:%M:%S}",
-            f"{one.state}{star}",
+            f"{one.state}{' (held)' if one.holds else ''}{star}",
             str(stage or "-"),
             f"${one.cost_usd:.4f}",
             Text(one.explained(stage) if stage is not None else ""),

@@ -28,7 +28,13 @@ EXIT_TIMEOUT = 3
 LOOK_SECONDS = 0.5
 
 _GOOD = {Outcome.SUCCEEDED, Outcome.PASSED, Outcome.APPROVED, Outcome.PROMOTED, Outcome.COMPLETED}
-_STYLES = {**dict.fromkeys(map(str, _GOOD), "green"), "failed": "bold red", "running": "yellow", "queued": "yellow"}
+_STYLES = {
+    **dict.fromkeys(map(str, _GOOD), "green"),
+    "failed": "bold red",
+    "running": "yellow",
+    "queued": "yellow",
+    "held": "bold yellow",
+}
 
 
 class NotACandidate(PermanentError):

@@ -34,6 +34,7 @@ def reserve(
     candidate_limit: Decimal | None = None,
     project_limit: Decimal | None = None,
     approved_by: str | None = None,
+    dry_run: bool = False,
 ) -> Refusal | None:
     """Hold back `amount` USD for the candidate, once; return why not, where a limit does not allow it.
 
@@ -48,6 +49,7 @@ def reserve(
         candidate_limit: of all that the candidate costs, in USD; None for none.
         project_limit: of all datasets and the month, in USD; None for none.
         approved_by: who lets this amount pass, whatever the limits are.
+        dry_run: only say why not.
 
     Raises:
         LedgerDamaged: the ledger makes no sense; nothing is reserved, and it stays as it is.
@@ -72,7 +74,7 @@ def reserve(
         if isinstance(result, Refusal):
             refused.append(result)
             return None
-        return result
+        return None if dry_run else result
 
     with _damage_told(store, month):
         store.update(ledger_path(month), Ledger, change)

@@ -8,7 +8,14 @@ from importlib.resources import files
 import jsonschema
 import pytest
 
-from genops_events.completion_events import EVENT_TYPES, announcement, announcement_path, data_schema, event_type
+from genops_events.completion_events import (
+    EVENT_TYPES,
+    HOLD_TYPES,
+    announcement,
+    announcement_path,
+    data_schema,
+    event_type,
+)
 from genops_events.record import VERDICTS, Announcement, EvaluationVerdict
 from genops_events.stages import POSSIBLE, Outcome, Stage
 
@@ -76,7 +83,7 @@ def test_the_schemas_that_ship_are_those_of_the_code():
     folder = files("genops_events").joinpath("schemas")
     shipped = {path.name: json.loads(path.read_text(encoding="utf-8")) for path in folder.iterdir()}
     # `make schemas` writes them anew.
-    assert shipped == {f"{kind}.json": data_schema(kind) for kind in EVENT_TYPES}
+    assert shipped == {f"{kind}.json": data_schema(kind) for kind in (*EVENT_TYPES, *HOLD_TYPES)}
 
 
 def test_the_order_of_outbox_names_is_the_order_of_the_cascade():
