@@ -302,6 +302,10 @@ class BudgetVerdict(Verdict):
     billable_characters: int | None = None
     inference_usd: Decimal | None = None
     limit_usd: Decimal | None = None
+    prompts_over: int | None = None
+    """How many prompts are over a limit on one prompt, and were let pass by an approval."""
+    approved_by: str | None = None
+    """Who let it go over a limit."""
     month_committed_usd: Decimal | None = None
     month_limit_usd: Decimal | None = None
 
@@ -469,6 +473,11 @@ def quarantine_path(candidate: str) -> str:
 def intent_path(candidate: str, stage: Stage, round_: int = 0) -> str:
     """Return where a Dag run writes that it has taken on `stage`; each release of a held stage begins a new round."""
     return f"{folder(candidate)}{stage}-intent{f'-{round_}' if round_ else ''}.json"
+
+
+def prompts_over_path(candidate: str) -> str:
+    """Return where every prompt that is over a limit is listed: line, id, figure, limit."""
+    return f"{folder(candidate)}prompts-over.jsonl"
 
 
 def holds_folder(candidate: str) -> str:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
-from genops_events.airflow.spending import StageLimit, pay_for
+from genops_events import record
+from genops_events.airflow.spending import StageLimit, counted, pay_for
 from genops_events.airflow.stage import StageOperator, StageRun
-from genops_events.gcp import generation, inputs
+from genops_events.evaluation_data import Prompt
+from genops_events.gcp import generation, inputs, prompt_sizes
+from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
+from genops_events.gcp.errors import google_call
 from genops_events.gcp.ledger_store import committed
+from genops_events.prompt_limits import PromptLimits, PromptOver
 from genops_events.record import BudgetVerdict, Verdict
 from genops_events.stages import Outcome, Stage
 
@@ -51,6 +59,38 @@ class CheckBudget(StageOperator):
             "month_committed_usd": before,
             "month_limit_usd": limits.monthly_usd,
         }
-        pay_for(run, "inference", cost, limit=StageLimit("budget.inference_usd", limits.inference_usd))
+        over = _prompts_over(run, prompts)
+        limit = StageLimit("budget.inference_usd", limits.inference_usd)
+        approved_by = pay_for(run, "inference", cost, limit=limit, over=over)
         reason = f"Answering {len(prompts)} prompts costs at most {cost} USD, within {limits.inference_usd} USD."
+        if approved_by is not None:
+            reason = (
+                f"Answering {len(prompts)} prompts costs at most {cost} USD, over a limit, as {approved_by} approved."
+            )
+            figures |= {"approved_by": approved_by, "prompts_over": counted(over)}
         return run.conclude(BudgetVerdict, Outcome.APPROVED, reason, **figures)
+
+
+def _prompts_over(run: StageRun, prompts: Sequence[Prompt]) -> list[PromptOver]:
+    """Return the prompts over a limit on one prompt, and list every one of them in the record."""
+    dataset = run.dataset
+    over = prompt_sizes.prompts_over(
+        run.config,
+        model=dataset.billed_model,
+        prompts=prompts,
+        system_instruction=dataset.system_instruction,
+        limits=PromptLimits(
+            context_window_tokens=run.config.call_limits(dataset.billed_model).context_window_tokens,
+            tokens=dataset.budget.prompt_tokens,
+            characters=dataset.budget.prompt_characters,
+        ),
+    )
+    if over:
+        path = record.prompts_over_path(run.candidate)
+        lines = "".join(json.dumps(one.to_json(), ensure_ascii=False) + "\n" for one in over)
+        with google_call(f"write gs://{run.store.bucket.name}/{path}"):
+            # No precondition: it is about the prompt file as it is now, which is what the stage decides by.
+            run.store.bucket.blob(path).upload_from_string(
+                lines, content_type="application/jsonl", timeout=CALL_TIMEOUT_SECONDS
+            )
+    return over

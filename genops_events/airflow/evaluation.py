@@ -8,13 +8,13 @@ from decimal import Decimal
 from airflow.sdk import Context
 
 from genops_events.airflow.asking import ask
+from genops_events.airflow.spending import pay_for
 from genops_events.airflow.stage import StageOperator, StageRun
 from genops_events.evaluation_data import EvaluationExample, Prompt
 from genops_events.gates import judge
 from genops_events.gcp import inputs
 from genops_events.gcp.evaluation import Scored, mean_scores
-from genops_events.gcp.ledger_store import reserve
-from genops_events.pricing import estimated_tokens, generation_cost
+from genops_events.pricing import estimated_tokens
 from genops_events.record import EvaluationVerdict, Verdict, evaluation_answers_path
 from genops_events.stages import Outcome, Stage
 
@@ -29,17 +29,8 @@ class EvaluateModel(StageOperator):
         run.take_on()
         dataset = run.dataset
         examples = inputs.evaluation_examples(run.store.bucket, dataset.evaluation.file)
-        refusal = reserve(
-            run.store,
-            candidate=run.candidate,
-            dataset=run.arrival.dataset,
-            purpose="evaluation",
-            amount=_most(run, examples),
-            limit=dataset.budget.monthly_usd,
-            at=run.month,
-        )
-        if refusal is not None:
-            return run.conclude(EvaluationVerdict, Outcome.REFUSED, refusal.reason, examples=len(examples))
+        most = _most(run, examples)
+        pay_for(run, "evaluation", most)
         asked = ask(
             run,
             [Prompt(id=str(number), prompt=example.prompt) for number, example in enumerate(examples, start=1)],
@@ -60,6 +51,7 @@ class EvaluateModel(StageOperator):
             Outcome.PASSED if judgement.passed else Outcome.REFUSED,
             judgement.reason,
             scores=scores,
+            estimated_usd=most,
             examples=len(examples),
             input_tokens=asked.input_tokens,
             output_tokens=asked.output_tokens,
@@ -72,4 +64,6 @@ def _most(run: StageRun, examples: Sequence[EvaluationExample]) -> Decimal:
     dataset = run.dataset
     each = estimated_tokens(dataset.system_instruction or "")
     prompts = sum(each + estimated_tokens(example.prompt) for example in examples)
-    return generation_cost(dataset.billed_model, prompts, len(examples) * dataset.evaluation.max_output_tokens)
+    return run.config.rates(dataset.billed_model).generation_cost(
+        prompts, len(examples) * dataset.evaluation.max_output_tokens
+    )

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from genops_events.prompt_limits import PromptOver
 
 LINES_KEPT = 100
-"""So many prompts over a limit are in the hold."""
+"""So many prompts over a limit are in the hold; `prompts-over.jsonl` in the record has every one."""
+LINES_TOLD = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,10 @@ def pay_for(
     *,
     limit: StageLimit | None = None,
     over: Sequence[PromptOver] = (),
-) -> None:
+) -> str | None:
     """Reserve `amount` USD for the stage, once, or hold the candidate; call it before anything is spent.
+
+    Returns who let it go over a limit; None where it is within all of them, or was reserved before.
 
     Args:
         run: the stage's work; it has taken the stage on.
@@ -56,15 +59,14 @@ def pay_for(
             waits until somebody approves it, and then goes on from here.
         LedgerDamaged: the ledger makes no sense.
     """
-    approval = approval_of(run.store, run.candidate, run.stage, run.standing)
-    by = None if approval is None or not _covers(approval, amount, over) else approval.by
-    if by is not None:
-        _reserve(run, purpose, amount, approved_by=by)
-        return
     is_over = limit is not None and amount > limit.usd
     refusal = _reserve(run, purpose, amount, dry_run=is_over or bool(over))
     if refusal is None and not is_over and not over:
-        return
+        return None
+    approval = approval_of(run.store, run.candidate, run.stage, run.standing)
+    if approval is not None and _covers(approval, amount, over):
+        _reserve(run, purpose, amount, approved_by=approval.by)
+        return approval.by
     reasons, missing, limits = [], Decimal(0), []
     if limit is not None and is_over:
         missing = amount - limit.usd
@@ -78,7 +80,8 @@ def pay_for(
     if over:
         reasons.append(_told(over))
         limits += sorted({one.limit_key for one in over})
-    _hold(run, amount, " ".join(reasons), missing=missing, limits=limits, over=over)
+    hold = _hold(run, amount, " ".join(reasons), missing=missing, limits=limits, over=over)
+    raise AirflowSkipException(f"held: {hold.reason} {hold.help}")
 
 
 def _reserve(
@@ -101,15 +104,20 @@ def _reserve(
 
 
 def _covers(approval: Approval, amount: Decimal, over: Sequence[PromptOver]) -> bool:
-    return amount <= approval.approved_usd and len(over) <= approval.prompts_over
+    fits = amount <= approval.approved_usd and counted(over) <= approval.prompts_over
+    return fits and all(one.is_approvable for one in over)
+
+
+def counted(over: Sequence[PromptOver]) -> int:
+    """Return how many prompts these are: one may be over two limits."""
+    return len({one.line for one in over})
 
 
 def _told(over: Sequence[PromptOver]) -> str:
-    first = ", ".join(str(one) for one in over[:3])
-    more = f", and {len(over) - 3:,} more" if len(over) > 3 else ""  # noqa: PLR2004
-    return (
-        f"{len(over):,} {'prompt is' if len(over) == 1 else 'prompts are'} over a limit on one prompt: {first}{more}."
-    )
+    number = counted(over)
+    first = ", ".join(str(one) for one in over[:LINES_TOLD])
+    more = "; and more" if len(over) > LINES_TOLD else ""
+    return f"{number:,} {'prompt is' if number == 1 else 'prompts are'} over a limit on one prompt: {first}{more}."
 
 
 def _hold(
@@ -120,7 +128,7 @@ def _hold(
     missing: Decimal,
     limits: Sequence[str],
     over: Sequence[PromptOver],
-) -> None:
+) -> Hold:
     number = run.standing.round + 1
     now = datetime.now(UTC)
     mine = Hold(
@@ -130,18 +138,26 @@ def _hold(
         number=number,
         dataset=run.arrival.dataset,
         reason=reason,
-        help=f"`genops approve {run.candidate} --budget` lets it go on from here; so far nothing of this was spent.",
+        help=_help(run, over),
         asked_usd=amount,
         missing_usd=missing,
         limits=tuple(limits),
-        prompts_over=len(over),
+        prompts_over=counted(over),
         lines=tuple(one.to_json() for one in over[:LINES_KEPT]),
         held_at=now,
         run_id=run.run_id,
     )
     hold = run.store.create_or_read(record.hold_path(run.candidate, run.stage, number), mine)
     announce_hold(run.config, run.store, hold)
-    raise AirflowSkipException(f"held: {hold.reason} {hold.help}")
+    return hold
+
+
+def _help(run: StageRun, over: Sequence[PromptOver]) -> str:
+    command = f"`genops approve {run.candidate} --budget`"
+    if all(one.is_approvable for one in over):
+        return f"{command} lets it go on from here; so far nothing of this was spent."
+    file = run.config.uri(run.dataset.inference.prompts)
+    return f"Shorten the prompts that the model cannot read in {file}; then {command} lets it be checked again."
 
 
 def announce_hold_again(run: StageRun, number: int) -> None:

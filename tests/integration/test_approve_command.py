@@ -218,6 +218,9 @@ def test_a_raised_limit_alone_wakes_nobody_but_an_approval_then_costs_no_excepti
     assert tune(candidate, "run-2") is None
     approve(candidate)
     assert tune(candidate, "run-2") is not None
+    ledger = ledger_store.read(store, month_of(now()))
+    assert ledger is not None
+    assert ledger.entries[candidate].purposes["tuning"].approved_by is None
 
 
 def test_a_held_candidate_can_be_cancelled(
