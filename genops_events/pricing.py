@@ -152,8 +152,8 @@ class Rates:
         Args:
             input_tokens: all of the prompt, with what came from a cache (as `usage_metadata` counts it).
             output_tokens: of the answer.
-            cached_tokens: how many of the input tokens came from a cache.
-            thinking_tokens: beside those of the answer; 0 where `output_tokens` has them.
+            cached_tokens: how many of the input tokens came from a cache; priced as input where they have no price.
+            thinking_tokens: beside those of the answer; priced as output where they have no price.
             batch: whether a batch job makes the answers.
         """
         counts = {"output_tokens": output_tokens, "cached_tokens": cached_tokens, "thinking_tokens": thinking_tokens}
@@ -161,10 +161,9 @@ class Rates:
         if cached_tokens > input_tokens:
             raise ValueError(f"cached_tokens must be among the {input_tokens} input_tokens, got {cached_tokens}")
         cost = self.price("input") * (input_tokens - cached_tokens) + self.price("output") * output_tokens
-        if cached_tokens:
-            cost += self.price("cached") * cached_tokens
-        if thinking_tokens:
-            cost += self.price("thinking") * thinking_tokens
+        # Where a finer kind has no price, that of the coarser one never understates: cached input is cheaper than input.
+        cost += self.prices.get("cached", self.price("input")) * cached_tokens
+        cost += self.prices.get("thinking", self.price("output")) * thinking_tokens
         return _round_up(cost * (1 - self.batch_discount if batch else 1) / _MILLION)
 
 

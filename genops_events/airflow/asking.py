@@ -49,10 +49,16 @@ def ask(run: StageRun, prompts: Sequence[Prompt], *, name: str, max_output_token
             inputs.write_answers(bucket, name, prompts, kept, model=run.tuning.model or run.endpoint)
     input_tokens = sum(answer.input_tokens for answer in answers)
     output_tokens = sum(answer.output_tokens for answer in answers)
+    thinking = sum(answer.thinking_tokens for answer in answers)
     return Asked(
         answers=answers,
         uri=f"gs://{bucket.name}/{name}",
         input_tokens=input_tokens,
         output_tokens=output_tokens,
-        cost_usd=run.config.rates(run.dataset.billed_model).generation_cost(input_tokens, output_tokens),
+        cost_usd=run.config.rates(run.dataset.billed_model).generation_cost(
+            input_tokens,
+            output_tokens - thinking,
+            cached_tokens=sum(answer.cached_tokens for answer in answers),
+            thinking_tokens=thinking,
+        ),
     )

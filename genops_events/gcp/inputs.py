@@ -71,7 +71,14 @@ def read_answers(bucket: Bucket, name: str, asked: Sequence[Prompt]) -> dict[int
             return {}
     rows = [json.loads(line) for line in content.split("\n") if line]
     return {
-        row["number"]: Answer(row["answer"], row["input_tokens"], row["output_tokens"], row["finish_reason"])
+        row["number"]: Answer(
+            row["answer"],
+            row["input_tokens"],
+            row["output_tokens"],
+            row["finish_reason"],
+            row.get("cached_tokens", 0),
+            row.get("thinking_tokens", 0),
+        )
         for row in rows
         if row["number"] < len(asked) and asked[row["number"]].prompt == row["prompt"]
     }
@@ -95,6 +102,8 @@ def write_answers(
                 "finish_reason": answer.finish_reason,
                 "input_tokens": answer.input_tokens,
                 "output_tokens": answer.output_tokens,
+                "cached_tokens": answer.cached_tokens,
+                "thinking_tokens": answer.thinking_tokens,
             },
             ensure_ascii=False,
         )

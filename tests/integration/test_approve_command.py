@@ -4,14 +4,18 @@
 from __future__ import annotations
 
 import json
+import threading
 import uuid
+from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from airflow.api_fastapi.core_api.datamodels.dag_run import TriggerDAGRunPostBody
 from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
 from airflow_context import Airflow
 from cloud import DATASET, PREFIX, Reader, StandIns, cloud, completions, connections_closed, stand_ins, store, until
@@ -308,3 +312,56 @@ def test_the_command_wants_to_know_what_is_approved_and_for_whom(store: RecordSt
     done = CliRunner().invoke(app, ["approve", f"{DATASET}-0123456789abcdef", "--budget"])
     assert done.exit_code == 1
     assert "The record knows no candidate" in done.stderr
+
+
+@pytest.fixture
+def airflow_asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, Any]]]:
+    """An Airflow that notes what it is asked to do."""
+    asked: list[tuple[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            asked.append((self.path, body))
+            answer = b"{}"
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: Any) -> None:
+            """Write nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        monkeypatch.setenv("GENOPS_AIRFLOW_URL", f"http://127.0.0.1:{server.server_port}")
+        yield asked
+        server.shutdown()
+        thread.join()
+
+
+def test_airflow_is_told_after_the_approval_is_written(
+    budget: Any, store: RecordStore, candidate: str, airflow_asked: list[tuple[str, Any]]
+) -> None:
+    budget(tuning_usd="0.001")
+    tune(candidate)
+    code, answer = approve(candidate)
+    assert code == 0
+    assert "Airflow was told, and it goes on in a moment." in answer["text"]
+    ((path, body),) = airflow_asked
+    assert path == "/api/v2/dags/genops_intake/dagRuns"
+    TriggerDAGRunPostBody.model_validate(body)
+    assert store.bucket.blob(record.approval_path(candidate, Stage.TUNING, 1)).exists()
+
+
+def test_an_airflow_that_does_not_answer_changes_nothing_about_the_approval(
+    budget: Any, store: RecordStore, candidate: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    budget(tuning_usd="0.001")
+    tune(candidate)
+    monkeypatch.setenv("GENOPS_AIRFLOW_URL", "http://127.0.0.1:9")
+    code, answer = approve(candidate)
+    assert code == 0
+    assert "It goes on with the next sweep, within 10 minutes: Airflow could not be told" in answer["text"]
+    assert store.bucket.blob(record.approval_path(candidate, Stage.TUNING, 1)).exists()

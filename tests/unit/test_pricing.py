@@ -88,8 +88,9 @@ def test_a_kind_of_token_without_a_price_is_an_error_and_never_free() -> None:
     assert rates.generation_cost(1_000_000, 0) == 1
     with pytest.raises(UnknownPriceError, match="No price is known for training tokens of judge-1"):
         rates.tuning_cost(0, 1)
-    with pytest.raises(UnknownPriceError, match="cached"):
-        rates.generation_cost(1, 0, cached_tokens=1)
+    # What only refines input or output is priced as these: after the call, there must be a price.
+    assert rates.generation_cost(1_000_000, 0, cached_tokens=1_000_000) == 1
+    assert rates.generation_cost(0, 0, thinking_tokens=1_000_000) == 2
 
 
 def test_negative_counts_are_refused() -> None:
