@@ -20,7 +20,7 @@ from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
 from airflow_context import Airflow
 from cloud import DATASET, PREFIX, Reader, StandIns, cloud, completions, connections_closed, stand_ins, store, until
 from cloud import config as whole_config
-from made_up import context, ended, now, tuned
+from made_up import context, ended, now, taken_on, tuned
 from sweeps import airflow, config, minted, swept
 from typer.testing import CliRunner
 
@@ -31,7 +31,7 @@ from genops_events.airflow.tuning import TuneModel, ValidateTrainingData
 from genops_events.arrivals import Notice, arrival
 from genops_events.cli import app
 from genops_events.cli.asking import me
-from genops_events.config import Config, load_config
+from genops_events.config import Config, Intake, load_config
 from genops_events.gcp import holds, ledger_store, outbox, tuning_jobs
 from genops_events.gcp.open_candidates import mint, open_candidates, traces_of
 from genops_events.gcp.outbox import announce
@@ -137,8 +137,9 @@ def test_an_approval_is_recorded_and_the_candidate_goes_on_from_where_it_stood(
     assert found.stage_json(Stage.TUNING)["state"] == "queued"
     assert "It is worth it." in found.explained(Stage.TUNING)
     # At once, though all this happened a moment ago; and once.
-    assert swept(airflow, config, store, impatient=True)[0] == {candidate}
-    assert swept(airflow, config, store, impatient=True)[0] == set()
+    patient = config.model_copy(update={"intake": Intake()})
+    assert swept(airflow, patient, store, impatient=True)[0] == {candidate}
+    assert swept(airflow, patient, store, impatient=True)[0] == set()
     assert tune(candidate, "run-2") is not None
     ledger = ledger_store.read(store, month_of(now()))
     assert ledger is not None
@@ -256,6 +257,7 @@ def check(candidate: str, run_id: str = "run-1") -> dict[str, Any] | None:
 def test_the_budget_stage_is_held_and_goes_on_as_tuning_does(
     budget: Any, airflow: Airflow, config: Config, store: RecordStore, candidate: str
 ) -> None:
+    taken_on(store, Stage.TUNING, candidate)
     announce(config, store, tuned(store, candidate))
     prompts(store, "one", "two")
     budget(inference_usd="0.0001", candidate_usd="0.0002")
