@@ -7,7 +7,7 @@ Id, subject and payload follow from the verdict alone, so a repeated event is re
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from typing import Any
 from pydantic import JsonValue
 from pydantic.json_schema import models_json_schema
 
-from genops_events.record import VERDICTS, Announcement, Document, Rollback, Verdict, folder
+from genops_events.holds import HOLDABLE
+from genops_events.record import VERDICTS, Announcement, Document, Hold, Rollback, Verdict, folder
 from genops_events.stages import POSSIBLE, Outcome, Stage
 
 _NUMBER = {stage: 10 * number for number, stage in enumerate(Stage, start=1)}
@@ -34,13 +35,21 @@ def event_type(stage: Stage, outcome: Outcome) -> str:
 EVENT_TYPES: dict[str, Stage] = {event_type(stage, outcome): stage for stage in Stage for outcome in POSSIBLE[stage]}
 """Every type that announces a verdict, and the stage whose verdict it is."""
 
+HOLD_TYPES: dict[str, Stage] = {f"genops.{stage}.held.v1": stage for stage in HOLDABLE}
+"""The types that announce a hold: the stage has no verdict yet, and waits for an approval."""
+
 ROLLED_BACK = f"genops.{Stage.PROMOTION}.rolled_back.v1"
-"""The one type that announces no verdict: somebody gave the champion's place to another candidate."""
+"""The type that announces a rollback: somebody gave the champion's place to another candidate."""
 
 
 def announcement_path(candidate: str, stage: Stage, outcome: Outcome) -> str:
     """Return where the completion event of a verdict lies in the record."""
     return f"{folder(candidate)}events/{_NUMBER[stage]:02}-{event_type(stage, outcome)}.json"
+
+
+def hold_announcement_path(candidate: str, stage: Stage, number: int) -> str:
+    """Return where the completion event of a hold lies in the record: before that of the stage's verdict."""
+    return f"{folder(candidate)}events/{_NUMBER[stage] - 5:02}-genops.{stage}.held.v1-{number}.json"
 
 
 def rollback_announcement_path(rollback: Rollback) -> str:
@@ -59,6 +68,13 @@ def announcement(verdict: Verdict, *, bucket: str, now: datetime) -> Announcemen
     """
     kind = event_type(verdict.stage, verdict.outcome)
     return _announcement(verdict, kind, f"{verdict.candidate}/{kind}", at=verdict.ended_at, bucket=bucket, now=now)
+
+
+def hold_announcement(hold: Hold, *, bucket: str, now: datetime) -> Announcement:
+    """Return the completion event of a hold, ready for the outbox; arguments as `announcement`."""
+    kind = f"genops.{hold.stage}.held.v1"
+    event_id = f"{hold.candidate}/{kind}/{hold.number}"
+    return _announcement(hold, kind, event_id, at=hold.held_at, bucket=bucket, now=now)
 
 
 def rollback_announcement(rollback: Rollback, *, bucket: str, now: datetime) -> Announcement:
@@ -102,7 +118,8 @@ def event_data(document: Document) -> dict[str, Any]:
     # By way of the text: only there is a score that is no number a string, as JSON needs it.
     text = document.model_dump_json(by_alias=True, exclude={"schema_name", "written_at"}, exclude_none=True)
     data: dict[str, Any] = json.loads(text)
-    return data
+    # A hold is no verdict; who listens tells it from one by its type, and by this.
+    return {**data, "outcome": str(Outcome.HELD)} if isinstance(document, Hold) else data
 
 
 def schema_id(kind: str) -> str:
@@ -119,15 +136,20 @@ def data_schema(kind: str) -> dict[str, JsonValue]:
     if kind == ROLLED_BACK:
         required = ["candidate", "dataset", "champion", "by", "reason"]
         return _schema(kind, Rollback, {}, required)
+    if (held := HOLD_TYPES.get(kind)) is not None:
+        fixed = _fixed(held, Outcome.HELD)
+        return _schema(kind, Hold, fixed, {*Hold.model_fields, *fixed})
     stage = EVENT_TYPES[kind]
-    model = VERDICTS[stage]
     outcome = next(one for one in POSSIBLE[stage] if event_type(stage, one) == kind)
-    fixed: dict[str, JsonValue] = {"stage": {"const": str(stage)}, "outcome": {"const": str(outcome)}}
-    return _schema(kind, model, fixed, list(Verdict.model_fields))
+    return _schema(kind, VERDICTS[stage], _fixed(stage, outcome), list(Verdict.model_fields))
+
+
+def _fixed(stage: Stage, outcome: Outcome) -> dict[str, JsonValue]:
+    return {"stage": {"const": str(stage)}, "outcome": {"const": str(outcome)}}
 
 
 def _schema(
-    kind: str, model: type[Document], fixed: Mapping[str, JsonValue], required: Sequence[str]
+    kind: str, model: type[Document], fixed: Mapping[str, JsonValue], required: Collection[str]
 ) -> dict[str, JsonValue]:
     _, whole = models_json_schema([(model, "serialization")], ref_template="#/$defs/{model}")
     definitions: dict[str, Any] = dict(whole["$defs"])
@@ -167,7 +189,7 @@ def _without_null(properties: Mapping[str, Any]) -> dict[str, Any]:
 
 def write_schemas(folder: Path) -> None:
     """Write the JSON Schema of every event type into `folder`; `make schemas` calls this."""
-    for kind in (*EVENT_TYPES, ROLLED_BACK):
+    for kind in (*EVENT_TYPES, *HOLD_TYPES, ROLLED_BACK):
         text = json.dumps(data_schema(kind), indent=2, ensure_ascii=False)
         (folder / f"{kind}.json").write_text(text + "\n", encoding="utf-8")
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from datetime import timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, ValidationError, model_validator
 from pydantic_core import InitErrorDetails
 
 from genops_events.arrivals import is_temporary
+from genops_events.config_budget import Budget, ProjectBudget, Tables, TomlFile, read_tables, shipped_tables
 from genops_events.config_evaluation import Evaluation, MaxOutputTokens
 from genops_events.config_problems import below, close_match, describe_problems, raise_wrongs, wrong
 from genops_events.config_promotion import Promotion
@@ -27,19 +27,18 @@ from genops_events.config_values import (
     PositiveFloat,
     PositiveInt,
     is_model_resource,
-    refuse_bool,
     source_model,
     watched_prefix,
     without_bucket,
 )
 from genops_events.errors import ConfigError, ConfigProblem
-from genops_events.pricing import load_prices
+from genops_events.pricing import Rates, load_prices
+from genops_events.prompt_limits import CallLimits
 from genops_events.record import ROOT
 from genops_events.yaml_lines import YamlProblem, parse_yaml
 
 DatasetName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,45}$")]
 """At most 46 characters, so that the candidate id is a valid label: 46 + `-` + 16 hex digits = 63."""
-Amount = Annotated[Decimal, BeforeValidator(refuse_bool), Field(ge=0, allow_inf_nan=False)]
 TopicId = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9._~+%-]{2,254}$")]
 
 
@@ -64,17 +63,6 @@ class Intake(Part):
     def patience(self) -> timedelta:
         """`patience_minutes` as a duration."""
         return timedelta(minutes=self.patience_minutes)
-
-
-class Budget(Part):
-    """Limits in US dollars. What would exceed one is refused before anything is spent."""
-
-    tuning_usd: Amount
-    """Most that one tuning job may cost."""
-    inference_usd: Amount
-    """Most that one run over the dataset's prompts may cost."""
-    monthly_usd: Amount
-    """Most that this dataset may cost in a calendar month (UTC), all together."""
 
 
 class Inference(Part):
@@ -162,8 +150,16 @@ class Config(Part):
     """Most online calls to Vertex AI (generate, count, evaluate) that one stage makes in a minute."""
     tuning_jobs_at_once: PositiveInt = 1
     """Most tuning jobs that are under way at a time, as the project's quota for concurrent tuning jobs allows; the others wait in order."""
+    budget: ProjectBudget = ProjectBudget()
+    """Limits in US dollars for all datasets together."""
+    prices: TomlFile | None = None
+    """A TOML file of prices, relative to this file: overrides those that ship with genops, figure by figure."""
+    limits: TomlFile | None = None
+    """A TOML file of context windows, relative to this file: overrides those that ship with genops."""
     datasets: Annotated[dict[DatasetName, Dataset], Field(min_length=1)]
     """A dataset for each watched prefix. Names: lower case, digits and `-`, a letter first, at most 46 characters."""
+
+    _tables: Tables | None = PrivateAttr(default=None)
 
     @model_validator(mode="before")
     @classmethod
@@ -215,6 +211,19 @@ class Config(Part):
             (f"Did you mean `{near}`? " if near else "") + f"Known datasets: {', '.join(sorted(self.datasets))}.",
         )
 
+    @property
+    def tables(self) -> Tables:
+        """Return prices and limits: the user's, where `load_config` read the file, or else those that ship with genops."""
+        return self._tables or shipped_tables()
+
+    def rates(self, model: str) -> Rates:
+        """Return what a published model costs in `location`; raise UnknownModelError where it has no price."""
+        return self.tables.prices.rates(model, self.location)
+
+    def call_limits(self, model: str) -> CallLimits:
+        """Return how much one call of a published model takes; raise UnknownWindowError where that is not known."""
+        return self.tables.limits.of(model)
+
     def uri(self, object_name: str) -> str:
         """Return the gs:// address of an object in the bucket."""
         return f"gs://{self.bucket}/{object_name}"
@@ -247,7 +256,9 @@ def load_config(path: Path | None = None) -> Config:
         raise ConfigError(
             f"{where} cannot be read: {error.strerror}.", "It must be a file that this user may read."
         ) from error
-    return parse_config(text, name=str(path))
+    config = parse_config(text, name=str(path))
+    config._tables = read_tables(config, path.absolute().parent)  # noqa: SLF001 - set once, before anybody else has it
+    return config
 
 
 def parse_config(text: str, *, name: str = "genops.yaml") -> Config:

@@ -46,6 +46,8 @@ class Prompt:
 
     id: str
     prompt: str
+    line: int = field(default=0, compare=False)
+    """1-based line in its file; 0 where it is of none."""
 
 
 def read_evaluation_examples(
@@ -109,7 +111,7 @@ def read_prompts(lines: Iterable[str]) -> Iterator[Prompt]:
         if name in seen:
             raise _wrong(number, f"the id {name!r} was given before, on line {seen[name]}", value)
         seen[name] = number
-        yield Prompt(name, prompt)
+        yield Prompt(name, prompt, number)
     if number == 0:
         raise EvaluationDataError("The prompt file holds no prompt.", f"Write lines such as {_KNOWN_FORMS}.")
 

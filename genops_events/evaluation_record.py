@@ -41,9 +41,9 @@ class EvaluationSummary(Document):
     """How often each cause left a row without a score; the first 20."""
 
 
-def plan_path(candidate: str) -> str:
-    """Return where it is written whom the candidate is held against."""
-    return f"{folder(candidate)}evaluation-plan.json"
+def plan_path(candidate: str, round_: int = 0) -> str:
+    """Return where it is written whom the candidate is held against; each release of a held evaluation settles it anew."""
+    return f"{folder(candidate)}evaluation-plan{f'-{round_}' if round_ else ''}.json"
 
 
 def rows_path(candidate: str) -> str:

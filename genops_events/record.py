@@ -144,6 +144,50 @@ class Cancellation(Document):
     reason: str
 
 
+class Hold(Document):
+    """A stage would go over a limit, and waits for somebody to approve that: nothing was spent."""
+
+    SCHEMA: ClassVar[str] = "genops.hold.v1"
+
+    stage: Stage
+    number: int
+    """1 for the first time."""
+    dataset: str
+    reason: str
+    """What it would cost, which limits are in the way, how much is missing."""
+    help: str
+    """What to do about it."""
+    asked_usd: Decimal
+    missing_usd: Decimal
+    """How much the limits would have to be higher; 0 where only prompts are too long."""
+    limits: tuple[str, ...]
+    """Keys of genops.yaml that are in the way."""
+    prompts_over: int = 0
+    """How many prompts are over a limit on one prompt."""
+    lines: tuple[dict[str, Any], ...] = ()
+    """The first 100 of these prompts: line, id, figure and limit."""
+    held_at: datetime
+    run_id: str
+    """The Dag run that was held."""
+
+
+class Approval(Document):
+    """Somebody lets a held stage go on."""
+
+    SCHEMA: ClassVar[str] = "genops.approval.v1"
+
+    stage: Stage
+    number: int
+    """Of the hold."""
+    by: str
+    """Who, such as `ada@laptop`."""
+    reason: str
+    approved_usd: Decimal
+    """The stage may cost as much, whatever the limits are; more is held again."""
+    prompts_over: int = 0
+    """So many prompts may be over a limit on one prompt."""
+
+
 class Progress(Document):
     """How far the tuning job is, as the triggerer saw it last: overwritten while it waits, nobody decides by it."""
 
@@ -242,6 +286,8 @@ class EvaluationVerdict(Verdict):
     stage: Stage = Stage.EVALUATION
     scores: dict[str, float] = Field(default_factory=dict)
     """Mean of each metric that any row has a score in; of `pairwise`, the share of rows won."""
+    estimated_usd: Decimal | None = None
+    """What was reserved for it, to be held against `cost_usd`."""
     examples: int | None = None
     """Rows that were asked about: those of the file but for what stands in the training file."""
     metrics: dict[str, MetricSummary] | None = None
@@ -254,6 +300,8 @@ class EvaluationVerdict(Verdict):
     """The candidate that was champion when the evaluation began."""
     judge_calls: int | None = None
     """Calls of the judge model that were made, samples counted."""
+    judge_usd: Decimal | None = None
+    """The judge's part of `cost_usd`: by an estimate for these calls, since the service tells no usage."""
     rows_uri: str | None = None
     report_uri: str | None = None
     input_tokens: int | None = None
@@ -272,6 +320,10 @@ class BudgetVerdict(Verdict):
     billable_characters: int | None = None
     inference_usd: Decimal | None = None
     limit_usd: Decimal | None = None
+    prompts_over: int | None = None
+    """How many prompts are over a limit on one prompt, and were let pass by an approval."""
+    approved_by: str | None = None
+    """Who let it go over a limit."""
     month_committed_usd: Decimal | None = None
     month_limit_usd: Decimal | None = None
 
@@ -304,6 +356,8 @@ class InferenceVerdict(Verdict):
     stage: Stage = Stage.INFERENCE
     prompts: int | None = None
     answers_uri: str | None = None
+    estimated_usd: Decimal | None = None
+    """What was reserved for it, to be held against `cost_usd`."""
     input_tokens: int | None = None
     output_tokens: int | None = None
 
@@ -462,9 +516,29 @@ def quarantine_path(candidate: str) -> str:
     return f"{folder(candidate)}quarantine.jsonl"
 
 
-def intent_path(candidate: str, stage: Stage) -> str:
-    """Return where a Dag run writes that it has taken on `stage`."""
-    return f"{folder(candidate)}{stage}-intent.json"
+def intent_path(candidate: str, stage: Stage, round_: int = 0) -> str:
+    """Return where a Dag run writes that it has taken on `stage`; each release of a held stage begins a new round."""
+    return f"{folder(candidate)}{stage}-intent{f'-{round_}' if round_ else ''}.json"
+
+
+def prompts_over_path(candidate: str) -> str:
+    """Return where every prompt that is over a limit is listed: line, id, figure, limit."""
+    return f"{folder(candidate)}prompts-over.jsonl"
+
+
+def holds_folder(candidate: str) -> str:
+    """Return the prefix of the holds of `candidate`, and of their approvals."""
+    return f"{folder(candidate)}holds/"
+
+
+def hold_path(candidate: str, stage: Stage, number: int) -> str:
+    """Return where it is written that `stage` waits for an approval, for the first time (1) or once more."""
+    return f"{holds_folder(candidate)}{stage}-{number}.json"
+
+
+def approval_path(candidate: str, stage: Stage, number: int) -> str:
+    """Return where the approval of the hold of this number is recorded."""
+    return f"{holds_folder(candidate)}{stage}-{number}-approval.json"
 
 
 def submission_path(candidate: str) -> str:

@@ -11,7 +11,6 @@ from genops_events.evaluation_data import Prompt
 from genops_events.gcp import generation
 from genops_events.gcp.generation import Answer
 from genops_events.gcp.kept_answers import KeptAnswers
-from genops_events.pricing import generation_cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +43,21 @@ def ask(run: StageRun, prompts: Sequence[Prompt], *, name: str, max_output_token
             kept=kept.answers,
             on_answer=kept.add,
         )
-    input_tokens = sum(answer.input_tokens for answer in answers)
-    output_tokens = sum(answer.output_tokens for answer in answers)
     return Asked(
         answers=answers,
         uri=kept.uri,
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
-        cost_usd=generation_cost(run.dataset.billed_model, input_tokens, output_tokens),
+        input_tokens=sum(answer.input_tokens for answer in answers),
+        output_tokens=sum(answer.output_tokens for answer in answers),
+        cost_usd=answers_cost(run, answers),
+    )
+
+
+def answers_cost(run: StageRun, answers: Sequence[Answer]) -> Decimal:
+    """Return what these answers cost in US dollars, by what the service says was used."""
+    thinking = sum(answer.thinking_tokens for answer in answers)
+    return run.config.rates(run.dataset.billed_model).generation_cost(
+        sum(answer.input_tokens for answer in answers),
+        sum(answer.output_tokens for answer in answers) - thinking,
+        cached_tokens=sum(answer.cached_tokens for answer in answers),
+        thinking_tokens=thinking,
     )

@@ -9,9 +9,12 @@ from decimal import Decimal
 from functools import cached_property
 from pathlib import PurePosixPath
 
+from genops_events.airflow.asking import answers_cost
 from genops_events.airflow.python_metrics import functions_of
+from genops_events.airflow.spending import estimated, pay_for
 from genops_events.airflow.stage import StageRun
 from genops_events.config_evaluation import Evaluation
+from genops_events.estimates import evaluation_steps
 from genops_events.evaluation_data import EvaluationExample, Prompt
 from genops_events.evaluation_record import (
     EvaluationPlan,
@@ -29,12 +32,12 @@ from genops_events.gates import Gate, judge
 from genops_events.gcp import inputs
 from genops_events.gcp.evaluation import record as kept
 from genops_events.gcp.evaluation.pipeline import Ask, Evaluated, evaluate
+from genops_events.gcp.generation import Answer
 from genops_events.gcp.kept_answers import KeptAnswers
-from genops_events.gcp.ledger_store import reserve
 from genops_events.gcp.parts import PartWriter, remove_parts
 from genops_events.held_out import in_training
+from genops_events.judge_usage import judge_cost, judged_tokens
 from genops_events.metrics import PAIRWISE, Metric
-from genops_events.pricing import estimated_tokens, generation_cost
 from genops_events.record import (
     EvaluationVerdict,
     Verdict,
@@ -67,7 +70,11 @@ class Evaluating:
 
     @cached_property
     def plan(self) -> EvaluationPlan:
-        """Whom the candidate is held against, settled by the first try."""
+        """Whom the candidate is held against, settled by the first try.
+
+        Each release of a held evaluation settles it anew: days may lie between, and another champion. Nothing was asked
+        of the one before, since money comes first.
+        """
         champion = self.run.store.champion(self.run.arrival.dataset)
         plan = EvaluationPlan(candidate=self.candidate, written_at=datetime.now(UTC))
         if champion is not None and champion.candidate != self.candidate:
@@ -79,7 +86,7 @@ class Evaluating:
                     "scores": champion.scores,
                 }
             )
-        return self.run.store.create_or_read(plan_path(self.candidate), plan)
+        return self.run.store.create_or_read(plan_path(self.candidate, self.run.standing.round), plan)
 
     @cached_property
     def metrics(self) -> list[Metric]:
@@ -95,6 +102,7 @@ class Evaluating:
         """Evaluate, write rows, figures and report, and return the recorded verdict.
 
         Raises:
+            AirflowSkipException: a limit is in the way, and the candidate is held until somebody approves it.
             PermanentError: the evaluation file or a metric of genops.yaml cannot be used; nothing was spent.
             CloudUnavailable: a call failed after its retries; the next try goes on from what is kept.
         """
@@ -103,10 +111,9 @@ class Evaluating:
         examples = inputs.evaluation_examples(self.bucket, self.evaluation.file, needs_reference=needed)
         left_out = self._left_out(examples)
         asked = [one for number, one in enumerate(examples) if number not in left_out]
-        refusal = self._refusal(asked)
-        if refusal is not None:
-            figures = {"examples": len(asked), "left_out": len(left_out)}
-            return self.run.conclude(EvaluationVerdict, Outcome.REFUSED, refusal, **figures)
+        if not asked:
+            return self._nothing_to_ask(left_out)
+        pay_for(self.run, "evaluation", self._most(asked))
         prompts = [Prompt(id=one.name, prompt=one.prompt) for one in asked]
         parts = judgements_prefix(self.candidate)
         with ExitStack() as stack:
@@ -134,14 +141,7 @@ class Evaluating:
         used = [own.answers[number] for number in sorted(own.answers)]
         if theirs is not None:
             used += [answer for number, answer in sorted(theirs.answers.items()) if number not in paid_by_champion]
-        verdict = self._conclude(
-            rows,
-            judge_calls=sum(
-                one.samples for one in self.metrics if one.judged for row in rows if one.name in row.measures
-            ),
-            input_tokens=sum(answer.input_tokens for answer in used),
-            output_tokens=sum(answer.output_tokens for answer in used),
-        )
+        verdict = self._conclude(rows, used)
         remove_parts(self.bucket, parts)  # the rows have it all; a crash before this line leaves a few small objects
         return verdict
 
@@ -155,32 +155,27 @@ class Evaluating:
         places = in_training([one.prompt for one in examples], lines)
         return {number: f"stands in the training file ({there}, line {line})" for number, line in places.items()}
 
-    def _refusal(self, asked: Sequence[EvaluationExample]) -> str | None:
-        """Reserve the money; return why there is nothing to do, or no money for it."""
-        if not asked:
-            return (
-                f"Every row of {self.evaluation.file} stands in the training file: scores would say how well the model "
-                "remembers. Hold rows out of the training file, and upload it again."
-            )
-        refused = reserve(
-            self.run.store,
-            candidate=self.candidate,
-            dataset=self.run.arrival.dataset,
-            purpose="evaluation",
-            amount=self._most(asked),
-            limit=self.run.dataset.budget.monthly_usd,
-            at=self.run.month,
+    def _nothing_to_ask(self, left_out: Mapping[int, str]) -> Verdict:
+        reason = (
+            f"Every row of {self.evaluation.file} stands in the training file: scores would say how well the model "
+            "remembers. Hold rows out of the training file, and upload it again."
         )
-        return None if refused is None else refused.reason
+        return self.run.conclude(EvaluationVerdict, Outcome.REFUSED, reason, examples=0, left_out=len(left_out))
 
     def _most(self, asked: Sequence[EvaluationExample]) -> Decimal:
-        """Return the most that the answers can cost, by an estimate of the prompts and every answer at its longest."""
+        """Return the most that answers and judge can cost, by an estimate of the prompts and every answer at its longest."""
         dataset = self.run.dataset
-        each = estimated_tokens(dataset.system_instruction or "")
-        prompts = sum(each + estimated_tokens(example.prompt) for example in asked)
-        models = 2 if self.compares else 1
-        longest = len(asked) * self.evaluation.max_output_tokens
-        return generation_cost(dataset.billed_model, models * prompts, models * longest)
+        answers, judge = evaluation_steps(
+            self.run.config.rates,
+            dataset.billed_model,
+            self.evaluation,
+            self.metrics,
+            asked,
+            system_instruction=dataset.system_instruction,
+        )
+        assert answers.usd is not None
+        assert judge.usd is not None
+        return answers.usd + judge.usd
 
     def _ask(self, model: str, answers: KeptAnswers) -> Ask:
         return Ask(
@@ -250,7 +245,7 @@ class Evaluating:
             },
         )
 
-    def _conclude(self, rows: list[Row], *, judge_calls: int, input_tokens: int, output_tokens: int) -> Verdict:
+    def _conclude(self, rows: list[Row], used: Sequence[Answer]) -> Verdict:
         evaluation, champion = self.evaluation, self.plan.champion
         figures = summarise(rows, self.metrics, self.plan.scores)
         failed = failed_rows(rows)
@@ -288,6 +283,8 @@ class Evaluating:
             failures=causing,
         )
         self.run.store.put(summary_path(self.candidate), summary)
+        judging = judged_tokens(self.metrics, rows)
+        judge_usd = judge_cost(self.run.config.rates, evaluation, judging)
         return self.run.conclude(
             EvaluationVerdict,
             Outcome.PASSED if judgement.passed else Outcome.REFUSED,
@@ -299,12 +296,14 @@ class Evaluating:
             failed_rows=failed,
             left_out=len(left_out),
             champion=champion,
-            judge_calls=judge_calls,
+            estimated_usd=estimated(self.run, "evaluation"),
+            judge_calls=judging.calls,
+            judge_usd=judge_usd,
             rows_uri=self.run.config.uri(rows_path(self.candidate)),
             report_uri=self.run.config.uri(report_path(self.candidate)),
-            input_tokens=input_tokens,
-            output_tokens=output_tokens,
-            cost_usd=generation_cost(self.run.dataset.billed_model, input_tokens, output_tokens),
+            input_tokens=sum(answer.input_tokens for answer in used),
+            output_tokens=sum(answer.output_tokens for answer in used),
+            cost_usd=answers_cost(self.run, used) + judge_usd,
         )
 
 

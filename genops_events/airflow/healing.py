@@ -19,6 +19,7 @@ from genops_events.airflow.activity import FARTHEST_BACK, AirflowActivity, runs_
 from genops_events.airflow.assets import TRAINING_ARRIVALS
 from genops_events.airflow.drain import WOKEN_AT_ONCE
 from genops_events.airflow.promotion_healing import heal_answered, heal_rollbacks
+from genops_events.airflow.spending import announce_hold_again
 from genops_events.airflow.stage import StageRun, settle_and_announce
 from genops_events.airflow.submission import cancelled
 from genops_events.airflow.sweep_figures import SweepFigures
@@ -27,6 +28,7 @@ from genops_events.errors import GenopsError, PermanentError, TransientError
 from genops_events.gcp import tuning_queue
 from genops_events.gcp.at_once import at_once
 from genops_events.gcp.bucket_sweep import LostArrivals, Standing
+from genops_events.gcp.holds import standing_of
 from genops_events.gcp.open_candidates import (
     Marker,
     claim_waking,
@@ -68,7 +70,11 @@ class _Open:
 
     def may_be_woken(self, now: datetime, patience: timedelta) -> bool:
         moved_since = self.moved_at() > self.marker.touched_at
-        return moved_since or now - self.marker.touched_at >= rest_after(self.marker.wakings, patience=patience)
+        return (
+            self.marker.released
+            or moved_since
+            or now - self.marker.touched_at >= rest_after(self.marker.wakings, patience=patience)
+        )
 
 
 def sweep(context: Context, config: Config, store: RecordStore) -> SweepFigures:
@@ -101,14 +107,15 @@ def _heal_open(context: Context, config: Config, store: RecordStore, figures: Sw
     now, patience = datetime.now(UTC), config.intake.patience
     markers = open_candidates(store)
     figures.open_candidates = len(markers)
-    due = [one for one in markers if now - one.touched_at >= patience]
+    due = [one for one in markers if one.released or now - one.touched_at >= patience]
     found = [_Open(*both) for both in zip(due, at_once(lambda one: traces_of(store, one.candidate), due), strict=True)]
     settled = [one.marker for one in found if is_settled(one.traces, now=now, patience=patience)]
     at_once(lambda marker: settle(store, marker), settled)
     figures.open_candidates -= len(settled)
     needed = {one.candidate: remedies(one.traces, now=now, patience=patience) for one in found}
     _restore_arrivals(store, [one for one in found if not one.traces.has_arrived], figures)
-    _end_cancelled(found, figures)
+    # What they needed until now, such as a wake-up of a held tuning that their cancellation releases, they need no more.
+    needed |= dict.fromkeys(_end_cancelled(found, figures), Remedies())
     _announce(found, needed, figures)
     answered = {
         one.candidate for one in found if one.traces.answered and Stage.PROMOTION in needed[one.candidate].close
@@ -136,8 +143,12 @@ def _restore_arrivals(store: RecordStore, found: Sequence[_Open], figures: Sweep
             figures.woken.add(candidate)
 
 
-def _end_cancelled(found: Sequence[_Open], figures: SweepFigures) -> None:
-    """End who was cancelled while waiting for a place: its task would do so, when its turn comes."""
+def _end_cancelled(found: Sequence[_Open], figures: SweepFigures) -> set[str]:
+    """End who was cancelled while waiting for a place, or for money: its task would do so, when its turn comes.
+
+    Return who was ended.
+    """
+    ended: set[str] = set()
     for one in found:
         if not one.traces.was_cancelled_in_the_queue:
             continue
@@ -150,6 +161,8 @@ def _end_cancelled(found: Sequence[_Open], figures: SweepFigures) -> None:
             figures.error = str(error)
             continue
         figures.healed("closed_stage", one.candidate, Stage.TUNING, "It was cancelled while it waited for its turn.")
+        ended.add(one.candidate)
+    return ended
 
 
 def _announce(found: Sequence[_Open], needed: dict[str, Remedies], figures: SweepFigures) -> None:
@@ -171,6 +184,17 @@ def _announce(found: Sequence[_Open], needed: dict[str, Remedies], figures: Swee
             silent = _minutes(datetime.now(UTC) - one.moved_at())
             reason = f"Its verdict had been written {silent} ago, and its event was never marked as published."
             figures.healed("unannounced_verdict", one.candidate, stage, reason)
+        for stage, number in needed[one.candidate].announce_holds:
+            try:
+                announce_hold_again(StageRun(stage, one.candidate, figures.run_id), number)
+            except GenopsError as error:
+                log.exception("That %s of %s is held cannot be announced", stage, one.candidate)
+                figures.error = str(error)
+                if isinstance(error, TransientError):
+                    return
+                continue
+            reason = "It is held for an approval, and the event was never marked as published."
+            figures.healed("unannounced_verdict", one.candidate, stage, reason)
 
 
 def _close(context: Context, store: RecordStore, needed: dict[str, Remedies], figures: SweepFigures) -> None:
@@ -188,7 +212,7 @@ def _close(context: Context, store: RecordStore, needed: dict[str, Remedies], fi
 
 def _intent(store: RecordStore, stage: Stage, candidate: str) -> Intent | None:
     try:
-        return store.read(record.intent_path(candidate, stage), Intent)
+        return store.read(record.intent_path(candidate, stage, standing_of(store, candidate, stage).round), Intent)
     except PermanentError:
         log.exception("The intent of %s on %s cannot be read", stage, candidate)
         return None

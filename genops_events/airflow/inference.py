@@ -5,6 +5,7 @@ from __future__ import annotations
 from airflow.sdk import Context
 
 from genops_events.airflow.asking import ask
+from genops_events.airflow.spending import estimated
 from genops_events.airflow.stage import StageOperator, StageRun
 from genops_events.gcp import inputs
 from genops_events.record import InferenceVerdict, Verdict, answers_path
@@ -32,6 +33,7 @@ class AnswerPrompts(StageOperator):
             Outcome.COMPLETED,
             f"Answered {len(prompts)} prompts.",
             prompts=len(prompts),
+            estimated_usd=estimated(run, "inference"),
             answers_uri=asked.uri,
             input_tokens=asked.input_tokens,
             output_tokens=asked.output_tokens,

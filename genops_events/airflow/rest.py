@@ -53,6 +53,10 @@ class AirflowRest:
         """Return the JSON that this user sees; errors as `public`."""
         return self._json("GET", path, params=params, headers=self._headers())
 
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Make something as this user, and return what Airflow says to it; errors as `public`."""
+        return self._json("POST", path, json=body, headers=self._headers())
+
     def patch(self, path: str, body: Mapping[str, Any]) -> Any:
         """Change something as this user, and return what Airflow says to it; errors as `public`."""
         return self._json("PATCH", path, json=body, headers=self._headers())

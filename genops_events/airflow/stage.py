@@ -18,9 +18,11 @@ from genops_events.config import Config, Dataset, load_config
 from genops_events.errors import PermanentError
 from genops_events.gcp import tuning_jobs, tuning_queue
 from genops_events.gcp.cancellation import cancel_jobs
+from genops_events.gcp.holds import is_released, standing_of
 from genops_events.gcp.ledger_store import settle
 from genops_events.gcp.outbox import announce
 from genops_events.gcp.record_store import RecordStore
+from genops_events.holds import Standing
 from genops_events.ledger import Purpose
 from genops_events.record import Arrival, Intent, Submission, TuningVerdict, Verdict
 from genops_events.stages import Outcome, Stage
@@ -119,18 +121,25 @@ class StageRun:
 
     def owner(self) -> Intent | None:
         """Return the intent of the Dag run that has taken the stage on, or None where none has."""
-        return self.store.read(record.intent_path(self.candidate, self.stage), Intent)
+        return self.store.read(record.intent_path(self.candidate, self.stage, self.standing.round), Intent)
+
+    @cached_property
+    def standing(self) -> Standing:
+        """Return how often the stage was held for an approval, and released."""
+        return standing_of(self.store, self.candidate, self.stage)
 
     def take_on(self) -> Intent:
         """Write that this Dag run does the stage, before the first call that costs money.
 
         Raises:
-            AirflowSkipException: another Dag run of the same candidate does it already.
+            AirflowSkipException: another Dag run of the same candidate does it already, or it waits for an approval.
         """
+        if self.standing.is_held:
+            raise AirflowSkipException(f"{self.stage} of {self.candidate} is held until `genops approve` lets it go on")
         mine = Intent(
             candidate=self.candidate, written_at=_now(), stage=self.stage, run_id=self.run_id, started_at=_now()
         )
-        owner = self.store.create_or_read(record.intent_path(self.candidate, self.stage), mine)
+        owner = self.store.create_or_read(record.intent_path(self.candidate, self.stage, self.standing.round), mine)
         if owner.run_id != self.run_id:
             raise AirflowSkipException(f"{self.stage} of {self.candidate} is under way in Dag run {owner.run_id}")
         return owner
@@ -218,7 +227,8 @@ def leave_to_owner(run: StageRun, verdict: Verdict) -> None:
     """
     owner = run.owner()
     fresh = _now() - verdict.written_at < run.config.intake.patience
-    if owner is not None and owner.run_id != run.run_id and fresh:
+    # What somebody approved waits behind this stage, and was woken for it.
+    if owner is not None and owner.run_id != run.run_id and fresh and not is_released(run.store, run.candidate):
         raise AirflowSkipException(f"{verdict.stage} of {verdict.candidate} was just done by Dag run {owner.run_id}")
 
 

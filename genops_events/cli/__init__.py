@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from genops_events.cli import (
+    approve,
     cancel,
     candidates,
     champions,
@@ -12,8 +13,10 @@ from genops_events.cli import (
     dead_letters,
     demo,
     doctor,
+    estimate,
     promotion,
     prune,
+    spend,
     stack,
     validate,
     watch,
@@ -32,7 +35,7 @@ for command in (
     validate.validate,
     watch.watch,
     cancel.cancel,
-    promotion.approve,
+    approve.approve,
     promotion.reject,
     champions.champions,
     champions.rollback,
@@ -41,6 +44,8 @@ for command in (
     candidates.events,
     dead_letters.dead_letters,
     demo.demo,
+    estimate.estimate,
+    spend.spend,
     doctor.doctor,
 ):
     app.command()(command)

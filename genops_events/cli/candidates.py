@@ -109,7 +109,7 @@ def _table(found: list[Candidate]) -> Any:
         table.add_row(
             one.id,
             f"{one.arrival.arrived_at:%Y-%m-%d %H:%M:%S}",
-            f"{one.state}{star}",
+            f"{one.state}{' (held)' if one.holds else ''}{star}",
             str(stage or "-"),
             f"${one.cost_usd:.4f}",
             Text(one.explained(stage) if stage is not None else ""),
@@ -119,6 +119,8 @@ def _table(found: list[Candidate]) -> Any:
 
 def _telling_stage(one: Candidate, last: Verdict | None) -> Stage | None:
     """Return the stage whose reason says where the candidate stands."""
+    if one.holds:  # whatever else is going on, somebody has to do something
+        return next(iter(one.holds))
     if one.question is not None:
         return Stage.PROMOTION
     if last is not None:

@@ -57,7 +57,7 @@ def _checks(config: Config, *, is_local: bool) -> Iterator[Check]:
 
 
 def known_airflow() -> AirflowRest | None:
-    """Return the Airflow that the environment names, or None where it names none."""
+    """Return the Airflow that GENOPS_AIRFLOW_URL names; None where it is not set."""
     from genops_events.airflow.rest import AirflowRest
 
     settings = Settings()

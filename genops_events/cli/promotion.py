@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 from urllib.parse import quote
 
 import typer
@@ -53,17 +53,12 @@ class Answered:
         }
 
 
-def approve(candidate: CandidateArgument, reason: Reason = NO_REASON, as_json: AsJson = False) -> None:  # noqa: FBT002
-    """Let a candidate become champion that waits for a person, or is late. Exit 2: it was decided already."""
-    answer_and_exit(candidate, approved=True, reason=reason, as_json=as_json)
-
-
 def reject(candidate: CandidateArgument, reason: Reason = NO_REASON, as_json: AsJson = False) -> None:  # noqa: FBT002
     """Keep a candidate from becoming champion, whatever it scored. Exit 2: it was decided already."""
     answer_and_exit(candidate, approved=False, reason=reason, as_json=as_json)
 
 
-def answer_and_exit(candidate: str, *, approved: bool, reason: str, as_json: bool) -> None:
+def answer_and_exit(candidate: str, *, approved: bool, reason: str, as_json: bool) -> NoReturn:
     """Answer as a command does: text to standard error, JSON to standard output, exit 0, 1 or 2."""
     from genops_events.cli.diagnosis import known_airflow
     from genops_events.gcp.record_store import RecordStore
@@ -148,6 +143,9 @@ def _tell_airflow(airflow: AirflowRest | None, question: Question, answer: Perso
 
 
 def _not_asked(config: Config, found: Candidate) -> str:
+    if found.holds:
+        waiting = " and ".join(found.holds)
+        return f"But its {waiting} waits for money, and its turn does not come before `genops approve {found.id} --budget`."
     if config.dataset(found.arrival.dataset).promotion.approval == "person":
         return "Nobody was asked yet; the answer counts when its turn comes."
     return "Its dataset asks no person, but the answer counts when its turn comes."

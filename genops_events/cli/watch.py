@@ -35,6 +35,7 @@ _STYLES = {
     "running": "yellow",
     "queued": "yellow",
     WAITS_FOR_A_PERSON: "bold yellow",
+    "held": "bold yellow",
 }
 
 
@@ -172,4 +173,6 @@ def _timeout_text(candidate: str, found: Candidate | None) -> str:
             f"Time is up, and no arrival of {candidate} was recorded. Is the stack running (`genops status`), "
             "and is the object still in the bucket?"
         )
-    return f"Time is up; {candidate} is still under way and goes on by itself. `genops watch {candidate}` looks again."
+    waits = found.holds or (found.question is not None and found.answer is None)
+    goes_on = "waits for somebody to decide" if waits else "goes on by itself"
+    return f"Time is up; {candidate} is still under way and {goes_on}. `genops watch {candidate}` looks again."

@@ -11,8 +11,9 @@ from pydantic import BaseModel
 from genops_events import record
 from genops_events.candidates import Candidate
 from genops_events.gcp import tuning_queue
+from genops_events.holds import standing as standing_in
 from genops_events.promotion_record import PersonsAnswer, Question, answer_path, question_path
-from genops_events.record import Arrival, Cancellation, Intent, Progress
+from genops_events.record import Approval, Arrival, Cancellation, Hold, Intent, Progress
 from genops_events.stages import Stage
 
 if TYPE_CHECKING:
@@ -63,12 +64,21 @@ class CandidateReader:
             return None
         intents: dict[Stage, Intent] = {}
         verdicts: dict[Stage, Verdict] = {}
+        holds: dict[Stage, Hold] = {}
+        approvals: dict[Stage, Approval] = {}
         for stage in Stage:
             verdict = self._read(record.verdict_path(candidate, stage), record.VERDICTS[stage])
             if verdict is not None:
                 verdicts[stage] = verdict
                 continue
-            intent = self._read(record.intent_path(candidate, stage), Intent)
+            standing = standing_in(generations, candidate, stage)
+            if standing.is_held:
+                hold = self._read(record.hold_path(candidate, stage, standing.holds), Hold)
+                holds |= {} if hold is None else {stage: hold}
+            elif standing.released:
+                approval = self._read(record.approval_path(candidate, stage, standing.released), Approval)
+                approvals |= {} if approval is None else {stage: approval}
+            intent = self._read(record.intent_path(candidate, stage, standing.round), Intent)
             if intent is not None:
                 intents[stage] = intent
         tunes = Stage.TUNING not in verdicts
@@ -81,6 +91,8 @@ class CandidateReader:
             champion=None if champion is None else champion.candidate,
             progress=self._read(record.progress_path(candidate), Progress) if tunes else None,
             queued_behind=self._queued_behind(candidate) if tunes and self._may_wait(candidate) else None,
+            holds=holds,
+            approvals=approvals,
             cancellation=self._read(record.cancellation_path(candidate), Cancellation) if tunes else None,
             question=None if promoted else self._read(question_path(candidate), Question),
             answer=None if promoted else self._read(answer_path(candidate), PersonsAnswer),

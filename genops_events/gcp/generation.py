@@ -30,7 +30,12 @@ class Answer:
     text: str
     input_tokens: int
     output_tokens: int
+    """With the tokens of thinking."""
     finish_reason: str
+    cached_tokens: int = 0
+    """How many of the input tokens came from a cache."""
+    thinking_tokens: int = 0
+    """How many of the output tokens are thinking."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +154,8 @@ def _answer(response: types.GenerateContentResponse) -> Answer:
         input_tokens=(usage.prompt_token_count or 0) if usage else 0,
         output_tokens=((usage.candidates_token_count or 0) if usage else 0) + thoughts,
         finish_reason=str(candidate.finish_reason.value) if candidate and candidate.finish_reason else "NO_CANDIDATE",
+        cached_tokens=(usage.cached_content_token_count or 0) if usage else 0,
+        thinking_tokens=thoughts,
     )
 
 

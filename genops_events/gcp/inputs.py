@@ -88,7 +88,14 @@ def _answer_rows(bucket: Bucket, name: str) -> list[dict[str, Any]]:
 def answers_of(rows: Iterable[Mapping[str, Any]], asked: Sequence[Prompt]) -> Answers:
     """Return the answers that `answer_row` has written, by the index of their prompt; those to other prompts are left out."""
     return {
-        row["number"]: Answer(row["answer"], row["input_tokens"], row["output_tokens"], row["finish_reason"])
+        row["number"]: Answer(
+            row["answer"],
+            row["input_tokens"],
+            row["output_tokens"],
+            row["finish_reason"],
+            row.get("cached_tokens", 0),  # lines of before do not have these two
+            row.get("thinking_tokens", 0),
+        )
         for row in rows
         if row["number"] < len(asked) and asked[row["number"]].prompt == row["prompt"]
     }
@@ -105,6 +112,8 @@ def answer_row(number: int, prompt: Prompt, answer: Answer, *, model: str) -> di
         "finish_reason": answer.finish_reason,
         "input_tokens": answer.input_tokens,
         "output_tokens": answer.output_tokens,
+        "cached_tokens": answer.cached_tokens,
+        "thinking_tokens": answer.thinking_tokens,
     }
 
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 _MARKER_FIELDS = "items(name,generation,metageneration,updated,metadata),nextPageToken"
 _WOKEN = "woken"
+_RELEASED = "released"
 _TRACE_FIELDS = "items(name,updated,metadata),nextPageToken"
 
 
@@ -51,6 +52,8 @@ class Marker:
     """When it was written, or when a sweep last woke the candidate."""
     wakings: int
     """How often sweeps woke the candidate."""
+    released: bool = False
+    """Somebody let a held stage go on, and no sweep has woken the candidate since."""
 
 
 def mint(store: RecordStore, arrivals: Iterable[Arrival]) -> set[str]:
@@ -78,6 +81,7 @@ def open_candidates(store: RecordStore) -> list[Marker]:
                 metageneration=blob.metageneration,
                 touched_at=blob.updated,
                 wakings=int((blob.metadata or {}).get(_WOKEN, 0)),
+                released=_RELEASED in (blob.metadata or {}),
             )
             for blob in store.bucket.list_blobs(prefix=record.OPEN, fields=_MARKER_FIELDS, timeout=CALL_TIMEOUT_SECONDS)
             if blob.name.endswith(".json")
@@ -103,7 +107,7 @@ def claim_waking(store: RecordStore, marker: Marker) -> bool:
     from google.api_core.exceptions import NotFound, PreconditionFailed
 
     blob = store.bucket.blob(record.open_path(marker.candidate))
-    blob.metadata = {_WOKEN: str(marker.wakings + 1)}
+    blob.metadata = {_WOKEN: str(marker.wakings + 1), _RELEASED: None}  # None removes it
     with google_call(f"update gs://{store.bucket.name}/{blob.name}"):
         try:
             blob.patch(
@@ -112,6 +116,26 @@ def claim_waking(store: RecordStore, marker: Marker) -> bool:
                 timeout=CALL_TIMEOUT_SECONDS,
             )
         except (NotFound, PreconditionFailed):
+            return False
+    return True
+
+
+def note_release(store: RecordStore, candidate: str) -> bool:
+    """Note on the marker that a held stage was approved, so that the next sweep wakes the candidate without patience.
+
+    Dying before it is safe: an approval without this note is found by a sweep all the same, once patience is over.
+
+    Returns:
+        False where the candidate has no marker: it has ended.
+    """
+    from google.api_core.exceptions import NotFound
+
+    blob = store.bucket.blob(record.open_path(candidate))
+    blob.metadata = {_WOKEN: "0", _RELEASED: "true"}
+    with google_call(f"update gs://{store.bucket.name}/{blob.name}"):
+        try:
+            blob.patch(timeout=CALL_TIMEOUT_SECONDS)
+        except NotFound:
             return False
     return True
 

@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import pytest
 from airflow.sdk import RetryAction
-from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
 from cloud import DATASET, PREFIX, StandIns, cloud, config, connections_closed, stand_ins, store, until
 from made_up import arrived, context
 
@@ -22,7 +22,7 @@ from genops_events.config import Config
 from genops_events.errors import ConfigError
 from genops_events.gcp import tuning_jobs
 from genops_events.gcp.record_store import RecordStore
-from genops_events.stages import Outcome, Stage
+from genops_events.stages import Stage
 
 pytestmark = pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")
 
@@ -82,11 +82,12 @@ def test_a_budget_that_was_lowered_meanwhile_does_not_refuse_a_job_that_is_paid_
     assert store.verdict(candidate, Stage.TUNING) is None
 
 
-def test_a_budget_that_is_too_low_from_the_beginning_refuses_before_anything_is_submitted(
-    config: Config, candidate: str
+def test_a_budget_that_is_too_low_from_the_beginning_holds_before_anything_is_submitted(
+    config: Config, store: RecordStore, candidate: str
 ) -> None:
-    verdict = TuneModel(task_id="tune").work(run_of(candidate, tuning_usd="0"), context(candidate))
-    assert verdict.outcome is Outcome.REJECTED
+    with pytest.raises(AirflowSkipException, match="held: Tuning would cost about"):
+        TuneModel(task_id="tune").work(run_of(candidate, tuning_usd="0"), context(candidate))
+    assert store.verdict(candidate, Stage.TUNING) is None
     assert jobs(config, candidate) == {}
 
 

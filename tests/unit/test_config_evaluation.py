@@ -11,8 +11,17 @@ from genops_events.config import Config, json_schema, parse_config
 from genops_events.config_evaluation import Evaluation
 from genops_events.errors import ConfigError, ConfigProblem
 from genops_events.evaluation_data import EvaluationDataError, EvaluationExample, read_evaluation_examples
-from genops_events.judge_usage import judge_calls, judge_tokens
+from genops_events.evaluation_rows import Row
+from genops_events.judge_usage import (
+    EXPLANATION_TOKENS,
+    JudgeTokens,
+    judge_cost,
+    judge_tokens,
+    judged_tokens,
+    priced_as,
+)
 from genops_events.metrics import KNOWN_METRICS
+from genops_events.pricing import UnknownModelError, load_prices
 
 EXAMPLE = yaml.safe_load((Path(__file__).parents[2] / "examples" / "genops.yaml").read_text(encoding="utf-8"))
 
@@ -119,16 +128,57 @@ def test_the_schema_describes_the_new_keys() -> None:
     assert {"judge", "own_metrics", "python_metrics", "pairwise", "no_regression", "failed_rows"} <= set(shown)
 
 
+EXAMPLES = [EvaluationExample("p" * 400, "r" * 40)] * 3
+
+
 def test_a_judge_is_called_for_each_row_metric_and_sample() -> None:
-    assert judge_calls(made(metrics=["exact_match", "rouge_l"]), 100) == 0
+    computed = made(metrics=["exact_match", "rouge_l"])
+    assert judge_tokens(computed.measured(), EXAMPLES, answer_tokens=256) == JudgeTokens()
     asked = made(metrics=["exact_match", "fluency", "pairwise"], judge={"samples": 6})
-    assert judge_calls(asked, 100) == 1200
-    examples = [EvaluationExample("p" * 400, "r" * 40)] * 3
-    tokens = judge_tokens(asked, examples)
-    assert tokens.calls == judge_calls(asked, 3) == 36
+    tokens = judge_tokens(asked.measured(), EXAMPLES, answer_tokens=256)
+    assert tokens.calls == 3 * 2 * 6
     templates = sum(len(one.template) for one in asked.measured()) // 4
-    assert tokens.input_tokens >= 3 * 6 * (templates + 2 * 110 + 3 * asked.max_output_tokens) - 36
-    assert tokens.output_tokens > 0
+    assert tokens.input_tokens >= 3 * 6 * (templates + 2 * 110 + 3 * 256) - 36
+    assert tokens.output_tokens == tokens.calls * EXPLANATION_TOKENS
+
+
+def test_what_was_judged_is_counted_by_the_calls_that_were_made_and_the_answers_that_were_shown() -> None:
+    asked = made(metrics=["exact_match", "fluency", "pairwise"], judge={"samples": 2})
+    fluency, both = {"fluency": "f"}, {"fluency": "f", "pairwise": "p"}
+    rows = [
+        Row("1", "p" * 400, "r" * 40, "a" * 4, champion_answer="c" * 4, measures=both),
+        Row("2", "p" * 400, "r" * 40, "a" * 4, measures=fluency),
+        Row("3", "p" * 400, "r" * 40, left_out="stands in the training file"),
+    ]
+    tokens = judged_tokens(asked.measured(), rows)
+    assert tokens.calls == 2 * 3
+    # One of these two rows is compared, with answers of a token each: two answers there, one elsewhere.
+    one, compared = (
+        judge_tokens([metric], EXAMPLES[:1], answer_tokens=1) for metric in asked.measured() if metric.judged
+    )
+    assert tokens.input_tokens == 2 * one.input_tokens + compared.input_tokens
+    assert tokens.input_tokens < judge_tokens(asked.measured(), EXAMPLES[:2], answer_tokens=256).input_tokens
+
+
+@pytest.mark.parametrize(
+    ("model", "priced"),
+    [
+        (None, "gemini-2.5-flash"),
+        ("gemini-2.5-pro", "gemini-2.5-pro"),
+        ("projects/p/locations/l/publishers/google/models/gemini-2.5-pro", "gemini-2.5-pro"),
+        ("projects/p/locations/l/endpoints/1", "projects/p/locations/l/endpoints/1"),
+    ],
+)
+def test_a_judge_has_the_price_of_its_model(model: str | None, priced: str) -> None:
+    asked = made(metrics=["fluency"], judge={"model": model})
+    assert priced_as(asked) == priced
+
+
+def test_a_judge_without_a_price_costs_nothing_only_where_it_is_not_asked() -> None:
+    asked = made(metrics=["fluency"], judge={"model": "gemini-9"})
+    assert judge_cost(load_prices().rates, asked, JudgeTokens()) == 0
+    with pytest.raises(UnknownModelError, match="gemini-9"):
+        judge_cost(load_prices().rates, asked, JudgeTokens(1, 1, 1))
 
 
 def test_references_are_asked_for_only_where_a_metric_needs_them() -> None:
