@@ -8,8 +8,9 @@ from decimal import Decimal
 from typing import Any
 
 from genops_events.promotion_record import PersonsAnswer, Question
-from genops_events.record import Approval, Arrival, Cancellation, Hold, Intent, Progress, Verdict
+from genops_events.record import Approval, Arrival, Cancellation, Hold, Intent, Progress
 from genops_events.stages import CandidateState, Outcome, Stage, candidate_state, ready_stages
+from genops_events.verdicts import Verdict
 
 WAITS_FOR_A_PERSON = "waits for a person"
 """How promotion stands while somebody is asked."""

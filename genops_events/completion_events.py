@@ -16,8 +16,10 @@ from pydantic import JsonValue
 from pydantic.json_schema import models_json_schema
 
 from genops_events.holds import HOLDABLE
-from genops_events.record import VERDICTS, Announcement, Document, Hold, Rollback, Verdict, folder
+from genops_events.record import Announcement, Document, Hold, Rollback
+from genops_events.record_paths import folder
 from genops_events.stages import POSSIBLE, Outcome, Stage
+from genops_events.verdicts import VERDICTS, Verdict
 
 _NUMBER = {stage: 10 * number for number, stage in enumerate(Stage, start=1)}
 """Gaps leave room for stages to come; the order of the numbers is that of the cascade."""

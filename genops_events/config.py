@@ -34,7 +34,7 @@ from genops_events.config_values import (
 from genops_events.errors import ConfigError, ConfigProblem
 from genops_events.pricing import Rates, load_prices
 from genops_events.prompt_limits import CallLimits
-from genops_events.record import ROOT
+from genops_events.record_paths import ROOT
 from genops_events.yaml_lines import YamlProblem, parse_yaml
 
 DatasetName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,45}$")]

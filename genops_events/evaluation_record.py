@@ -7,7 +7,8 @@ from typing import ClassVar
 from pydantic import Field
 
 from genops_events.evaluation_summary import Condition, MetricSummary
-from genops_events.record import Document, folder
+from genops_events.record import Document
+from genops_events.record_paths import folder
 
 
 class EvaluationPlan(Document):

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from genops_events.record import approval_path, cancellation_path, hold_path
+from genops_events.record_paths import approval_path, cancellation_path, hold_path
 from genops_events.stages import Stage
 
 HOLDABLE = (Stage.TUNING, Stage.EVALUATION, Stage.BUDGET)

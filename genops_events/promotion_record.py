@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar, Literal
 
-from genops_events.record import Document, folder
+from genops_events.record import Document
+from genops_events.record_paths import folder
 
 SaidBy = Literal["airflow", "shell", "timeout"]
 

@@ -9,7 +9,8 @@ from typing import Any
 from genops_events.airflow.stage import StageRun
 from genops_events.championship import moment
 from genops_events.promotion_record import PersonsAnswer, Question, answer_path, question_path
-from genops_events.record import Champion, EvaluationVerdict
+from genops_events.record import Champion
+from genops_events.verdicts import EvaluationVerdict
 
 APPROVE = "approve"
 OPTIONS = ("Approve", "Reject")

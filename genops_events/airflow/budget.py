@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
-from genops_events import record
+from genops_events import record_paths
 from genops_events.airflow.spending import StageLimit, counted, pay_for
 from genops_events.airflow.stage import StageOperator, StageRun
 from genops_events.evaluation_data import Prompt
@@ -17,8 +17,8 @@ from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
 from genops_events.gcp.errors import google_call
 from genops_events.gcp.ledger_store import committed
 from genops_events.prompt_limits import PromptLimits, PromptOver
-from genops_events.record import BudgetVerdict, Verdict
 from genops_events.stages import Outcome, Stage
+from genops_events.verdicts import BudgetVerdict, Verdict
 
 
 class CheckBudget(StageOperator):
@@ -86,7 +86,7 @@ def _prompts_over(run: StageRun, prompts: Sequence[Prompt]) -> list[PromptOver]:
         ),
     )
     if over:
-        path = record.prompts_over_path(run.candidate)
+        path = record_paths.prompts_over_path(run.candidate)
         lines = "".join(json.dumps(one.to_json(), ensure_ascii=False) + "\n" for one in over)
         with google_call(f"write gs://{run.store.bucket.name}/{path}"):
             # No precondition: it is about the prompt file as it is now, which is what the stage decides by.

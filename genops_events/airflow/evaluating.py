@@ -38,14 +38,9 @@ from genops_events.gcp.parts import PartWriter, remove_parts
 from genops_events.held_out import in_training
 from genops_events.judge_usage import judge_cost, judged_tokens
 from genops_events.metrics import PAIRWISE, Metric
-from genops_events.record import (
-    EvaluationVerdict,
-    Verdict,
-    evaluation_answers_path,
-    training_path,
-    valid_lines_path,
-)
+from genops_events.record_paths import evaluation_answers_path, training_path, valid_lines_path
 from genops_events.stages import Outcome
+from genops_events.verdicts import EvaluationVerdict, Verdict
 
 CAUSE_CHARACTERS = 300
 """So much of a failure's cause is in the verdict's reason; the summary has it whole."""

@@ -14,7 +14,7 @@ from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowRuntimeError
 from pydantic import ValidationError
 
-from genops_events import record
+from genops_events import record_paths
 from genops_events.airflow.activity import FARTHEST_BACK, AirflowActivity, runs_over
 from genops_events.airflow.assets import TRAINING_ARRIVALS
 from genops_events.airflow.drain import WOKEN_AT_ONCE
@@ -41,6 +41,7 @@ from genops_events.gcp.record_store import RecordStore
 from genops_events.record import Arrival, Intent
 from genops_events.stages import Outcome, Stage
 from genops_events.sweep import Remedies, Traces, Waking, is_settled, remedies, rest_after, waking, way_to
+from genops_events.verdicts import VERDICTS
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +99,7 @@ def _publish(store: RecordStore, figures: SweepFigures) -> None:
     document = figures.document(now=datetime.now(UTC))
     log.info("Sweep: %s", document.figures())
     try:
-        store.put(record.sweep_path(), document)
+        store.put(record_paths.sweep_path(), document)
     except GenopsError:
         log.exception("The sweep's figures could not be written")
 
@@ -134,7 +135,7 @@ def _restore_arrivals(store: RecordStore, found: Sequence[_Open], figures: Sweep
     """Finish what an intake left that died between marker and arrival."""
     for one in found:
         try:
-            kept = store.read(record.open_path(one.candidate), Arrival)
+            kept = store.read(record_paths.open_path(one.candidate), Arrival)
         except PermanentError:
             log.exception("The marker of %s cannot be read", one.candidate)
             continue
@@ -212,7 +213,9 @@ def _close(context: Context, store: RecordStore, needed: dict[str, Remedies], fi
 
 def _intent(store: RecordStore, stage: Stage, candidate: str) -> Intent | None:
     try:
-        return store.read(record.intent_path(candidate, stage, standing_of(store, candidate, stage).round), Intent)
+        return store.read(
+            record_paths.intent_path(candidate, stage, standing_of(store, candidate, stage).round), Intent
+        )
     except PermanentError:
         log.exception("The intent of %s on %s cannot be read", stage, candidate)
         return None
@@ -223,7 +226,7 @@ def _close_one(run: StageRun, owner: str, figures: SweepFigures) -> None:
     if run.stage is Stage.TUNING:
         reason += " A tuning job that was still under way is cancelled: nobody waits for it."
     try:
-        settle_and_announce(run, run.conclude(record.VERDICTS[run.stage], Outcome.FAILED, reason))
+        settle_and_announce(run, run.conclude(VERDICTS[run.stage], Outcome.FAILED, reason))
     except GenopsError as error:
         log.exception("%s of %s cannot be closed", run.stage, run.candidate)
         figures.error = str(error)

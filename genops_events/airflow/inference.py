@@ -8,8 +8,9 @@ from genops_events.airflow.asking import ask
 from genops_events.airflow.spending import estimated
 from genops_events.airflow.stage import StageOperator, StageRun
 from genops_events.gcp import inputs
-from genops_events.record import InferenceVerdict, Verdict, answers_path
+from genops_events.record_paths import answers_path
 from genops_events.stages import Outcome, Stage
+from genops_events.verdicts import InferenceVerdict, Verdict
 
 
 class AnswerPrompts(StageOperator):

@@ -10,23 +10,17 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Context, Param
 from airflow.sdk.exceptions import AirflowSkipException
 
-from genops_events import record
+from genops_events import record_paths
 from genops_events.airflow.asking_a_person import APPROVE, OPTIONS, REASON, ask_a_person, record_answer
 from genops_events.airflow.stage import StageOperator, StageRun, finish
 from genops_events.championship import Bout, Contender, Decision, crowned, decide, predecessor_of
 from genops_events.gcp import registry
 from genops_events.gcp.outbox import announce
 from genops_events.promotion_record import PersonsAnswer, answer_path
-from genops_events.record import (
-    Arrival,
-    BudgetVerdict,
-    Champion,
-    EvaluationVerdict,
-    PromotionVerdict,
-    Verdict,
-    champion_path,
-)
+from genops_events.record import Arrival, Champion
+from genops_events.record_paths import champion_path
 from genops_events.stages import Outcome, Stage
+from genops_events.verdicts import BudgetVerdict, EvaluationVerdict, PromotionVerdict, Verdict
 
 
 class PromoteModel(StageOperator, HITLOperator):
@@ -205,7 +199,7 @@ def _with_arrival(run: StageRun, champion: Champion | None) -> Champion | None:
     """Return the champion with the time of its arrival, which documents of before do not have."""
     if champion is None or champion.arrived_at is not None:
         return champion
-    arrival = run.store.read(record.arrival_path(champion.candidate), Arrival)
+    arrival = run.store.read(record_paths.arrival_path(champion.candidate), Arrival)
     return champion if arrival is None else champion.model_copy(update={"arrived_at": arrival.arrived_at})
 
 

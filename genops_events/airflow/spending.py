@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
-from genops_events import record
+from genops_events import record_paths
 from genops_events.gcp import ledger_store
 from genops_events.gcp.holds import approval_of
 from genops_events.gcp.outbox import announce_hold
@@ -147,7 +147,7 @@ def _hold(
         held_at=now,
         run_id=run.run_id,
     )
-    hold = run.store.create_or_read(record.hold_path(run.candidate, run.stage, number), mine)
+    hold = run.store.create_or_read(record_paths.hold_path(run.candidate, run.stage, number), mine)
     announce_hold(run.config, run.store, hold)
     return hold
 
@@ -162,7 +162,7 @@ def _help(run: StageRun, over: Sequence[PromptOver]) -> str:
 
 def announce_hold_again(run: StageRun, number: int) -> None:
     """Announce a hold whose event was never published."""
-    hold = run.store.read(record.hold_path(run.candidate, run.stage, number), Hold)
+    hold = run.store.read(record_paths.hold_path(run.candidate, run.stage, number), Hold)
     if hold is not None:
         announce_hold(run.config, run.store, hold)
 

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from airflow.sdk import Context
 
-from genops_events import record
+from genops_events import record_paths
 from genops_events.airflow import tuning_end
 from genops_events.airflow.spending import StageLimit, pay_for
 from genops_events.airflow.stage import StageOperator, StageRun, finish
@@ -16,9 +16,10 @@ from genops_events.airflow.submission import SubmitLater, cancelled, known_job, 
 from genops_events.gcp import training_files, tuning_jobs, tuning_queue
 from genops_events.gcp.cancellation import cancel_jobs, has_ended
 from genops_events.polling import JobEnd
-from genops_events.record import Progress, Submission, TuningVerdict, Validation, Verdict
+from genops_events.record import Progress, Submission, Validation
 from genops_events.stages import Outcome, Stage
 from genops_events.training_data import load_limits
+from genops_events.verdicts import TuningVerdict, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ class ValidateTrainingData(StageOperator):
 
 
 def _validation(run: StageRun) -> Validation:
-    path = record.validation_path(run.candidate)
+    path = record_paths.validation_path(run.candidate)
     found = run.store.read(path, Validation)
     if found is not None:
         return found
@@ -143,7 +144,7 @@ class TuneModel(StageOperator):
 
         log.warning("%s", error)
         run.store.put(
-            record.progress_path(run.candidate),
+            record_paths.progress_path(run.candidate),
             Progress(candidate=run.candidate, written_at=datetime.now(UTC), state=f"waits to be submitted: {error}"),
         )
         self.defer(trigger=DateTimeTrigger(moment=error.until), method_name="go_on")

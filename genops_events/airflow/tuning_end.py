@@ -10,8 +10,8 @@ from genops_events.gcp.cancellation import cancel_jobs
 from genops_events.gcp.tuning_results import billable_tokens_of, epochs_of, examples_of, served, steps_of
 from genops_events.jobs import code_name, help_for
 from genops_events.polling import ENDS, JobEnd
-from genops_events.record import TuningVerdict, Verdict
 from genops_events.stages import Outcome
+from genops_events.verdicts import TuningVerdict, Verdict
 
 if TYPE_CHECKING:
     from google.genai.types import TuningJob

@@ -87,7 +87,8 @@ def cancel_candidate(config: Config, store: RecordStore, candidate: str, *, by: 
     """
     from genops_events.gcp.cancellation import cancel_tuning, has_ended, is_ending
     from genops_events.gcp.tuning_jobs import find
-    from genops_events.record import Cancellation, cancellation_path
+    from genops_events.record import Cancellation
+    from genops_events.record_paths import cancellation_path
 
     found = store.candidate(candidate)
     if found is None:
@@ -117,7 +118,8 @@ def cancel_candidate(config: Config, store: RecordStore, candidate: str, *, by: 
 def _nothing_to_ask(config: Config, store: RecordStore, found: Candidate, newest: TuningJob | None) -> tuple[bool, str]:
     """Return whether tuning does not go on, and why there was no job to cancel."""
     from genops_events.gcp.cancellation import is_ending
-    from genops_events.record import Submission, submission_path
+    from genops_events.record import Submission
+    from genops_events.record_paths import submission_path
 
     if newest is not None and newest.state is not None:
         if is_ending(newest):

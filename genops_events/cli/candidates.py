@@ -20,7 +20,8 @@ from genops_events.stages import Stage
 
 if TYPE_CHECKING:
     from genops_events.candidates import Candidate
-    from genops_events.record import Announcement, Verdict
+    from genops_events.record import Announcement
+    from genops_events.verdicts import Verdict
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
 FOLLOW_SECONDS = 1.0

@@ -17,7 +17,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from genops_events import holds, record
+from genops_events import holds, record_paths
 from genops_events.gcp.open_candidates import note_release
 from genops_events.holds import HOLDABLE, Standing
 from genops_events.record import Approval, Hold
@@ -41,9 +41,9 @@ def is_released(store: RecordStore, candidate: str) -> bool:
 
 
 def _names(store: RecordStore, candidate: str) -> set[str]:
-    names = set(store.names(record.holds_folder(candidate)))
+    names = set(store.names(record_paths.holds_folder(candidate)))
     if names:  # otherwise it does not matter
-        path = record.cancellation_path(candidate)
+        path = record_paths.cancellation_path(candidate)
         names.update(name for name in store.names(path) if name == path)
     return names
 
@@ -52,7 +52,7 @@ def approval_of(store: RecordStore, candidate: str, stage: Stage, standing: Stan
     """Return what the last release of the stage allows; None where it was never held, or was released by a cancellation."""
     if not standing.released:
         return None
-    return store.read(record.approval_path(candidate, stage, standing.released), Approval)
+    return store.read(record_paths.approval_path(candidate, stage, standing.released), Approval)
 
 
 def held(store: RecordStore, candidate: str) -> tuple[Hold, ...]:
@@ -62,7 +62,7 @@ def held(store: RecordStore, candidate: str) -> tuple[Hold, ...]:
     for stage in HOLDABLE:
         standing = holds.standing(names, candidate, stage)
         if standing.is_held:
-            hold = store.read(record.hold_path(candidate, stage, standing.holds), Hold)
+            hold = store.read(record_paths.hold_path(candidate, stage, standing.holds), Hold)
             found += [] if hold is None else [hold]
     return tuple(found)
 
@@ -96,6 +96,6 @@ def approve(store: RecordStore, hold: Hold, *, by: str, reason: str) -> Approval
         approved_usd=hold.asked_usd,
         prompts_over=hold.prompts_over,
     )
-    recorded = store.create_or_read(record.approval_path(hold.candidate, hold.stage, hold.number), mine)
+    recorded = store.create_or_read(record_paths.approval_path(hold.candidate, hold.stage, hold.number), mine)
     note_release(store, hold.candidate)
     return recorded

@@ -13,7 +13,8 @@ from genops_events.completion_events import (
 )
 from genops_events.gcp.clients import idempotent_retry, publisher_client
 from genops_events.gcp.errors import google_call
-from genops_events.record import Announcement, Hold, Verdict
+from genops_events.record import Announcement, Hold
+from genops_events.verdicts import Verdict
 
 if TYPE_CHECKING:
     from genops_events.config import Config

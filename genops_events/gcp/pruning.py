@@ -10,8 +10,8 @@ from genops_events.championship import kept_for_rollback
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, endpoint_client, idempotent_retry, model_client
 from genops_events.gcp.errors import google_call
 from genops_events.promotion_record import Pruned, pruned_path
-from genops_events.record import TuningVerdict
 from genops_events.stages import CandidateState, Stage
+from genops_events.verdicts import TuningVerdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,15 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from genops_events import record
+from genops_events import record_paths
 from genops_events.championship import Contender, predecessor_of, restored
 from genops_events.completion_events import rollback_announcement, rollback_announcement_path
 from genops_events.errors import PermanentError
 from genops_events.gcp import registry
 from genops_events.gcp.outbox import deliver
 from genops_events.promotion_record import Pruned, pruned_path
-from genops_events.record import Arrival, Champion, EvaluationVerdict, PromotionVerdict, Rollback, TuningVerdict
+from genops_events.record import Arrival, Champion, Rollback
 from genops_events.stages import Stage
+from genops_events.verdicts import EvaluationVerdict, PromotionVerdict, TuningVerdict
 
 if TYPE_CHECKING:
     from genops_events.config import Config
@@ -82,7 +83,7 @@ def roll_back(
             )
         return restored(contender, champion, rollback, predecessor=predecessor, now=now)
 
-    store.update(record.champion_path(dataset), Champion, change)
+    store.update(record_paths.champion_path(dataset), Champion, change)
     if store.read(pruned_path(target), Pruned) is not None:
         _take_back(store, before, rollback)
         raise NoWayBack(
@@ -96,12 +97,12 @@ def _take_back(store: RecordStore, before: Champion, rollback: Rollback) -> None
     def change(champion: Champion | None) -> Champion | None:
         return before if champion is not None and champion.rollback == rollback else None
 
-    store.update(record.champion_path(before.dataset), Champion, change)
+    store.update(record_paths.champion_path(before.dataset), Champion, change)
 
 
 def _contender(store: RecordStore, dataset: str, candidate: str, champion: Champion) -> tuple[Contender, str | None]:
     """Return what the record says about a candidate that was champion or could have been, and who was it before."""
-    arrival = store.read(record.arrival_path(candidate), Arrival)
+    arrival = store.read(record_paths.arrival_path(candidate), Arrival)
     if arrival is None or arrival.dataset != dataset:
         raise NoWayBack(f"The record knows no candidate {candidate} of {dataset}.", "`genops candidates` lists them.")
     promotion = store.verdict(candidate, Stage.PROMOTION)
@@ -153,7 +154,7 @@ def finish_rollbacks(config: Config, store: RecordStore, dataset: str) -> str:
         return ""
     done = champion.unannounced
     for rollback in done:
-        store.create(record.rollback_path(rollback), rollback)
+        store.create(record_paths.rollback_path(rollback), rollback)
         event = rollback_announcement(rollback, bucket=store.bucket.name, now=datetime.now(UTC))
         deliver(config, store, rollback_announcement_path(rollback), event)
     told = registry.mirror(config, store, champion)
@@ -164,7 +165,7 @@ def finish_rollbacks(config: Config, store: RecordStore, dataset: str) -> str:
         left = tuple(one for one in now.unannounced if one not in done)
         return now.model_copy(update={"unannounced": left})
 
-    store.update(record.champion_path(dataset), Champion, strike)
+    store.update(record_paths.champion_path(dataset), Champion, strike)
     return told
 
 

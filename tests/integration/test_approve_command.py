@@ -24,7 +24,7 @@ from made_up import context, ended, now, taken_on, tuned
 from sweeps import airflow, config, minted, swept
 from typer.testing import CliRunner
 
-from genops_events import record
+from genops_events import record_paths
 from genops_events.airflow.budget import CheckBudget
 from genops_events.airflow.promotion import PromoteModel
 from genops_events.airflow.stage import StageRun
@@ -130,7 +130,7 @@ def test_an_approval_is_recorded_and_the_candidate_goes_on_from_where_it_stood(
     code, answer = approve(candidate, "--reason", "It is\nworth it")
     assert (code, answer["goes_on"]) == (0, True)
     assert "Tuning may cost $0.0012, $0.0002 more than the limits allow." in answer["text"]
-    kept = store.read(record.approval_path(candidate, Stage.TUNING, 1), Approval)
+    kept = store.read(record_paths.approval_path(candidate, Stage.TUNING, 1), Approval)
     assert kept is not None
     assert (kept.by, kept.reason, kept.approved_usd) == (me(), "It is worth it.", Decimal("0.0012"))
     found = store.candidate(candidate)
@@ -182,7 +182,9 @@ def test_an_approval_survives_a_crash_before_anybody_was_woken(
         reason="Yes.",
         approved_usd=hold.asked_usd,
     )
-    assert store.create(record.approval_path(candidate, Stage.TUNING, 1), mine)  # and died before noting the marker
+    assert store.create(
+        record_paths.approval_path(candidate, Stage.TUNING, 1), mine
+    )  # and died before noting the marker
     assert swept(airflow, config, store)[0] == {candidate}
     code, answer = approve(candidate)
     assert (code, answer["goes_on"]) == (0, True)
@@ -302,7 +304,7 @@ def test_a_sweep_announces_a_hold_that_was_never_published_and_closes_nothing(  
     budget(tuning_usd="0.001")
     tune(candidate)
     completions.read_some()
-    (path,) = [name for name in store.names(record.folder(candidate)) if "/events/" in name]
+    (path,) = [name for name in store.names(record_paths.folder(candidate)) if "/events/" in name]
     store.bucket.delete_blob(path)
     _, figures = swept(airflow, config, store)
     assert (figures.unannounced_verdicts, figures.closed_stages, figures.woken_stages) == (1, 0, 0)
@@ -320,7 +322,7 @@ def test_what_nothing_holds_cannot_be_approved(store: RecordStore, config: Confi
     code, answer = approve(candidate)
     assert code == 2
     assert "has ended already, as failed" in answer["text"]
-    assert store.names(record.holds_folder(candidate)) == []
+    assert store.names(record_paths.holds_folder(candidate)) == []
 
 
 @pytest.mark.parametrize("words", [(), ("--budget",)])
@@ -407,7 +409,7 @@ def test_airflow_is_told_after_the_approval_is_written(
     ((path, body),) = airflow_asked
     assert path == "/api/v2/dags/genops_intake/dagRuns"
     TriggerDAGRunPostBody.model_validate(body)
-    assert store.bucket.blob(record.approval_path(candidate, Stage.TUNING, 1)).exists()
+    assert store.bucket.blob(record_paths.approval_path(candidate, Stage.TUNING, 1)).exists()
 
 
 def test_an_airflow_that_does_not_answer_changes_nothing_about_the_approval(
@@ -419,4 +421,4 @@ def test_an_airflow_that_does_not_answer_changes_nothing_about_the_approval(
     code, answer = approve(candidate)
     assert code == 0
     assert "It goes on with the next sweep, within 10 minutes: Airflow could not be told" in answer["text"]
-    assert store.bucket.blob(record.approval_path(candidate, Stage.TUNING, 1)).exists()
+    assert store.bucket.blob(record_paths.approval_path(candidate, Stage.TUNING, 1)).exists()

@@ -17,7 +17,7 @@ from made_up import arrived, context, ended, now, tuned
 from sweeps import airflow, config, swept
 from typer.testing import CliRunner
 
-from genops_events import record
+from genops_events import record_paths
 from genops_events.airflow.promotion import PromoteModel
 from genops_events.airflow.stage import StageRun
 from genops_events.cli import app
@@ -27,8 +27,9 @@ from genops_events.gcp import rollbacks
 from genops_events.gcp.record_store import RecordStore
 from genops_events.gcp.rollbacks import NoWayBack, roll_back
 from genops_events.promotion_record import Pruned, pruned_path
-from genops_events.record import Announcement, Arrival, Champion, PromotionVerdict, Rollback
+from genops_events.record import Announcement, Arrival, Champion, Rollback
 from genops_events.stages import Outcome, Stage
+from genops_events.verdicts import PromotionVerdict
 
 METRIC = "exact_match"
 ME = f"{getpass.getuser()}@{socket.gethostname()}"
@@ -165,7 +166,7 @@ def test_a_rollback_that_is_going_on_is_left_to_its_command_and_a_broken_champio
         roll_back(config, store, DATASET, to=None, by="ada@laptop", reason="Why.")
     assert swept(airflow, config, store, impatient=True)[1].healed == ()
     assert len(champion(store).unannounced) == 1
-    store.bucket.blob(record.champion_path(DATASET)).upload_from_string(b"{")
+    store.bucket.blob(record_paths.champion_path(DATASET)).upload_from_string(b"{")
     _, figures = swept(airflow, config, store)
     assert figures.error is not None
     assert "champion.json is no Champion" in figures.error
@@ -282,7 +283,7 @@ def late(config: Config, store: RecordStore, score: float, *, hours: float) -> s
     """Return a candidate whose file arrived long ago and that is judged only now."""
     made = arrived(config, store)
     old = made.model_copy(update={"arrived_at": made.arrived_at - timedelta(hours=hours)})
-    store.put(record.arrival_path(made.candidate), old)
+    store.put(record_paths.arrival_path(made.candidate), old)
     tuned(store, made.candidate)
     ended(store, Stage.EVALUATION, Outcome.PASSED, made.candidate, scores={METRIC: score})
     ended(store, Stage.BUDGET, Outcome.APPROVED, made.candidate)

@@ -15,7 +15,7 @@ from cloud import DATASET, Reader, StandIns, cloud, completions, config, connect
 from made_up import context, now
 from test_evaluation_stage import FILE, candidate, endpoint, evaluated, pairs, promoted, settings, write
 
-from genops_events import record
+from genops_events import record_paths
 from genops_events.airflow.evaluation import EvaluateModel
 from genops_events.config import Config
 from genops_events.evaluation_record import EvaluationPlan, plan_path
@@ -160,7 +160,7 @@ def test_a_repeated_try_is_not_held_for_what_it_has_reserved_before(
     assert not paid.settled
     budget(candidate_usd="0.0001")
     assert evaluated(candidate)[1]["outcome"] == "passed"
-    assert not store.names(record.holds_folder(candidate))
+    assert not store.names(record_paths.holds_folder(candidate))
 
 
 def _die(*_: object, **__: object) -> None:

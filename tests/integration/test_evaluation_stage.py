@@ -38,8 +38,10 @@ from genops_events.gcp.inputs import InputMissing
 from genops_events.gcp.parts import PartWriter, read_parts
 from genops_events.gcp.record_store import RecordStore
 from genops_events.ledger import Ledger, month_of
-from genops_events.record import Champion, EvaluationVerdict, champion_path, ledger_path, training_path
+from genops_events.record import Champion
+from genops_events.record_paths import champion_path, ledger_path, training_path
 from genops_events.stages import Outcome, Stage
+from genops_events.verdicts import EvaluationVerdict
 
 MODEL = "gemini-2.5-flash"
 FILE = "evaluation/own.jsonl"

@@ -33,8 +33,10 @@ from genops_events.config import Config
 from genops_events.gcp.open_candidates import mint
 from genops_events.gcp.record_store import RecordStore
 from genops_events.promotion_record import PersonsAnswer, Question, answer_path, question_path
-from genops_events.record import Arrival, PromotionVerdict, arrival_path
+from genops_events.record import Arrival
+from genops_events.record_paths import arrival_path
 from genops_events.stages import Outcome, Stage
+from genops_events.verdicts import PromotionVerdict
 
 METRIC = "exact_match"
 ME = f"{getpass.getuser()}@{socket.gethostname()}"

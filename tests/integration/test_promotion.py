@@ -31,8 +31,10 @@ from genops_events.gcp import registry, tuning_jobs
 from genops_events.gcp.clients import model_client
 from genops_events.gcp.record_store import RecordStore
 from genops_events.gcp.rollbacks import roll_back
-from genops_events.record import Champion, PromotionVerdict, champion_path, intent_path
+from genops_events.record import Champion
+from genops_events.record_paths import champion_path, intent_path
 from genops_events.stages import Outcome, Stage
+from genops_events.verdicts import PromotionVerdict
 
 METRIC = "exact_match"
 

@@ -19,7 +19,8 @@ from genops_events.cli import app
 from genops_events.config import Config
 from genops_events.gcp import holds
 from genops_events.gcp.record_store import RecordStore
-from genops_events.record import Hold, prompts_over_path
+from genops_events.record import Hold
+from genops_events.record_paths import prompts_over_path
 from genops_events.stages import Stage
 
 SYSTEM = "Be short."

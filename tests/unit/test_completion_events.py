@@ -19,8 +19,9 @@ from genops_events.completion_events import (
     rollback_announcement,
     rollback_announcement_path,
 )
-from genops_events.record import VERDICTS, Announcement, EvaluationVerdict, Rollback
+from genops_events.record import Announcement, Rollback
 from genops_events.stages import POSSIBLE, Outcome, Stage
+from genops_events.verdicts import VERDICTS, EvaluationVerdict
 
 NOW = datetime(2026, 11, 23, 1, 2, 3, 456789, tzinfo=UTC)
 CANDIDATE = "banking77-0123456789abcdef"

@@ -11,7 +11,7 @@ from test_sweep import CANDIDATE, JUDGED, LONG_AGO, NOW, TUNED, remedies, traces
 
 from genops_events.completion_events import hold_announcement_path
 from genops_events.holds import HOLDABLE, Standing, standing
-from genops_events.record import approval_path, cancellation_path, hold_path, intent_path
+from genops_events.record_paths import approval_path, cancellation_path, hold_path, intent_path
 from genops_events.stages import Outcome, Stage
 from genops_events.sweep import Remedies, Traces
 
