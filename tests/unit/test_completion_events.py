@@ -16,10 +16,12 @@ from genops_events.completion_events import (
     announcement_path,
     data_schema,
     event_type,
+    hold_announcement,
+    hold_announcement_path,
     rollback_announcement,
     rollback_announcement_path,
 )
-from genops_events.record import Announcement, Rollback
+from genops_events.record import Announcement, Hold, Rollback
 from genops_events.stages import POSSIBLE, Outcome, Stage
 from genops_events.verdicts import VERDICTS, EvaluationVerdict
 
@@ -81,6 +83,34 @@ def test_the_data_of_an_event_fits_the_schema_that_ships(stage, outcome):
     jsonschema.validate(json.loads(json.dumps(data)), shipped)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({**data, "outcome": "something else"}, shipped)
+
+
+@pytest.mark.parametrize("stage", HOLD_TYPES.values())
+def test_a_hold_has_an_event_of_its_own_each_time_that_fits_the_schema_that_ships(stage):
+    hold = Hold(
+        candidate=CANDIDATE,
+        written_at=NOW,
+        stage=stage,
+        number=2,
+        dataset="banking77",
+        reason="0.25 USD too much",
+        help="`genops approve`",
+        asked_usd=Decimal("1.25"),
+        missing_usd=Decimal("0.25"),
+        limits=("budget.candidate_usd",),
+        held_at=NOW,
+        run_id="run-1",
+    )
+    event = hold_announcement(hold, bucket="b", now=NOW)
+    kind = event.attributes["ce-type"]
+    assert event.attributes["ce-id"] == f"{CANDIDATE}/genops.{stage}.held.v1/2"
+    assert (event.data["outcome"], event.data["missing_usd"]) == ("held", "0.25")
+    shipped = json.loads(files("genops_events").joinpath("schemas", f"{kind}.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(shipped)
+    jsonschema.validate(json.loads(json.dumps(event.data)), shipped)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**event.data, "outcome": "passed"}, shipped)
+    assert hold_announcement_path(CANDIDATE, stage, 2) < announcement_path(CANDIDATE, stage, Outcome.FAILED)
 
 
 def test_the_schemas_that_ship_are_those_of_the_code():
