@@ -38,7 +38,7 @@ bench-arrivals: install ## upload to tuning run beside the Google provider's tri
 bench-waiting: install ## what 10 to 5,000 waiting tuning jobs cost, beside one trigger for each and the provider's operator
 	$(BIN)/python -m benchmarks.waiting
 
-chaos: install ## kill, stop and starve components under bursts of 100 uploads: an hour; prints a table
+chaos: install ## kill, stop and starve components under bursts of 100 uploads, and workers at each point of a submission: over an hour; prints tables
 	$(BIN)/pytest tests/chaos -m chaos --chaos-report chaos.md
 
 schemas: install ## write the JSON Schemas of the completion events anew

@@ -70,6 +70,10 @@ _CODES = {
 }
 
 
+LOOK = "Look at the job in the console before you upload the file again."
+"""What a user does where nobody knows more."""
+
+
 def code_name(code: int | None) -> str:
     """Return the canonical name of an error code, such as `INVALID_ARGUMENT`; `UNKNOWN` where there is none."""
     return _CODES[code][0] if code in _CODES else "UNKNOWN"
@@ -79,7 +83,7 @@ def help_for(code: int | None) -> str:
     """Return what a user does about a job that failed with this code."""
     if code in _CODES:
         return _CODES[code][1]
-    return "Look at the job in the console before you upload the file again."
+    return LOOK
 
 
 _AT_WORK = ("JOB_STATE_QUEUED", "JOB_STATE_PENDING", "JOB_STATE_RUNNING")

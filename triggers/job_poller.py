@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import gc
 import logging
 import random
 import time
-from collections.abc import AsyncGenerator
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cache
 from typing import TYPE_CHECKING, ClassVar
 
 from asyncio_throttle import Throttler
 
 from genops_events.errors import GenopsError
+from genops_events.gcp.errors import CloudUnavailable
 from genops_events.polling import (
     ABSENT,
     TOGETHER,
@@ -41,7 +41,7 @@ CALLS_A_SECOND = 5
 """Half of the 600 calls a minute that Vertex AI grants a project and region are left to whoever submits and evaluates."""
 
 FIRST_LOOK_SECONDS = 10.0
-"""The latest first look. Not sooner than `poll_seconds`: docs/adr/0005, a task must not come back too soon."""
+"""The latest first look; one after `poll_seconds`, where these are less."""
 
 
 @dataclass(eq=False, slots=True)
@@ -49,6 +49,8 @@ class _Waiter:
     wait: Wait
     due: float
     """On the monotonic clock."""
+    earliest: float
+    """When it may be told of the job's end for the first time: docs/adr/0005, a task must not come back too soon."""
     news: asyncio.Event = field(default_factory=asyncio.Event)
     latest: JobView | Ended | None = None
 
@@ -75,6 +77,7 @@ class JobPoller:
         self._project = project
         self._location = location
         self._waiters: set[_Waiter] = set()
+        self._by_key: defaultdict[str, set[_Waiter]] = defaultdict(set)
         self._throttler = Throttler(rate_limit=CALLS_A_SECOND, period=1.0, retry_interval=0.05)
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -94,9 +97,10 @@ class JobPoller:
         Args:
             wait: what is waited for. The job goes on whatever happens to the wait.
         """
-        pause = with_jitter(min(wait.poll_seconds, FIRST_LOOK_SECONDS), share=0.0)
-        waiter = _Waiter(wait, due=time.monotonic() + pause)
+        first = time.monotonic() + min(wait.poll_seconds, FIRST_LOOK_SECONDS)
+        waiter = _Waiter(wait, due=first, earliest=first)
         self._waiters.add(waiter)
+        self._by_key[wait.key].add(waiter)
         if waiter.due < self._next:
             self._changed.set()
         if self._task is None or self._task.done():
@@ -112,16 +116,23 @@ class JobPoller:
                 yield waiter.latest
         finally:
             self._waiters.discard(waiter)
+            self._by_key[wait.key].discard(waiter)
+            if not self._by_key[wait.key]:
+                del self._by_key[wait.key]
             if not self._waiters:
                 self._changed.set()
 
     async def _run(self) -> None:
+        from genops_events.gcp.job_views import JobViews
+
         views: JobViews | None = None
         try:
             while self._waiters:
                 try:
                     if views is None:
-                        views = await asyncio.to_thread(self._open)
+                        views = await asyncio.to_thread(
+                            JobViews, self._kind, project=self._project, location=self._location
+                        )
                     await self._pause()
                     await self._look(views)
                     self._failures = 0
@@ -131,14 +142,6 @@ class JobPoller:
             self._shared.pop((asyncio.get_running_loop(), self._kind, self._project, self._location), None)
             if views is not None:
                 views.close()
-
-    def _open(self) -> JobViews:
-        """Return what looks at the jobs; may block."""
-        from genops_events.gcp.job_views import JobViews
-
-        made = JobViews(self._kind, project=self._project, location=self._location)
-        _spare_collections_what_is_imported()
-        return made
 
     async def _pause(self) -> None:
         """Return when a job is due, or nobody waits any more."""
@@ -170,37 +173,42 @@ class JobPoller:
             self._tell({key_of(view.name): view for view in page.jobs}, began=began, jitter=jitter)
         for wait in round_.one_by_one:
             async with self._throttler:
-                view = await asyncio.to_thread(views.one, wait.job)
-            self._tell({wait.key: view}, began=began, jitter=jitter)
+                try:
+                    view = await asyncio.to_thread(views.one, wait.job)
+                except CloudUnavailable:
+                    raise  # whoever comes next would get no answer either
+                except Exception as error:  # noqa: BLE001 - one job that cannot be looked at must not hide the others
+                    log.warning("%s It goes on, and is looked at again.", error)
+                    self._tell({wait.key: UNSEEN}, began=began, jitter=jitter)
+                    continue
+            self._tell({wait.key: ABSENT if view is None else view}, began=began, jitter=jitter)
 
-    def _tell(self, seen: dict[str, JobView | None], *, began: float, jitter: float) -> None:
-        """Answer everybody who waits for one of the jobs that were seen, due or not.
+    def _tell(self, seen: Mapping[str, JobView | str], *, began: float, jitter: float) -> None:
+        """Answer everybody who waits for one of the jobs that were looked at, due or not.
 
         Args:
-            seen: how they stand, by key.
+            seen: how they stand, by key; `ABSENT` or `UNSEEN` where there is nothing to show.
             began: when the round began, on the monotonic clock.
             jitter: of the round, 0 to 1.
         """
         now = datetime.now(UTC)
-        for one in self._waiters:
-            if one.wait.key in seen:
-                view = seen[one.wait.key]
-                state = ABSENT if view is None else view.state
-                self._answer(one, view, state, now=now, began=began, jitter=jitter)
+        for key, found in seen.items():
+            for one in self._by_key.get(key, ()):
+                self._answer(one, found, now=now, began=began, jitter=jitter)
 
-    def _answer(
-        self, one: _Waiter, view: JobView | None, state: str, *, now: datetime, began: float, jitter: float = 0.0
-    ) -> None:
+    def _answer(self, one: _Waiter, found: JobView | str, *, now: datetime, began: float, jitter: float = 0.0) -> None:
         if isinstance(one.latest, Ended):
             return
-        decision = on_state(one.wait, state, now=now)
+        decision = on_state(one.wait, found if isinstance(found, str) else found.state, now=now)
         if isinstance(decision, Ended):
+            if time.monotonic() < one.earliest:
+                return  # seen by another's round; its own first look is still to come
             one.tell(decision)
             one.due = float("inf")
             return
-        if view is not None:
-            one.tell(view)
-        one.wait = Wait(one.wait.job, one.wait.began, one.wait.deadline, one.wait.poll_seconds, decision.absences)
+        if not isinstance(found, str):
+            one.tell(found)
+        one.wait = replace(one.wait, absences=decision.absences)
         # What ends at its deadline is not looked at again just before it.
         if decision.seconds < one.wait.poll_seconds:
             one.due = time.monotonic() + decision.seconds
@@ -220,16 +228,6 @@ class JobPoller:
             now = datetime.now(UTC)
             for one in self._waiters:
                 if now >= one.wait.deadline:
-                    self._answer(one, None, UNSEEN, now=now, began=clock)
+                    self._answer(one, UNSEEN, now=now, began=clock)
             left = [(one.wait.deadline - now).total_seconds() for one in self._waiters if now < one.wait.deadline]
             await self._sleep_until(min(until, clock + min(left, default=pause)))
-
-
-@cache
-def _spare_collections_what_is_imported() -> None:
-    """Let the garbage collector pass over what this process holds by now, once.
-
-    Ten pages of jobs bring about a full collection. With Airflow and google-genai imported that is 0.2 s of a core, in
-    which the triggerer's event loop stands still, in each round; without them a few milliseconds.
-    """
-    gc.freeze()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import UTC, datetime
@@ -16,8 +15,6 @@ from triggers.job_poller import JobPoller
 
 if TYPE_CHECKING:
     from genops_events.jobs import JobView
-
-log = logging.getLogger(__name__)
 
 _UNKNOWN = object()
 
@@ -87,11 +84,13 @@ class VertexJobTrigger(BaseTrigger):
     async def on_kill(self) -> None:
         """Cancel the job if somebody ended the task: marked it failed, cleared it, or deleted its Dag run.
 
-        Airflow calls this as well when another triggerer has taken the wait over: then the task is still deferred, and the
-        job goes on. It also goes on when nobody can tell, and when the task was marked as a success.
+        Airflow calls this as well when another triggerer has taken the wait over: then the same try is still deferred, and
+        the job goes on. It also goes on when nobody can tell, and when the task was marked as a success.
         """
         try:
             state = await self._task_state()
+            if state == "deferred" and await self._waits_as_another_try():
+                state = None  # cleared, and quicker back than Airflow has told us
         except Exception:
             self.log.exception("Nobody can tell whether the task still waits for %s, so the job goes on", self.job)
             return
@@ -121,3 +120,16 @@ class VertexJobTrigger(BaseTrigger):
         )
         found = states.get(task.run_id, {}).get(task.task_id, _UNKNOWN)
         return "gone" if found is _UNKNOWN else None if found is None else str(found)
+
+    async def _waits_as_another_try(self) -> bool:
+        """Return whether the task that is deferred is not the one that this trigger was made by."""
+        from airflow.sdk.bases.xcom import BaseXCom
+        from asgiref.sync import sync_to_async
+
+        from genops_events.airflow.cancelling import WAITING_TRY
+
+        task: Any = self.task_instance
+        number = await sync_to_async(BaseXCom.get_one)(
+            key=WAITING_TRY, dag_id=task.dag_id, task_id=task.task_id, run_id=task.run_id, map_index=task.map_index
+        )
+        return number is not None and number != task.try_number

@@ -8,6 +8,9 @@ from genops_events.polling import JobEnd
 from genops_events.stages import Outcome, Stage
 from genops_events.verdicts import TuningVerdict
 
+WAITING_TRY = "genops_waiting_try"
+"""XCom of a task that waits for a job: the number of its try. A cleared task is back, as another try, within two seconds."""
+
 
 def stop_tuning(candidate: str, *, run_id: str, ended: bool) -> list[str]:
     """Cancel the candidate's tuning jobs; return the names of those that were under way.

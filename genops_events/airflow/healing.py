@@ -25,7 +25,6 @@ from genops_events.airflow.submission import cancelled
 from genops_events.airflow.sweep_figures import SweepFigures
 from genops_events.config import Config
 from genops_events.errors import GenopsError, PermanentError, TransientError
-from genops_events.gcp import tuning_queue
 from genops_events.gcp.at_once import at_once
 from genops_events.gcp.bucket_sweep import LostArrivals, Standing
 from genops_events.gcp.holds import standing_of
@@ -155,7 +154,6 @@ def _end_cancelled(found: Sequence[_Open], figures: SweepFigures) -> set[str]:
             continue
         run = StageRun(Stage.TUNING, one.candidate, figures.run_id)
         try:
-            tuning_queue.leave(run.store, run.candidate)
             settle_and_announce(run, cancelled(run))
         except GenopsError as error:
             log.exception("%s, which was cancelled, cannot be ended", one.candidate)

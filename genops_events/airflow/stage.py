@@ -256,9 +256,10 @@ def settle_and_announce(run: StageRun, verdict: Verdict) -> None:
     In this order, since the sweep goes by the event: for a verdict that was published, the rest is done, too.
     """
     run.account(verdict)
-    if verdict.stage is Stage.TUNING and verdict.outcome is Outcome.FAILED:
+    if verdict.stage is Stage.TUNING:
         tuning_queue.leave(run.store, run.candidate)
-        cancel_jobs(run.config, run.candidate)
+        if verdict.outcome is Outcome.FAILED:
+            cancel_jobs(run.config, run.candidate)
     announce(run.config, run.store, verdict)
 
 

@@ -136,7 +136,8 @@ def _recorded(run: StageRun, job: TuningJob) -> Submission:
     mine = Submission(candidate=run.candidate, written_at=datetime.now(UTC), job=job.name)
     recorded = run.store.create_or_read(record_paths.submission_path(run.candidate), mine)
     if recorded.job != job.name:
-        tuning_jobs.cancel(run.config, job.name)  # another process was a moment faster: one job is enough
+        # Another process was a moment faster: one job is enough.
+        cancel_jobs(run.config, run.candidate, but=recorded.job, known=job.name)
     return recorded
 
 

@@ -10,6 +10,7 @@ from airflow.sdk import Context
 
 from genops_events import record_paths
 from genops_events.airflow import tuning_end
+from genops_events.airflow.cancelling import WAITING_TRY
 from genops_events.airflow.spending import StageLimit, pay_for
 from genops_events.airflow.stage import StageOperator, StageRun, finish
 from genops_events.airflow.submission import SubmitLater, cancelled, known_job, submit, wish_to_cancel
@@ -82,6 +83,8 @@ class TuneModel(StageOperator):
     def work(self, run: StageRun, context: Context) -> Verdict:
         """Reserve the money, submit or adopt the job, and defer until it has ended."""
         run.take_on()
+        task: Any = context["ti"]
+        task.xcom_push(key=WAITING_TRY, value=task.try_number)
         tuning_queue.leave(run.store, run.candidate, since=context["dag_run"].run_after)
         validation = _validation(run)
         submission = known_job(run)

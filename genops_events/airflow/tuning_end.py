@@ -8,7 +8,7 @@ from genops_events.airflow.spending import estimated
 from genops_events.errors import PermanentError
 from genops_events.gcp.cancellation import cancel_jobs
 from genops_events.gcp.tuning_results import billable_tokens_of, epochs_of, examples_of, served, steps_of
-from genops_events.jobs import code_name, help_for
+from genops_events.jobs import LOOK, code_name, help_for
 from genops_events.polling import ENDS, JobEnd
 from genops_events.stages import Outcome
 from genops_events.verdicts import TuningVerdict, Verdict
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from genops_events.airflow.stage import StageRun
     from genops_events.record import Cancellation
 
-LOOK = "Look at the job in the console before you upload the file again."
+PARTLY = "What there is of a model is not served. Upload the file again to tune anew."
 
 
 def vanished(run: StageRun, name: str) -> Verdict:
@@ -72,7 +72,8 @@ def ended(run: StageRun, job: TuningJob, *, tuned_on: str, wish: Cancellation | 
     words = str(end).replace("_", " ")
     name = f"{code_name(code)}: " if code else ""
     reason = f"Tuning job {job.name} ended as {words}. {name}{said}"
-    return _failed(run, end, reason, help_for(code), error_code=code_name(code) if code else None, **figures)
+    hint = PARTLY if end is JobEnd.PARTIALLY_SUCCEEDED else help_for(code)
+    return _failed(run, end, reason, hint, error_code=code_name(code) if code else None, **figures)
 
 
 def _failed(run: StageRun, end: JobEnd, reason: str, hint: str, **figures: Any) -> Verdict:

@@ -58,7 +58,7 @@ def cancel_jobs(config: Config, candidate: str, *, but: str | None = None, known
         names.append(known)
     cancelled = []
     for name in names:
-        if name == but:
+        if but is not None and key_of(name) == key_of(but):
             continue
         try:
             tuning_jobs.cancel(config, name)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from google import genai
     from google.api_core.retry import Retry
     from google.auth.credentials import Credentials
+    from google.auth.transport.requests import AuthorizedSession
     from google.cloud import storage
     from google.cloud.aiplatform_v1 import (
         EndpointServiceClient,
@@ -131,6 +132,19 @@ def genai_client(
         return genai.Client(vertexai=True, project=project, location=location, http_options=options)
 
 
+def vertex_session(location: str) -> tuple[AuthorizedSession, str]:
+    """Return an HTTP session that adds the credentials, and the address of Vertex AI's REST API in `location`.
+
+    For what is asked so often that reading the answer with google-genai would cost more than all else.
+    """
+    import google.auth
+    from google.auth.transport.requests import AuthorizedSession
+
+    with google_call(_CREDENTIALS):
+        credentials, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
+    return AuthorizedSession(credentials), _vertex_endpoint(location)
+
+
 @cache
 def tls_context() -> ssl.SSLContext | None:
     """Return what all clients of one process verify Google's certificates by; None where client certificates are set up.
@@ -204,5 +218,8 @@ def idempotent_retry() -> Retry:
 
 
 def _rest(config: Config) -> dict[str, Any]:
-    endpoint = os.environ.get("GOOGLE_VERTEX_BASE_URL", f"https://{config.location}-aiplatform.googleapis.com")
-    return {"transport": "rest", "client_options": {"api_endpoint": endpoint.rstrip("/")}}
+    return {"transport": "rest", "client_options": {"api_endpoint": _vertex_endpoint(config.location)}}
+
+
+def _vertex_endpoint(location: str) -> str:
+    return os.environ.get("GOOGLE_VERTEX_BASE_URL", f"https://{location}-aiplatform.googleapis.com").rstrip("/")

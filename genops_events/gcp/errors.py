@@ -70,14 +70,11 @@ def _translate(what: str, error: Exception) -> CloudUnavailable | CloudRefused |
     if isinstance(error, (api.Aborted, api.Cancelled, api.RetryError)):
         return CloudUnavailable(f"Could not {what}: {error}.", later)
     if isinstance(error, api.GoogleAPICallError):
-        return _by_status(what, error.code, str(error))
+        return _by_status(what, error.code, str(error), retry_after_seconds=_retry_after(error))
     genai = sys.modules.get("google.genai.errors")
     if genai is not None and isinstance(error, genai.APIError):
-        translated = _by_status(what, error.code, f"{error.status}: {error.message}")
-        if isinstance(translated, CloudUnavailable):
-            translated.status = error.code
-            translated.retry_after_seconds = _retry_after(error)
-        return translated
+        text = f"{error.status}: {error.message}"
+        return _by_status(what, error.code, text, retry_after_seconds=_retry_after(error))
     if isinstance(error, OSError) or _is_lost_connection(error):
         return CloudUnavailable(f"Could not {what}: no answer ({type(error).__name__}: {error}).", later)
     if isinstance(error, auth.GoogleAuthError):
@@ -88,12 +85,14 @@ def _translate(what: str, error: Exception) -> CloudUnavailable | CloudRefused |
 
 
 def _retry_after(error: Any) -> float | None:
-    """Return how long google-genai's error says to wait, in seconds."""
+    """Return how long an error of google-genai or of api_core says to wait, in seconds."""
     header = getattr(getattr(error, "response", None), "headers", {}).get("Retry-After", "")
     if header.isdigit():
         return float(header)  # its other form, a date, is not used by Google's APIs
-    body = error.details if isinstance(error.details, dict) else {}
-    for detail in body.get("error", body).get("details") or ():
+    details = getattr(error, "details", None)
+    if isinstance(details, dict):
+        details = details.get("error", details).get("details")
+    for detail in details if isinstance(details, list) else ():
         if isinstance(detail, dict) and str(detail.get("@type", "")).endswith("google.rpc.RetryInfo"):
             seconds = str(detail.get("retryDelay", "")).removesuffix("s")
             return float(seconds) if seconds.replace(".", "", 1).isdigit() else None
@@ -108,9 +107,14 @@ def _is_lost_connection(error: Exception) -> bool:
     )
 
 
-def _by_status(what: str, code: int | None, text: str) -> CloudUnavailable | CloudRefused:
-    if code is None or int(code) in _PASSING_STATUS:
-        return CloudUnavailable(f"Could not {what}: {text}.", "It is retried with back-off.")
-    refused = CloudRefused(f"Could not {what}: {text}.", _REMEDIES.get(int(code), ""))
-    refused.status = int(code)
-    return refused
+def _by_status(
+    what: str, code: int | None, text: str, *, retry_after_seconds: float | None = None
+) -> CloudUnavailable | CloudRefused:
+    if code is not None and int(code) not in _PASSING_STATUS:
+        refused = CloudRefused(f"Could not {what}: {text}.", _REMEDIES.get(int(code), ""))
+        refused.status = int(code)
+        return refused
+    unavailable = CloudUnavailable(f"Could not {what}: {text}.", "It is retried with back-off.")
+    unavailable.status = None if code is None else int(code)
+    unavailable.retry_after_seconds = retry_after_seconds
+    return unavailable

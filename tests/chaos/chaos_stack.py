@@ -21,6 +21,8 @@ from genops_events.local.stack import StackState, read_state
 from genops_events.local.state import ComponentState
 
 DATASETS = 24
+FURTHER = "chaos-further"
+"""A dataset whose jobs tune the champion further."""
 DATASETS_PER_BURST = 2
 """Each has a champion of its own: the more datasets, the more candidates are promoted and answer prompts."""
 JOB_SECONDS = 5.0
@@ -162,13 +164,15 @@ def _configure(config: dict[str, Any]) -> None:
     """Make genops.yaml quick to heal, and with a dataset for each burst."""
     config["intake"] = {"sweep_minutes": 1, "patience_minutes": 0.5}
     example = config["datasets"].popitem()[1]
-    for number in range(DATASETS):
+    for name in (*map(dataset, range(DATASETS)), FURTHER):
         one = copy.deepcopy(example)
-        one["prefix"] = f"training/{dataset(number)}/"
+        one["prefix"] = f"training/{name}/"
+        if name == FURTHER:
+            one["tuning"]["start_from"] = "champion"
         # A small file never reaches the example's gate; here it is the way that matters, not the score.
         one["evaluation"]["gate"] = {}
         one["budget"] = {"tuning_usd": 1000, "inference_usd": 1000, "monthly_usd": 1_000_000}
-        config["datasets"][dataset(number)] = one
+        config["datasets"][name] = one
 
 
 @contextmanager

@@ -60,7 +60,7 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     report = config.stash[REPORT]
-    if not report.rows:
+    if not (report.rows or report.kills):
         return
     terminalreporter.section("chaos")
     for line in report.markdown().splitlines():

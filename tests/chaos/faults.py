@@ -25,7 +25,7 @@ POLITE_SECONDS = 60.0
 POSTGRES_POLITE_SECONDS = 5.0
 """A PostgreSQL that got SIGTERM waits for all its clients to leave, and Airflow's stay: a fast shutdown follows."""
 BUSY_SECONDS = 90.0
-_WORKER = "airflow worker -- LocalExecutor"
+WORKER = "airflow worker -- LocalExecutor"
 _IDLE = "<idle>"
 ORPHAN_SHARE = 0.5
 """Of the killed workers, so many leave their task behind: it goes on until it notices that nobody listens."""
@@ -102,7 +102,7 @@ def _busy_workers(stack: ChaosStack) -> list[psutil.Process]:
                 try:
                     process = psutil.Process(pid)
                     title = " ".join(process.cmdline())
-                    if title.startswith(_WORKER) and _IDLE not in title and process.children():
+                    if title.startswith(WORKER) and _IDLE not in title and process.children():
                         found.append(process)
                 except psutil.Error:
                     continue
@@ -114,6 +114,15 @@ def stop_watching_triggerer(seconds: float) -> Act:
 
     def act(stack: ChaosStack) -> str:
         name = until(lambda: watching_triggerer(stack), seconds=BUSY_SECONDS, what="a triggerer that talks to Pub/Sub")
+        return stop_triggerer(name, seconds)(stack)
+
+    return act
+
+
+def stop_triggerer(name: str, seconds: float) -> Act:
+    """Stop this triggerer with all its processes, then let it go on."""
+
+    def act(stack: ChaosStack) -> str:
         process = stack.component(name).process
         assert process is not None
         members = session_members(process.pid)
@@ -127,9 +136,9 @@ def stop_watching_triggerer(seconds: float) -> Act:
     return act
 
 
-def watching_triggerer(stack: ChaosStack) -> str | None:
-    """Return the triggerer with a connection to Pub/Sub: it is the one that runs the watcher."""
-    port = stack.state().ports["pubsub"]
+def watching_triggerer(stack: ChaosStack, watched: str = "pubsub") -> str | None:
+    """Return a triggerer with a connection to Pub/Sub, as the one has that runs the watcher, or to another stand-in."""
+    port = stack.state().ports[watched]
     for one in stack.state().components:
         if one.name.startswith("triggerer") and one.process is not None:
             for pid in session_members(one.process.pid):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,6 +35,20 @@ class Row:
     """What the fault did, and when."""
 
 
+@dataclass(frozen=True)
+class Kill:
+    """One candidate whose process was killed at one point between intent, create and record."""
+
+    point: str
+    killed: str
+    jobs: int
+    """Tuning jobs with the candidate's label, by the official client."""
+    end: str
+    """How tuning ended; `none` where it did not."""
+    seconds: float | None
+    """From the kill to tuning's verdict."""
+
+
 @dataclass
 class Report:
     """The rows of one whole run, written to `file` after each: an interrupted run keeps what it found."""
@@ -41,6 +56,7 @@ class Report:
     seed: int
     file: Path | None = None
     rows: list[Row] = field(default_factory=list)
+    kills: list[Kill] = field(default_factory=list)
 
     def add(self, row: Row) -> None:
         """Add the row of a scenario that has just ended."""
@@ -59,19 +75,37 @@ class Report:
             )
             for one in self.rows
         ]
-        widths = [max(len(row[column]) for row in (head, *cells)) for column in range(len(head))]
+        tables = [_table(head, cells)] if cells else []
+        if self.kills:
+            tables.append(_table(("point", "killed", "jobs created", "end", "seconds"), map(_kill_cells, self.kills)))
+        return "\n".join((*("\n".join((*table, "")) for table in tables), f"seed {self.seed}"))
 
-        def line(row: tuple[str, ...]) -> str:
-            first, *rest = (
-                text.ljust(width) if not number else text.rjust(width)
-                for number, (text, width) in enumerate(zip(row, widths, strict=True))
-            )
-            return f"| {' | '.join((first, *rest))} |"
 
-        rule = (
-            "|" + "|".join(f"{'-' * (width + 1)}{':' if number else '-'}" for number, width in enumerate(widths)) + "|"
+def _kill_cells(one: Kill) -> tuple[str, ...]:
+    return (one.point, one.killed, str(one.jobs), one.end, "-" if one.seconds is None else f"{one.seconds:.0f}")
+
+
+def _table(head: tuple[str, ...], cells: Iterable[tuple[str, ...]]) -> list[str]:
+    """Return the lines of a Markdown table: words to the left, figures to the right."""
+    rows = [*cells]
+    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+    figures = [bool(number) and all(_is_figure(row[number]) for row in rows) for number in range(len(head))]
+
+    def line(row: tuple[str, ...]) -> str:
+        shown = (
+            text.rjust(width) if figure else text.ljust(width)
+            for text, width, figure in zip(row, widths, figures, strict=True)
         )
-        return "\n".join((line(head), rule, *map(line, cells), "", f"seed {self.seed}"))
+        return f"| {' | '.join(shown)} |"
+
+    rule = "|".join(
+        f"{'-' * (width + 1)}{':' if figure else '-'}" for width, figure in zip(widths, figures, strict=True)
+    )
+    return [line(head), f"|{rule}|", *map(line, rows)]
+
+
+def _is_figure(text: str) -> bool:
+    return text == "-" or text.isdecimal()
 
 
 REPORT = pytest.StashKey[Report]()
@@ -80,7 +114,12 @@ REPORT = pytest.StashKey[Report]()
 def _write(report: Report, file: Path) -> None:
     """Write the table to `file`: JSON with the notes if its name ends so, else Markdown."""
     if file.suffix == ".json":
-        whole = {"seed": report.seed, "written_at": datetime.now(UTC).isoformat(), "rows": [*map(asdict, report.rows)]}
+        whole = {
+            "seed": report.seed,
+            "written_at": datetime.now(UTC).isoformat(),
+            "rows": [*map(asdict, report.rows)],
+            "kills": [*map(asdict, report.kills)],
+        }
         file.write_text(json.dumps(whole, indent=2) + "\n")
     else:
         file.write_text(report.markdown() + "\n")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from burst import Uploaded
 from invariants import count, in_order
-from report import Report, Row
+from report import Kill, Report, Row
 from seen import Folder, Seen
 
 pytestmark = pytest.mark.chaos
@@ -141,3 +141,14 @@ def test_the_table_is_in_its_file_after_each_scenario(tmp_path: Path) -> None:
         report.add(Row("a fault", 100, 0, 0, 0, 0, 0, 3, 12.4, notes=("what was done",)))
         assert len(json.loads(report.file.read_text())["rows"]) == number
     assert "| a fault |     100 |" in report.markdown()
+
+
+def test_the_report_shows_each_kill_and_what_it_left(tmp_path: Path) -> None:
+    report = Report(seed=7, file=tmp_path / "chaos.md")
+    report.kills = [Kill("deferred", "triggerer", 1, "succeeded", 31.6), Kill("recorded", "task", 2, "none", None)]
+    assert report.markdown().splitlines()[:4] == [
+        "| point    | killed    | jobs created | end       | seconds |",
+        "|----------|-----------|-------------:|-----------|--------:|",
+        "| deferred | triggerer |            1 | succeeded |      32 |",
+        "| recorded | task      |            2 | none      |       - |",
+    ]

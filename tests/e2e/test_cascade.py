@@ -291,7 +291,7 @@ def test_thirty_uploads_at_once_each_reach_their_own_end_exactly_once(stack, cha
         reached = {one for one in candidates if rows[one]["stages"][stage]["state"] != "skipped"}
         started = Counter(run["partition_key"] for run in runs if run["partition_key"] in candidates)
         assert started == dict.fromkeys(reached, 1), dag
-        assert {run["state"] for run in runs} == {"success"}, dag
+        assert {run["state"] for run in runs if run["partition_key"] in candidates} <= {"success"}, dag
 
 
 def all_ended(runs: list[dict]) -> list[dict]:

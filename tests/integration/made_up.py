@@ -32,9 +32,19 @@ class DagRun:
     run_after: datetime = datetime(2026, 11, 23, tzinfo=UTC)
 
 
+class Task:
+    """As much of a task instance as a stage asks for."""
+
+    try_number = 1
+
+    def xcom_push(self, *, key: str, value: Any) -> None:
+        """Take what the task leaves in Airflow."""
+        setattr(self, key, value)
+
+
 def context(candidate: str | None, *, run_id: str = "run-1", **more: Any) -> Any:
     """Return a task's context in a Dag run of `candidate`."""
-    return {"dag_run": DagRun(run_id, candidate), **more}
+    return {"dag_run": DagRun(run_id, candidate), "ti": Task(), **more}
 
 
 def arrived(config: Config, store: RecordStore, *, name: str | None = None, generation: int = 1) -> Arrival:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from airflow.sdk.bases.xcom import BaseXCom
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from cloud import DATASET, PREFIX, Reader, StandIns, cloud, completions, config, connections_closed, stand_ins, store
 from google.genai import types
@@ -23,7 +24,10 @@ from genops_events.config import Config
 from genops_events.gcp import tuning_jobs
 from genops_events.gcp.cancellation import cancel_tuning
 from genops_events.gcp.clients import genai_client
+from genops_events.gcp.job_views import JobKind, JobViews
 from genops_events.gcp.record_store import RecordStore
+from genops_events.gcp.tuning_results import billable_tokens_of, epochs_of, steps_of
+from genops_events.jobs import JobError, JobView
 from genops_events.record import Cancellation, Intent, Progress, Submission
 from genops_events.stages import Outcome, Stage
 from genops_events.verdicts import TuningVerdict
@@ -70,6 +74,7 @@ class Task:
     task_id: str = "tune"
     run_id: str = RUN
     map_index: int = -1
+    try_number: int = 1
 
 
 def waiting_for(config: Config, job: str, *, poll_seconds: float = 0.3, candidate: str = "") -> TuningJobTrigger:
@@ -136,6 +141,25 @@ async def test_old_jobs_below_the_listing_of_others_are_asked_for_alone(
     assert cloud.vertex_calls("tuningJobs.get") - before[1] == 1
 
 
+async def test_another_s_round_does_not_bring_a_task_back_sooner_than_its_own_first_look(
+    cloud: StandIns, config: Config, make_jobs: Callable[[int], list[str]]
+) -> None:
+    cloud.vertex.faults(job_seconds=0.1)
+    (ended,) = await asyncio.to_thread(make_jobs, 1)
+    cloud.vertex.faults(job_hangs=True)
+    (other,) = await asyncio.to_thread(make_jobs, 1)
+    busy = asyncio.create_task(end_of(waiting_for(config, other, poll_seconds=0.2)))
+    before = cloud.vertex_calls("tuningJobs.list")
+    begun = time.monotonic()
+    waiting = asyncio.create_task(end_of(waiting_for(config, ended, poll_seconds=2.0)))
+    await eventually(lambda: cloud.vertex_calls("tuningJobs.list") >= before + 3)
+    assert await waiting == "succeeded"
+    # docs/adr/0005: a task that comes back before its executor told that it was deferred is taken for killed.
+    assert time.monotonic() - begun >= 2.0
+    busy.cancel()
+    await asyncio.gather(busy, return_exceptions=True)
+
+
 async def test_the_service_s_own_word_on_when_to_come_back_is_kept(
     cloud: StandIns, config: Config, make_jobs: Callable[[int], list[str]]
 ) -> None:
@@ -181,6 +205,35 @@ async def test_a_record_that_cannot_be_written_keeps_nobody_waiting(
     (job,) = await asyncio.to_thread(make_jobs, 1)
     cloud.storage.faults(error_code="403", error_share=1.0, error_methods=["objects.insert"])
     assert await end_of(waiting_for(config, job, candidate=f"{DATASET}-{uuid.uuid4().hex[:16]}")) == "succeeded"
+
+
+@pytest.mark.parametrize("outcome", ["succeeded", "failed"])
+async def test_a_look_says_of_a_job_what_google_genai_says(
+    cloud: StandIns, config: Config, make_jobs: Callable[[int], list[str]], outcome: str
+) -> None:
+    cloud.vertex.faults(job_outcome=outcome, job_seconds=1.0)
+    (name,) = await asyncio.to_thread(make_jobs, 1)
+    await eventually(lambda: outcome.upper() in state_of(config, name))
+    job = await asyncio.to_thread(tuning_jobs.get, config, name)
+    views = JobViews(JobKind.TUNING, project=config.project, location=config.location)
+    listed = next(one for one in views.first_page().jobs if one.name == job.name)
+    views.close()
+    error = None if job.error is None else JobError(job.error.code, job.error.message or "")
+    assert listed == JobView(
+        name=name,
+        state=state_of(config, name),
+        created_at=job.create_time,
+        started_at=job.start_time,
+        updated_at=job.update_time,
+        error=error,
+        epochs=int(job.tuning_job_metadata.completed_epoch_count),  # type: ignore[union-attr, arg-type]
+        epochs_total=epochs_of(job),
+        steps=int(job.tuning_job_metadata.completed_step_count),  # type: ignore[union-attr, arg-type]
+        steps_total=steps_of(job),
+        tokens=billable_tokens_of(job),
+    )
+    assert (listed.epochs, listed.steps_total, listed.tokens) == (3, 9, billable_tokens_of(job))
+    assert (listed.error is None) == (outcome == "succeeded")
 
 
 @pytest.mark.parametrize("outcome", ["succeeded", "partially_succeeded", "cancelled"])
@@ -238,7 +291,14 @@ def state_of(config: Config, job: str) -> str:
 
 
 async def killed(
-    monkeypatch: pytest.MonkeyPatch, config: Config, candidate: str, job: str, answer: Any, *, run_id: str = RUN
+    monkeypatch: pytest.MonkeyPatch,
+    config: Config,
+    candidate: str,
+    job: str,
+    answer: Any,
+    *,
+    run_id: str = RUN,
+    waiting_try: int = 1,
 ) -> None:
     """Do what Airflow does to a trigger that is taken away, while the task is in the state that `answer` says."""
 
@@ -248,6 +308,7 @@ async def killed(
         return answer
 
     monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", staticmethod(get_task_states))
+    monkeypatch.setattr(BaseXCom, "get_one", classmethod(lambda *_, **__: waiting_try))
     trigger = waiting_for(config, job, candidate=candidate)
     trigger.task_instance = Task(run_id=run_id)  # type: ignore[assignment]
     await trigger.on_kill()
@@ -287,11 +348,19 @@ async def test_ending_the_task_cancels_the_job_and_ends_the_candidate(  # noqa: 
     assert event.data["end"] == "cancelled"
 
 
-async def test_clearing_the_task_cancels_the_job_and_leaves_the_verdict_to_the_task_that_runs_again(
-    monkeypatch: pytest.MonkeyPatch, config: Config, store: RecordStore, tuned: tuple[str, str]
+@pytest.mark.parametrize(
+    ("state", "waiting_try"), [(None, 1), ("running", 1), ("deferred", 2)], ids=["not yet", "running", "waiting again"]
+)
+async def test_clearing_the_task_cancels_the_job_and_leaves_the_verdict_to_the_task_that_runs_again(  # noqa: PLR0917
+    monkeypatch: pytest.MonkeyPatch,
+    config: Config,
+    store: RecordStore,
+    tuned: tuple[str, str],
+    state: str | None,
+    waiting_try: int,
 ) -> None:
     candidate, job = tuned
-    await killed(monkeypatch, config, candidate, job, {RUN: {"tune": None}})
+    await killed(monkeypatch, config, candidate, job, {RUN: {"tune": state}}, waiting_try=waiting_try)
     await eventually(lambda: state_of(config, job) == "JOB_STATE_CANCELLED")
     assert store.verdict(candidate, Stage.TUNING) is None
     wish = store.read(record_paths.cancellation_path(candidate), Cancellation)
