@@ -139,7 +139,7 @@ class Bench:
 
     def _without_end(self, candidates: set[str]) -> int:
         """Return how many have no end yet: one listing, so that looking costs the stack next to nothing."""
-        from genops_events.record import CANDIDATES
+        from genops_events.record_paths import CANDIDATES
 
         events = [name for name in self.store.names(CANDIDATES) if "/events/" in name]
         ended = {name.removeprefix(CANDIDATES).split("/")[0] for name in events if any(end in name for end in _ENDS)}
@@ -147,7 +147,8 @@ class Bench:
 
     def _job(self, candidate: str) -> Job:
         from genops_events.gcp import tuning_jobs
-        from genops_events.record import Submission, submission_path
+        from genops_events.record import Submission
+        from genops_events.record_paths import submission_path
 
         submission = self.store.read(submission_path(candidate), Submission)
         job = None if submission is None else tuning_jobs.get(self.stack.config, submission.job)

@@ -196,7 +196,7 @@ def _fill(database: Path, objects: int) -> None:
     import sqlite3
 
     from genops_events.identity import candidate_id
-    from genops_events.record import folder
+    from genops_events.record_paths import folder
 
     connection = sqlite3.connect(database)
     columns = [row[1] for row in connection.execute("PRAGMA table_info(objects)")]

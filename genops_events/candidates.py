@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from genops_events.record import Arrival, Cancellation, Intent, Progress, Verdict
+from genops_events.promotion_record import PersonsAnswer, Question
+from genops_events.record import Approval, Arrival, Cancellation, Hold, Intent, Progress
 from genops_events.stages import CandidateState, Outcome, Stage, candidate_state, ready_stages
+from genops_events.verdicts import Verdict
+
+WAITS_FOR_A_PERSON = "waits for a person"
+"""How promotion stands while somebody is asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,14 @@ class Candidate:
     """How many candidates come before it in the queue for tuning jobs; None where it does not wait there."""
     cancellation: Cancellation | None = None
     """Who wants its tuning not to go on."""
+    question: Question | None = None
+    """What a person is asked, as long as promotion has no verdict."""
+    answer: PersonsAnswer | None = None
+    """What the person said, as long as promotion has no verdict."""
+    holds: Mapping[Stage, Hold] = field(default_factory=dict)
+    """What waits for somebody's approval."""
+    approvals: Mapping[Stage, Approval] = field(default_factory=dict)
+    """What somebody let go on over a limit, of the stages that have not ended."""
 
     @property
     def id(self) -> str:
@@ -76,8 +89,13 @@ class Candidate:
             }
         if self.state is not CandidateState.UNDER_WAY:
             return self._open(stage, "skipped")
+        return self._paid(stage) or self._under_way(stage)
+
+    def _under_way(self, stage: Stage) -> dict[str, Any]:
         if stage is Stage.TUNING:
             return self._tuning()
+        if stage is Stage.PROMOTION and self.question is not None:
+            return self._asked(self.question)
         if stage in self.intents:
             return self._open(stage, "running")
         return self._open(stage, "queued" if stage in ready_stages(self.outcomes) else "waiting")
@@ -86,6 +104,17 @@ class Candidate:
         """Return why a stage is where it is, and what to do about it, in words; empty where there is nothing to say."""
         row = self.stage_json(stage)
         return " ".join(part for part in (row.get("reason"), row.get("help")) if part)
+
+    def _paid(self, stage: Stage) -> dict[str, Any] | None:
+        """Return a stage that waits for money, or that got it and has not gone on yet."""
+        hold, approval = self.holds.get(stage), self.approvals.get(stage)
+        if hold is not None:
+            kept = {"reason", "help", "asked_usd", "missing_usd", "limits", "prompts_over", "lines", "held_at"}
+            return self._open(stage, "held") | hold.model_dump(mode="json", include=kept)
+        if approval is not None and stage not in self.intents:
+            reason = f"{approval.by} let it go on: {approval.reason}"
+            return self._open(stage, "queued") | {"reason": reason, "approved_by": approval.by}
+        return None
 
     def _tuning(self) -> dict[str, Any]:
         """Return tuning, which takes longest, with all that is known about where it stands."""
@@ -103,6 +132,18 @@ class Candidate:
         if self.cancellation is not None:
             reasons.append(f"{self.cancellation.by} asked to cancel it")
         return row | ({"reason": "; ".join(reasons)} if reasons else {})
+
+    def _asked(self, question: Question) -> dict[str, Any]:
+        """Return promotion while a person is asked, with the command to answer."""
+        if self.answer is not None:
+            return self._open(Stage.PROMOTION, "running") | {"reason": self.answer.told}
+        otherwise = "approved" if question.on_timeout == "approve" else "rejected"
+        reason = (
+            f"{question.commands}, or answer in Airflow under Required Actions; without an answer it is {otherwise} at "
+            f"{question.asked_until:%Y-%m-%d %H:%M} UTC"
+        )
+        asked = {"asked_until": question.asked_until.isoformat(), "on_timeout": question.on_timeout}
+        return self._open(Stage.PROMOTION, WAITS_FOR_A_PERSON) | asked | {"reason": reason}
 
     def _open(self, stage: Stage, state: str) -> dict[str, Any]:
         intent = self.intents.get(stage)

@@ -7,16 +7,19 @@ Id, subject and payload follow from the verdict alone, so a repeated event is re
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from pydantic import JsonValue
 from pydantic.json_schema import models_json_schema
 
-from genops_events.record import VERDICTS, Announcement, Verdict, folder
+from genops_events.holds import HOLDABLE
+from genops_events.record import Announcement, Document, Hold, Rollback
+from genops_events.record_paths import folder
 from genops_events.stages import POSSIBLE, Outcome, Stage
+from genops_events.verdicts import VERDICTS, Verdict
 
 _NUMBER = {stage: 10 * number for number, stage in enumerate(Stage, start=1)}
 """Gaps leave room for stages to come; the order of the numbers is that of the cascade."""
@@ -32,12 +35,29 @@ def event_type(stage: Stage, outcome: Outcome) -> str:
 
 
 EVENT_TYPES: dict[str, Stage] = {event_type(stage, outcome): stage for stage in Stage for outcome in POSSIBLE[stage]}
-"""Every type there is, and the stage whose verdict it announces."""
+"""Every type that announces a verdict, and the stage whose verdict it is."""
+
+HOLD_TYPES: dict[str, Stage] = {f"genops.{stage}.held.v1": stage for stage in HOLDABLE}
+"""The types that announce a hold: the stage has no verdict yet, and waits for an approval."""
+
+ROLLED_BACK = f"genops.{Stage.PROMOTION}.rolled_back.v1"
+"""The type that announces a rollback: somebody gave the champion's place to another candidate."""
 
 
 def announcement_path(candidate: str, stage: Stage, outcome: Outcome) -> str:
     """Return where the completion event of a verdict lies in the record."""
     return f"{folder(candidate)}events/{_NUMBER[stage]:02}-{event_type(stage, outcome)}.json"
+
+
+def hold_announcement_path(candidate: str, stage: Stage, number: int) -> str:
+    """Return where the completion event of a hold lies in the record: before that of the stage's verdict."""
+    return f"{folder(candidate)}events/{_NUMBER[stage] - 5:02}-genops.{stage}.held.v1-{number}.json"
+
+
+def rollback_announcement_path(rollback: Rollback) -> str:
+    """Return where the completion event of a rollback lies in the record; a candidate can be rolled back repeatedly."""
+    number = _NUMBER[Stage.PROMOTION] + 5
+    return f"{folder(rollback.candidate)}events/{number:02}-{ROLLED_BACK}-{_stamp(rollback)}.json"
 
 
 def announcement(verdict: Verdict, *, bucket: str, now: datetime) -> Announcement:
@@ -48,20 +68,43 @@ def announcement(verdict: Verdict, *, bucket: str, now: datetime) -> Announcemen
         bucket: the bucket that holds the record; part of the event's source.
         now: when the outbox document is written, UTC.
     """
+    kind = event_type(verdict.stage, verdict.outcome)
+    return _announcement(verdict, kind, f"{verdict.candidate}/{kind}", at=verdict.ended_at, bucket=bucket, now=now)
+
+
+def hold_announcement(hold: Hold, *, bucket: str, now: datetime) -> Announcement:
+    """Return the completion event of a hold, ready for the outbox; arguments as `announcement`."""
+    kind = f"genops.{hold.stage}.held.v1"
+    event_id = f"{hold.candidate}/{kind}/{hold.number}"
+    return _announcement(hold, kind, event_id, at=hold.held_at, bucket=bucket, now=now)
+
+
+def rollback_announcement(rollback: Rollback, *, bucket: str, now: datetime) -> Announcement:
+    """Return the completion event of a rollback; its subject is the candidate that was taken back."""
+    event_id = f"{rollback.candidate}/{ROLLED_BACK}/{_stamp(rollback)}"
+    return _announcement(rollback, ROLLED_BACK, event_id, at=rollback.written_at, bucket=bucket, now=now)
+
+
+def _stamp(rollback: Rollback) -> str:
+    return f"{rollback.written_at.astimezone(UTC):%Y%m%dT%H%M%S.%f}"
+
+
+def _announcement(
+    document: Document, kind: str, event_id: str, *, at: datetime, bucket: str, now: datetime
+) -> Announcement:
     from cloudevents.core.bindings.http import to_binary
     from cloudevents.core.formats.json import JSONFormat
     from cloudevents.core.v1.event import CloudEvent
 
-    kind = event_type(verdict.stage, verdict.outcome)
-    data = event_data(verdict)
+    data = event_data(document)
     event = CloudEvent(
         attributes={
             "specversion": "1.0",
-            "id": f"{verdict.candidate}/{kind}",
+            "id": event_id,
             "source": f"//storage.googleapis.com/projects/_/buckets/{bucket}/genops",
             "type": kind,
-            "subject": verdict.candidate,
-            "time": verdict.ended_at,
+            "subject": document.candidate,
+            "time": at,
             "datacontenttype": "application/json",
             "dataschema": schema_id(kind),
         },
@@ -69,15 +112,16 @@ def announcement(verdict: Verdict, *, bucket: str, now: datetime) -> Announcemen
     )
     # The HTTP binding is the one of the library whose attribute names (`ce-…`, `content-type`) Pub/Sub shares.
     attributes = to_binary(event, JSONFormat()).headers
-    return Announcement(candidate=verdict.candidate, written_at=now, attributes=attributes, data=data)
+    return Announcement(candidate=document.candidate, written_at=now, attributes=attributes, data=data)
 
 
-def event_data(verdict: Verdict) -> dict[str, Any]:
-    """Return the payload of the completion event: the verdict without what only the record needs."""
+def event_data(document: Document) -> dict[str, Any]:
+    """Return the payload of the completion event: the document without what only the record needs."""
     # By way of the text: only there is a score that is no number a string, as JSON needs it.
-    text = verdict.model_dump_json(by_alias=True, exclude={"schema_name", "written_at"}, exclude_none=True)
+    text = document.model_dump_json(by_alias=True, exclude={"schema_name", "written_at"}, exclude_none=True)
     data: dict[str, Any] = json.loads(text)
-    return data
+    # A hold is no verdict; who listens tells it from one by its type, and by this.
+    return {**data, "outcome": str(Outcome.HELD)} if isinstance(document, Hold) else data
 
 
 def schema_id(kind: str) -> str:
@@ -91,16 +135,29 @@ def data_schema(kind: str) -> dict[str, JsonValue]:
     Raises:
         KeyError: there is no such type.
     """
+    if kind == ROLLED_BACK:
+        required = ["candidate", "dataset", "champion", "by", "reason"]
+        return _schema(kind, Rollback, {}, required)
+    if (held := HOLD_TYPES.get(kind)) is not None:
+        fixed = _fixed(held, Outcome.HELD)
+        return _schema(kind, Hold, fixed, {*Hold.model_fields, *fixed})
     stage = EVENT_TYPES[kind]
-    model = VERDICTS[stage]
     outcome = next(one for one in POSSIBLE[stage] if event_type(stage, one) == kind)
+    return _schema(kind, VERDICTS[stage], _fixed(stage, outcome), list(Verdict.model_fields))
+
+
+def _fixed(stage: Stage, outcome: Outcome) -> dict[str, JsonValue]:
+    return {"stage": {"const": str(stage)}, "outcome": {"const": str(outcome)}}
+
+
+def _schema(
+    kind: str, model: type[Document], fixed: Mapping[str, JsonValue], required: Collection[str]
+) -> dict[str, JsonValue]:
     _, whole = models_json_schema([(model, "serialization")], ref_template="#/$defs/{model}")
     definitions: dict[str, Any] = dict(whole["$defs"])
     schema: dict[str, Any] = definitions.pop(model.__name__)
     properties = {name: value for name, value in schema["properties"].items() if name not in {"schema", "written_at"}}
-    properties["stage"] = {"const": str(stage)}
-    properties["outcome"] = {"const": str(outcome)}
-    required = [name for name in Verdict.model_fields if name in properties]
+    properties |= fixed
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": schema_id(kind),
@@ -108,8 +165,16 @@ def data_schema(kind: str) -> dict[str, JsonValue]:
         "description": f"Data of the completion event {kind}.",
         "type": "object",
         "properties": _without_null(properties),
-        "required": [*sorted(required)],
+        "required": [*sorted(name for name in required if name in properties)],
+        **_definitions(properties, definitions),
     }
+
+
+def _definitions(properties: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the definitions that `properties` refer to, under the key that JSON Schema has for them; nothing for none."""
+    text = json.dumps(properties)
+    used = {name: one for name, one in definitions.items() if f'"#/$defs/{name}"' in text}
+    return {"$defs": used} if used else {}
 
 
 def _without_null(properties: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,7 +191,7 @@ def _without_null(properties: Mapping[str, Any]) -> dict[str, Any]:
 
 def write_schemas(folder: Path) -> None:
     """Write the JSON Schema of every event type into `folder`; `make schemas` calls this."""
-    for kind in EVENT_TYPES:
+    for kind in (*EVENT_TYPES, *HOLD_TYPES, ROLLED_BACK):
         text = json.dumps(data_schema(kind), indent=2, ensure_ascii=False)
         (folder / f"{kind}.json").write_text(text + "\n", encoding="utf-8")
 

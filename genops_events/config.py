@@ -9,15 +9,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from datetime import timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, ValidationError, model_validator
 from pydantic_core import InitErrorDetails
 
 from genops_events.arrivals import is_temporary
+from genops_events.config_budget import Budget, ProjectBudget, Tables, TomlFile, read_tables, shipped_tables
+from genops_events.config_evaluation import Evaluation, MaxOutputTokens
 from genops_events.config_problems import below, close_match, describe_problems, raise_wrongs, wrong
+from genops_events.config_promotion import Promotion
 from genops_events.config_tuning import Tuning
 from genops_events.config_values import (
     ObjectName,
@@ -25,25 +27,18 @@ from genops_events.config_values import (
     PositiveFloat,
     PositiveInt,
     is_model_resource,
-    refuse_bool,
     source_model,
-    unique_items,
     watched_prefix,
     without_bucket,
 )
 from genops_events.errors import ConfigError, ConfigProblem
-from genops_events.pricing import load_prices
-from genops_events.record import ROOT
+from genops_events.pricing import Rates, load_prices
+from genops_events.prompt_limits import CallLimits
+from genops_events.record_paths import ROOT
 from genops_events.yaml_lines import YamlProblem, parse_yaml
-
-Metric = Literal["exact_match", "bleu", "rouge", "pointwise"]
-_UP_TO_ONE = ("exact_match", "bleu", "rouge")
 
 DatasetName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,45}$")]
 """At most 46 characters, so that the candidate id is a valid label: 46 + `-` + 16 hex digits = 63."""
-Amount = Annotated[Decimal, BeforeValidator(refuse_bool), Field(ge=0, allow_inf_nan=False)]
-Score = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
-MaxOutputTokens = Annotated[int, Field(strict=True, ge=1, le=65_536)]
 TopicId = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9._~+%-]{2,254}$")]
 
 
@@ -68,48 +63,6 @@ class Intake(Part):
     def patience(self) -> timedelta:
         """`patience_minutes` as a duration."""
         return timedelta(minutes=self.patience_minutes)
-
-
-class Evaluation(Part):
-    """How a tuned model is judged."""
-
-    file: ObjectName
-    """Evaluation examples as JSONL with `prompt` and `reference`: an object in the bucket, outside every watched prefix."""
-    metrics: Annotated[tuple[Metric, ...], AfterValidator(unique_items)]
-    """What is measured: exact_match, bleu, rouge, pointwise."""
-    decisive: Metric = Field(default_factory=lambda data: data["metrics"][0])
-    """The metric that is compared with the champion's; the first of `metrics` if not given."""
-    gate: dict[Metric, Score] = Field(default={})
-    """Least mean score for each metric named here."""
-    margin: Score = 0.0
-    """A challenger must beat the champion's decisive score by more than this."""
-    max_output_tokens: MaxOutputTokens = 256
-    """Longest answer to an evaluation prompt."""
-
-    @model_validator(mode="after")
-    def _check_metrics(self) -> Evaluation:
-        wrongs: list[InitErrorDetails] = []
-        measured = f"Input should be one of the metrics of this dataset: {', '.join(self.metrics)}"
-        if self.decisive not in self.metrics:
-            wrongs.append(wrong(("decisive",), self.decisive, measured, self.metrics))
-        for metric, least in self.gate.items():
-            if metric not in self.metrics:
-                wrongs.append(wrong(("gate", metric), metric, measured, self.metrics))
-            elif metric in _UP_TO_ONE and least > 1:
-                wrongs.append(wrong(("gate", metric), least, f"Input should be from 0 to 1: {metric} is never above 1"))
-        raise_wrongs(wrongs)
-        return self
-
-
-class Budget(Part):
-    """Limits in US dollars. What would exceed one is refused before anything is spent."""
-
-    tuning_usd: Amount
-    """Most that one tuning job may cost."""
-    inference_usd: Amount
-    """Most that one run over the dataset's prompts may cost."""
-    monthly_usd: Amount
-    """Most that this dataset may cost in a calendar month (UTC), all together."""
 
 
 class Inference(Part):
@@ -142,6 +95,8 @@ class Dataset(Part):
     """Limits in US dollars."""
     inference: Inference
     """What a promoted model answers."""
+    promotion: Promotion = Promotion()
+    """How a candidate becomes champion."""
 
     @property
     def billed_model(self) -> str:
@@ -195,8 +150,16 @@ class Config(Part):
     """Most online calls to Vertex AI (generate, count, evaluate) that one stage makes in a minute."""
     tuning_jobs_at_once: PositiveInt = 1
     """Most tuning jobs that are under way at a time, as the project's quota for concurrent tuning jobs allows; the others wait in order."""
+    budget: ProjectBudget = ProjectBudget()
+    """Limits in US dollars for all datasets together."""
+    prices: TomlFile | None = None
+    """A TOML file of prices, relative to this file: overrides those that ship with genops, figure by figure."""
+    limits: TomlFile | None = None
+    """A TOML file of context windows, relative to this file: overrides those that ship with genops."""
     datasets: Annotated[dict[DatasetName, Dataset], Field(min_length=1)]
     """A dataset for each watched prefix. Names: lower case, digits and `-`, a letter first, at most 46 characters."""
+
+    _tables: Tables | None = PrivateAttr(default=None)
 
     @model_validator(mode="before")
     @classmethod
@@ -248,6 +211,19 @@ class Config(Part):
             (f"Did you mean `{near}`? " if near else "") + f"Known datasets: {', '.join(sorted(self.datasets))}.",
         )
 
+    @property
+    def tables(self) -> Tables:
+        """Return prices and limits: the user's, where `load_config` read the file, or else those that ship with genops."""
+        return self._tables or shipped_tables()
+
+    def rates(self, model: str) -> Rates:
+        """Return what a published model costs in `location`; raise UnknownModelError where it has no price."""
+        return self.tables.prices.rates(model, self.location)
+
+    def call_limits(self, model: str) -> CallLimits:
+        """Return how much one call of a published model takes; raise UnknownWindowError where that is not known."""
+        return self.tables.limits.of(model)
+
     def uri(self, object_name: str) -> str:
         """Return the gs:// address of an object in the bucket."""
         return f"gs://{self.bucket}/{object_name}"
@@ -280,7 +256,9 @@ def load_config(path: Path | None = None) -> Config:
         raise ConfigError(
             f"{where} cannot be read: {error.strerror}.", "It must be a file that this user may read."
         ) from error
-    return parse_config(text, name=str(path))
+    config = parse_config(text, name=str(path))
+    config._tables = read_tables(config, path.absolute().parent)  # noqa: SLF001 - set once, before anybody else has it
+    return config
 
 
 def parse_config(text: str, *, name: str = "genops.yaml") -> Config:

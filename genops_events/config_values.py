@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from genops_events.config_problems import wrong_value
 from genops_events.pricing import load_prices
-from genops_events.record import ROOT
+from genops_events.record_paths import ROOT
 
 _RESOURCE = re.compile(r"projects/[^/]+/locations/[^/]+/models/[^/]+")
 _GS = "gs://"

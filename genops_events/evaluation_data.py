@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from genops_events.errors import PermanentError
+from genops_events.metrics import TOOL_METRICS
 
 FOUND_CHARACTERS = 200
 _KNOWN_FORMS = '{"prompt": …}, {"id": …, "prompt": …} or {"request": {"contents": …}}'
@@ -27,7 +28,16 @@ class EvaluationExample:
     """A prompt and the answer that it should get."""
 
     prompt: str
-    reference: str
+    reference: str | None = None
+    """None only where no metric needs it."""
+    id: str | None = None
+    line: int = field(default=0, compare=False)
+    """1-based line of the file."""
+
+    @property
+    def name(self) -> str:
+        """What the row is called in the record: its id, or its line."""
+        return self.id or f"line-{self.line}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,21 +46,49 @@ class Prompt:
 
     id: str
     prompt: str
+    line: int = field(default=0, compare=False)
+    """1-based line in its file; 0 where it is of none."""
 
 
-def read_evaluation_examples(lines: Iterable[str]) -> Iterator[EvaluationExample]:
-    """Yield the examples of a file of {"prompt", "reference"} lines; blank lines are skipped.
+def read_evaluation_examples(
+    lines: Iterable[str], *, needs_reference: Sequence[str] = ("evaluation",)
+) -> Iterator[EvaluationExample]:
+    """Yield the examples of a file of {"prompt", "reference"} lines, each with an `id` if it likes; blank lines are skipped.
+
+    Args:
+        lines: of the file.
+        needs_reference: the metrics that compare with the reference: a line without one is wrong, unless there are none.
 
     Raises EvaluationDataError at the first line that is wrong, and at the end of a file without examples.
     """
     number = 0
+    tools = [name for name in needs_reference if name in TOOL_METRICS]
+    seen: dict[str, int] = {}
     for number, value in _objects(lines, '{"prompt": …, "reference": …}'):
-        _refuse_other_keys(number, value, ("prompt", "reference"))
-        yield EvaluationExample(_text(number, value, "prompt"), _text(number, value, "reference"))
+        _refuse_other_keys(number, value, ("prompt", "reference", "id"))
+        prompt = _text(number, value, "prompt")
+        if "reference" not in value and needs_reference:
+            raise _wrong(number, f"the key `reference` is missing, which {' and '.join(needs_reference)} needs", value)
+        reference = _text(number, value, "reference") if "reference" in value else None
+        if tools and reference is not None and not _is_tool_call(reference):
+            form = '{"content": "", "tool_calls": [{"name": …, "arguments": {…}}]}'
+            raise _wrong(number, f"`reference` must be a tool call, which {tools[0]} needs: the text of {form}", value)
+        name = _text(number, value, "id") if "id" in value else None
+        if name is not None and seen.setdefault(name, number) != number:
+            raise _wrong(number, f"the id {name!r} was given before, on line {seen[name]}", value)
+        yield EvaluationExample(prompt, reference, name, number)
     if number == 0:
         raise EvaluationDataError(
             "The evaluation file holds no example.", 'Write lines such as {"prompt": …, "reference": …}.'
         )
+
+
+def _is_tool_call(text: str) -> bool:
+    try:
+        value = json.loads(text)
+    except (json.JSONDecodeError, RecursionError):
+        return False
+    return isinstance(value, dict) and isinstance(value.get("tool_calls"), list)
 
 
 def read_prompts(lines: Iterable[str]) -> Iterator[Prompt]:
@@ -73,7 +111,7 @@ def read_prompts(lines: Iterable[str]) -> Iterator[Prompt]:
         if name in seen:
             raise _wrong(number, f"the id {name!r} was given before, on line {seen[name]}", value)
         seen[name] = number
-        yield Prompt(name, prompt)
+        yield Prompt(name, prompt, number)
     if number == 0:
         raise EvaluationDataError("The prompt file holds no prompt.", f"Write lines such as {_KNOWN_FORMS}.")
 
@@ -106,7 +144,9 @@ def _text(number: int, value: dict[str, Any], key: str) -> str:
 
 def _refuse_other_keys(number: int, value: dict[str, Any], known: tuple[str, ...]) -> None:
     if others := [key for key in value if key not in known]:
-        raise _wrong(number, f"the key `{others[0]}` is not known, allowed are {' and '.join(known)}", value)
+        raise _wrong(
+            number, f"the key `{others[0]}` is not known, allowed are {', '.join(known[:-1])} and {known[-1]}", value
+        )
 
 
 def _request_text(number: int, request: Any) -> str:

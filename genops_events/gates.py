@@ -4,7 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from genops_events.evaluation_summary import Condition, MetricSummary
+from genops_events.metrics import PAIRWISE
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What a candidate's scores must reach."""
+
+    least: Mapping[str, float] = field(default_factory=dict)
+    """Least mean of each metric named here."""
+    no_regression: Mapping[str, float] = field(default_factory=dict)
+    """How far the mean of each metric named here may be below the champion's."""
+    failed_rows: int = 0
+    """Most rows that may be left without a score."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,8 +28,7 @@ class Judgement:
 
     passed: bool
     reason: str
-    figures: dict[str, float]
-    """For each metric of the gate `<metric>` (where it was measured) and `<metric>_least`."""
+    conditions: tuple[Condition, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,32 +39,83 @@ class Challenge:
     reason: str
 
 
-def judge(scores: Mapping[str, float], gate: Mapping[str, float]) -> Judgement:
-    """Pass when each metric of the gate was measured and is at least its threshold; an empty gate passes.
+def judge(metrics: Mapping[str, MetricSummary], gate: Gate, *, failed_rows: int, champion: bool) -> Judgement:
+    """Pass when every condition of the gate is met; a gate without conditions passes.
 
-    A metric that is missing, or is not a number, fails: what was not measured was not reached.
+    A metric that was not measured fails its conditions: what was not measured was not reached. Without a champion there
+    is nothing to compare with, and what asks for a comparison is met.
+
+    Args:
+        metrics: what was measured.
+        gate: what is asked.
+        failed_rows: rows that have no score in some metric.
+        champion: whether there is one.
     """
-    figures: dict[str, float] = {}
-    reached: list[str] = []
-    failed: list[str] = []
-    for metric, least in gate.items():
-        figures[f"{metric}_least"] = least
-        score = scores.get(metric)
-        if score is None:
-            failed.append(f"{metric} was not measured (at least {_figure(least)} is asked)")
-            continue
-        figures[metric] = score
-        if math.isnan(score):
-            failed.append(f"{metric} is not a number (at least {_figure(least)} is asked)")
-        elif score < least:
-            below, asked = _distinct(score, least)
-            failed.append(f"{metric} {below} is below {asked}")
-        else:
-            reached.append(f"{metric} {_figure(score)} is at least {_figure(least)}")
-    if failed:
-        return Judgement(passed=False, reason="Below the gate: " + "; ".join(failed) + ".", figures=figures)
-    reason = "Passed the gate: " + "; ".join(reached) + "." if reached else "Passed: no gate is set."
-    return Judgement(passed=True, reason=reason, figures=figures)
+    conditions = [
+        *(_minimum(name, metrics.get(name), least, champion=champion) for name, least in gate.least.items()),
+        *(
+            _no_regression(name, metrics.get(name), margin, champion=champion)
+            for name, margin in gate.no_regression.items()
+        ),
+    ]
+    if failed_rows or conditions:
+        conditions.append(_failed_rows(failed_rows, gate.failed_rows))
+    missed = [one.reason for one in conditions if not one.passed]
+    if missed:
+        return Judgement(
+            passed=False, reason="Below the gate: " + "; ".join(missed) + ".", conditions=tuple(conditions)
+        )
+    met = [one.reason for one in conditions if one.kind != "failed_rows" or failed_rows]
+    reason = "Passed the gate: " + "; ".join(met) + "." if met else "Passed: no gate is set."
+    return Judgement(passed=True, reason=reason, conditions=tuple(conditions))
+
+
+def _minimum(name: str, found: MetricSummary | None, least: float, *, champion: bool) -> Condition:
+    asked = f"at least {_figure(least)} is asked"
+    if found is None and name == PAIRWISE and not champion:
+        reason = f"{name} has no champion to be measured against ({asked})"
+        return Condition(kind="minimum", metric=name, bound=least, passed=True, reason=reason)
+    score = None if found is None else found.mean
+    if score is None:
+        reason = f"{name} was not measured ({asked})"
+        return Condition(kind="minimum", metric=name, bound=least, passed=False, reason=reason)
+    passed = not math.isnan(score) and score >= least
+    if math.isnan(score):
+        reason = f"{name} is not a number ({asked})"
+    elif passed:
+        reason = f"{name} {_figure(score)} is at least {_figure(least)}"
+    else:
+        below, bound = _distinct(score, least)
+        reason = f"{name} {below} is below {bound}"
+    return Condition(kind="minimum", metric=name, figure=score, bound=least, passed=passed, reason=reason)
+
+
+def _no_regression(name: str, found: MetricSummary | None, margin: float, *, champion: bool) -> Condition:
+    score = None if found is None else found.mean if found.common_mean is None else found.common_mean
+    theirs = None if found is None else found.champion_mean
+    if theirs is None:
+        why = "the champion was never measured by it" if champion else "there is no champion"
+        reason = f"{name} is held against nobody: {why}"
+        return Condition(kind="no_regression", metric=name, figure=score, passed=True, reason=reason)
+    # Rounded as the sum that the reason shows; floats such as 0.3 - 0.1 must not turn an equal figure into a lesser one.
+    bound = round(theirs - margin, 12)
+    if score is None:
+        reason = f"{name} was not measured (at least {_figure(bound)} is asked, by the champion)"
+        return Condition(kind="no_regression", metric=name, bound=bound, passed=False, reason=reason)
+    asked = f"the champion's {_figure(theirs)}" + (f" less the margin {_figure(margin)}" if margin else "")
+    passed = round(score, 12) >= bound
+    own, other = (_figure(score), _figure(bound)) if passed else _distinct(score, bound)
+    reason = f"{name} {own} is {'not ' if passed else ''}below {asked}" + (
+        f" ({other})" if margin or not passed else ""
+    )
+    return Condition(kind="no_regression", metric=name, figure=score, bound=bound, passed=passed, reason=reason)
+
+
+def _failed_rows(failed: int, most: int) -> Condition:
+    passed = failed <= most
+    rows = "1 row has" if failed == 1 else f"{failed} rows have"
+    reason = f"{rows} no score in some metric, at most {most} may" + ("" if passed else " (`evaluation.failed_rows`)")
+    return Condition(kind="failed_rows", figure=failed, bound=most, passed=passed, reason=reason)
 
 
 def challenge(candidate_score: float, champion_score: float | None, margin: float) -> Challenge:

@@ -8,20 +8,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from genops_events.errors import PermanentError
 
 ZERO = Decimal(0)
 Purpose = Literal["tuning", "evaluation", "inference"]
-Usd = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
+MOST_USD = Decimal(10) ** 12
+"""More than anybody spends: with six places, sums of such amounts are still exact."""
+MOST_PLACES = 6
+Usd = Annotated[Decimal, Field(ge=0, le=MOST_USD, decimal_places=MOST_PLACES, allow_inf_nan=False)]
 
 
 class LedgerError(PermanentError):
     """A step that does not belong to this ledger: a mistake of the caller, never a matter of limits."""
+
+
+class LedgerDamaged(PermanentError):
+    """The stored ledger is none, or contradicts itself: somebody has changed it by hand."""
 
 
 class _Row(BaseModel):
@@ -37,6 +44,22 @@ class Posting(_Row):
     spent_usd: Usd = ZERO
     settled: bool = False
     reserved_at: AwareDatetime | None = None
+    estimated_usd: Usd | None = None
+    """What was reserved; it stays beside what was spent in the end. None in postings of older versions."""
+    approved_by: str | None = None
+    """Who let it go over a limit."""
+
+    @model_validator(mode="after")
+    def _check_sense(self) -> Posting:
+        if self.settled and self.reserved_usd:
+            raise ValueError("settled, and yet something is reserved")
+        if not self.settled and self.spent_usd:
+            raise ValueError("something is spent, and yet it is not settled")
+        if not self.settled and self.reserved_at is None:
+            raise ValueError("neither reserved nor settled")
+        if self.estimated_usd is not None and not self.settled and self.estimated_usd != self.reserved_usd:
+            raise ValueError("what is reserved is not what was estimated")
+        return self
 
 
 class LedgerEntry(_Row):
@@ -80,6 +103,10 @@ class Refusal:
     asked_usd: Decimal
     committed_usd: Decimal
     limit_usd: Decimal
+    missing_usd: Decimal
+    """How much all limits that are in the way would have to be higher."""
+    limits: tuple[str, ...]
+    """Keys of genops.yaml that are in the way."""
 
     def __str__(self) -> str:
         return self.reason
@@ -101,15 +128,30 @@ def reserve(  # noqa: PLR0917  # whose, for what, how much of how much: the orde
     now: datetime,
     *,
     purpose: Purpose,
+    candidate_limit: Decimal | None = None,
+    project_limit: Decimal | None = None,
+    approved_by: str | None = None,
 ) -> Ledger | Refusal:
-    """Hold back an amount for a candidate, once, if the dataset's month stays within its limit.
+    """Hold back an amount for a candidate, once, if candidate, dataset and project stay within their limits.
 
     What this candidate has already reserved or settled for this purpose stays as it is: the same ledger comes back,
-    also where the limit has been reached since. An amount that just reaches the limit passes.
+    also where the limit has been reached since. An amount that just reaches a limit passes.
+
+    Args:
+        ledger: of the month of `now`.
+        candidate: whose money it is.
+        dataset: of the candidate.
+        amount: in USD, rounded up to six places.
+        limit: of the dataset and month, in USD.
+        now: aware.
+        purpose: the stage that will spend it.
+        candidate_limit: of all that this candidate costs, in USD; None for none.
+        project_limit: of all datasets and the month, in USD; None for none.
+        approved_by: who lets this amount pass, whatever the limits are.
 
     Raises LedgerError when the ledger is of another month than `now`, or knows the candidate under another dataset.
     """
-    _refuse_negative(amount)
+    amount = _exact(amount)
     entry = ledger.entries.get(candidate)
     if entry is not None and entry.dataset != dataset:
         raise LedgerError(f"The ledger knows {candidate} under the dataset {entry.dataset!r}, not {dataset!r}.")
@@ -120,21 +162,55 @@ def reserve(  # noqa: PLR0917  # whose, for what, how much of how much: the orde
             f"The ledger of {ledger.month} takes no new reservations: it is {month_of(now)}.",
             "Load the ledger of the current month (UTC).",
         )
-    already = committed(ledger, dataset)
-    if already + amount > limit:
-        return Refusal(
-            reason=(
-                f"{purpose.capitalize()} of {candidate} would cost {_usd(amount)}, but {dataset} has {_usd(already)} "
-                f"of its {_usd(limit)} for {ledger.month} reserved or spent: {_usd(already + amount - limit)} too much."
-            ),
-            dataset=dataset,
-            month=ledger.month,
-            asked_usd=amount,
-            committed_usd=already,
-            limit_usd=limit,
+    if approved_by is None:
+        own = ZERO if entry is None else entry.reserved_usd + entry.spent_usd
+        refusal = _refusal(
+            ledger, candidate, dataset, amount, purpose, limits=(limit, candidate_limit, project_limit), own=own
         )
-    posting = Posting(reserved_usd=amount, reserved_at=now)
+        if refusal is not None:
+            return refusal
+    posting = Posting(reserved_usd=amount, estimated_usd=amount, reserved_at=now, approved_by=approved_by)
     return _with(ledger, candidate, entry or LedgerEntry(dataset=dataset), purpose, posting)
+
+
+def _refusal(
+    ledger: Ledger,
+    candidate: str,
+    dataset: str,
+    amount: Decimal,
+    purpose: Purpose,
+    *,
+    limits: tuple[Decimal, Decimal | None, Decimal | None],
+    own: Decimal,
+) -> Refusal | None:
+    month, already = ledger.month, committed(ledger, dataset)
+    every = (
+        ("budget.monthly_usd of the dataset", f"{dataset} has", f" for {month}", already, limits[0]),
+        ("budget.candidate_usd", "it has", "", own, limits[1]),
+        ("budget.monthly_usd of the project", "the project has", f" for {month}", committed(ledger), limits[2]),
+    )
+    over = [
+        (key, who, when, before, most)
+        for key, who, when, before, most in every
+        if most is not None and before + amount > most
+    ]
+    if not over:
+        return None
+    told = " and ".join(
+        f"{who} {usd(before)} of its {usd(most)}{when} reserved or spent: {usd(before + amount - most)} too much"
+        for _, who, when, before, most in over
+    )
+    _, _, _, before, most = max(over, key=lambda one: one[3] - one[4])
+    return Refusal(
+        reason=f"{purpose.capitalize()} of {candidate} would cost {usd(amount)}, but {told}.",
+        dataset=dataset,
+        month=month,
+        asked_usd=amount,
+        committed_usd=before,
+        limit_usd=most,
+        missing_usd=before + amount - most,
+        limits=tuple(key for key, *_ in over),
+    )
 
 
 def settle(ledger: Ledger, candidate: str, purpose: Purpose, spent: Decimal) -> Ledger:
@@ -145,23 +221,25 @@ def settle(ledger: Ledger, candidate: str, purpose: Purpose, spent: Decimal) -> 
 
     Raises LedgerError when the ledger does not know the candidate.
     """
-    _refuse_negative(spent)
+    spent = _exact(spent)
     entry = ledger.entries.get(candidate)
     if entry is None:
         raise LedgerError(
             f"The ledger of {ledger.month} does not know {candidate}.",
             "Settle in the ledger of the month in which it was reserved.",
         )
-    posting = entry.purposes.get(purpose, Posting())
-    if posting.settled:
+    posting = entry.purposes.get(purpose)
+    if posting is not None and posting.settled:
         return ledger
-    settled = posting.model_copy(update={"reserved_usd": ZERO, "spent_usd": spent, "settled": True})
+    settled = (posting or Posting(settled=True)).model_copy(
+        update={"reserved_usd": ZERO, "spent_usd": spent, "settled": True}
+    )
     return _with(ledger, candidate, entry, purpose, settled)
 
 
-def committed(ledger: Ledger, dataset: str) -> Decimal:
-    """Return what a dataset has reserved and spent this month, together."""
-    entries = (entry for entry in ledger.entries.values() if entry.dataset == dataset)
+def committed(ledger: Ledger, dataset: str | None = None) -> Decimal:
+    """Return what a dataset has reserved and spent this month, together; None for all datasets."""
+    entries = (entry for entry in ledger.entries.values() if dataset in {None, entry.dataset})
     return sum((entry.reserved_usd + entry.spent_usd for entry in entries), ZERO)
 
 
@@ -170,12 +248,15 @@ def _with(ledger: Ledger, candidate: str, entry: LedgerEntry, purpose: Purpose, 
     return ledger.model_copy(update={"entries": {**ledger.entries, candidate: changed}})
 
 
-def _usd(amount: Decimal) -> str:
+def usd(amount: Decimal) -> str:
     """Write dollars with two places, or with as many as a small amount needs, never rounding it away."""
     places = max(2, -int(amount.normalize().as_tuple().exponent)) if amount else 2
     return f"${amount:,.{places}f}"
 
 
-def _refuse_negative(amount: Decimal) -> None:
-    if not amount.is_finite() or amount < 0:
-        raise ValueError(f"an amount must be a number from 0 up, got {amount}")
+def _exact(amount: Decimal) -> Decimal:
+    """Return an amount with at most six places, rounded up: what is stored must be readable again, and add up."""
+    if not amount.is_finite() or not 0 <= amount <= MOST_USD:
+        raise ValueError(f"an amount must be a number from 0 to {MOST_USD:,}, got {amount}")
+    places = -int(amount.as_tuple().exponent)
+    return amount.quantize(Decimal(1).scaleb(-MOST_PLACES), rounding=ROUND_UP) if places > MOST_PLACES else amount

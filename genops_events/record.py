@@ -1,29 +1,19 @@
-"""The record: every document that a candidate leaves in the bucket, and where it lies.
+"""The record: the documents that a candidate leaves in the bucket, and those that candidates share.
 
 Documents of a candidate are written once. Documents that candidates share (champion, ledger) change by
 compare-and-set on their generation. Formats carry a version in `schema`; readers ignore fields they do not know.
+`verdicts` has the verdicts, `record_paths` says where everything lies.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from genops_events.stages import Outcome, Stage
-
-ROOT = "genops/"
-"""Everything that genops-events writes lies below this prefix, outside every watched one."""
-
-CANDIDATES = f"{ROOT}candidates/"
-
-QUEUE = f"{ROOT}queue/"
-"""A marker of each candidate that waits for a place for its tuning job."""
-
-OPEN = f"{ROOT}open/"
-"""A copy of each arrival whose candidate is not settled yet: all that a sweep has to look at."""
+from genops_events.stages import Stage
 
 
 class Document(BaseModel):
@@ -143,6 +133,50 @@ class Cancellation(Document):
     reason: str
 
 
+class Hold(Document):
+    """A stage would go over a limit, and waits for somebody to approve that: nothing was spent."""
+
+    SCHEMA: ClassVar[str] = "genops.hold.v1"
+
+    stage: Stage
+    number: int
+    """1 for the first time."""
+    dataset: str
+    reason: str
+    """What it would cost, which limits are in the way, how much is missing."""
+    help: str
+    """What to do about it."""
+    asked_usd: Decimal
+    missing_usd: Decimal
+    """How much the limits would have to be higher; 0 where only prompts are too long."""
+    limits: tuple[str, ...]
+    """Keys of genops.yaml that are in the way."""
+    prompts_over: int = 0
+    """How many prompts are over a limit on one prompt."""
+    lines: tuple[dict[str, Any], ...] = ()
+    """The first 100 of these prompts: line, id, figure and limit."""
+    held_at: datetime
+    run_id: str
+    """The Dag run that was held."""
+
+
+class Approval(Document):
+    """Somebody lets a held stage go on."""
+
+    SCHEMA: ClassVar[str] = "genops.approval.v1"
+
+    stage: Stage
+    number: int
+    """Of the hold."""
+    by: str
+    """Who, such as `ada@laptop`."""
+    reason: str
+    approved_usd: Decimal
+    """The stage may cost as much, whatever the limits are; more is held again."""
+    prompts_over: int = 0
+    """So many prompts may be over a limit on one prompt."""
+
+
 class Progress(Document):
     """How far the tuning job is, as the triggerer saw it last: overwritten while it waits, nobody decides by it."""
 
@@ -175,123 +209,6 @@ class Progress(Document):
         return ", ".join(parts)
 
 
-class Verdict(Document):
-    """How a stage ended, with the figures and the reason."""
-
-    SCHEMA: ClassVar[str] = "genops.verdict.v1"
-    STAGE: ClassVar[Stage]
-
-    dataset: str
-    stage: Stage
-    outcome: Outcome
-    reason: str
-    cost_usd: Decimal = Decimal(0)
-    """What this stage spent, by the price table."""
-    started_at: datetime
-    ended_at: datetime
-
-    @property
-    def told(self) -> str:
-        """The reason, and what to do about it where that is known."""
-        return self.reason
-
-    def figures(self) -> dict[str, Any]:
-        """Return what only this kind of verdict has: JSON values, absent ones left out."""
-        return self.model_dump(mode="json", exclude=set(Verdict.model_fields), exclude_none=True)
-
-
-class TuningVerdict(Verdict):
-    """Tuning's verdict; without `endpoint` there is no model."""
-
-    SCHEMA: ClassVar[str] = "genops.tuning.v1"
-    STAGE: ClassVar[Stage] = Stage.TUNING
-
-    stage: Stage = Stage.TUNING
-    source_model: str | None = None
-    job: str | None = None
-    model: str | None = None
-    endpoint: str | None = None
-    examples: int | None = None
-    billable_tokens: int | None = None
-    estimated_usd: Decimal | None = None
-    problems: int | None = None
-    end: str | None = None
-    """How the job ended: succeeded, failed, cancelled, expired, partially_succeeded, vanished or timed_out."""
-    error_code: str | None = None
-    """Of a failed job, by its canonical name, such as `INVALID_ARGUMENT`."""
-    help: str | None = None
-    """What to do about a job that did not succeed."""
-    epochs: int | None = None
-    steps: int | None = None
-    checkpoint: str | None = None
-    """Id of the checkpoint that `endpoint` serves, where the job kept several."""
-
-    @property
-    def told(self) -> str:
-        """The reason, and what to do about a job that did not succeed."""
-        return f"{self.reason} {self.help}" if self.help else self.reason
-
-
-class EvaluationVerdict(Verdict):
-    """Evaluation's verdict: mean score per metric."""
-
-    SCHEMA: ClassVar[str] = "genops.evaluation.v1"
-    STAGE: ClassVar[Stage] = Stage.EVALUATION
-
-    stage: Stage = Stage.EVALUATION
-    scores: dict[str, float] = Field(default_factory=dict)
-    examples: int | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-
-
-class BudgetVerdict(Verdict):
-    """Budget's verdict: what one run of the prompts costs, and what the month has left."""
-
-    SCHEMA: ClassVar[str] = "genops.budget.v1"
-    STAGE: ClassVar[Stage] = Stage.BUDGET
-
-    stage: Stage = Stage.BUDGET
-    prompts: int | None = None
-    input_tokens: int | None = None
-    billable_characters: int | None = None
-    inference_usd: Decimal | None = None
-    limit_usd: Decimal | None = None
-    month_committed_usd: Decimal | None = None
-    month_limit_usd: Decimal | None = None
-
-
-class PromotionVerdict(Verdict):
-    """Promotion's verdict: who challenged whom, with which scores."""
-
-    SCHEMA: ClassVar[str] = "genops.promotion.v1"
-    STAGE: ClassVar[Stage] = Stage.PROMOTION
-
-    stage: Stage = Stage.PROMOTION
-    metric: str | None = None
-    score: float | None = None
-    champion_before: str | None = None
-    champion_score: float | None = None
-
-
-class InferenceVerdict(Verdict):
-    """Inference's verdict: where the answers are."""
-
-    SCHEMA: ClassVar[str] = "genops.inference.v1"
-    STAGE: ClassVar[Stage] = Stage.INFERENCE
-
-    stage: Stage = Stage.INFERENCE
-    prompts: int | None = None
-    answers_uri: str | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-
-
-VERDICTS: dict[Stage, type[Verdict]] = {
-    kind.STAGE: kind for kind in (TuningVerdict, EvaluationVerdict, BudgetVerdict, PromotionVerdict, InferenceVerdict)
-}
-
-
 class Announcement(Document):
     """A completion event in the outbox: written with its verdict, then published, then marked."""
 
@@ -302,6 +219,22 @@ class Announcement(Document):
     data: dict[str, Any]
     published_at: datetime | None = None
     message_id: str | None = None
+
+
+class Rollback(Document):
+    """Somebody took a dataset's champion (`candidate`) from its place and gave it to another one."""
+
+    SCHEMA: ClassVar[str] = "genops.rollback.v1"
+
+    dataset: str
+    champion: str
+    """The candidate that is champion since."""
+    by: str
+    reason: str
+    metric: str | None = None
+    score: float | None = None
+    """Of the candidate that was taken back."""
+    champion_score: float | None = None
 
 
 class Champion(Document):
@@ -323,6 +256,12 @@ class Champion(Document):
     """Champions before, the last one first; who died right after becoming one finds itself here."""
     predecessor_score: float | None = None
     predecessor_model: str | None = None
+    arrived_at: datetime | None = None
+    """When its training file arrived; None in documents from before this was written."""
+    rollback: Rollback | None = None
+    """How it came to its place, if by a rollback."""
+    unannounced: tuple[Rollback, ...] = ()
+    """Rollbacks of which not all is done yet: part of the compare-and-set, so that no crash can come between."""
 
 
 class Healed(BaseModel):
@@ -372,103 +311,3 @@ class Sweep(BaseModel):
     def figures(self) -> dict[str, Any]:
         """Return the counts alone, as JSON values."""
         return self.model_dump(mode="json", exclude={"schema_name", "healed"})
-
-
-def folder(candidate: str) -> str:
-    """Return the prefix of everything that is about `candidate`."""
-    return f"{CANDIDATES}{candidate}/"
-
-
-def arrival_path(candidate: str) -> str:
-    """Return where the arrival of `candidate` is recorded."""
-    return f"{folder(candidate)}arrival.json"
-
-
-def open_path(candidate: str) -> str:
-    """Return where the copy of the arrival lies for as long as `candidate` is not settled."""
-    return f"{OPEN}{candidate}.json"
-
-
-def sweep_path() -> str:
-    """Return where the last sweep's figures lie."""
-    return f"{ROOT}intake/sweep.json"
-
-
-def validation_path(candidate: str) -> str:
-    """Return where the findings about the training file are recorded."""
-    return f"{folder(candidate)}validation.json"
-
-
-def training_path(candidate: str) -> str:
-    """Return where the validated copy of the training file lies."""
-    return f"{folder(candidate)}training.jsonl"
-
-
-def valid_lines_path(candidate: str) -> str:
-    """Return where the valid lines of a training file lie, if some of its lines are quarantined."""
-    return f"{folder(candidate)}training-valid.jsonl"
-
-
-def validation_examples_path(candidate: str) -> str:
-    """Return where the copy of the dataset's validation file lies that belongs to `candidate`."""
-    return f"{folder(candidate)}validation-examples.jsonl"
-
-
-def quarantine_path(candidate: str) -> str:
-    """Return where the rejected lines lie: line number, reason, what was read."""
-    return f"{folder(candidate)}quarantine.jsonl"
-
-
-def intent_path(candidate: str, stage: Stage) -> str:
-    """Return where a Dag run writes that it has taken on `stage`."""
-    return f"{folder(candidate)}{stage}-intent.json"
-
-
-def submission_path(candidate: str) -> str:
-    """Return where the name of the candidate's tuning job is recorded."""
-    return f"{folder(candidate)}tuning-job.json"
-
-
-def attempt_path(candidate: str) -> str:
-    """Return where it is written that the tuning job is about to be submitted."""
-    return f"{folder(candidate)}tuning-attempt.json"
-
-
-def progress_path(candidate: str) -> str:
-    """Return where the triggerer notes how far the tuning job is."""
-    return f"{folder(candidate)}tuning-progress.json"
-
-
-def cancellation_path(candidate: str) -> str:
-    """Return where it is written that the tuning job is to be cancelled."""
-    return f"{folder(candidate)}cancellation.json"
-
-
-def queued_path(candidate: str, since: datetime) -> str:
-    """Return where the marker lies for as long as the candidate waits for a place for its tuning job; sorted by `since`."""
-    return f"{QUEUE}{since.astimezone(UTC):%Y%m%dT%H%M%S.%f}-{candidate}.json"
-
-
-def verdict_path(candidate: str, stage: Stage) -> str:
-    """Return where the verdict of `stage` is recorded."""
-    return f"{folder(candidate)}{stage}.json"
-
-
-def answers_path(candidate: str) -> str:
-    """Return where the answers to the dataset's prompts lie."""
-    return f"{folder(candidate)}answers/answers.jsonl"
-
-
-def evaluation_answers_path(candidate: str) -> str:
-    """Return where the answers to the evaluation prompts lie."""
-    return f"{folder(candidate)}answers/evaluation.jsonl"
-
-
-def champion_path(dataset: str) -> str:
-    """Return where the champion of `dataset` is recorded."""
-    return f"{ROOT}datasets/{dataset}/champion.json"
-
-
-def ledger_path(month: str) -> str:
-    """Return where the ledger of `month` (`yyyy-mm`) lies."""
-    return f"{ROOT}ledger/{month}.json"

@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from genops_events.completion_events import EVENT_TYPES, announcement_path, event_type
-from genops_events.record import (
+from genops_events.completion_events import EVENT_TYPES, announcement_path, event_type, hold_announcement_path
+from genops_events.holds import HOLDABLE, Standing, standing
+from genops_events.promotion_record import answer_path
+from genops_events.record_paths import (
     arrival_path,
     attempt_path,
     cancellation_path,
@@ -72,8 +74,34 @@ class Traces:
 
     @property
     def taken_on(self) -> set[Stage]:
-        """Return the stages that a Dag run has taken on."""
-        return {stage for stage in Stage if intent_path(self.candidate, stage) in self.names}
+        """Return the stages that a Dag run has taken on, since their last release if they were held."""
+        return {
+            stage for stage in Stage if intent_path(self.candidate, stage, self.standing(stage).round) in self.names
+        }
+
+    def standing(self, stage: Stage) -> Standing:
+        """Return how often `stage` was held for an approval, and released."""
+        return standing(self.names, self.candidate, stage)
+
+    @property
+    def held(self) -> set[Stage]:
+        """Return the stages that wait for somebody's approval: neither to be closed nor to be woken."""
+        return {stage for stage in HOLDABLE if self.standing(stage).is_held}
+
+    @property
+    def released(self) -> set[Stage]:
+        """Return the stages that were approved, and that nobody has taken on since."""
+        return {stage for stage in HOLDABLE if self.standing(stage).round and not self.held & {stage}} - self.taken_on
+
+    @property
+    def unannounced_holds(self) -> tuple[tuple[Stage, int], ...]:
+        """Return stage and number of the holds whose event was never marked as published."""
+        return tuple(
+            (stage, number)
+            for stage in HOLDABLE
+            for number in range(1, self.standing(stage).holds + 1)
+            if hold_announcement_path(self.candidate, stage, number) not in self.published
+        )
 
     @property
     def was_cancelled_in_the_queue(self) -> bool:
@@ -85,6 +113,17 @@ class Traces:
             and Stage.TUNING not in self.ended
             and not begun & self.names
         )
+
+    @property
+    def answered(self) -> bool:
+        """Return whether a person has answered the question whether it shall be champion."""
+        return answer_path(self.candidate) in self.names
+
+    @property
+    def may_be_beyond_help(self) -> bool:
+        """Return whether a stage waits for money though a person or the gate may have decided against the candidate."""
+        refused = Outcome.REFUSED in self.outcomes.values()
+        return bool(self.held) and Stage.PROMOTION not in self.ended and (self.answered or refused)
 
     @property
     def outcomes(self) -> dict[Stage, Outcome]:
@@ -121,25 +160,33 @@ class Remedies:
     """Stages that a Dag run has taken on and not ended: to be closed if that run is over."""
     wake: tuple[Stage, ...] = ()
     """Stages that could begin, and that nobody has taken on."""
+    announce_holds: tuple[tuple[Stage, int], ...] = ()
+    """Stage and number of holds whose event was never published."""
 
 
 def remedies(traces: Traces, *, now: datetime, patience: timedelta) -> Remedies:
     """Return what `traces` needs; nothing while anything about the candidate moved within `patience`.
+
+    Only what somebody has approved is woken at once: nothing of it is on its way.
 
     Args:
         traces: what a listing shows of the candidate.
         now: aware, UTC.
         patience: how long something may be on its way before it is taken for lost.
     """
-    if not traces.has_arrived or not traces.quiet(now=now, patience=patience):
+    if not traces.has_arrived:
         return Remedies()
-    announce = traces.unannounced
+    taken_on, ended, held = traces.taken_on, traces.ended, traces.held
+    if not traces.quiet(now=now, patience=patience):
+        released = traces.released - ended
+        return Remedies(wake=tuple(stage for stage in ready_stages(traces.outcomes) if stage in released))
+    announce, holds = traces.unannounced, traces.unannounced_holds
     if announce or candidate_state(traces.outcomes) is not CandidateState.UNDER_WAY:
-        return Remedies(announce=announce)
-    taken_on, ended = traces.taken_on, traces.ended
+        return Remedies(announce=announce, announce_holds=holds)
     return Remedies(
-        close=tuple(stage for stage in Stage if stage in taken_on and stage not in ended),
-        wake=tuple(stage for stage in ready_stages(traces.outcomes) if stage not in taken_on),
+        close=tuple(stage for stage in Stage if stage in taken_on - ended - held),
+        wake=tuple(stage for stage in ready_stages(traces.outcomes) if stage not in taken_on | held),
+        announce_holds=holds,
     )
 
 

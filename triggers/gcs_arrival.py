@@ -14,7 +14,7 @@ from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 from airflow.triggers.shared_stream import SharedStreamProducer, reject_shared_stream_event
 
 from genops_events.arrivals import UnreadableNotification, read_notification
-from genops_events.record import ROOT
+from genops_events.record_paths import ROOT
 from triggers.arrival_stream import ArrivalProducer
 
 if TYPE_CHECKING:

@@ -81,7 +81,7 @@ class ProgressRecorder:
 
     def _tell(self, news: News) -> None:
         # In this thread: the record's models take 0.2 s of a core to be imported.
-        from genops_events import record
+        from genops_events import record, record_paths
 
         view = news.view
         progress = record.Progress(
@@ -104,4 +104,4 @@ class ProgressRecorder:
             from genops_events.gcp.record_store import RecordStore
 
             self._store = RecordStore.open(load_config())
-        self._store.put(record.progress_path(news.candidate), progress)
+        self._store.put(record_paths.progress_path(news.candidate), progress)

@@ -8,9 +8,9 @@ from decimal import Decimal
 
 from genops_events.airflow.stage import StageRun
 from genops_events.evaluation_data import Prompt
-from genops_events.gcp import generation, inputs
+from genops_events.gcp import generation
 from genops_events.gcp.generation import Answer
-from genops_events.pricing import generation_cost
+from genops_events.gcp.kept_answers import KeptAnswers
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,27 +33,31 @@ def ask(run: StageRun, prompts: Sequence[Prompt], *, name: str, max_output_token
         name: of the object that keeps the answers.
         max_output_tokens: bound of one answer.
     """
-    bucket = run.store.bucket
-    kept = inputs.read_answers(bucket, name, prompts)
-    before = len(kept)
-    try:
+    with KeptAnswers(run.store.bucket, name, prompts, model=run.tuning.model or run.endpoint) as kept:
         answers = generation.answer_all(
             run.config,
             model=run.endpoint,
             prompts=[prompt.prompt for prompt in prompts],
             max_output_tokens=max_output_tokens,
             system_instruction=run.dataset.system_instruction,
-            kept=kept,
+            kept=kept.answers,
+            on_answer=kept.add,
         )
-    finally:
-        if len(kept) > before:
-            inputs.write_answers(bucket, name, prompts, kept, model=run.tuning.model or run.endpoint)
-    input_tokens = sum(answer.input_tokens for answer in answers)
-    output_tokens = sum(answer.output_tokens for answer in answers)
     return Asked(
         answers=answers,
-        uri=f"gs://{bucket.name}/{name}",
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
-        cost_usd=generation_cost(run.dataset.billed_model, input_tokens, output_tokens),
+        uri=kept.uri,
+        input_tokens=sum(answer.input_tokens for answer in answers),
+        output_tokens=sum(answer.output_tokens for answer in answers),
+        cost_usd=answers_cost(run, answers),
+    )
+
+
+def answers_cost(run: StageRun, answers: Sequence[Answer]) -> Decimal:
+    """Return what these answers cost in US dollars, by what the service says was used."""
+    thinking = sum(answer.thinking_tokens for answer in answers)
+    return run.config.rates(run.dataset.billed_model).generation_cost(
+        sum(answer.input_tokens for answer in answers),
+        sum(answer.output_tokens for answer in answers) - thinking,
+        cached_tokens=sum(answer.cached_tokens for answer in answers),
+        thinking_tokens=thinking,
     )

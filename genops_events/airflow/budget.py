@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
+from genops_events import record_paths
+from genops_events.airflow.spending import StageLimit, counted, pay_for
 from genops_events.airflow.stage import StageOperator, StageRun
-from genops_events.gcp import generation, inputs
-from genops_events.gcp.ledger_store import committed, reserve
-from genops_events.pricing import generation_cost
-from genops_events.record import BudgetVerdict, Verdict
+from genops_events.evaluation_data import Prompt
+from genops_events.gcp import generation, inputs, prompt_sizes
+from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
+from genops_events.gcp.errors import google_call
+from genops_events.gcp.ledger_store import committed
+from genops_events.prompt_limits import PromptLimits, PromptOver
 from genops_events.stages import Outcome, Stage
+from genops_events.verdicts import BudgetVerdict, Verdict
 
 
 class CheckBudget(StageOperator):
@@ -19,10 +27,11 @@ class CheckBudget(StageOperator):
     stage = Stage.BUDGET
 
     def work(self, run: StageRun, context: Context) -> Verdict:  # noqa: ARG002
-        """Return the verdict: approved with the money reserved, or refused with the limit that is in the way.
+        """Return the verdict: approved, with the money reserved.
 
         Raises:
-            AirflowSkipException: the candidate has failed meanwhile, so nothing is reserved for it.
+            AirflowSkipException: the candidate has failed meanwhile, so nothing is reserved for it; or a limit is in the
+                way, and it is held until somebody approves it.
         """
         evaluation = run.store.verdict(run.candidate, Stage.EVALUATION)
         if evaluation is not None and evaluation.outcome is Outcome.FAILED:
@@ -38,7 +47,7 @@ class CheckBudget(StageOperator):
         )
         # Every answer at its longest: an estimate that can only be too high.
         longest = len(prompts) * dataset.inference.max_output_tokens
-        cost = generation_cost(dataset.billed_model, count.tokens, longest)
+        cost = run.config.rates(dataset.billed_model).generation_cost(count.tokens, longest)
         limits = dataset.budget
         before = committed(run.store, dataset=run.arrival.dataset, at=run.month)
         figures = {
@@ -50,22 +59,38 @@ class CheckBudget(StageOperator):
             "month_committed_usd": before,
             "month_limit_usd": limits.monthly_usd,
         }
-        if cost > limits.inference_usd:
-            reason = (
-                f"Answering {len(prompts)} prompts would cost up to {cost} USD, "
-                f"over `budget.inference_usd` of {limits.inference_usd} USD."
-            )
-            return run.conclude(BudgetVerdict, Outcome.REFUSED, reason, **figures)
-        refusal = reserve(
-            run.store,
-            candidate=run.candidate,
-            dataset=run.arrival.dataset,
-            purpose="inference",
-            amount=cost,
-            limit=limits.monthly_usd,
-            at=run.month,
-        )
-        if refusal is not None:
-            return run.conclude(BudgetVerdict, Outcome.REFUSED, refusal.reason, **figures)
+        over = _prompts_over(run, prompts)
+        limit = StageLimit("budget.inference_usd", limits.inference_usd)
+        approved_by = pay_for(run, "inference", cost, limit=limit, over=over)
         reason = f"Answering {len(prompts)} prompts costs at most {cost} USD, within {limits.inference_usd} USD."
+        if approved_by is not None:
+            reason = (
+                f"Answering {len(prompts)} prompts costs at most {cost} USD, over a limit, as {approved_by} approved."
+            )
+            figures |= {"approved_by": approved_by, "prompts_over": counted(over)}
         return run.conclude(BudgetVerdict, Outcome.APPROVED, reason, **figures)
+
+
+def _prompts_over(run: StageRun, prompts: Sequence[Prompt]) -> list[PromptOver]:
+    """Return the prompts over a limit on one prompt, and list every one of them in the record."""
+    dataset = run.dataset
+    over = prompt_sizes.prompts_over(
+        run.config,
+        model=dataset.billed_model,
+        prompts=prompts,
+        system_instruction=dataset.system_instruction,
+        limits=PromptLimits(
+            context_window_tokens=run.config.call_limits(dataset.billed_model).context_window_tokens,
+            tokens=dataset.budget.prompt_tokens,
+            characters=dataset.budget.prompt_characters,
+        ),
+    )
+    if over:
+        path = record_paths.prompts_over_path(run.candidate)
+        lines = "".join(json.dumps(one.to_json(), ensure_ascii=False) + "\n" for one in over)
+        with google_call(f"write gs://{run.store.bucket.name}/{path}"):
+            # No precondition: it is about the prompt file as it is now, which is what the stage decides by.
+            run.store.bucket.blob(path).upload_from_string(
+                lines, content_type="application/jsonl", timeout=CALL_TIMEOUT_SECONDS
+            )
+    return over

@@ -5,8 +5,8 @@ from __future__ import annotations
 from genops_events.airflow.stage import StageRun, settle_and_announce
 from genops_events.gcp.cancellation import cancel_tuning
 from genops_events.polling import JobEnd
-from genops_events.record import TuningVerdict
 from genops_events.stages import Outcome, Stage
+from genops_events.verdicts import TuningVerdict
 
 WAITING_TRY = "genops_waiting_try"
 """XCom of a task that waits for a job: the number of its try. A cleared task is back, as another try, within two seconds."""

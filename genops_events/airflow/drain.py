@@ -11,7 +11,7 @@ from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowRuntimeError
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
-from genops_events import record
+from genops_events import record_paths
 from genops_events.airflow.activity import event_pages
 from genops_events.airflow.assets import TRAINING_ARRIVALS
 from genops_events.arrivals import Notice, arrival
@@ -142,5 +142,5 @@ def _arrivals(config: Config, payloads: Iterable[Any]) -> Iterable[Arrival]:
 
 def _never_begun(store: RecordStore, candidates: set[str]) -> set[str]:
     wanted = sorted(candidates)
-    intents = at_once(lambda one: store.read(record.intent_path(one, Stage.TUNING), Intent), wanted)
+    intents = at_once(lambda one: store.read(record_paths.intent_path(one, Stage.TUNING), Intent), wanted)
     return {candidate for candidate, intent in zip(wanted, intents, strict=True) if intent is None}

@@ -2,74 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from decimal import Decimal
+import logging
+from typing import Any
 
 from airflow.sdk import Context
 
-from genops_events.airflow.asking import ask
+from genops_events.airflow.evaluating import Evaluating
+from genops_events.airflow.report_link import ReportLink
 from genops_events.airflow.stage import StageOperator, StageRun
-from genops_events.evaluation_data import EvaluationExample, Prompt
-from genops_events.gates import judge
-from genops_events.gcp import inputs
-from genops_events.gcp.evaluation import Scored, mean_scores
-from genops_events.gcp.ledger_store import reserve
-from genops_events.pricing import estimated_tokens, generation_cost
-from genops_events.record import EvaluationVerdict, Verdict, evaluation_answers_path
-from genops_events.stages import Outcome, Stage
+from genops_events.gcp.evaluation.record import browser_url
+from genops_events.stages import Stage
+from genops_events.verdicts import Verdict
+
+log = logging.getLogger(__name__)
 
 
 class EvaluateModel(StageOperator):
     """Score a tuned model through Vertex AI's evaluation service, under a throttle, once per candidate."""
 
     stage = Stage.EVALUATION
+    operator_extra_links = (ReportLink(),)
+
+    report_url: str | None = None
+    """Where a browser shows the report, once there is one."""
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Return the verdict, and link its report."""
+        told = super().execute(context)
+        if uri := told.get("report_uri"):
+            self.report_url = browser_url(uri)
+            log.info("report: %s (%s)", uri, self.report_url)
+        return told
 
     def work(self, run: StageRun, context: Context) -> Verdict:  # noqa: ARG002
-        """Return the verdict: passed, or refused with the scores that are below the gate."""
+        """Return the verdict: passed, or refused with the conditions of the gate that are not met."""
         run.take_on()
-        dataset = run.dataset
-        examples = inputs.evaluation_examples(run.store.bucket, dataset.evaluation.file)
-        refusal = reserve(
-            run.store,
-            candidate=run.candidate,
-            dataset=run.arrival.dataset,
-            purpose="evaluation",
-            amount=_most(run, examples),
-            limit=dataset.budget.monthly_usd,
-            at=run.month,
-        )
-        if refusal is not None:
-            return run.conclude(EvaluationVerdict, Outcome.REFUSED, refusal.reason, examples=len(examples))
-        asked = ask(
-            run,
-            [Prompt(id=str(number), prompt=example.prompt) for number, example in enumerate(examples, start=1)],
-            name=evaluation_answers_path(run.candidate),
-            max_output_tokens=dataset.evaluation.max_output_tokens,
-        )
-        scores = mean_scores(
-            run.config,
-            metrics=dataset.evaluation.metrics,
-            answers=[
-                Scored(prompt=example.prompt, reference=example.reference, response=answer.text)
-                for example, answer in zip(examples, asked.answers, strict=True)
-            ],
-        )
-        judgement = judge(scores, {str(metric): least for metric, least in dataset.evaluation.gate.items()})
-        return run.conclude(
-            EvaluationVerdict,
-            Outcome.PASSED if judgement.passed else Outcome.REFUSED,
-            judgement.reason,
-            scores=scores,
-            examples=len(examples),
-            input_tokens=asked.input_tokens,
-            output_tokens=asked.output_tokens,
-            cost_usd=asked.cost_usd,
-        )
-
-
-def _most(run: StageRun, examples: Sequence[EvaluationExample]) -> Decimal:
-    """Return the most that the answers can cost, by an estimate of the prompts and every answer at its longest."""
-    dataset = run.dataset
-    each = estimated_tokens(dataset.system_instruction or "")
-    prompts = sum(each + estimated_tokens(example.prompt) for example in examples)
-    return generation_cost(dataset.billed_model, prompts, len(examples) * dataset.evaluation.max_output_tokens)
+        return Evaluating(run).verdict()

@@ -14,10 +14,12 @@ from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowRuntimeError
 from pydantic import ValidationError
 
-from genops_events import record
+from genops_events import record_paths
 from genops_events.airflow.activity import FARTHEST_BACK, AirflowActivity, runs_over
 from genops_events.airflow.assets import TRAINING_ARRIVALS
 from genops_events.airflow.drain import WOKEN_AT_ONCE
+from genops_events.airflow.promotion_healing import end_beyond_help, heal_answered, heal_rollbacks
+from genops_events.airflow.spending import announce_hold_again
 from genops_events.airflow.stage import StageRun, settle_and_announce
 from genops_events.airflow.submission import cancelled
 from genops_events.airflow.sweep_figures import SweepFigures
@@ -25,6 +27,7 @@ from genops_events.config import Config
 from genops_events.errors import GenopsError, PermanentError, TransientError
 from genops_events.gcp.at_once import at_once
 from genops_events.gcp.bucket_sweep import LostArrivals, Standing
+from genops_events.gcp.holds import standing_of
 from genops_events.gcp.open_candidates import (
     Marker,
     claim_waking,
@@ -36,7 +39,8 @@ from genops_events.gcp.open_candidates import (
 from genops_events.gcp.record_store import RecordStore
 from genops_events.record import Arrival, Intent
 from genops_events.stages import Outcome, Stage
-from genops_events.sweep import Remedies, Traces, Waking, is_settled, remedies, rest_after, waking, way_to
+from genops_events.sweep import Activity, Remedies, Traces, Waking, is_settled, remedies, rest_after, waking, way_to
+from genops_events.verdicts import VERDICTS
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +70,11 @@ class _Open:
 
     def may_be_woken(self, now: datetime, patience: timedelta) -> bool:
         moved_since = self.moved_at() > self.marker.touched_at
-        return moved_since or now - self.marker.touched_at >= rest_after(self.marker.wakings, patience=patience)
+        return (
+            self.marker.released
+            or moved_since
+            or now - self.marker.touched_at >= rest_after(self.marker.wakings, patience=patience)
+        )
 
 
 def sweep(context: Context, config: Config, store: RecordStore) -> SweepFigures:
@@ -76,7 +84,7 @@ def sweep(context: Context, config: Config, store: RecordStore) -> SweepFigures:
     arrivals and verdicts are written once, and of two sweeps one gets to wake a candidate.
     """
     figures = SweepFigures(str(context["dag_run"].run_id), config.intake.sweep_minutes, now=datetime.now(UTC))
-    for part in (_heal_open, _find_lost):
+    for part in (_heal_open, _heal_rollbacks, _find_lost):
         try:
             part(context, config, store, figures)
         except (GenopsError, AirflowRuntimeError) as error:
@@ -90,7 +98,7 @@ def _publish(store: RecordStore, figures: SweepFigures) -> None:
     document = figures.document(now=datetime.now(UTC))
     log.info("Sweep: %s", document.figures())
     try:
-        store.put(record.sweep_path(), document)
+        store.put(record_paths.sweep_path(), document)
     except GenopsError:
         log.exception("The sweep's figures could not be written")
 
@@ -99,25 +107,36 @@ def _heal_open(context: Context, config: Config, store: RecordStore, figures: Sw
     now, patience = datetime.now(UTC), config.intake.patience
     markers = open_candidates(store)
     figures.open_candidates = len(markers)
-    due = [one for one in markers if now - one.touched_at >= patience]
+    due = [one for one in markers if one.released or now - one.touched_at >= patience]
     found = [_Open(*both) for both in zip(due, at_once(lambda one: traces_of(store, one.candidate), due), strict=True)]
     settled = [one.marker for one in found if is_settled(one.traces, now=now, patience=patience)]
     at_once(lambda marker: settle(store, marker), settled)
     figures.open_candidates -= len(settled)
     needed = {one.candidate: remedies(one.traces, now=now, patience=patience) for one in found}
     _restore_arrivals(store, [one for one in found if not one.traces.has_arrived], figures)
-    _end_cancelled(found, figures)
+    # What they needed until now, such as a wake-up of a held tuning that their cancellation releases, they need no more.
+    needed |= dict.fromkeys(_end_cancelled(found, figures), Remedies())
+    beyond_help = [one.candidate for one in found if one.traces.may_be_beyond_help]
+    needed |= dict.fromkeys(end_beyond_help(beyond_help, figures), Remedies())
     _announce(found, needed, figures)
-    _close(context, store, needed, figures)
+    answered = {
+        one.candidate for one in found if one.traces.answered and Stage.PROMOTION in needed[one.candidate].close
+    }
+    heal_answered(sorted(answered), figures)
+    _close(context, store, {name: one for name, one in needed.items() if name not in answered}, figures)
     waiting = [one for one in found if needed[one.candidate].wake and one.may_be_woken(now, patience)]
     _wake(context, store, waiting, needed, figures, now=now)
+
+
+def _heal_rollbacks(context: Context, config: Config, store: RecordStore, figures: SweepFigures) -> None:  # noqa: ARG001
+    heal_rollbacks(config, store, figures)
 
 
 def _restore_arrivals(store: RecordStore, found: Sequence[_Open], figures: SweepFigures) -> None:
     """Finish what an intake left that died between marker and arrival."""
     for one in found:
         try:
-            kept = store.read(record.open_path(one.candidate), Arrival)
+            kept = store.read(record_paths.open_path(one.candidate), Arrival)
         except PermanentError:
             log.exception("The marker of %s cannot be read", one.candidate)
             continue
@@ -126,8 +145,12 @@ def _restore_arrivals(store: RecordStore, found: Sequence[_Open], figures: Sweep
             figures.woken.add(candidate)
 
 
-def _end_cancelled(found: Sequence[_Open], figures: SweepFigures) -> None:
-    """End who was cancelled while waiting for a place: its task would do so, when its turn comes."""
+def _end_cancelled(found: Sequence[_Open], figures: SweepFigures) -> set[str]:
+    """End who was cancelled while waiting for a place, or for money: its task would do so, when its turn comes.
+
+    Return who was ended.
+    """
+    ended: set[str] = set()
     for one in found:
         if not one.traces.was_cancelled_in_the_queue:
             continue
@@ -139,6 +162,8 @@ def _end_cancelled(found: Sequence[_Open], figures: SweepFigures) -> None:
             figures.error = str(error)
             continue
         figures.healed("closed_stage", one.candidate, Stage.TUNING, "It was cancelled while it waited for its turn.")
+        ended.add(one.candidate)
+    return ended
 
 
 def _announce(found: Sequence[_Open], needed: dict[str, Remedies], figures: SweepFigures) -> None:
@@ -160,6 +185,17 @@ def _announce(found: Sequence[_Open], needed: dict[str, Remedies], figures: Swee
             silent = _minutes(datetime.now(UTC) - one.moved_at())
             reason = f"Its verdict had been written {silent} ago, and its event was never marked as published."
             figures.healed("unannounced_verdict", one.candidate, stage, reason)
+        for stage, number in needed[one.candidate].announce_holds:
+            try:
+                announce_hold_again(StageRun(stage, one.candidate, figures.run_id), number)
+            except GenopsError as error:
+                log.exception("That %s of %s is held cannot be announced", stage, one.candidate)
+                figures.error = str(error)
+                if isinstance(error, TransientError):
+                    return
+                continue
+            reason = "It is held for an approval, and the event was never marked as published."
+            figures.healed("unannounced_verdict", one.candidate, stage, reason)
 
 
 def _close(context: Context, store: RecordStore, needed: dict[str, Remedies], figures: SweepFigures) -> None:
@@ -177,7 +213,9 @@ def _close(context: Context, store: RecordStore, needed: dict[str, Remedies], fi
 
 def _intent(store: RecordStore, stage: Stage, candidate: str) -> Intent | None:
     try:
-        return store.read(record.intent_path(candidate, stage), Intent)
+        return store.read(
+            record_paths.intent_path(candidate, stage, standing_of(store, candidate, stage).round), Intent
+        )
     except PermanentError:
         log.exception("The intent of %s on %s cannot be read", stage, candidate)
         return None
@@ -188,7 +226,7 @@ def _close_one(run: StageRun, owner: str, figures: SweepFigures) -> None:
     if run.stage is Stage.TUNING:
         reason += " A tuning job that was still under way is cancelled: nobody waits for it."
     try:
-        settle_and_announce(run, run.conclude(record.VERDICTS[run.stage], Outcome.FAILED, reason))
+        settle_and_announce(run, run.conclude(VERDICTS[run.stage], Outcome.FAILED, reason))
     except GenopsError as error:
         log.exception("%s of %s cannot be closed", run.stage, run.candidate)
         figures.error = str(error)
@@ -218,7 +256,11 @@ def _wake(
         stages = needed[one.candidate].wake
         passed = {each for stage in stages for each in way_to(stage)}
         silent_for = now - one.moved_at()
-        decided = waking(stages, airflow.of(one.candidate, passed), silent_for=silent_for)
+        activity = airflow.of(one.candidate, passed)
+        if one.traces.answered and Stage.PROMOTION in one.traces.ended and Stage.PROMOTION in activity:
+            # Whoever asked may wait in Airflow until the time is up, though a sweep has acted on the answer.
+            activity[Stage.PROMOTION] = Activity.IDLE
+        decided = waking(stages, activity, silent_for=silent_for)
         if decided is not Waking.WAKE:
             figures.left_alone[str(decided)] += 1
         elif len(figures.woken) < WOKEN_AT_ONCE and claim_waking(store, one.marker):

@@ -5,10 +5,12 @@ from __future__ import annotations
 from airflow.sdk import Context
 
 from genops_events.airflow.asking import ask
+from genops_events.airflow.spending import estimated
 from genops_events.airflow.stage import StageOperator, StageRun
 from genops_events.gcp import inputs
-from genops_events.record import InferenceVerdict, Verdict, answers_path
+from genops_events.record_paths import answers_path
 from genops_events.stages import Outcome, Stage
+from genops_events.verdicts import InferenceVerdict, Verdict
 
 
 class AnswerPrompts(StageOperator):
@@ -32,6 +34,7 @@ class AnswerPrompts(StageOperator):
             Outcome.COMPLETED,
             f"Answered {len(prompts)} prompts.",
             prompts=len(prompts),
+            estimated_usd=estimated(run, "inference"),
             answers_uri=asked.uri,
             input_tokens=asked.input_tokens,
             output_tokens=asked.output_tokens,

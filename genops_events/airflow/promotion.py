@@ -1,144 +1,271 @@
-"""Promotion: once both verdicts are in, let the candidate challenge the champion."""
+"""Promotion: once both verdicts are in, let the candidate challenge the champion, and ask a person where one wants that."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NoReturn
 
-from airflow.sdk import Context
+from airflow.providers.standard.operators.hitl import HITLOperator
+from airflow.sdk import Context, Param
 from airflow.sdk.exceptions import AirflowSkipException
 
-from genops_events.airflow.stage import StageOperator, StageRun
-from genops_events.errors import PermanentError
-from genops_events.gates import Challenge, challenge
+from genops_events import record_paths
+from genops_events.airflow.asking_a_person import APPROVE, OPTIONS, REASON, ask_a_person, record_answer
+from genops_events.airflow.stage import StageOperator, StageRun, finish
+from genops_events.championship import Bout, Contender, Decision, crowned, decide, predecessor_of
 from genops_events.gcp import registry
+from genops_events.gcp.holds import standing_of
 from genops_events.gcp.outbox import announce
-from genops_events.record import BudgetVerdict, Champion, EvaluationVerdict, PromotionVerdict, Verdict, champion_path
+from genops_events.promotion_record import PersonsAnswer, answer_path
+from genops_events.record import Arrival, Champion
+from genops_events.record_paths import champion_path
 from genops_events.stages import Outcome, Stage
-
-REMEMBERED_CHAMPIONS = 100
-"""More than can follow each other while one of them is being retried."""
+from genops_events.verdicts import BudgetVerdict, EvaluationVerdict, PromotionVerdict, Verdict
 
 
-class PromoteModel(StageOperator):
+class PromoteModel(StageOperator, HITLOperator):
     """Make the candidate its dataset's champion if evaluation and budget agree and it beats the one that is.
 
-    Both evaluation and budget wake this stage; whichever comes second finds both verdicts in the record.
+    Both evaluation and budget wake this stage; whichever comes second finds both verdicts in the record. With
+    `promotion.approval: person`, whoever would win waits as one of Airflow's required actions, without a worker.
     """
 
     stage = Stage.PROMOTION
 
-    def work(self, run: StageRun, context: Context) -> Verdict:  # noqa: ARG002
+    def __init__(self, **kwargs: Any) -> None:
+        # The question is put together when it is asked; a Dag file knows no candidate.
+        asked = {
+            "subject": "Shall this candidate become champion?",
+            "options": list(OPTIONS),
+            "params": {REASON: Param("", type="string", title="Why", description="Recorded, and part of the event.")},
+        }
+        super().__init__(**{**asked, **kwargs})
+
+    def work(self, run: StageRun, context: Context) -> Verdict:
         """Return the verdict: promoted or held.
 
         Raises:
             AirflowSkipException: evaluation or budget has not given its verdict yet; the other will wake us again.
+            TaskAwaitingInput: a person is asked, and `execute_complete` goes on with the answer.
         """
+        verdict = decided(run)
+        if verdict is not None:
+            return verdict
         evaluation = run.store.verdict(run.candidate, Stage.EVALUATION)
-        budget = run.store.verdict(run.candidate, Stage.BUDGET)
-        if not isinstance(evaluation, EvaluationVerdict) or not isinstance(budget, BudgetVerdict):
-            missing = Stage.EVALUATION if evaluation is None else Stage.BUDGET
-            raise AirflowSkipException(f"waiting for the verdict of {missing}, which wakes this Dag again")
-        if Outcome.FAILED in {evaluation.outcome, budget.outcome}:
-            raise AirflowSkipException("the candidate has failed, so there is nothing to promote")
+        assert isinstance(evaluation, EvaluationVerdict)
+        question = ask_a_person(run, evaluation, run.store.champion(run.arrival.dataset))
+        self.subject = f"Shall {run.candidate} become champion of {run.arrival.dataset}?"
+        self.body = question.text
+        self.defaults = [OPTIONS[0] if question.on_timeout == APPROVE else OPTIONS[1]]
+        self.response_timeout = max(question.asked_until - datetime.now(UTC), timedelta(seconds=1))
+        HITLOperator.execute(self, context)
+        raise AssertionError("Airflow parks the task in HITLOperator.execute")
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+        """Go on with what a person said, or with what counts for a person who is silent."""
+        run = StageRun.of(self.stage, context)
+        given: Mapping[str, Any] = super().execute_complete(context, event)
+        verdict = run.store.verdict(run.candidate, self.stage)
+        if verdict is None:
+            record_answer(run, given)
+            verdict = self.work(run, context)
+        return finish(run, verdict)
+
+
+def decided(run: StageRun) -> Verdict | None:
+    """Return the verdict, recorded; None where a person has to answer first.
+
+    Raises:
+        AirflowSkipException: evaluation or budget has not given its verdict and may still do so, or another Dag run does
+            the stage.
+    """
+    evaluation = run.store.verdict(run.candidate, Stage.EVALUATION)
+    budget = run.store.verdict(run.candidate, Stage.BUDGET)
+    if not isinstance(evaluation, EvaluationVerdict) or not isinstance(budget, BudgetVerdict):
+        return beyond_help(run) or _come_again(Stage.EVALUATION if evaluation is None else Stage.BUDGET)
+    if Outcome.FAILED in {evaluation.outcome, budget.outcome}:
+        raise AirflowSkipException("the candidate has failed, so there is nothing to promote")
+    answer = run.store.read(answer_path(run.candidate), PersonsAnswer)
+    if answer is None or run.owner() is None:
+        # An answered candidate that a run has taken on may be ended by any other: the one that asked only waits.
         run.take_on()
-        # The verdict may be there before its event is out; the order of the events is promised.
-        for verdict in (evaluation, budget):
-            announce(run.config, run.store, verdict)
-        refusals = [one.reason for one in (evaluation, budget) if one.outcome not in {Outcome.PASSED, Outcome.APPROVED}]
-        if refusals:
-            return _hold(run, evaluation, run.store.champion(run.arrival.dataset), " ".join(refusals))
-        return _challenge(run, evaluation)
+    # The verdict may be there before its event is out; the order of the events is promised.
+    for verdict in (evaluation, budget):
+        announce(run.config, run.store, verdict)
+    refusals = _refusals([evaluation, budget])
+    if refusals:
+        return _hold(run, evaluation, refusals, None)
+    contender = _contender(run, evaluation)
+    if contender is None:
+        reason = (
+            f"It was not evaluated by {run.dataset.evaluation.decisive}, which `evaluation.decisive` in genops.yaml asks "
+            "for now. Upload again."
+        )
+        return _hold(run, evaluation, reason, answer)
+    if answer is not None and not answer.approved:
+        return _hold(run, evaluation, answer.told, answer)
+    if answer is None and run.dataset.promotion.approval == "person":
+        champion = _with_arrival(run, run.store.champion(contender.dataset))
+        known = champion is not None and contender.candidate in (champion.candidate, *champion.earlier)
+        if not known and decide(contender, champion, _bout(run, asked_for=True)).wins:
+            return None
+    return _challenge(run, evaluation, contender, answer)
 
 
-def _challenge(run: StageRun, evaluation: EvaluationVerdict) -> Verdict:
+def _come_again(missing: Stage) -> NoReturn:
+    raise AirflowSkipException(f"waiting for the verdict of {missing}, which wakes this Dag again")
+
+
+def beyond_help(run: StageRun) -> Verdict | None:
+    """Hold a candidate that waits for money which cannot make it champion any more: nobody has to be asked for that.
+
+    Return the verdict, recorded; None where the candidate does not wait for money alone, or may still win. No Dag run has to
+    take the stage on for it: nothing is asked or paid, and whoever comes second finds the verdict.
+    """
+    found = {stage: run.store.verdict(run.candidate, stage) for stage in (Stage.EVALUATION, Stage.BUDGET)}
+    verdicts = [one for one in found.values() if one is not None]
+    missing = [stage for stage, one in found.items() if one is None]
+    if not missing or not all(standing_of(run.store, run.candidate, stage).is_held for stage in missing):
+        return None
+    answer = run.store.read(answer_path(run.candidate), PersonsAnswer)
+    if answer is not None and answer.approved:
+        answer = None
+    reason = _refusals(verdicts) if answer is None else answer.told
+    if not reason or Outcome.FAILED in {one.outcome for one in verdicts}:
+        return None
+    for verdict in verdicts:
+        announce(run.config, run.store, verdict)
+    evaluation = found[Stage.EVALUATION]
+    assert evaluation is None or isinstance(evaluation, EvaluationVerdict)
+    reason = f"{reason} What its {' and '.join(missing)} would cost needs no approval any more."
+    return _hold(run, evaluation, reason, answer)
+
+
+def _refusals(verdicts: Sequence[Verdict]) -> str:
+    good = {Outcome.PASSED, Outcome.APPROVED}
+    return " ".join(one.reason for one in verdicts if one.outcome not in good)
+
+
+def _contender(run: StageRun, evaluation: EvaluationVerdict) -> Contender | None:
+    metric = run.dataset.evaluation.decisive
+    score = evaluation.scores.get(metric)
+    if score is None:
+        return None
+    return Contender(
+        candidate=run.candidate,
+        dataset=run.arrival.dataset,
+        model=run.tuning.model or "",
+        endpoint=run.endpoint,
+        checkpoint=run.tuning.checkpoint,
+        metric=metric,
+        score=score,
+        scores=evaluation.scores,
+        arrived_at=run.arrival.arrived_at,
+    )
+
+
+def _bout(run: StageRun, *, asked_for: bool) -> Bout:
+    return Bout(margin=run.dataset.evaluation.margin, late_after=run.dataset.promotion.late_after, asked_for=asked_for)
+
+
+def _challenge(
+    run: StageRun, evaluation: EvaluationVerdict, contender: Contender, answer: PersonsAnswer | None
+) -> Verdict:
     """Decide against the champion of this very moment, by compare-and-set.
 
     Dying after the change and before the verdict is safe: the next try finds itself champion, or among
     the champions before.
     """
-    metric = run.dataset.evaluation.decisive
-    score = evaluation.scores.get(metric)
-    if score is None:
-        reason = (
-            f"It was not evaluated by {metric}, which `evaluation.decisive` in genops.yaml asks for now. Upload again."
-        )
-        return _hold(run, evaluation, run.store.champion(run.arrival.dataset), reason)
-    decided: list[Challenge] = []
+    bout = _bout(run, asked_for=answer is not None)
+    decisions: list[Decision] = []
 
     def change(champion: Champion | None) -> Champion | None:
-        decided.clear()
+        decisions.clear()
         if champion is not None and run.candidate in (champion.candidate, *champion.earlier):
             return None
-        decided.append(challenge(score, _score(champion, metric), run.dataset.evaluation.margin))
-        if not decided[0].wins:
-            return None
-        tuning = run.tuning
-        return Champion(
-            candidate=run.candidate,
-            written_at=datetime.now(UTC),
-            dataset=run.arrival.dataset,
-            model=tuning.model or "",
-            endpoint=run.endpoint,
-            checkpoint=tuning.checkpoint,
-            metric=metric,
-            score=score,
-            scores=evaluation.scores,
-            promoted_at=datetime.now(UTC),
-            predecessor=champion.candidate if champion else None,
-            earlier=(champion.candidate, *champion.earlier)[:REMEMBERED_CHAMPIONS] if champion else (),
-            predecessor_score=_score(champion, metric),
-            predecessor_model=champion.model if champion else None,
-        )
+        decisions.append(decide(contender, _with_arrival(run, champion), bout))
+        return crowned(contender, champion, now=datetime.now(UTC)) if decisions[0].wins else None
 
-    champion = run.store.update(champion_path(run.arrival.dataset), Champion, change)
-    if champion is not None and champion.candidate == run.candidate:
-        reason = challenge(score, champion.predecessor_score, run.dataset.evaluation.margin).reason
-        return run.conclude(
-            PromotionVerdict,
-            Outcome.PROMOTED,
-            f"{reason}{_mirror_in_registry(run, champion)}",
-            metric=metric,
-            score=score,
-            champion_before=champion.predecessor,
-            champion_score=champion.predecessor_score,
-        )
-    if champion is not None and run.candidate in champion.earlier:
+    champion = run.store.update(champion_path(contender.dataset), Champion, change)
+    if champion is not None and run.candidate in (champion.candidate, *champion.earlier):
+        return _promoted(run, contender, champion, answer, decided=decisions[0] if decisions else None)
+    reason = decisions[0].reason if answer is None else f"{answer.told} {decisions[0].reason}"
+    return _hold(run, evaluation, reason, answer, late=decisions[0].late)
+
+
+def _promoted(
+    run: StageRun,
+    contender: Contender,
+    champion: Champion,
+    answer: PersonsAnswer | None,
+    *,
+    decided: Decision | None,
+) -> Verdict:
+    if champion.candidate == run.candidate:
+        # Without a decision, an earlier try made it champion and died: the document says against whom.
+        reason = decided.reason if decided is not None else _reason_again(run, contender, champion)
+        reason += registry.mirror(run.config, run.store, champion)
+        before, score = champion.predecessor, champion.predecessor_score
+    else:
         reason = f"It was the champion before {champion.candidate}."
-        return run.conclude(PromotionVerdict, Outcome.PROMOTED, reason, metric=metric, score=score)
-    return _hold(run, evaluation, champion, decided[0].reason)
+        before, score = predecessor_of(run.candidate, champion.earlier, None), None
+    return run.conclude(
+        PromotionVerdict,
+        Outcome.PROMOTED,
+        reason if answer is None else f"{answer.told} {reason}",
+        metric=contender.metric,
+        score=contender.score,
+        champion_before=before,
+        champion_score=score,
+        **_answered(answer),
+    )
 
 
-def _mirror_in_registry(run: StageRun, champion: Champion) -> str:
-    """Give the champion's model its alias, and take it from its predecessor; return what to add to the reason.
-
-    The record says who the champion is; the alias only shows it, so its failure is no failure of the promotion.
-    """
-    try:
-        if champion.model:
-            registry.set_champion_alias(run.config, champion.model)
-        if champion.predecessor_model and champion.predecessor_model != champion.model:
-            registry.remove_champion_alias(run.config, champion.predecessor_model)
-        now = run.store.champion(run.arrival.dataset)
-        if champion.model and now is not None and now.candidate != champion.candidate:
-            registry.remove_champion_alias(run.config, champion.model)  # overtaken meanwhile
-    except PermanentError as error:
-        return f" The model registry does not show it: {error.message}"
-    return ""
+def _reason_again(run: StageRun, contender: Contender, champion: Champion) -> str:
+    before = None
+    if champion.predecessor is not None:
+        scores = {} if champion.predecessor_score is None else {contender.metric: champion.predecessor_score}
+        before = champion.model_copy(update={"candidate": champion.predecessor, "scores": scores, "arrived_at": None})
+    return decide(contender, before, _bout(run, asked_for=True)).reason
 
 
-def _hold(run: StageRun, evaluation: EvaluationVerdict, champion: Champion | None, reason: str) -> Verdict:
+def _with_arrival(run: StageRun, champion: Champion | None) -> Champion | None:
+    """Return the champion with the time of its arrival, which documents of before do not have."""
+    if champion is None or champion.arrived_at is not None:
+        return champion
+    arrival = run.store.read(record_paths.arrival_path(champion.candidate), Arrival)
+    return champion if arrival is None else champion.model_copy(update={"arrived_at": arrival.arrived_at})
+
+
+def _hold(
+    run: StageRun,
+    evaluation: EvaluationVerdict | None,
+    reason: str,
+    answer: PersonsAnswer | None,
+    *,
+    late: bool = False,
+) -> Verdict:
     metric = run.dataset.evaluation.decisive
+    champion = run.store.champion(run.arrival.dataset)
     return run.conclude(
         PromotionVerdict,
         Outcome.HELD,
         reason,
         metric=metric,
-        score=evaluation.scores.get(metric),
+        score=None if evaluation is None else evaluation.scores.get(metric),
         champion_before=champion.candidate if champion else None,
-        champion_score=_score(champion, metric),
+        champion_score=None if champion is None else champion.scores.get(metric),
+        late=late or None,
+        **_answered(answer),
     )
 
 
-def _score(champion: Champion | None, metric: str) -> float | None:
-    """Return the champion's score in `metric`; None where it was never measured, so that any challenger wins."""
-    return None if champion is None else champion.scores.get(metric)
+def _answered(answer: PersonsAnswer | None) -> dict[str, Any]:
+    if answer is None:
+        return {}
+    return {
+        "answer": "approved" if answer.approved else "rejected",
+        "answered_by": answer.by,
+        "answer_reason": answer.reason,
+    }

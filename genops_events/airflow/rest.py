@@ -9,6 +9,7 @@ from typing import Any
 from genops_events.errors import PermanentError, TransientError
 
 _REFUSED = (401, 403)
+_CONFLICTS = (404, 409)
 _SERVER_ERROR = 500
 
 
@@ -18,6 +19,10 @@ class AirflowUnavailable(TransientError):
 
 class AirflowRefused(PermanentError):
     """Airflow wants to know who asks, or does not let this user see it."""
+
+
+class AirflowConflict(PermanentError):
+    """What was to be changed has changed already, or is not there to be changed any more (409, 404)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,10 @@ class AirflowRest:
         """Return the JSON that this user sees; errors as `public`."""
         return self._json("GET", path, params=params, headers=self._headers())
 
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Make something as this user, and return what Airflow says to it; errors as `public`."""
+        return self._json("POST", path, json=body, headers=self._headers())
+
     def patch(self, path: str, body: Mapping[str, Any]) -> Any:
         """Change something as this user, and return what Airflow says to it; errors as `public`."""
         return self._json("PATCH", path, json=body, headers=self._headers())
@@ -73,6 +82,8 @@ class AirflowRest:
             raise AirflowUnavailable(f"{url} does not answer: {_short(error)}") from error
         if answer.status_code in _REFUSED:
             raise AirflowRefused(f"{url} answers {answer.status_code}: {answer.text[:200]}")
+        if method == "PATCH" and answer.status_code in _CONFLICTS:
+            raise AirflowConflict(f"{url} answers {answer.status_code}: {answer.text[:200]}")
         try:
             answer.raise_for_status()
             return answer.json()

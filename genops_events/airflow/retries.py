@@ -19,10 +19,17 @@ _BEING_EDITED = RetryRule(
     reason="Somebody is editing genops.yaml; a candidate that is paid for waits an hour for that",
 )
 
+_LEDGER_DAMAGED = RetryRule(
+    exception="genops_events.ledger.LedgerDamaged",
+    action=RetryAction.RETRY,
+    retry_delay=timedelta(minutes=10),
+    reason="Somebody changed the ledger by hand; what a candidate has cost waits an hour for it to be mended",
+)
+
 INTAKE_RETRIES = ExceptionRetryPolicy(rules=[_PERMANENT])
 """Everything but a permanent error is tried again: also errors that nobody has thought of."""
 
-STAGE_RETRIES = ExceptionRetryPolicy(rules=[_BEING_EDITED, _PERMANENT])
+STAGE_RETRIES = ExceptionRetryPolicy(rules=[_BEING_EDITED, _LEDGER_DAMAGED, _PERMANENT])
 """As intake, but patient where giving up would waste a job that is paid for. The first rule that fits counts."""
 
 STAGE_DEFAULTS: dict[str, Any] = {

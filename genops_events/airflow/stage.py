@@ -12,18 +12,21 @@ from typing import Any, ClassVar, TypeVar
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from genops_events import record
+from genops_events import record_paths
 from genops_events.airflow.retries import STAGE_DEFAULTS
 from genops_events.config import Config, Dataset, load_config
 from genops_events.errors import PermanentError
 from genops_events.gcp import tuning_jobs, tuning_queue
 from genops_events.gcp.cancellation import cancel_jobs
+from genops_events.gcp.holds import is_released, standing_of
 from genops_events.gcp.ledger_store import settle
 from genops_events.gcp.outbox import announce
 from genops_events.gcp.record_store import RecordStore
+from genops_events.holds import Standing
 from genops_events.ledger import Purpose
-from genops_events.record import Arrival, Intent, Submission, TuningVerdict, Verdict
+from genops_events.record import Arrival, Intent, Submission
 from genops_events.stages import Outcome, Stage
+from genops_events.verdicts import VERDICTS, TuningVerdict, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +80,7 @@ class StageRun:
     @cached_property
     def arrival(self) -> Arrival:
         """Return the arrival that the candidate came from."""
-        arrival = self.store.read(record.arrival_path(self.candidate), Arrival)
+        arrival = self.store.read(record_paths.arrival_path(self.candidate), Arrival)
         if arrival is None:
             raise CandidateUnknown(
                 f"The record in gs://{self.config.bucket} knows no candidate {self.candidate}.",
@@ -119,18 +122,29 @@ class StageRun:
 
     def owner(self) -> Intent | None:
         """Return the intent of the Dag run that has taken the stage on, or None where none has."""
-        return self.store.read(record.intent_path(self.candidate, self.stage), Intent)
+        return self.store.read(record_paths.intent_path(self.candidate, self.stage, self.standing.round), Intent)
+
+    @cached_property
+    def standing(self) -> Standing:
+        """Return how often the stage was held for an approval, and released."""
+        return standing_of(self.store, self.candidate, self.stage)
 
     def take_on(self) -> Intent:
         """Write that this Dag run does the stage, before the first call that costs money.
 
         Raises:
-            AirflowSkipException: another Dag run of the same candidate does it already.
+            AirflowSkipException: another Dag run of the same candidate does it already, or it waits for an approval.
         """
+        if self.standing.is_held:
+            raise AirflowSkipException(f"{self.stage} of {self.candidate} is held until `genops approve` lets it go on")
+        if self.standing.released and self.store.verdict(self.candidate, Stage.PROMOTION) is not None:
+            raise AirflowSkipException("the candidate has ended meanwhile, so there is nothing to pay for")
         mine = Intent(
             candidate=self.candidate, written_at=_now(), stage=self.stage, run_id=self.run_id, started_at=_now()
         )
-        owner = self.store.create_or_read(record.intent_path(self.candidate, self.stage), mine)
+        owner = self.store.create_or_read(
+            record_paths.intent_path(self.candidate, self.stage, self.standing.round), mine
+        )
         if owner.run_id != self.run_id:
             raise AirflowSkipException(f"{self.stage} of {self.candidate} is under way in Dag run {owner.run_id}")
         return owner
@@ -154,7 +168,7 @@ class StageRun:
                 **figures,
             }
         )
-        return self.store.create_or_read(record.verdict_path(self.candidate, self.stage), verdict)
+        return self.store.create_or_read(record_paths.verdict_path(self.candidate, self.stage), verdict)
 
     @cached_property
     def month(self) -> datetime:
@@ -174,7 +188,7 @@ class StageRun:
             self._settle(Stage.INFERENCE, Decimal(0))
 
     def _submitted(self) -> bool:
-        recorded = self.store.read(record.submission_path(self.candidate), Submission)
+        recorded = self.store.read(record_paths.submission_path(self.candidate), Submission)
         return recorded is not None or tuning_jobs.find(self.config, self.candidate) is not None
 
     def _settle(self, stage: Stage, spent: Decimal) -> None:
@@ -218,7 +232,8 @@ def leave_to_owner(run: StageRun, verdict: Verdict) -> None:
     """
     owner = run.owner()
     fresh = _now() - verdict.written_at < run.config.intake.patience
-    if owner is not None and owner.run_id != run.run_id and fresh:
+    # What somebody approved waits behind this stage, and was woken for it.
+    if owner is not None and owner.run_id != run.run_id and fresh and not is_released(run.store, run.candidate):
         raise AirflowSkipException(f"{verdict.stage} of {verdict.candidate} was just done by Dag run {owner.run_id}")
 
 
@@ -263,7 +278,7 @@ def record_failure(context: Context) -> None:
     error = context.get("exception")
     reason = f"{type(error).__name__}: {error}" if error is not None else "The task ended without an answer."
     # Stages that wait for this one never begin; the verdict is what ends the candidate.
-    settle_and_announce(run, run.conclude(record.VERDICTS[stage], Outcome.FAILED, reason))
+    settle_and_announce(run, run.conclude(VERDICTS[stage], Outcome.FAILED, reason))
 
 
 def _now() -> datetime:

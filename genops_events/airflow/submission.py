@@ -18,13 +18,14 @@ import logging
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from genops_events import record
+from genops_events import record_paths
 from genops_events.errors import TransientError
 from genops_events.gcp import tuning_jobs
 from genops_events.gcp.cancellation import cancel_jobs
 from genops_events.gcp.errors import CloudUnavailable
-from genops_events.record import Attempt, Cancellation, Champion, Submission, TuningVerdict, Verdict
+from genops_events.record import Attempt, Cancellation, Champion, Submission
 from genops_events.stages import Outcome
+from genops_events.verdicts import TuningVerdict, Verdict
 
 if TYPE_CHECKING:
     from google.genai.types import TuningJob
@@ -62,7 +63,7 @@ def known_job(run: StageRun) -> Submission | None:
 
     Such a job was paid for before: neither a lower budget nor a higher price can refuse it any more.
     """
-    recorded = run.store.read(record.submission_path(run.candidate), Submission)
+    recorded = run.store.read(record_paths.submission_path(run.candidate), Submission)
     if recorded is not None:
         return recorded
     job = tuning_jobs.find(run.config, run.candidate)
@@ -105,7 +106,7 @@ def submit(run: StageRun, validation: Validation) -> Submission | None:
 
 def wish_to_cancel(run: StageRun) -> Cancellation | None:
     """Return who wants the candidate's job not to go on; None where nobody does."""
-    return run.store.read(record.cancellation_path(run.candidate), Cancellation)
+    return run.store.read(record_paths.cancellation_path(run.candidate), Cancellation)
 
 
 def cancelled(run: StageRun) -> Verdict:
@@ -126,14 +127,14 @@ def _note_attempt(run: StageRun) -> None:
             raise SubmitLater("A tuning job was being submitted a moment ago, and no answer is recorded.", until)
         return mine
 
-    run.store.update(record.attempt_path(run.candidate), Attempt, change)
+    run.store.update(record_paths.attempt_path(run.candidate), Attempt, change)
 
 
 def _recorded(run: StageRun, job: TuningJob) -> Submission:
     """Record `job` as the candidate's, unless another one is already; return the recorded one."""
     assert job.name is not None
     mine = Submission(candidate=run.candidate, written_at=datetime.now(UTC), job=job.name)
-    recorded = run.store.create_or_read(record.submission_path(run.candidate), mine)
+    recorded = run.store.create_or_read(record_paths.submission_path(run.candidate), mine)
     if recorded.job != job.name:
         # Another process was a moment faster: one job is enough.
         cancel_jobs(run.config, run.candidate, but=recorded.job, known=job.name)

@@ -8,19 +8,19 @@ from typing import Any, NoReturn
 
 from airflow.sdk import Context
 
-from genops_events import record
+from genops_events import record_paths
 from genops_events.airflow import tuning_end
 from genops_events.airflow.cancelling import WAITING_TRY
+from genops_events.airflow.spending import StageLimit, pay_for
 from genops_events.airflow.stage import StageOperator, StageRun, finish
 from genops_events.airflow.submission import SubmitLater, cancelled, known_job, submit, wish_to_cancel
 from genops_events.gcp import training_files, tuning_jobs, tuning_queue
 from genops_events.gcp.cancellation import cancel_jobs, has_ended
-from genops_events.gcp.ledger_store import reserve
 from genops_events.polling import JobEnd
-from genops_events.pricing import tuning_cost
-from genops_events.record import Progress, Submission, TuningVerdict, Validation, Verdict
+from genops_events.record import Progress, Submission, Validation
 from genops_events.stages import Outcome, Stage
 from genops_events.training_data import load_limits
+from genops_events.verdicts import TuningVerdict, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class ValidateTrainingData(StageOperator):
 
 
 def _validation(run: StageRun) -> Validation:
-    path = record.validation_path(run.candidate)
+    path = record_paths.validation_path(run.candidate)
     found = run.store.read(path, Validation)
     if found is not None:
         return found
@@ -147,7 +147,7 @@ class TuneModel(StageOperator):
 
         log.warning("%s", error)
         run.store.put(
-            record.progress_path(run.candidate),
+            record_paths.progress_path(run.candidate),
             Progress(candidate=run.candidate, written_at=datetime.now(UTC), state=f"waits to be submitted: {error}"),
         )
         self.defer(trigger=DateTimeTrigger(moment=error.until), method_name="go_on")
@@ -155,26 +155,14 @@ class TuneModel(StageOperator):
 
 
 def _refusal(run: StageRun, validation: Validation) -> Verdict | None:
-    """Conclude that the tuning job may not be paid for, or is not wanted any more; None once its cost is reserved."""
+    """Conclude that the tuning job is not wanted any more; None once its cost is reserved.
+
+    Raises:
+        AirflowSkipException: it may not be paid for, and is held until somebody approves it.
+    """
     dataset = run.dataset
-    estimate = tuning_cost(dataset.billed_model, validation.tokens_estimate, dataset.tuning.epochs)
-    reason = None
     if wish_to_cancel(run) is not None:
         return cancelled(run)
-    if estimate > dataset.budget.tuning_usd:
-        reason = (
-            f"Tuning would cost about {estimate:.2f} USD, over `budget.tuning_usd` of {dataset.budget.tuning_usd:.2f} USD. "
-            "Upload fewer examples, or raise the limit in genops.yaml and upload again."
-        )
-    else:
-        refused = reserve(
-            run.store,
-            candidate=run.candidate,
-            dataset=run.arrival.dataset,
-            purpose="tuning",
-            amount=estimate,
-            limit=dataset.budget.monthly_usd,
-            at=run.month,
-        )
-        reason = None if refused is None else refused.reason
-    return None if reason is None else run.conclude(TuningVerdict, Outcome.REJECTED, reason, estimated_usd=estimate)
+    estimate = run.config.rates(dataset.billed_model).tuning_cost(validation.tokens_estimate, dataset.tuning.epochs)
+    pay_for(run, "tuning", estimate, limit=StageLimit("budget.tuning_usd", dataset.budget.tuning_usd))
+    return None

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from genops_events.airflow.spending import estimated
 from genops_events.errors import PermanentError
 from genops_events.gcp.cancellation import cancel_jobs
 from genops_events.gcp.tuning_results import billable_tokens_of, epochs_of, examples_of, served, steps_of
 from genops_events.jobs import LOOK, code_name, help_for
 from genops_events.polling import ENDS, JobEnd
-from genops_events.pricing import tuning_cost
-from genops_events.record import TuningVerdict, Verdict
 from genops_events.stages import Outcome
+from genops_events.verdicts import TuningVerdict, Verdict
 
 if TYPE_CHECKING:
     from google.genai.types import TuningJob
@@ -87,6 +87,7 @@ def _figures(run: StageRun, job: TuningJob) -> dict[str, Any]:
     figures = {
         "job": job.name,
         "source_model": run.dataset.source_model,
+        "estimated_usd": estimated(run, "tuning"),
         "examples": examples_of(job),
         "epochs": epochs,
         "steps": steps_of(job),
@@ -94,5 +95,5 @@ def _figures(run: StageRun, job: TuningJob) -> dict[str, Any]:
     }
     if tokens is not None:
         # The count is that of the training file; each pass over it is billed.
-        figures["cost_usd"] = tuning_cost(run.dataset.billed_model, tokens, epochs)
+        figures["cost_usd"] = run.config.rates(run.dataset.billed_model).tuning_cost(tokens, epochs)
     return {name: value for name, value in figures.items() if value is not None}

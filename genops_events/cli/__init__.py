@@ -4,7 +4,23 @@ from __future__ import annotations
 
 import typer
 
-from genops_events.cli import cancel, candidates, config, dead_letters, demo, doctor, stack, validate, watch
+from genops_events.cli import (
+    approve,
+    cancel,
+    candidates,
+    champions,
+    config,
+    dead_letters,
+    demo,
+    doctor,
+    estimate,
+    promotion,
+    prune,
+    spend,
+    stack,
+    validate,
+    watch,
+)
 
 app = typer.Typer(
     name="genops",
@@ -19,10 +35,17 @@ for command in (
     validate.validate,
     watch.watch,
     cancel.cancel,
+    approve.approve,
+    promotion.reject,
+    champions.champions,
+    champions.rollback,
+    prune.prune,
     candidates.candidates,
     candidates.events,
     dead_letters.dead_letters,
     demo.demo,
+    estimate.estimate,
+    spend.spend,
     doctor.doctor,
 ):
     app.command()(command)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
 import math
-import os
-import socket
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +13,7 @@ from genops_events.cli.candidates import AsJson
 from genops_events.cli.console import errors_reported, human, print_json
 from genops_events.cli.target import connect
 from genops_events.cli.watch import EXIT_ENDED_OTHERWISE, check_id
+from genops_events.cli.who import NO_REASON, me, sentence
 from genops_events.errors import ConfigError, PermanentError
 from genops_events.stages import CandidateState, Stage
 
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
     from genops_events.gcp.record_store import RecordStore
     from genops_events.record import Cancellation
 
-NO_REASON = "No reason was given."
 _NOTHING = "nothing was cancelled"
 _CANCELLING_SECONDS = 15.0
 """What Vertex AI may take to cancel a job, and Airflow to notice."""
@@ -74,7 +71,7 @@ def cancel(
 
     with errors_reported():
         config = connect()
-        answer = cancel_candidate(config, RecordStore.open(config), candidate, by=_me(), reason=_sentence(reason))
+        answer = cancel_candidate(config, RecordStore.open(config), candidate, by=me(), reason=sentence(reason))
     if as_json:
         print_json(answer.to_json())
     human().print(answer.text, markup=False)
@@ -90,7 +87,8 @@ def cancel_candidate(config: Config, store: RecordStore, candidate: str, *, by: 
     """
     from genops_events.gcp.cancellation import cancel_tuning, has_ended, is_ending
     from genops_events.gcp.tuning_jobs import find
-    from genops_events.record import Cancellation, cancellation_path
+    from genops_events.record import Cancellation
+    from genops_events.record_paths import cancellation_path
 
     found = store.candidate(candidate)
     if found is None:
@@ -120,7 +118,8 @@ def cancel_candidate(config: Config, store: RecordStore, candidate: str, *, by: 
 def _nothing_to_ask(config: Config, store: RecordStore, found: Candidate, newest: TuningJob | None) -> tuple[bool, str]:
     """Return whether tuning does not go on, and why there was no job to cancel."""
     from genops_events.gcp.cancellation import is_ending
-    from genops_events.record import Submission, submission_path
+    from genops_events.record import Submission
+    from genops_events.record_paths import submission_path
 
     if newest is not None and newest.state is not None:
         if is_ending(newest):
@@ -180,18 +179,3 @@ def _soon(config: Config, found: Candidate) -> str:
         poll_seconds = 0.0
     minutes = math.ceil((poll_seconds * WIDEST + _CANCELLING_SECONDS) / 60)
     return f"within {'a minute' if minutes == 1 else f'{minutes} minutes'}"
-
-
-def _sentence(text: str) -> str:
-    """Return `text` on one line, with a full stop."""
-    line = " ".join(text.split()) or NO_REASON
-    return line if line[-1] in ".!?" else f"{line}."
-
-
-def _me() -> str:
-    """Return who asks, and from where: `ada@laptop`."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container may run as a number that has no name
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"

@@ -21,6 +21,7 @@ from genops_events.stages import Stage
 if TYPE_CHECKING:
     from genops_events.candidates import Candidate
     from genops_events.record import Announcement
+    from genops_events.verdicts import Verdict
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
 FOLLOW_SECONDS = 1.0
@@ -104,18 +105,29 @@ def _table(found: list[Candidate]) -> Any:
         table.add_column(heading, no_wrap=heading != "reason", overflow="fold")
     for one in found:
         last = max(one.verdicts.values(), key=lambda verdict: verdict.ended_at, default=None)
-        # Tuning alone has more to say than that it is under way.
-        stage = last.stage if last is not None else Stage.TUNING if one.explained(Stage.TUNING) else None
+        stage = _telling_stage(one, last)
         star = " (champion)" if one.champion == one.id else ""
         table.add_row(
             one.id,
             f"{one.arrival.arrived_at:%Y-%m-%d %H:%M:%S}",
-            f"{one.state}{star}",
+            f"{one.state}{' (held)' if one.holds else ''}{star}",
             str(stage or "-"),
             f"${one.cost_usd:.4f}",
             Text(one.explained(stage) if stage is not None else ""),
         )
     return table
+
+
+def _telling_stage(one: Candidate, last: Verdict | None) -> Stage | None:
+    """Return the stage whose reason says where the candidate stands."""
+    if one.holds:  # whatever else is going on, somebody has to do something
+        return next(iter(one.holds))
+    if one.question is not None:
+        return Stage.PROMOTION
+    if last is not None:
+        return last.stage
+    # Tuning alone has more to say than that it is under way.
+    return Stage.TUNING if one.explained(Stage.TUNING) else None
 
 
 def events(

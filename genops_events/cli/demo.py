@@ -17,7 +17,7 @@ import typer
 
 from genops_events.cli.console import errors_reported, human
 from genops_events.cli.paths import examples_folder
-from genops_events.record import answers_path
+from genops_events.record_paths import answers_path
 from genops_events.stages import CandidateState, Stage
 
 if TYPE_CHECKING:

@@ -50,13 +50,14 @@ def _checks(config: Config, *, is_local: bool) -> Iterator[Check]:
     from genops_events.gcp.checks import CloudChecks
     from genops_events.health.remedies import Remedies
 
-    rest = _airflow()
+    rest = known_airflow()
     remedies = Remedies(config, is_local, "$GENOPS_AIRFLOW_URL" if rest is None else rest.url)
     yield from CloudChecks(remedies).all()
     yield from AirflowChecks(rest, remedies).all()
 
 
-def _airflow() -> AirflowRest | None:
+def known_airflow() -> AirflowRest | None:
+    """Return the Airflow that GENOPS_AIRFLOW_URL names; None where it is not set."""
     from genops_events.airflow.rest import AirflowRest
 
     settings = Settings()

@@ -17,6 +17,7 @@ from genops_events.cli.console import errors_reported, human, print_json
 from genops_events.errors import PermanentError
 
 if TYPE_CHECKING:
+    from genops_events.pricing import Rates
     from genops_events.training_data import InvalidLines, Method, ModelLimits, ValidationExamples, ValidationReport
 
 USUAL_MODEL = "gemini-2.5-flash"
@@ -39,6 +40,8 @@ class _Plan:
     invalid_lines: InvalidLines = "reject"
     dataset: str | None = None
     note: str = ""
+    rates: Rates | None = None
+    """The prices of the user's configuration, where there is one."""
 
 
 def validate(
@@ -55,7 +58,7 @@ def validate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")] = False,
 ) -> None:
     """Check a training file line by line, as the cascade does; exit 2 if it cannot be tuned on."""
-    from genops_events.pricing import tuning_cost, tuning_note
+    from genops_events.pricing import load_prices, tuning_note
     from genops_events.training_data import validate as check
     from genops_events.training_data import validate_validation_file
 
@@ -78,7 +81,8 @@ def validate(
             )
     about_price = tuning_note(plan.method)
     notes = [note for note in (plan.note, about_price and f"{about_price}.") if note]
-    cost = tuning_cost(plan.limits.model, report.tokens_estimate, plan.epochs)
+    rates = plan.rates or load_prices().rates(plan.limits.model)
+    cost = rates.tuning_cost(report.tokens_estimate, plan.epochs)
     valid = report.valid and (about is None or about.valid)
     if as_json:
         print_json(
@@ -158,7 +162,8 @@ def _plan_of_dataset(dataset: str | None, *, has_validation: bool) -> _Plan:
             )
             return dataclasses.replace(plan, note=note)
         dataset = names[0]
-    entry = load_config().dataset(dataset)
+    config = load_config()
+    entry = config.dataset(dataset)
     note = ""
     if entry.tuning.validation_file is not None and not has_validation:
         note = (
@@ -166,7 +171,13 @@ def _plan_of_dataset(dataset: str | None, *, has_validation: bool) -> _Plan:
             "name a copy of it with --validation."
         )
     return _Plan(
-        load_limits(entry.billed_model), entry.tuning.epochs, entry.tuning.method, entry.invalid_lines, dataset, note
+        load_limits(entry.billed_model),
+        entry.tuning.epochs,
+        entry.tuning.method,
+        entry.invalid_lines,
+        dataset,
+        note,
+        config.rates(entry.billed_model),
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from genops_events.candidates import WAITS_FOR_A_PERSON
 from genops_events.cli.candidates import AsJson
 from genops_events.cli.console import errors_reported, human, print_json
 from genops_events.cli.target import connect
@@ -28,7 +29,14 @@ EXIT_TIMEOUT = 3
 LOOK_SECONDS = 0.5
 
 _GOOD = {Outcome.SUCCEEDED, Outcome.PASSED, Outcome.APPROVED, Outcome.PROMOTED, Outcome.COMPLETED}
-_STYLES = {**dict.fromkeys(map(str, _GOOD), "green"), "failed": "bold red", "running": "yellow", "queued": "yellow"}
+_STYLES = {
+    **dict.fromkeys(map(str, _GOOD), "green"),
+    "failed": "bold red",
+    "running": "yellow",
+    "queued": "yellow",
+    WAITS_FOR_A_PERSON: "bold yellow",
+    "held": "bold yellow",
+}
 
 
 class NotACandidate(PermanentError):
@@ -165,4 +173,6 @@ def _timeout_text(candidate: str, found: Candidate | None) -> str:
             f"Time is up, and no arrival of {candidate} was recorded. Is the stack running (`genops status`), "
             "and is the object still in the bucket?"
         )
-    return f"Time is up; {candidate} is still under way and goes on by itself. `genops watch {candidate}` looks again."
+    waits = found.holds or (found.question is not None and found.answer is None)
+    goes_on = "waits for somebody to decide" if waits else "goes on by itself"
+    return f"Time is up; {candidate} is still under way and {goes_on}. `genops watch {candidate}` looks again."

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from genops_events import record
+from genops_events import record_paths
 from genops_events.arrivals import Notice, arrival
 from genops_events.gcp.at_once import at_once
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
@@ -170,19 +170,19 @@ class _Known:
         return [one for one, there in zip(arrivals, recorded, strict=True) if not there]
 
     def _is_recorded(self, candidate: str) -> bool:
-        path = record.arrival_path(candidate)
+        path = record_paths.arrival_path(candidate)
         with google_call(f"look for gs://{self._store.bucket.name}/{path}"):
             return bool(self._store.bucket.blob(path).exists(timeout=CALL_TIMEOUT_SECONDS))
 
     def _list(self) -> set[str]:
         # Folders alone, not the dozen objects in each; a folder without an arrival does not come about by a crash.
-        prefix = f"{record.CANDIDATES}{self._dataset}-"
+        prefix = f"{record_paths.CANDIDATES}{self._dataset}-"
         listing = self._store.bucket.list_blobs(
             prefix=prefix, delimiter="/", fields="prefixes,nextPageToken", timeout=CALL_TIMEOUT_SECONDS
         )
         found: set[str] = set()
         for page in _raw_pages(listing, f"list the folders gs://{self._store.bucket.name}/{prefix}"):
-            found.update(name.removeprefix(record.CANDIDATES).rstrip("/") for name in page.prefixes)
+            found.update(name.removeprefix(record_paths.CANDIDATES).rstrip("/") for name in page.prefixes)
         return found
 
 

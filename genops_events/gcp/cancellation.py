@@ -6,7 +6,7 @@ import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from genops_events import record
+from genops_events import record_paths
 from genops_events.gcp import tuning_jobs
 from genops_events.gcp.errors import CloudRefused
 from genops_events.gcp.job_views import JobKind, JobViews
@@ -38,8 +38,8 @@ def cancel_tuning(config: Config, store: RecordStore, candidate: str, *, by: str
         reason: why, a sentence.
     """
     wish = Cancellation(candidate=candidate, written_at=datetime.now(UTC), by=by, reason=reason)
-    store.create(record.cancellation_path(candidate), wish)
-    submission = store.read(record.submission_path(candidate), Submission)
+    store.create(record_paths.cancellation_path(candidate), wish)
+    submission = store.read(record_paths.submission_path(candidate), Submission)
     return cancel_jobs(config, candidate, known=None if submission is None else submission.job)
 
 

@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel
 
-from genops_events import record
+from genops_events import record_paths
 from genops_events.candidates import Candidate
 from genops_events.gcp import tuning_queue
-from genops_events.record import Arrival, Cancellation, Intent, Progress
+from genops_events.holds import standing as standing_in
+from genops_events.promotion_record import PersonsAnswer, Question, answer_path, question_path
+from genops_events.record import Approval, Arrival, Cancellation, Hold, Intent, Progress
 from genops_events.stages import Stage
+from genops_events.verdicts import VERDICTS
 
 if TYPE_CHECKING:
     from genops_events.gcp.record_store import RecordStore
-    from genops_events.record import Champion, Verdict
+    from genops_events.record import Champion
+    from genops_events.verdicts import Verdict
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -51,23 +55,33 @@ class CandidateReader:
             Unreadable: a document is not what its path says.
             CloudUnavailable: Cloud Storage does not answer.
         """
-        generations = self._store.generations(record.folder(candidate))
+        generations = self._store.generations(record_paths.folder(candidate))
         is_same = candidate == self._candidate
         has_changed = is_same and generations != self._generations
         if not is_same:
             self._documents.clear()
         self._candidate, self._generations = candidate, generations
-        arrival = self._read(record.arrival_path(candidate), Arrival)
+        arrival = self._read(record_paths.arrival_path(candidate), Arrival)
         if arrival is None:
             return None
         intents: dict[Stage, Intent] = {}
         verdicts: dict[Stage, Verdict] = {}
+        holds: dict[Stage, Hold] = {}
+        approvals: dict[Stage, Approval] = {}
+        promoted = record_paths.verdict_path(candidate, Stage.PROMOTION) in generations
         for stage in Stage:
-            verdict = self._read(record.verdict_path(candidate, stage), record.VERDICTS[stage])
+            verdict = self._read(record_paths.verdict_path(candidate, stage), VERDICTS[stage])
             if verdict is not None:
                 verdicts[stage] = verdict
                 continue
-            intent = self._read(record.intent_path(candidate, stage), Intent)
+            standing = standing_in(generations, candidate, stage)
+            if standing.is_held and not promoted:
+                hold = self._read(record_paths.hold_path(candidate, stage, standing.holds), Hold)
+                holds |= {} if hold is None else {stage: hold}
+            elif standing.released:
+                approval = self._read(record_paths.approval_path(candidate, stage, standing.released), Approval)
+                approvals |= {} if approval is None else {stage: approval}
+            intent = self._read(record_paths.intent_path(candidate, stage, standing.round), Intent)
             if intent is not None:
                 intents[stage] = intent
         tunes = Stage.TUNING not in verdicts
@@ -77,9 +91,13 @@ class CandidateReader:
             intents=intents,
             verdicts=verdicts,
             champion=None if champion is None else champion.candidate,
-            progress=self._read(record.progress_path(candidate), Progress) if tunes else None,
+            progress=self._read(record_paths.progress_path(candidate), Progress) if tunes else None,
             queued_behind=self._queued_behind(candidate) if tunes and self._may_wait(candidate) else None,
-            cancellation=self._read(record.cancellation_path(candidate), Cancellation) if tunes else None,
+            holds=holds,
+            approvals=approvals,
+            cancellation=self._read(record_paths.cancellation_path(candidate), Cancellation) if tunes else None,
+            question=None if promoted else self._read(question_path(candidate), Question),
+            answer=None if promoted else self._read(answer_path(candidate), PersonsAnswer),
         )
 
     def _read(self, path: str, kind: type[ModelT]) -> ModelT | None:
@@ -104,8 +122,8 @@ class CandidateReader:
 
     def _may_wait(self, candidate: str) -> bool:
         """Return whether the candidate is between validation and the submission of its job."""
-        submitted = (record.attempt_path(candidate), record.submission_path(candidate))
-        return record.validation_path(candidate) in self._generations and not any(
+        submitted = (record_paths.attempt_path(candidate), record_paths.submission_path(candidate))
+        return record_paths.validation_path(candidate) in self._generations and not any(
             path in self._generations for path in submitted
         )
 

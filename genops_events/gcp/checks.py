@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
 from pydantic import BaseModel
 
-from genops_events import cloud_setup, record
+from genops_events import cloud_setup, record_paths
 from genops_events.gcp import existing
 from genops_events.gcp.clients import genai_client, publisher_client, storage_client, subscriber_client
 from genops_events.gcp.dead_letters import COUNTED, count_dead_letters
@@ -210,8 +210,10 @@ class CloudChecks:
         """Look whether the champions and the month's ledger can be read."""
         store = RecordStore(self._bucket())
         month = month_of(datetime.now(UTC))
-        kinds: dict[str, type[BaseModel]] = {record.champion_path(name): Champion for name in self._config.datasets}
-        kinds[record.ledger_path(month)] = Ledger
+        kinds: dict[str, type[BaseModel]] = {
+            record_paths.champion_path(name): Champion for name in self._config.datasets
+        }
+        kinds[record_paths.ledger_path(month)] = Ledger
         broken = []
         for path, kind in kinds.items():
             try:
@@ -230,7 +232,7 @@ class CloudChecks:
     def sweep(self) -> Finding:
         """Look when the last sweep ended."""
         try:
-            last = RecordStore(self._bucket()).read(record.sweep_path(), Sweep)
+            last = RecordStore(self._bucket()).read(record_paths.sweep_path(), Sweep)
         except Unreadable as error:
             return failed(error.message, "The next sweep writes it anew.", *self.remedies.sweep_now())
         return rules.judge_sweep(last, self._config.intake, self.remedies, now=datetime.now(UTC))

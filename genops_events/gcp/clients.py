@@ -19,7 +19,13 @@ if TYPE_CHECKING:
     from google.auth.credentials import Credentials
     from google.auth.transport.requests import AuthorizedSession
     from google.cloud import storage
-    from google.cloud.aiplatform_v1 import EvaluationServiceClient, LlmUtilityServiceClient, ModelServiceClient
+    from google.cloud.aiplatform_v1 import (
+        EndpointServiceClient,
+        EvaluationServiceClient,
+        LlmUtilityServiceClient,
+        ModelServiceClient,
+    )
+    from google.cloud.aiplatform_v1beta1 import EvaluationServiceClient as JudgeClient
     from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
     from google.pubsub_v1 import PublisherAsyncClient, SubscriberAsyncClient
 
@@ -162,6 +168,17 @@ def evaluation_client(config: Config) -> EvaluationServiceClient:
         return EvaluationServiceClient(**_rest(config))
 
 
+def judge_client(config: Config) -> JudgeClient:
+    """Return the client for judges: only the beta of the evaluation service takes a judge's model, samples and order.
+
+    Its import costs a second and 65 MB, which only a stage that asks a judge pays.
+    """
+    from google.cloud.aiplatform_v1beta1 import EvaluationServiceClient
+
+    with google_call(_CREDENTIALS):
+        return EvaluationServiceClient(**_rest(config))
+
+
 def llm_utility_client(config: Config) -> LlmUtilityServiceClient:
     """Return the client that counts tokens together with billable characters."""
     from google.cloud.aiplatform_v1 import LlmUtilityServiceClient
@@ -176,6 +193,14 @@ def model_client(config: Config) -> ModelServiceClient:
 
     with google_call(_CREDENTIALS):
         return ModelServiceClient(**_rest(config))
+
+
+def endpoint_client(config: Config) -> EndpointServiceClient:
+    """Return the client of Vertex AI's endpoints."""
+    from google.cloud.aiplatform_v1 import EndpointServiceClient
+
+    with google_call(_CREDENTIALS):
+        return EndpointServiceClient(**_rest(config))
 
 
 def idempotent_retry() -> Retry:

@@ -37,6 +37,9 @@ class CloudUnavailable(TransientError):
 class CloudRefused(PermanentError):
     """Google Cloud answered that this call can never succeed as it is."""
 
+    status: int | None = None
+    """HTTP status of the answer; None where there was no answer."""
+
 
 @contextmanager
 def google_call(what: str) -> Iterator[None]:
@@ -108,7 +111,9 @@ def _by_status(
     what: str, code: int | None, text: str, *, retry_after_seconds: float | None = None
 ) -> CloudUnavailable | CloudRefused:
     if code is not None and int(code) not in _PASSING_STATUS:
-        return CloudRefused(f"Could not {what}: {text}.", _REMEDIES.get(int(code), ""))
+        refused = CloudRefused(f"Could not {what}: {text}.", _REMEDIES.get(int(code), ""))
+        refused.status = int(code)
+        return refused
     unavailable = CloudUnavailable(f"Could not {what}: {text}.", "It is retried with back-off.")
     unavailable.status = None if code is None else int(code)
     unavailable.retry_after_seconds = retry_after_seconds

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,7 +30,12 @@ class Answer:
     text: str
     input_tokens: int
     output_tokens: int
+    """With the tokens of thinking."""
     finish_reason: str
+    cached_tokens: int = 0
+    """How many of the input tokens came from a cache."""
+    thinking_tokens: int = 0
+    """How many of the output tokens are thinking."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +53,8 @@ def answer_all(
     prompts: Sequence[str],
     max_output_tokens: int,
     system_instruction: str | None,
-    kept: dict[int, Answer] | None = None,
+    kept: Mapping[int, Answer] | None = None,
+    on_answer: Callable[[int, Answer], None] | None = None,
 ) -> list[Answer]:
     """Return the answers of `model` in the order of `prompts`.
 
@@ -56,13 +64,59 @@ def answer_all(
         prompts: texts, one user turn each.
         max_output_tokens: bound of one answer.
         system_instruction: sent with every prompt.
-        kept: answers that are there already, by the index of their prompt: these are not asked for again. Gets every
-            new answer as it comes, so that the caller can keep what was paid for when a later call fails.
+        kept: answers that are there already, by the index of their prompt: these are not asked for again.
+        on_answer: gets the index of a prompt and every new answer as it comes, so that the caller can keep what was
+            paid for when a later call fails.
 
     Raises:
         CloudUnavailable: a call failed after the client's own retries.
         CloudRefused: a call can never succeed.
     """
+    answers = dict(kept or {})
+
+    async def run() -> None:
+        async with (
+            asking(
+                config, model=model, max_output_tokens=max_output_tokens, system_instruction=system_instruction
+            ) as ask,
+            asyncio.TaskGroup() as group,
+        ):
+
+            async def answer(number: int, prompt: str) -> None:
+                answers[number] = await ask(prompt)
+                if on_answer is not None:
+                    on_answer(number, answers[number])
+
+            for number, prompt in enumerate(prompts):
+                if number not in answers:
+                    group.create_task(answer(number, prompt))
+
+    with first_error():
+        asyncio.run(run())
+    return [answers[number] for number in range(len(prompts))]
+
+
+@contextmanager
+def first_error() -> Iterator[None]:
+    """Raise the first error of a group instead of the group: the others are its siblings, or were cancelled by it."""
+    try:
+        yield
+    except ExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        raise error from group
+
+
+@asynccontextmanager
+async def asking(
+    config: Config, *, model: str, max_output_tokens: int, system_instruction: str | None
+) -> AsyncIterator[Callable[[str], Awaitable[Answer]]]:
+    """Yield what asks `model` one prompt, as often as one throttle for this model allows.
+
+    What is yielded raises CloudUnavailable after the client's own retries, and CloudRefused for what can never succeed.
+    """
+    from asyncio_throttle import Throttler
     from google.genai import types
 
     settings = types.GenerateContentConfig(
@@ -72,40 +126,20 @@ def answer_all(
         # There is no function to call; left on, the client writes a line about it into the task's log for each prompt.
         automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
     )
-    answers: dict[int, Answer] = {} if kept is None else kept
-    asyncio.run(_answer_all(config, model, prompts, settings, answers))
-    return [answers[number] for number in range(len(prompts))]
-
-
-async def _answer_all(
-    config: Config,
-    model: str,
-    prompts: Sequence[str],
-    settings: types.GenerateContentConfig,
-    answers: dict[int, Answer],
-) -> None:
-    from asyncio_throttle import Throttler
-
     throttler = Throttler(rate_limit=config.requests_per_minute, period=60.0)
     slots = asyncio.Semaphore(CONCURRENT_CALLS)
     owner = genai_client(config.project, config.location)  # closes its connections when it is collected
     client = owner.aio
 
-    async def answer(number: int, prompt: str) -> None:
+    async def ask(prompt: str) -> Answer:
         async with slots, throttler:
             with google_call(f"ask {model}"):
                 async with asyncio.timeout(4 * CALL_TIMEOUT_SECONDS):
                     response = await client.models.generate_content(model=model, contents=prompt, config=settings)
-        answers[number] = _answer(response)
+        return _answer(response)
 
     try:
-        async with asyncio.TaskGroup() as group:
-            for number, prompt in enumerate(prompts):
-                if number not in answers:
-                    group.create_task(answer(number, prompt))
-    except ExceptionGroup as group_of_errors:
-        # The first one tells the story: the others are its siblings or were cancelled by it.
-        raise group_of_errors.exceptions[0] from group_of_errors
+        yield ask
     finally:
         await client.aclose()
         owner.close()
@@ -116,11 +150,25 @@ def _answer(response: types.GenerateContentResponse) -> Answer:
     candidate = response.candidates[0] if response.candidates else None
     thoughts = (usage.thoughts_token_count or 0) if usage else 0
     return Answer(
-        text=response.text or "",
+        text=_text(candidate),
         input_tokens=(usage.prompt_token_count or 0) if usage else 0,
         output_tokens=((usage.candidates_token_count or 0) if usage else 0) + thoughts,
         finish_reason=str(candidate.finish_reason.value) if candidate and candidate.finish_reason else "NO_CANDIDATE",
+        cached_tokens=(usage.cached_content_token_count or 0) if usage else 0,
+        thinking_tokens=thoughts,
     )
+
+
+def _text(candidate: types.Candidate | None) -> str:
+    """Return what was said; where functions are called, as the JSON that Vertex AI's tool metrics read."""
+    parts = (candidate.content.parts if candidate and candidate.content else None) or []
+    text = "".join(part.text for part in parts if part.text and not part.thought)
+    calls = [
+        {"name": part.function_call.name, "arguments": part.function_call.args or {}}
+        for part in parts
+        if part.function_call
+    ]
+    return json.dumps({"content": text, "tool_calls": calls}, ensure_ascii=False) if calls else text
 
 
 def count_tokens(config: Config, *, model: str, prompts: Sequence[str], system_instruction: str | None) -> TokenCount:

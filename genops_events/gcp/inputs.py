@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from genops_events.errors import PermanentError
 from genops_events.evaluation_data import EvaluationExample, Prompt, read_evaluation_examples, read_prompts
@@ -16,15 +16,17 @@ if TYPE_CHECKING:
     from google.cloud.storage import Bucket
 
 ItemT = TypeVar("ItemT")
+Answers = dict[int, Answer]
+"""By the index of their prompt."""
 
 
 class InputMissing(PermanentError):
     """A file that genops.yaml names is not in the bucket, or has nothing in it."""
 
 
-def evaluation_examples(bucket: Bucket, name: str) -> list[EvaluationExample]:
-    """Return the evaluation examples in the object `name`; at least one."""
-    return _some(list(read_evaluation_examples(_lines(bucket, name))), bucket, name)
+def evaluation_examples(bucket: Bucket, name: str, *, needs_reference: Sequence[str]) -> list[EvaluationExample]:
+    """Return the evaluation examples in the object `name`; at least one, each with what `needs_reference` needs."""
+    return _some(list(read_evaluation_examples(_lines(bucket, name), needs_reference=needs_reference)), bucket, name)
 
 
 def prompts(bucket: Bucket, name: str) -> list[Prompt]:
@@ -57,23 +59,61 @@ def _lines(bucket: Bucket, name: str) -> Iterator[str]:
         ) from error
 
 
-def read_answers(bucket: Bucket, name: str, asked: Sequence[Prompt]) -> dict[int, Answer]:
+def read_answers(bucket: Bucket, name: str, asked: Sequence[Prompt]) -> Answers:
     """Return the answers that an earlier try wrote, and paid for, by the index of their prompt in `asked`.
 
     An answer to another prompt is left out: the file of prompts was replaced since.
     """
+    return answers_of(_answer_rows(bucket, name), asked)
+
+
+def answers_to(bucket: Bucket, name: str, asked: Sequence[Prompt]) -> Answers:
+    """Return the answers to the same prompts, wherever they stand in the file `name`, by their index in `asked`."""
+    known = {row["prompt"]: row for row in _answer_rows(bucket, name)}
+    rows = [{**known[one.prompt], "number": number} for number, one in enumerate(asked) if one.prompt in known]
+    return answers_of(rows, asked)
+
+
+def _answer_rows(bucket: Bucket, name: str) -> list[dict[str, Any]]:
     from google.api_core.exceptions import NotFound
 
     with google_call(f"read gs://{bucket.name}/{name}"):
         try:
             content = bucket.blob(name).download_as_text(timeout=CALL_TIMEOUT_SECONDS)
         except NotFound:
-            return {}
-    rows = [json.loads(line) for line in content.split("\n") if line]
+            return []
+    return [json.loads(line) for line in content.split("\n") if line]
+
+
+def answers_of(rows: Iterable[Mapping[str, Any]], asked: Sequence[Prompt]) -> Answers:
+    """Return the answers that `answer_row` has written, by the index of their prompt; those to other prompts are left out."""
     return {
-        row["number"]: Answer(row["answer"], row["input_tokens"], row["output_tokens"], row["finish_reason"])
+        row["number"]: Answer(
+            row["answer"],
+            row["input_tokens"],
+            row["output_tokens"],
+            row["finish_reason"],
+            row.get("cached_tokens", 0),  # lines of before do not have these two
+            row.get("thinking_tokens", 0),
+        )
         for row in rows
         if row["number"] < len(asked) and asked[row["number"]].prompt == row["prompt"]
+    }
+
+
+def answer_row(number: int, prompt: Prompt, answer: Answer, *, model: str) -> dict[str, Any]:
+    """Return an answer as it is kept, ready for JSON."""
+    return {
+        "number": number,
+        "id": prompt.id,
+        "prompt": prompt.prompt,
+        "answer": answer.text,
+        "model": model,
+        "finish_reason": answer.finish_reason,
+        "input_tokens": answer.input_tokens,
+        "output_tokens": answer.output_tokens,
+        "cached_tokens": answer.cached_tokens,
+        "thinking_tokens": answer.thinking_tokens,
     }
 
 
@@ -85,19 +125,7 @@ def write_answers(
     They are paid for: a later try of the stage reads them instead of asking again.
     """
     lines = [
-        json.dumps(
-            {
-                "number": number,
-                "id": asked[number].id,
-                "prompt": asked[number].prompt,
-                "answer": answer.text,
-                "model": model,
-                "finish_reason": answer.finish_reason,
-                "input_tokens": answer.input_tokens,
-                "output_tokens": answer.output_tokens,
-            },
-            ensure_ascii=False,
-        )
+        json.dumps(answer_row(number, asked[number], answer, model=model), ensure_ascii=False)
         for number, answer in sorted(answers.items())
     ]
     with google_call(f"write gs://{bucket.name}/{name}"):

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from genops_events import record
+from genops_events import record_paths
 from genops_events.gcp.at_once import at_once
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
 from genops_events.gcp.errors import google_call
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 _MARKER_FIELDS = "items(name,generation,metageneration,updated,metadata),nextPageToken"
 _WOKEN = "woken"
+_RELEASED = "released"
 _TRACE_FIELDS = "items(name,updated,metadata),nextPageToken"
 
 
@@ -51,6 +52,8 @@ class Marker:
     """When it was written, or when a sweep last woke the candidate."""
     wakings: int
     """How often sweeps woke the candidate."""
+    released: bool = False
+    """Somebody let a held stage go on, and no sweep has woken the candidate since."""
 
 
 def mint(store: RecordStore, arrivals: Iterable[Arrival]) -> set[str]:
@@ -60,8 +63,8 @@ def mint(store: RecordStore, arrivals: Iterable[Arrival]) -> set[str]:
     """
 
     def record_one(arrival: Arrival) -> str | None:
-        store.create(record.open_path(arrival.candidate), arrival)
-        path = record.arrival_path(arrival.candidate)
+        store.create(record_paths.open_path(arrival.candidate), arrival)
+        path = record_paths.arrival_path(arrival.candidate)
         # Where the first answer was lost, the client's own retry is told that there is one: ours.
         return arrival.candidate if store.create(path, arrival) or store.read(path, Arrival) == arrival else None
 
@@ -70,16 +73,19 @@ def mint(store: RecordStore, arrivals: Iterable[Arrival]) -> set[str]:
 
 def open_candidates(store: RecordStore) -> list[Marker]:
     """Return the markers of all candidates that are not settled."""
-    with google_call(f"list gs://{store.bucket.name}/{record.OPEN}"):
+    with google_call(f"list gs://{store.bucket.name}/{record_paths.OPEN}"):
         return [
             Marker(
-                candidate=blob.name.removeprefix(record.OPEN).removesuffix(".json"),
+                candidate=blob.name.removeprefix(record_paths.OPEN).removesuffix(".json"),
                 generation=blob.generation,
                 metageneration=blob.metageneration,
                 touched_at=blob.updated,
                 wakings=int((blob.metadata or {}).get(_WOKEN, 0)),
+                released=_RELEASED in (blob.metadata or {}),
             )
-            for blob in store.bucket.list_blobs(prefix=record.OPEN, fields=_MARKER_FIELDS, timeout=CALL_TIMEOUT_SECONDS)
+            for blob in store.bucket.list_blobs(
+                prefix=record_paths.OPEN, fields=_MARKER_FIELDS, timeout=CALL_TIMEOUT_SECONDS
+            )
             if blob.name.endswith(".json")
         ]
 
@@ -87,7 +93,7 @@ def open_candidates(store: RecordStore) -> list[Marker]:
 def traces_of(store: RecordStore, candidate: str) -> Traces:
     """Return the traces of one candidate: one listing of its folder, no document is read."""
     found = Traces(candidate)
-    prefix = record.folder(candidate)
+    prefix = record_paths.folder(candidate)
     with google_call(f"list gs://{store.bucket.name}/{prefix}"):
         for blob in store.bucket.list_blobs(prefix=prefix, fields=_TRACE_FIELDS, timeout=CALL_TIMEOUT_SECONDS):
             published = (blob.metadata or {}).items() >= PUBLISHED.items()
@@ -102,8 +108,8 @@ def claim_waking(store: RecordStore, marker: Marker) -> bool:
     """
     from google.api_core.exceptions import NotFound, PreconditionFailed
 
-    blob = store.bucket.blob(record.open_path(marker.candidate))
-    blob.metadata = {_WOKEN: str(marker.wakings + 1)}
+    blob = store.bucket.blob(record_paths.open_path(marker.candidate))
+    blob.metadata = {_WOKEN: str(marker.wakings + 1), _RELEASED: None}  # None removes it
     with google_call(f"update gs://{store.bucket.name}/{blob.name}"):
         try:
             blob.patch(
@@ -116,11 +122,31 @@ def claim_waking(store: RecordStore, marker: Marker) -> bool:
     return True
 
 
+def note_release(store: RecordStore, candidate: str) -> bool:
+    """Note on the marker that a held stage was approved, so that the next sweep wakes the candidate without patience.
+
+    Dying before it is safe: an approval without this note is found by a sweep all the same, once patience is over.
+
+    Returns:
+        False where the candidate has no marker: it has ended.
+    """
+    from google.api_core.exceptions import NotFound
+
+    blob = store.bucket.blob(record_paths.open_path(candidate))
+    blob.metadata = {_WOKEN: "0", _RELEASED: "true"}
+    with google_call(f"update gs://{store.bucket.name}/{blob.name}"):
+        try:
+            blob.patch(timeout=CALL_TIMEOUT_SECONDS)
+        except NotFound:
+            return False
+    return True
+
+
 def settle(store: RecordStore, marker: Marker) -> None:
     """Delete the marker of a settled candidate, as it was listed: one that changed since is left to the next sweep."""
     from google.api_core.exceptions import NotFound, PreconditionFailed
 
-    blob = store.bucket.blob(record.open_path(marker.candidate))
+    blob = store.bucket.blob(record_paths.open_path(marker.candidate))
     with google_call(f"delete gs://{store.bucket.name}/{blob.name}"):
         try:
             blob.delete(

@@ -5,10 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from genops_events.completion_events import announcement, announcement_path
+from genops_events.completion_events import (
+    announcement,
+    announcement_path,
+    hold_announcement,
+    hold_announcement_path,
+)
 from genops_events.gcp.clients import idempotent_retry, publisher_client
 from genops_events.gcp.errors import google_call
-from genops_events.record import Announcement, Verdict
+from genops_events.record import Announcement, Hold
+from genops_events.verdicts import Verdict
 
 if TYPE_CHECKING:
     from genops_events.config import Config
@@ -29,7 +35,17 @@ def announce(config: Config, store: RecordStore, verdict: Verdict) -> None:
         CloudUnavailable: the event is written but not published; a retry publishes it.
     """
     path = announcement_path(verdict.candidate, verdict.stage, verdict.outcome)
-    written = announcement(verdict, bucket=store.bucket.name, now=datetime.now(UTC))
+    deliver(config, store, path, announcement(verdict, bucket=store.bucket.name, now=datetime.now(UTC)))
+
+
+def announce_hold(config: Config, store: RecordStore, hold: Hold) -> None:
+    """Announce that a stage waits for an approval, as `announce` does a verdict."""
+    path = hold_announcement_path(hold.candidate, hold.stage, hold.number)
+    deliver(config, store, path, hold_announcement(hold, bucket=store.bucket.name, now=datetime.now(UTC)))
+
+
+def deliver(config: Config, store: RecordStore, path: str, written: Announcement) -> None:
+    """Publish an event at least once by way of the outbox; as `announce`, for an event that announces no verdict."""
     event = store.create_or_read(path, written)
     if event.published_at is None:
         message_id = publish(config, event)

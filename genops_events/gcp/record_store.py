@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from genops_events import record
+from genops_events import record_paths
 from genops_events.errors import PermanentError, TransientError
 from genops_events.gcp.candidate_reader import CandidateReader
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, storage_client
 from genops_events.gcp.errors import google_call
-from genops_events.record import Announcement, Champion, Document, Verdict
+from genops_events.record import Announcement, Champion, Document
 from genops_events.stages import Stage
+from genops_events.verdicts import VERDICTS, Verdict
 
 if TYPE_CHECKING:
     from google.cloud.storage import Bucket
@@ -165,11 +166,11 @@ class RecordStore:
 
     def verdict(self, candidate: str, stage: Stage) -> Verdict | None:
         """Return the verdict of one stage, or None where it has not ended."""
-        return self.read(record.verdict_path(candidate, stage), record.VERDICTS[stage])
+        return self.read(record_paths.verdict_path(candidate, stage), VERDICTS[stage])
 
     def champion(self, dataset: str) -> Champion | None:
         """Return the model that `dataset` serves now, or None before its first promotion."""
-        return self.read(record.champion_path(dataset), Champion)
+        return self.read(record_paths.champion_path(dataset), Champion)
 
     def names(self, prefix: str) -> list[str]:
         """Return the names of all objects under `prefix`, in order."""
@@ -197,14 +198,16 @@ class RecordStore:
 
     def candidates(self) -> Iterator[Candidate]:
         """Yield every candidate that the record knows, in the order of their ids."""
-        with google_call(f"list gs://{self.bucket.name}/{record.CANDIDATES}"):
-            listing = self.bucket.list_blobs(prefix=record.CANDIDATES, delimiter="/", timeout=CALL_TIMEOUT_SECONDS)
+        with google_call(f"list gs://{self.bucket.name}/{record_paths.CANDIDATES}"):
+            listing = self.bucket.list_blobs(
+                prefix=record_paths.CANDIDATES, delimiter="/", timeout=CALL_TIMEOUT_SECONDS
+            )
             for _ in listing:
                 pass
             folders = sorted(listing.prefixes)
         reader = CandidateReader(self)
         for prefix in folders:
-            found = reader.look(prefix.removeprefix(record.CANDIDATES).rstrip("/"))
+            found = reader.look(prefix.removeprefix(record_paths.CANDIDATES).rstrip("/"))
             if found is not None:
                 yield found
 
@@ -215,7 +218,7 @@ class RecordStore:
             candidate: None for all.
             skip: paths that the caller has seen already; they are not read again.
         """
-        prefix = record.CANDIDATES if candidate is None else record.folder(candidate)
+        prefix = record_paths.CANDIDATES if candidate is None else record_paths.folder(candidate)
         paths = [name for name in self.names(prefix) if "/events/" in name and name not in skip]
         found = [(path, event) for path in paths if (event := self.read(path, Announcement)) is not None]
         yield from sorted(found, key=lambda one: (one[1].attributes["ce-time"], one[0]))

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING
 
-from genops_events import record
+from genops_events import record_paths
 from genops_events.errors import PermanentError
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
 from genops_events.gcp.errors import google_call
@@ -73,7 +73,7 @@ def validate_arrival(
         f"{_uri(source)} (generation {arrival.generation}) was deleted or overwritten before it was read.",
         "Upload the file again; leave it in place until its candidate is past validation.",
     )
-    copy = _copy(store, source, record.training_path(arrival.candidate), gone)
+    copy = _copy(store, source, record_paths.training_path(arrival.candidate), gone)
     examples, validation_uri = ValidationExamples(), None
     if validation_file is not None:
         refusal, examples, validation_uri = _validation_file(store, arrival, limits, validation_file, method)
@@ -143,7 +143,7 @@ def _validation_file(
         "Upload it, or mend its name in genops.yaml; then upload the training file again.",
     )
     try:
-        copy = _copy(store, source, record.validation_examples_path(arrival.candidate), gone)
+        copy = _copy(store, source, record_paths.validation_examples_path(arrival.candidate), gone)
     except ObjectGone as error:
         refusal = Validation(
             candidate=arrival.candidate,
@@ -186,7 +186,7 @@ def _copy(store: RecordStore, source: Blob, path: str, gone: ObjectGone) -> Blob
 
 def _write_quarantine(store: RecordStore, candidate: str, quarantined: IO[bytes]) -> None:
     quarantined.seek(0)
-    blob = store.bucket.blob(record.quarantine_path(candidate))
+    blob = store.bucket.blob(record_paths.quarantine_path(candidate))
     with google_call(f"write {_uri(blob)}"):
         # No precondition: a repeated try writes the same lines.
         blob.upload_from_file(quarantined, content_type=_JSONL, timeout=COPY_TIMEOUT_SECONDS)
@@ -197,7 +197,7 @@ def _write_valid_lines(store: RecordStore, candidate: str, copy: Blob, limits: M
 
     What is written is what a second validation lets pass, so that nothing has to be remembered from the first.
     """
-    blob = store.bucket.blob(record.valid_lines_path(candidate))
+    blob = store.bucket.blob(record_paths.valid_lines_path(candidate))
     # No precondition, as above. The object appears when it is whole: an upload that dies or fails leaves none.
     upload = blob.open(
         "wb", chunk_size=CHUNK_BYTES, content_type=_JSONL, ignore_flush=True, timeout=COPY_TIMEOUT_SECONDS

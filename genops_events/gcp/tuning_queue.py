@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from genops_events import record
+from genops_events import record_paths
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
 from genops_events.gcp.errors import google_call
 from genops_events.record import Queued
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def enter(store: RecordStore, candidate: str, *, since: datetime) -> None:
     """Mark that `candidate` waits, in the order of `since`; repeating it changes nothing."""
-    store.create(record.queued_path(candidate, since), Queued(candidate=candidate, written_at=datetime.now(UTC)))
+    store.create(record_paths.queued_path(candidate, since), Queued(candidate=candidate, written_at=datetime.now(UTC)))
 
 
 def leave(store: RecordStore, candidate: str, *, since: datetime | None = None) -> None:
@@ -30,9 +30,9 @@ def leave(store: RecordStore, candidate: str, *, since: datetime | None = None) 
     from google.api_core.exceptions import NotFound
 
     if since is not None:
-        names = [record.queued_path(candidate, since)]
+        names = [record_paths.queued_path(candidate, since)]
     else:
-        names = [name for name in store.names(record.QUEUE) if _is_of(name, candidate)]
+        names = [name for name in store.names(record_paths.QUEUE) if _is_of(name, candidate)]
     for name in names:
         with google_call(f"delete gs://{store.bucket.name}/{name}"):
             try:
@@ -44,9 +44,10 @@ def leave(store: RecordStore, candidate: str, *, since: datetime | None = None) 
 def waiting(store: RecordStore) -> list[str]:
     """Return the candidates that wait for a place, the next one first."""
     return [
-        name.removeprefix(record.QUEUE).partition("-")[2].removesuffix(".json") for name in store.names(record.QUEUE)
+        name.removeprefix(record_paths.QUEUE).partition("-")[2].removesuffix(".json")
+        for name in store.names(record_paths.QUEUE)
     ]
 
 
 def _is_of(name: str, candidate: str) -> bool:
-    return name.removeprefix(record.QUEUE).partition("-")[2] == f"{candidate}.json"
+    return name.removeprefix(record_paths.QUEUE).partition("-")[2] == f"{candidate}.json"

@@ -12,7 +12,8 @@ from genops_events.cloud_setup import Notification, Subscription
 from genops_events.config import Intake
 from genops_events.health.findings import Finding, failed, ok, warning
 from genops_events.health.remedies import Remedies
-from genops_events.record import ROOT, Sweep
+from genops_events.record import Sweep
+from genops_events.record_paths import ROOT
 
 CLOCK_SKEW = timedelta(seconds=30)
 """How far this machine's clock may be from Cloud Storage's: patience is minutes, its `Date` header whole seconds."""

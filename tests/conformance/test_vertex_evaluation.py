@@ -103,6 +103,98 @@ def test_the_pairwise_judge_chooses(vertex: VertexStandIn) -> None:
     assert choice("lost", "gone") == "TIE"
 
 
+def judged(vertex: VertexStandIn, template: str, instance: dict[str, str], **autorater: Any) -> Any:
+    """Ask the judge as the beta's client does, which alone can say how often and in which order."""
+    kind = "pairwise" if "baseline_model_response" in instance else "pointwise"
+    given = {"metric_spec": {"metric_prompt_template": template}, "instance": {"json_instance": json.dumps(instance)}}
+    request = {"location": vertex.parent, f"{kind}_metric_input": given, "autorater_config": autorater}
+    return getattr(vertex.judge.evaluate_instances(request=request), f"{kind}_metric_result")
+
+
+def test_a_rating_lies_within_the_rubric_of_the_template(vertex: VertexStandIn) -> None:
+    template = "# Rating rubric\n1: safe\n0: unsafe\n# Response\n{response}"
+    for response, expected in (("card arrival", 1.0), ("card lost", 0.5), ("gone", 0.0)):
+        assert judged(vertex, template, {"response": response, "reference": "card arrival"}).score == expected
+
+
+def test_the_judge_says_that_it_measures_word_overlap_and_how_often_it_was_asked(vertex: VertexStandIn) -> None:
+    shown = {"response": "card", "reference": "card"}
+    single = judged(vertex, "{response}", shown, sampling_count=3)
+    assert "measures word overlap" in single.explanation
+    assert "Samples: 3" in single.explanation
+    both = judged(vertex, "{response}", {**shown, "baseline_model_response": "x"}, sampling_count=2, flip_enabled=True)
+    assert "measures word overlap" in both.explanation
+    assert "Samples: 2, half of them in turned order" in both.explanation
+
+
+def test_of_equal_responses_the_one_shown_first_is_chosen_unless_half_of_the_samples_turn_the_order(
+    vertex: VertexStandIn,
+) -> None:
+    shown = {"response": "card", "baseline_model_response": "card", "reference": "card"}
+    first = "A: {baseline_model_response} B: {response}"
+    turned = "A: {response} B: {baseline_model_response}"
+
+    def choice(template: str, **autorater: Any) -> str:
+        return str(judged(vertex, template, shown, **autorater).pairwise_choice.name)
+
+    assert choice(first, sampling_count=4, flip_enabled=False) == "BASELINE"
+    assert choice(turned, sampling_count=4, flip_enabled=False) == "CANDIDATE"
+    assert choice(first, sampling_count=1, flip_enabled=True) == "BASELINE"
+    assert choice(first, sampling_count=4, flip_enabled=True) == "TIE"
+
+
+def test_samples_out_of_bounds_are_refused(vertex: VertexStandIn) -> None:
+    with pytest.raises(exceptions.BadRequest, match="sampling_count must be from 1 to 32"):
+        judged(vertex, "{response}", {"response": "a", "reference": "a"}, sampling_count=33)
+
+
+def call(name: str, **arguments: Any) -> str:
+    return json.dumps({"content": "", "tool_calls": [{"name": name, "arguments": arguments}]})
+
+
+@pytest.mark.parametrize(
+    ("prediction", "expected"),
+    [
+        (call("book", city="Bern", nights=2), (1.0, 1.0, 1.0, 1.0)),
+        (call("book", city="bern ", nights=3), (1.0, 1.0, 1.0, 0.5)),
+        (call("book", city="Bern"), (1.0, 1.0, 0.5, 0.5)),
+        (call("cancel", city="Bern", nights=2), (1.0, 0.0, 0.0, 0.0)),
+        ("Which city?", (0.0, 0.0, 0.0, 0.0)),
+        ('{"content": "", "tool_calls": []}', (0.0, 0.0, 0.0, 0.0)),
+    ],
+)
+def test_tool_metrics_look_at_the_first_tool_call(
+    vertex: VertexStandIn, prediction: str, expected: tuple[float, ...]
+) -> None:
+    names = ("tool_call_valid", "tool_name_match", "tool_parameter_key_match", "tool_parameter_kv_match")
+    given = {"metric_spec": {}, "instances": instances((prediction, call("book", city="Bern", nights=2)))}
+    found = []
+    for name in names:
+        result = evaluate(vertex, **{f"{name}_input": given})
+        (value,) = getattr(getattr(result, f"{name}_results"), f"{name}_metric_values")
+        found.append(value.score)
+    assert tuple(found) == expected
+
+
+def test_values_of_parameters_are_compared_to_the_letter_when_asked(vertex: VertexStandIn) -> None:
+    given = instances((call("book", city="bern"), call("book", city="Bern")))
+    for strict, expected in ((False, 1.0), (True, 0.0)):
+        spec = {"use_strict_string_match": strict}
+        result = evaluate(vertex, tool_parameter_kv_match_input={"metric_spec": spec, "instances": given})
+        (value,) = result.tool_parameter_kv_match_results.tool_parameter_kv_match_metric_values
+        assert value.score == expected
+    with pytest.raises(exceptions.BadRequest, match="A reference must be"):
+        evaluate(vertex, tool_call_valid_input={"metric_spec": {}, "instances": instances(("a", "b"))})
+
+
+def test_a_text_can_be_refused_and_a_rating_be_no_number(vertex: VertexStandIn) -> None:
+    vertex.faults(refused_text="poison", nan_text="riddle")
+    with pytest.raises(exceptions.BadRequest, match="poison"):
+        judged(vertex, "{response}", {"response": "poison", "reference": "a"})
+    assert math.isnan(judged(vertex, "{response}", {"response": "a riddle", "reference": "a"}).score)
+    assert judged(vertex, "{response}", {"response": "a", "reference": "a"}).score == 5.0
+
+
 def test_an_invalid_evaluation_is_refused_and_an_unknown_metric_named(vertex: VertexStandIn) -> None:
     with pytest.raises(exceptions.BadRequest, match="rouge_type"):
         evaluate(vertex, rouge_input={"metric_spec": {"rouge_type": "red"}, "instances": instances(("a", "a"))})

@@ -187,11 +187,11 @@ def test_a_model_is_updated_and_deleted(vertex: VertexStandIn) -> None:
         model=name, config=types.UpdateModelConfig(display_name="named", default_checkpoint_id="1")
     )
     assert (by_genai.display_name, by_genai.default_checkpoint_id) == ("named", "1")
-    vertex.models.delete_model(name=name).result()
-    with pytest.raises(exceptions.NotFound):
-        vertex.models.get_model(name=name)
-    with pytest.raises(errors.ClientError, match="no deployed model"):
-        vertex.client.models.generate_content(model=tuned.endpoint, contents="hi")
-    vertex.endpoints.delete_endpoint(name=tuned.endpoint).result()
-    with pytest.raises(exceptions.NotFound):
-        vertex.endpoints.get_endpoint(name=tuned.endpoint)
+    with pytest.raises(exceptions.BadRequest, match="one of its versions"):
+        vertex.models.update_model(
+            model={"name": f"{name}@1", "display_name": "other"}, update_mask={"paths": ["display_name"]}
+        )
+    labelled = vertex.models.update_model(
+        model={"name": f"{name}@1", "labels": {"genops-champion": "current"}}, update_mask={"paths": ["labels"]}
+    )
+    assert labelled.labels["genops-champion"] == "current"

@@ -193,7 +193,7 @@ class VertexStandIn:
             self.end(signal.SIGTERM)
         if "client" in self.__dict__:
             self.client.close()
-        for name in ("evaluation", "tokens", "tuning", "models", "endpoints"):
+        for name in ("evaluation", "judge", "tokens", "tuning", "models", "endpoints"):
             if name in self.__dict__:
                 self.__dict__[name].transport.close()
         self.admin.close()
@@ -222,6 +222,12 @@ class VertexStandIn:
     @cached_property
     def evaluation(self) -> Any:
         return aiplatform_v1.EvaluationServiceClient(**self._options())
+
+    @cached_property
+    def judge(self) -> Any:
+        from google.cloud import aiplatform_v1beta1  # a second to import
+
+        return aiplatform_v1beta1.EvaluationServiceClient(**self._options())
 
     @cached_property
     def tokens(self) -> Any:

@@ -12,17 +12,10 @@ from running_stack import DATASET, Subscriber, running_stack, training_subset, u
 from genops_events.arrivals import Notice, arrival
 from genops_events.completion_events import announcement, announcement_path
 from genops_events.identity import candidate_id
-from genops_events.record import (
-    OPEN,
-    Sweep,
-    TuningVerdict,
-    arrival_path,
-    folder,
-    open_path,
-    sweep_path,
-    verdict_path,
-)
+from genops_events.record import Sweep
+from genops_events.record_paths import OPEN, arrival_path, folder, open_path, sweep_path, verdict_path
 from genops_events.stages import Outcome, Stage
+from genops_events.verdicts import TuningVerdict
 
 pytestmark = pytest.mark.e2e
 

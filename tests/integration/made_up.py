@@ -12,8 +12,10 @@ from cloud import DATASET, PREFIX
 from genops_events.arrivals import Notice, arrival
 from genops_events.config import Config
 from genops_events.gcp.record_store import RecordStore
-from genops_events.record import VERDICTS, Arrival, Intent, Verdict, arrival_path, intent_path, verdict_path
+from genops_events.record import Arrival, Intent
+from genops_events.record_paths import arrival_path, intent_path, verdict_path
 from genops_events.stages import Outcome, Stage
+from genops_events.verdicts import VERDICTS, Verdict
 
 
 def now() -> datetime:

@@ -14,7 +14,8 @@ from genops_events.arrivals import Notice, arrival
 from genops_events.config import Config, Intake
 from genops_events.gcp.open_candidates import mint
 from genops_events.gcp.record_store import RecordStore
-from genops_events.record import Sweep, sweep_path
+from genops_events.record import Sweep
+from genops_events.record_paths import sweep_path
 
 PATIENCE_SECONDS = 0.3
 

@@ -35,7 +35,8 @@ from genops_events.cli import app
 from genops_events.config import Config
 from genops_events.gcp import tuning_jobs, tuning_queue
 from genops_events.gcp.record_store import RecordStore
-from genops_events.record import Cancellation, Progress, Submission, cancellation_path, progress_path, submission_path
+from genops_events.record import Cancellation, Progress, Submission
+from genops_events.record_paths import cancellation_path, progress_path, submission_path
 from genops_events.stages import Outcome, Stage
 
 pytestmark = pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")

@@ -13,7 +13,7 @@ import pytest
 from cloud import DATASET, StandIns, cloud, config, connections_closed, stand_ins, store
 from google.cloud.storage import Bucket
 
-from genops_events import cloud_setup, record
+from genops_events import cloud_setup, record_paths
 from genops_events.cli.diagnosis import run
 from genops_events.config import Config
 from genops_events.gcp.checks import CloudChecks
@@ -33,7 +33,7 @@ def bucket(config: Config, store: RecordStore) -> Bucket:
     """The bucket of a healthy deployment: input files are there, and a sweep has just ended."""
     for _, name in config.datasets[DATASET].inputs():
         store.bucket.blob(name).upload_from_string("{}\n")
-    store.bucket.blob(record.sweep_path()).upload_from_string(ON_TIME % {"now": datetime.now(UTC).isoformat()})
+    store.bucket.blob(record_paths.sweep_path()).upload_from_string(ON_TIME % {"now": datetime.now(UTC).isoformat()})
     return store.bucket
 
 
@@ -297,7 +297,7 @@ def test_a_missing_input_file_is_named_with_the_command_that_uploads_it(config: 
 
 
 def test_an_unreadable_champion_is_seen_and_left_as_it_is(config: Config, bucket: Bucket) -> None:
-    champion = record.champion_path(DATASET)
+    champion = record_paths.champion_path(DATASET)
     bucket.blob(champion).upload_from_string("not a champion")
     found = look(config)
     assert wrong(found) == {"shared documents": "failed"}
@@ -317,7 +317,7 @@ def test_a_dead_letter_is_counted_and_stays(config: Config, bucket: Bucket) -> N
 
 
 def test_a_late_sweep_fails_and_one_that_cannot_be_read_as_well(config: Config, bucket: Bucket) -> None:
-    sweep = bucket.blob(record.sweep_path())
+    sweep = bucket.blob(record_paths.sweep_path())
     sweep.upload_from_string(ON_TIME % {"now": (datetime.now(UTC) - timedelta(hours=3)).isoformat()})
     found = look(config)
     assert wrong(found) == {"sweep": "failed"}

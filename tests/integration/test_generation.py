@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 
 import pytest
@@ -15,9 +16,9 @@ from genops_events.config import Config
 from genops_events.evaluation_data import Prompt
 from genops_events.gcp import clients, generation
 from genops_events.gcp.errors import CloudRefused, CloudUnavailable
-from genops_events.gcp.evaluation import Scored, mean_scores
 from genops_events.gcp.generation import Answer, answer_all, count_tokens
 from genops_events.gcp.inputs import read_answers
+from genops_events.gcp.kept_answers import KeptAnswers
 from genops_events.gcp.record_store import RecordStore
 from genops_events.stages import Stage
 
@@ -128,6 +129,22 @@ def test_answers_that_were_written_are_read_and_not_asked_for_again(
     assert first.cost_usd > 0
 
 
+def test_kept_answers_keep_cached_and_thinking_tokens_and_those_of_before_are_read_without(store: RecordStore) -> None:
+    prompts = [Prompt("1", "one"), Prompt("2", "two")]
+    given = {0: Answer("a", 9, 7, "STOP", cached_tokens=4, thinking_tokens=3), 1: Answer("b", 5, 2, "STOP")}
+    with KeptAnswers(store.bucket, "answers.jsonl", prompts, model="m") as kept:
+        kept.adopt(given)
+    assert KeptAnswers(store.bucket, "answers.jsonl", prompts, model="m").answers == given
+    blob = store.bucket.blob("answers.jsonl")
+    rows = [json.loads(line) for line in blob.download_as_text().splitlines()]
+    new = {"cached_tokens", "thinking_tokens"}
+    older = [{key: value for key, value in row.items() if key not in new} for row in rows]
+    assert older != rows
+    blob.upload_from_string("".join(json.dumps(row) + "\n" for row in older))
+    again = KeptAnswers(store.bucket, "answers.jsonl", prompts, model="m").answers
+    assert again == {0: Answer("a", 9, 7, "STOP"), 1: given[1]}
+
+
 def test_tokens_and_characters_are_those_of_all_prompts_and_of_the_instruction_with_each(
     cloud: StandIns, config: Config
 ) -> None:
@@ -147,63 +164,3 @@ def test_counting_goes_on_after_a_moment_without_the_service(cloud: StandIns, co
     expected = count_tokens(config, model=MODEL, prompts=PROMPTS, system_instruction=None)
     cloud.vertex.faults(unavailable_seconds=0.4)
     assert count_tokens(config, model=MODEL, prompts=PROMPTS, system_instruction=None) == expected
-
-
-def scored(*pairs: tuple[str, str]) -> list[Scored]:
-    return [Scored(prompt="which intent?", reference=reference, response=response) for reference, response in pairs]
-
-
-SENTENCE = "the card is on its way to you"
-OTHER = "nothing of that sort was said anywhere else"
-
-
-@pytest.mark.parametrize(
-    ("metric", "pairs", "expected"),
-    [
-        ("exact_match", [("card_arrival", "card_arrival"), ("card_arrival", "Card_arrival")], 0.5),
-        ("exact_match", [("card_arrival", "")], 0.0),
-        ("rouge", [("a b c d", "a b"), (SENTENCE, SENTENCE)], (2 / 3 + 1) / 2),
-        ("bleu", [(SENTENCE, SENTENCE)], 1.0),
-        ("pointwise", [(SENTENCE, SENTENCE), (SENTENCE, OTHER)], 3.0),
-    ],
-)
-def test_a_mean_score_is_that_of_the_service(
-    config: Config, metric: str, pairs: list[tuple[str, str]], expected: float
-) -> None:
-    assert mean_scores(config, metrics=[metric], answers=scored(*pairs)) == {metric: pytest.approx(expected)}
-
-
-def test_a_worse_answer_has_the_lower_bleu(config: Config) -> None:
-    (near,) = mean_scores(config, metrics=["bleu"], answers=scored((SENTENCE, f"{SENTENCE} now"))).values()
-    (far,) = mean_scores(config, metrics=["bleu"], answers=scored((SENTENCE, OTHER))).values()
-    assert 1.0 > near > far >= 0.0
-
-
-def test_every_answer_counts_once_however_many_calls_they_take(cloud: StandIns, config: Config) -> None:
-    right, wrong = ("card_arrival", "card_arrival"), ("card_arrival", "lost_card")
-    answers = scored(*[right] * 90, *[wrong] * 30)
-    before = cloud.vertex_calls("evaluateInstances")
-    assert mean_scores(config, metrics=["exact_match", "rouge"], answers=answers)["exact_match"] == 0.75
-    assert cloud.vertex_calls("evaluateInstances") == before + 6
-    assert mean_scores(config, metrics=["pointwise"], answers=answers[:5]) == {"pointwise": 5.0}
-    assert cloud.vertex_calls("evaluateInstances") == before + 11
-
-
-def test_scores_survive_a_moment_without_the_service(cloud: StandIns, config: Config) -> None:
-    cloud.vertex.faults(unavailable_seconds=0.4)
-    assert mean_scores(config, metrics=["exact_match"], answers=scored(("a", "a"))) == {"exact_match": 1.0}
-
-
-def test_an_evaluation_that_is_forbidden_is_refused(cloud: StandIns, config: Config) -> None:
-    cloud.vertex.faults(error_code="403", error_share=1.0)
-    with pytest.raises(CloudRefused, match="evaluate the answers"):
-        mean_scores(config, metrics=["exact_match"], answers=scored(*[("a", "a")] * 120))
-
-
-def test_an_evaluation_without_a_service_is_unavailable_in_the_end(
-    cloud: StandIns, config: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cloud.vertex.faults(error_code="429", error_share=1.0)
-    monkeypatch.setattr(clients, "CALL_TIMEOUT_SECONDS", 0.1)  # four of them make up the patience of a call
-    with pytest.raises(CloudUnavailable, match="evaluate the answers"):
-        mean_scores(config, metrics=["exact_match"], answers=scored(("a", "a")))

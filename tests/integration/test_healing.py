@@ -28,7 +28,8 @@ from genops_events.gcp.open_candidates import mint, open_candidates
 from genops_events.gcp.outbox import announce
 from genops_events.gcp.record_store import RecordStore
 from genops_events.identity import candidate_id
-from genops_events.record import Arrival, Attempt, Sweep, arrival_path, attempt_path, open_path, verdict_path
+from genops_events.record import Arrival, Attempt, Sweep
+from genops_events.record_paths import arrival_path, attempt_path, open_path, verdict_path
 from genops_events.stages import Outcome, Stage
 
 

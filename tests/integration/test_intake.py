@@ -30,7 +30,8 @@ from genops_events.gcp.errors import CloudRefused, CloudUnavailable
 from genops_events.gcp.open_candidates import open_candidates
 from genops_events.gcp.record_store import RecordStore
 from genops_events.identity import candidate_id
-from genops_events.record import Arrival, Sweep, arrival_path, sweep_path
+from genops_events.record import Arrival, Sweep
+from genops_events.record_paths import arrival_path, sweep_path
 from genops_events.stages import Stage
 
 MINT = MintCandidates(task_id="mint")

@@ -19,7 +19,7 @@ from cloud import DATASET, PREFIX, Reader, StandIns, cloud, completions, config,
 from google.genai import types
 from made_up import arrived, now
 
-from genops_events import record
+from genops_events import record_paths
 from genops_events.config import Config
 from genops_events.gcp import tuning_jobs
 from genops_events.gcp.cancellation import cancel_tuning
@@ -28,8 +28,9 @@ from genops_events.gcp.job_views import JobKind, JobViews
 from genops_events.gcp.record_store import RecordStore
 from genops_events.gcp.tuning_results import billable_tokens_of, epochs_of, steps_of
 from genops_events.jobs import JobError, JobView
-from genops_events.record import Cancellation, Intent, Progress, Submission, TuningVerdict
+from genops_events.record import Cancellation, Intent, Progress, Submission
 from genops_events.stages import Outcome, Stage
+from genops_events.verdicts import TuningVerdict
 from triggers.batch_job import BatchJobTrigger
 from triggers.job_poller import JobPoller
 from triggers.progress import ProgressRecorder
@@ -184,7 +185,7 @@ async def test_how_far_a_job_is_goes_to_the_task_s_log_and_to_the_record(
     waiting = asyncio.create_task(end_of(waiting_for(config, job, candidate=candidate)))
 
     def progress() -> Progress | None:
-        return store.read(record.progress_path(candidate), Progress)
+        return store.read(record_paths.progress_path(candidate), Progress)
 
     await eventually(lambda: (found := progress()) is not None and found.epochs == 1)
     found = progress()
@@ -294,8 +295,8 @@ def tuned(cloud: StandIns, config: Config, store: RecordStore, training_uri: str
     job = tuning_jobs.submit(config, config.dataset(DATASET), candidate=candidate, training_uri=training_uri).name
     assert job is not None
     intent = Intent(candidate=candidate, written_at=now(), stage=Stage.TUNING, run_id=RUN, started_at=now())
-    store.create(record.intent_path(candidate, Stage.TUNING), intent)
-    store.create(record.submission_path(candidate), Submission(candidate=candidate, written_at=now(), job=job))
+    store.create(record_paths.intent_path(candidate, Stage.TUNING), intent)
+    store.create(record_paths.submission_path(candidate), Submission(candidate=candidate, written_at=now(), job=job))
     return candidate, job
 
 
@@ -338,7 +339,7 @@ async def test_the_job_goes_on_unless_a_person_has_ended_its_task(
 ) -> None:
     await killed(monkeypatch, config, *tuned, answer)
     assert await asyncio.to_thread(state_of, config, tuned[1]) in {"JOB_STATE_PENDING", "JOB_STATE_RUNNING"}
-    assert store.read(record.cancellation_path(tuned[0]), Cancellation) is None
+    assert store.read(record_paths.cancellation_path(tuned[0]), Cancellation) is None
 
 
 @pytest.mark.parametrize("answer", [{RUN: {"tune": "failed"}}, {}], ids=["marked failed", "Dag run deleted"])
@@ -377,7 +378,7 @@ async def test_clearing_the_task_cancels_the_job_and_leaves_the_verdict_to_the_t
     await killed(monkeypatch, config, candidate, job, {RUN: {"tune": state}}, waiting_try=waiting_try)
     await eventually(lambda: state_of(config, job) == "JOB_STATE_CANCELLED")
     assert store.verdict(candidate, Stage.TUNING) is None
-    wish = store.read(record.cancellation_path(candidate), Cancellation)
+    wish = store.read(record_paths.cancellation_path(candidate), Cancellation)
     assert wish is not None
     assert (wish.by, "cleared" in wish.reason) == ("Airflow", True)
 
@@ -398,6 +399,6 @@ async def test_cancelling_twice_or_too_late_cancels_nothing_more_and_raises_noth
     assert cancelled == [job]
     await eventually(lambda: state_of(config, job) == "JOB_STATE_CANCELLED")
     assert await asyncio.to_thread(cancel_tuning, config, store, candidate, by="bob", reason="As well.") == []
-    wish = store.read(record.cancellation_path(candidate), Cancellation)
+    wish = store.read(record_paths.cancellation_path(candidate), Cancellation)
     assert wish is not None
     assert wish.by == "ada"

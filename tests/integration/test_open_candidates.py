@@ -16,7 +16,8 @@ from genops_events.gcp.at_once import CONNECTIONS, widen
 from genops_events.gcp.errors import CloudUnavailable
 from genops_events.gcp.open_candidates import Marker, claim_waking, mint, open_candidates, settle, traces_of
 from genops_events.gcp.record_store import RecordStore
-from genops_events.record import Arrival, arrival_path, open_path
+from genops_events.record import Arrival
+from genops_events.record_paths import arrival_path, open_path
 
 
 def coming(config: Config, name: str, generation: int = 1) -> Arrival:

@@ -30,8 +30,11 @@ from genops_events.config import Config
 from genops_events.gcp import registry, tuning_jobs
 from genops_events.gcp.clients import model_client
 from genops_events.gcp.record_store import RecordStore
-from genops_events.record import Champion, PromotionVerdict, champion_path, intent_path
+from genops_events.gcp.rollbacks import roll_back
+from genops_events.record import Champion
+from genops_events.record_paths import champion_path, intent_path
 from genops_events.stages import Outcome, Stage
+from genops_events.verdicts import PromotionVerdict
 
 METRIC = "exact_match"
 
@@ -300,6 +303,27 @@ def test_the_alias_goes_from_champion_to_champion(
     made = promote(judged(config, store, 0.6, model=other))
     assert ("champion" in aliases(config, one), "champion" in aliases(config, other)) == (False, True)
     assert "registry" not in made.reason
+    labels = [dict(model_client(config).get_model(name=model).labels) for model in (one, other)]
+    assert [each["genops-champion"] for each in labels] == ["former", "current"]
+    shown = {name: labels[1][name] for name in ("genops-candidate", "genops-dataset", "genops-metric", "genops-score")}
+    assert shown == {
+        "genops-candidate": made.candidate,
+        "genops-dataset": DATASET,
+        "genops-metric": METRIC,
+        "genops-score": "0_6",
+    }
+    assert labels[1]["tune-type"] == "sft", "labels that were there stay"
+
+
+@pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")
+def test_a_rollback_moves_the_alias_back(config: Config, store: RecordStore, tuned_model: Callable[[], str]) -> None:
+    one, other = tuned_model(), tuned_model()
+    promote(judged(config, store, 0.5, model=one))
+    promote(judged(config, store, 0.6, model=other))
+    assert roll_back(config, store, DATASET, to=None, by="ada@laptop", reason="Why.")[1] == ""
+    assert ("champion" in aliases(config, one), "champion" in aliases(config, other)) == (True, False)
+    labels = [model_client(config).get_model(name=model).labels["genops-champion"] for model in (one, other)]
+    assert labels == ["current", "former"]
 
 
 @pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")
@@ -335,6 +359,38 @@ def test_a_champion_that_is_slow_to_take_its_alias_does_not_keep_it_from_the_nex
     assert promote(slow).outcome is Outcome.PROMOTED
     assert champion(store).candidate == quick
     assert ("champion" in aliases(config, one), "champion" in aliases(config, other)) == (False, True)
+
+
+@pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")
+def test_a_champion_that_is_rolled_back_while_it_takes_its_alias_does_not_keep_it(
+    config: Config, store: RecordStore, tuned_model: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = tuned_model(), tuned_model()
+    first, second = judged(config, store, 0.5, model=one), judged(config, store, 0.6, model=other)
+    promote(first)
+    set_alias = registry.set_champion_alias
+
+    def rolled_back(of: Config, model: str) -> None:
+        monkeypatch.setattr(registry, "set_champion_alias", set_alias)
+        roll_back(config, store, DATASET, to=None, by="ada@laptop", reason="Why.")
+        set_alias(of, model)
+
+    monkeypatch.setattr(registry, "set_champion_alias", rolled_back)
+    assert promote(second).outcome is Outcome.PROMOTED
+    assert champion(store).candidate == first
+    assert ("champion" in aliases(config, one), "champion" in aliases(config, other)) == (True, False)
+
+
+def test_who_died_as_champion_and_was_rolled_back_since_is_told_so(config: Config, store: RecordStore) -> None:
+    first, second = judged(config, store, 0.5), judged(config, store, 0.6)
+    promote(first)
+    changed_by_hand(store, second, score=0.6, after=first)
+    store.update(champion_path(DATASET), Champion, lambda now: now and now.model_copy(update={"earlier": (first,)}))
+    roll_back(config, store, DATASET, to=first, by="ada@laptop", reason="Why.")
+    made = promote(second)
+    assert (made.outcome, made.champion_before) == (Outcome.PROMOTED, first)
+    assert made.reason == f"It was the champion before {first}."
+    assert champion(store).candidate == first
 
 
 def test_a_candidate_that_was_not_measured_by_the_decisive_metric_is_held_and_says_so(

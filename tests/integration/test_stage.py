@@ -24,7 +24,6 @@ from cloud import (
 )
 from made_up import arrived, context, ended, now, taken_on, tuned, verdict
 
-from genops_events import record
 from genops_events.airflow.budget import CheckBudget
 from genops_events.airflow.evaluation import EvaluateModel
 from genops_events.airflow.inference import AnswerPrompts
@@ -44,18 +43,11 @@ from genops_events.gcp.ledger_store import reserve
 from genops_events.gcp.open_candidates import traces_of
 from genops_events.gcp.record_store import RecordStore
 from genops_events.ledger import Ledger, Posting, Purpose, month_of
-from genops_events.record import (
-    EvaluationVerdict,
-    Intent,
-    Submission,
-    TuningVerdict,
-    Verdict,
-    ledger_path,
-    submission_path,
-    verdict_path,
-)
+from genops_events.record import Intent, Submission
+from genops_events.record_paths import ledger_path, submission_path, verdict_path
 from genops_events.stages import Outcome, Stage
 from genops_events.sweep import remedies
+from genops_events.verdicts import EvaluationVerdict, TuningVerdict, Verdict
 
 PATIENCE = Intake().patience
 OPERATORS: dict[Stage, type[StageOperator]] = {

@@ -16,7 +16,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, T
 from cloud import DATASET, PREFIX, StandIns, cloud, config, connections_closed, stand_ins, store, until
 from made_up import DagRun, Task, arrived
 
-from genops_events import record
+from genops_events import record_paths
 from genops_events.airflow.stage import StageRun, record_failure
 from genops_events.airflow.submission import UNANSWERED
 from genops_events.airflow.tuning import TuneModel, ValidateTrainingData
@@ -24,8 +24,9 @@ from genops_events.config import Config
 from genops_events.gcp import tuning_jobs, tuning_queue
 from genops_events.gcp.cancellation import cancel_tuning
 from genops_events.gcp.record_store import RecordStore
-from genops_events.record import Attempt, Champion, Progress, Submission, TuningVerdict
+from genops_events.record import Attempt, Champion, Progress, Submission
 from genops_events.stages import Outcome, Stage
+from genops_events.verdicts import TuningVerdict
 
 pytestmark = pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")
 
@@ -109,15 +110,17 @@ def test_an_attempt_that_nobody_knows_the_end_of_keeps_others_from_submitting_un
     config: Config, store: RecordStore, candidate: str
 ) -> None:
     noted = Attempt(candidate=candidate, written_at=datetime.now(UTC) - UNANSWERED + timedelta(seconds=20))
-    store.create(record.attempt_path(candidate), noted)
+    store.create(record_paths.attempt_path(candidate), noted)
     deferral = tune(candidate)
     assert deferral.method_name == "go_on"
     assert deferral.trigger.serialize()[1]["moment"] == noted.written_at + UNANSWERED
-    progress = store.read(record.progress_path(candidate), Progress)
+    progress = store.read(record_paths.progress_path(candidate), Progress)
     assert progress is not None
     assert "waits to be submitted" in progress.summary
     assert jobs(config, candidate) == []
-    store.put(record.attempt_path(candidate), noted.model_copy(update={"written_at": noted.written_at - UNANSWERED}))
+    store.put(
+        record_paths.attempt_path(candidate), noted.model_copy(update={"written_at": noted.written_at - UNANSWERED})
+    )
     assert tune(candidate).method_name == "resume"
     assert len(jobs(config, candidate)) == 1
 
@@ -143,7 +146,7 @@ def test_whoever_cancels_just_before_the_attempt_is_noted_is_heard_before_anythi
     update = RecordStore.update
 
     def cancelled_first(self: RecordStore, path: str, *args: Any, **given: Any) -> Any:
-        if path == record.attempt_path(candidate):
+        if path == record_paths.attempt_path(candidate):
             cancel_tuning(config, store, candidate, by="ada", reason="Wrong file.")
         return update(self, path, *args, **given)
 
@@ -232,7 +235,7 @@ def test_the_deadline_counts_from_the_submission_and_survives_whatever_restarts(
 ) -> None:
     cloud.vertex.faults(job_seconds=600)
     first = tune(candidate).trigger.serialize()[1]
-    recorded = store.read(record.submission_path(candidate), Submission)
+    recorded = store.read(record_paths.submission_path(candidate), Submission)
     assert recorded is not None
     hours = config.dataset(DATASET).tuning.timeout_hours
     assert datetime.fromisoformat(first["deadline"]) == recorded.written_at + timedelta(hours=hours)
@@ -261,7 +264,7 @@ def test_tuning_the_champion_further_starts_from_the_checkpoint_that_it_serves(
         scores={},
         promoted_at=datetime.now(UTC),
     )
-    store.create(record.champion_path(DATASET), champion)
+    store.create(record_paths.champion_path(DATASET), champion)
     file = Path(os.environ["GENOPS_CONFIG"])
     settings = yaml.safe_load(file.read_text(encoding="utf-8"))
     settings["datasets"][DATASET]["tuning"]["start_from"] = "champion"

@@ -18,7 +18,8 @@ from genops_events.gcp.open_candidates import mint, traces_of
 from genops_events.gcp.outbox import announce
 from genops_events.gcp.record_store import RecordStore
 from genops_events.identity import candidate_id
-from genops_events.record import Arrival, arrival_path, folder, intent_path, open_path, verdict_path
+from genops_events.record import Arrival
+from genops_events.record_paths import arrival_path, folder, intent_path, open_path, verdict_path
 from genops_events.stages import Outcome, Stage
 from genops_events.sweep import Remedies, remedies
 

@@ -18,7 +18,8 @@ from genops_events.gcp.errors import CloudUnavailable
 from genops_events.gcp.record_store import RecordStore
 from genops_events.gcp.streams import CHUNK_BYTES, DamagedRead, read_object
 from genops_events.gcp.training_files import ObjectGone, validate_arrival
-from genops_events.record import Arrival, Validation, quarantine_path, training_path, valid_lines_path
+from genops_events.record import Arrival, Validation
+from genops_events.record_paths import quarantine_path, training_path, valid_lines_path
 from genops_events.training_data import load_limits
 
 LIMITS = load_limits("gemini-2.5-flash")

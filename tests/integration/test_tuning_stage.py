@@ -11,11 +11,11 @@ from decimal import Decimal
 
 import pytest
 from airflow.sdk import RetryAction
-from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
 from cloud import DATASET, PREFIX, StandIns, cloud, config, connections_closed, stand_ins, store, until
 from made_up import arrived, context
 
-from genops_events import record
+from genops_events import record_paths
 from genops_events.airflow.retries import INTAKE_RETRIES, STAGE_RETRIES
 from genops_events.airflow.stage import StageRun
 from genops_events.airflow.submission import UNANSWERED, known_job
@@ -25,7 +25,7 @@ from genops_events.errors import ConfigError
 from genops_events.gcp import tuning_jobs
 from genops_events.gcp.record_store import RecordStore
 from genops_events.record import Submission
-from genops_events.stages import Outcome, Stage
+from genops_events.stages import Stage
 
 pytestmark = pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")
 
@@ -85,11 +85,12 @@ def test_a_budget_that_was_lowered_meanwhile_does_not_refuse_a_job_that_is_paid_
     assert store.verdict(candidate, Stage.TUNING) is None
 
 
-def test_a_budget_that_is_too_low_from_the_beginning_refuses_before_anything_is_submitted(
-    config: Config, candidate: str
+def test_a_budget_that_is_too_low_from_the_beginning_holds_before_anything_is_submitted(
+    config: Config, store: RecordStore, candidate: str
 ) -> None:
-    verdict = TuneModel(task_id="tune").work(run_of(candidate, tuning_usd="0"), context(candidate))
-    assert verdict.outcome is Outcome.REJECTED
+    with pytest.raises(AirflowSkipException, match="held: Tuning would cost about"):
+        TuneModel(task_id="tune").work(run_of(candidate, tuning_usd="0"), context(candidate))
+    assert store.verdict(candidate, Stage.TUNING) is None
     assert jobs(config, candidate) == {}
 
 
@@ -146,7 +147,7 @@ def recorded_by_another(cloud: StandIns, store: RecordStore, candidate: str, job
         until(lambda: cloud.vertex_calls("tuningJobs.list") > before)
         # Between the look into the record and the listing's answer.
         mine = Submission(candidate=candidate, written_at=datetime.now(UTC), job=job)
-        store.create(record.submission_path(candidate), mine)
+        store.create(record_paths.submission_path(candidate), mine)
         found = finding.result()
     assert found is not None
     return found

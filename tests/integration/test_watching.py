@@ -24,18 +24,8 @@ from genops_events.config import Config
 from genops_events.gcp import tuning_queue
 from genops_events.gcp.candidate_reader import OUTSIDE_SECONDS, CandidateReader
 from genops_events.gcp.record_store import RecordStore
-from genops_events.record import (
-    Cancellation,
-    Champion,
-    Progress,
-    Submission,
-    Validation,
-    cancellation_path,
-    champion_path,
-    progress_path,
-    submission_path,
-    validation_path,
-)
+from genops_events.record import Cancellation, Champion, Progress, Submission, Validation
+from genops_events.record_paths import cancellation_path, champion_path, progress_path, submission_path, validation_path
 from genops_events.stages import CandidateState, Outcome, Stage
 
 JOB = "projects/genops-local/locations/us-central1/tuningJobs/7"

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genops_events.candidates import Candidate
-from genops_events.record import VERDICTS, Arrival, Cancellation, Intent, Progress
+from genops_events.record import Arrival, Cancellation, Intent, Progress
 from genops_events.stages import POSSIBLE, Outcome, Stage
+from genops_events.verdicts import VERDICTS
 
 NOW = datetime(2026, 11, 23, 1, 2, 3, tzinfo=UTC)
 CANDIDATE = "banking77-0123456789abcdef"

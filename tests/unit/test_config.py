@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from genops_events.cli.config import app
 from genops_events.config import Config, json_schema, load_config, parse_config
 from genops_events.errors import ConfigError, ConfigProblem, PermanentError
+from genops_events.metrics import KNOWN_METRICS
 from genops_events.settings import Settings
 from genops_events.yaml_lines import YamlProblem, parse_yaml
 
@@ -103,7 +104,7 @@ def test_every_problem_is_told_with_key_line_and_what_is_allowed() -> None:
     assert (epochs.line, epochs.problem, epochs.found, epochs.did_you_mean) == (8, "unknown key", "3", "epochs")
     assert "adapter_size" in epochs.allowed
     assert (metric.line, metric.did_you_mean) == (11, "exact_match")
-    assert metric.allowed == "exact_match, bleu, rouge, pointwise"
+    assert metric.allowed == f"one of {', '.join(KNOWN_METRICS)}"
     assert (monthly.line, monthly.problem) == (12, "this key is missing")
 
 
@@ -147,7 +148,7 @@ def test_key_one_level_too_high_is_shown_its_place() -> None:
         ("evaluation__decisive", "bleu", "one of the metrics of this dataset: exact_match, rouge"),
         ("evaluation__gate", {"bleu": 0.1}, "one of the metrics of this dataset: exact_match, rouge"),
         ("evaluation__gate", {"rouge": 1.5}, "from 0 to 1"),
-        ("evaluation__gate", {"rouge": -0.1}, "greater than or equal to 0"),
+        ("evaluation__gate", {"rouge": -0.1}, "from 0 to 1"),
         ("evaluation__margin", -1, "greater than or equal to 0"),
         ("budget__tuning_usd", True, "a number"),
         ("budget__tuning_usd", -1, "greater than or equal to 0"),

@@ -65,7 +65,10 @@ def test_what_is_written_is_read(rows: list) -> None:
         ('{"reference": "a"}', "`prompt` is missing"),
         ('{"prompt": "a", "reference": ""}', "`reference` must be a text that is not empty"),
         ('{"prompt": 3, "reference": "a"}', "`prompt` must be a text"),
-        ('{"prompt": "a", "reference": "b", "label": "c"}', "`label` is not known, allowed are prompt and reference"),
+        (
+            '{"prompt": "a", "reference": "b", "label": "c"}',
+            "`label` is not known, allowed are prompt, reference and id",
+        ),
     ],
 )
 def test_wrong_example_names_its_line_and_reason(line: str, expected: str) -> None:

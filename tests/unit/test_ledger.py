@@ -181,3 +181,119 @@ def test_every_step_may_be_repeated(steps: list) -> None:
 def test_ledger_survives_being_stored(steps: list) -> None:
     ledger = run(EMPTY, steps)
     assert Ledger.model_validate_json(ledger.to_json()) == ledger
+
+
+# Limits beside that of the dataset's month
+
+
+def asked(ledger: Ledger, amount: str, candidate: str = "banking77-1", **limits: object) -> Ledger | Refusal:
+    given = {"purpose": "tuning", **limits}
+    dataset = candidate.rpartition("-")[0]
+    return reserve(ledger, candidate, dataset, Decimal(amount), Decimal(200), NOW, **given)  # type: ignore[arg-type]
+
+
+def test_a_candidate_has_a_limit_of_its_own_over_all_purposes() -> None:
+    ledger = settle(reserved(EMPTY, "12.5"), "banking77-1", "tuning", Decimal(10))
+    refusal = asked(ledger, "5.01", purpose="inference", candidate_limit=Decimal(15))
+    assert isinstance(refusal, Refusal)
+    assert "but it has $10.00 of its $15.00 reserved or spent: $0.01 too much." in refusal.reason
+    assert (refusal.missing_usd, refusal.limits) == (Decimal("0.01"), ("budget.candidate_usd",))
+    assert isinstance(asked(ledger, "5", purpose="inference", candidate_limit=Decimal(15)), Ledger)
+    assert isinstance(asked(ledger, "5.01", candidate="banking77-2", candidate_limit=Decimal(15)), Ledger)
+
+
+def test_all_datasets_share_the_projects_month() -> None:
+    ledger = reserved(reserved(EMPTY, "100"), "100", candidate="other-1", dataset="other")
+    refusal = asked(ledger, "1", "other-2", project_limit=Decimal("200.5"))
+    assert isinstance(refusal, Refusal)
+    assert "but the project has $200.00 of its $200.50 for 2026-03 reserved or spent: $0.50 too much." in refusal.reason
+    assert isinstance(asked(ledger, "0.5", "other-2", project_limit=Decimal("200.5")), Ledger)
+
+
+def test_of_several_limits_all_are_named_and_what_is_missing_is_what_would_help() -> None:
+    refusal = asked(reserved(EMPTY, "199"), "3", "banking77-2", candidate_limit=Decimal(1), project_limit=Decimal(201))
+    assert isinstance(refusal, Refusal)
+    assert len(refusal.limits) == 3
+    assert refusal.missing_usd == 2
+
+
+def test_what_somebody_approved_passes_and_the_ledger_says_who() -> None:
+    ledger = asked(reserved(EMPTY, "200"), "50", "banking77-2", approved_by="ada@laptop")
+    assert isinstance(ledger, Ledger)
+    assert ledger.entries["banking77-2"].purposes["tuning"].approved_by == "ada@laptop"
+    assert isinstance(asked(ledger, "0.01", "banking77-3"), Refusal), "an approval is for one candidate"
+
+
+def test_the_estimate_stays_beside_what_was_spent() -> None:
+    posting = settle(reserved(EMPTY, "12.5"), "banking77-1", "tuning", Decimal(11)).entries["banking77-1"].purposes
+    assert (posting["tuning"].estimated_usd, posting["tuning"].spent_usd) == (Decimal("12.5"), 11)
+
+
+def test_an_amount_of_more_than_six_places_is_rounded_up_so_that_the_ledger_can_be_read_again() -> None:
+    ledger = settle(reserved(EMPTY, "0.0000001"), "banking77-1", "tuning", Decimal("0.0000011"))
+    assert committed(Ledger.model_validate_json(ledger.to_json())) == Decimal("0.000002")
+
+
+ENTRY = '{"schema": "genops.ledger.v1", "month": "2026-03", "entries": {"a-1": {"dataset": "a", "purposes": {%s}}}}'
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        '"tuning": {"reserved_usd": "-1", "reserved_at": "2026-03-01T00:00:00Z"}',
+        '"tuning": {"reserved_usd": "NaN", "reserved_at": "2026-03-01T00:00:00Z"}',
+        '"tuning": {"reserved_usd": "1e30", "reserved_at": "2026-03-01T00:00:00Z"}',
+        '"tuning": {"reserved_usd": "0.0000001", "reserved_at": "2026-03-01T00:00:00Z"}',
+        '"tuning": {"reserved_usd": "1", "settled": true}',
+        '"tuning": {"reserved_usd": "1", "spent_usd": "1", "reserved_at": "2026-03-01T00:00:00Z"}',
+        '"tuning": {"reserved_usd": "1"}',
+        '"tuning": {"reserved_usd": "1", "estimated_usd": "2", "reserved_at": "2026-03-01T00:00:00Z"}',
+        '"cooking": {"spent_usd": "1", "settled": true}',
+    ],
+)
+def test_a_ledger_that_makes_no_sense_is_not_read(changed: str) -> None:
+    with pytest.raises(ValidationError):
+        Ledger.model_validate_json(ENTRY % changed)
+
+
+def test_a_ledger_of_an_older_version_is_read() -> None:
+    old = ENTRY % (
+        '"tuning": {"reserved_usd": "0", "spent_usd": "3", "settled": true, "reserved_at": "2026-03-01T00:00:00Z"}, '
+        '"inference": {"reserved_usd": "2", "spent_usd": "0", "settled": false, "reserved_at": "2026-03-01T00:00:00Z"}'
+    )
+    assert committed(Ledger.model_validate_json(old), "a") == 5
+
+
+LIMITED = st.lists(
+    st.tuples(st.booleans(), st.sampled_from(CANDIDATES), st.sampled_from(PURPOSES), AMOUNTS), max_size=30
+)
+
+
+@settings(deadline=None)
+@given(LIMITED, AMOUNTS, AMOUNTS, AMOUNTS)
+def test_no_limit_is_passed_by_a_cent_whatever_comes_in_whatever_order(
+    steps: list, dataset_limit: Decimal, candidate_limit: Decimal, project_limit: Decimal
+) -> None:
+    ledger = EMPTY
+    for is_reservation, candidate, purpose, amount in steps:
+        dataset = candidate.rpartition("-")[0]
+        if is_reservation:
+            limits = {"candidate_limit": candidate_limit, "project_limit": project_limit}
+            result = reserve(ledger, candidate, dataset, amount, dataset_limit, NOW, purpose=purpose, **limits)
+            if isinstance(result, Refusal):
+                assert result.missing_usd > 0
+                # Exactly what is missing would have been enough.
+                more = {name: limit + result.missing_usd for name, limit in limits.items()}
+                raised = dataset_limit + result.missing_usd
+                again = reserve(ledger, candidate, dataset, amount, raised, NOW, purpose=purpose, **more)
+                assert isinstance(again, Ledger)
+            else:
+                ledger = result
+        elif candidate in ledger.entries and purpose in ledger.entries[candidate].purposes:
+            held = ledger.entries[candidate].purposes[purpose].reserved_usd
+            ledger = settle(ledger, candidate, purpose, min(amount, held))
+        assert committed(ledger) <= project_limit or not ledger.entries
+        for one in ("banking77", "other"):
+            assert committed(ledger, one) <= dataset_limit
+        for entry in ledger.entries.values():
+            assert entry.reserved_usd + entry.spent_usd <= candidate_limit

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genops_events.completion_events import announcement_path
-from genops_events.record import arrival_path, intent_path, submission_path, training_path, verdict_path
+from genops_events.record_paths import arrival_path, intent_path, submission_path, training_path, verdict_path
 from genops_events.stages import POSSIBLE, CandidateState, Outcome, Stage, candidate_state, ready_stages
 from genops_events.sweep import (
     LINGER,

@@ -117,10 +117,12 @@ class VertexApi:
             f"GET {models}/*": ("models.get", self._get_model),
             f"PATCH {models}/*": ("models.patch", self._patch_model),
             f"DELETE {models}/*": ("models.delete", self._delete_model),
+            f"DELETE {models}/*:deleteVersion": ("models.deleteVersion", self._delete_version),
             f"GET {models}/*:listVersions": ("models.listVersions", self._list_versions),
             f"POST {models}/*:mergeVersionAliases": ("models.mergeVersionAliases", self._merge_aliases),
             f"GET {endpoints}": ("endpoints.list", self._list_endpoints),
             f"GET {endpoints}/*": ("endpoints.get", self._get_endpoint),
+            f"POST {endpoints}/*:undeployModel": ("endpoints.undeployModel", self._undeploy),
             f"DELETE {endpoints}/*": ("endpoints.delete", self._delete_endpoint),
             f"POST {_LOCATION}:evaluateInstances": ("evaluateInstances", self._evaluate),
             "GET publishers/*/models": ("publishers.models.list", self._list_publisher_models),
@@ -180,6 +182,7 @@ class VertexApi:
             query=dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)),
             body=_read_json(body) if body and method in ("POST", "PATCH") else {},
         )
+        faults.check_text(name, call.body)
         # From here to the answer nothing depends on the client: a call whose client has gone away is still applied.
         answer = await handler(call)
         await faults.before_answer(name)
@@ -234,6 +237,11 @@ class VertexApi:
         self._registry.delete_model(call.parent, call.id)
         return _finished_operation(call.parent)
 
+    async def _delete_version(self, call: Call) -> Answer:
+        self._tuning.settle()
+        self._registry.delete_version(call.parent, call.id)
+        return _finished_operation(call.parent)
+
     async def _list_versions(self, call: Call) -> Answer:
         self._tuning.settle()
         return self._registry.list_versions(call.parent, call.id, call.query)
@@ -250,6 +258,13 @@ class VertexApi:
         self._tuning.settle()
         return self._registry.endpoint_view(self._registry.endpoint(call.parent, call.id))
 
+    async def _undeploy(self, call: Call) -> Answer:
+        self._tuning.settle()
+        self._registry.undeploy(call.parent, call.id, call.body.get("deployedModelId"))
+        done = _finished_operation(call.parent)
+        done["response"] = {"@type": "type.googleapis.com/google.cloud.aiplatform.v1.UndeployModelResponse"}
+        return done
+
     async def _delete_endpoint(self, call: Call) -> Answer:
         self._tuning.settle()
         self._registry.delete_endpoint(call.parent, call.id)
@@ -263,7 +278,8 @@ class VertexApi:
 
     async def _evaluate(self, call: Call) -> Answer:
         # In a thread: the first call of a metric imports its library, which takes seconds.
-        return await asyncio.get_running_loop().run_in_executor(self._executor, evaluation.evaluate, call.body)
+        answer = await asyncio.get_running_loop().run_in_executor(self._executor, evaluation.evaluate, call.body)
+        return self._switch.current.unrated(answer, call.body)
 
     async def _count_tokens(self, call: Call) -> Answer:
         self._answering.served(call.name)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import Field, NonNegativeFloat
 
 from genops_events.local.faults import Faults
+from genops_events.local.vertex.errors import invalid
 
 Outcome = Literal["succeeded", "partially_succeeded", "failed", "cancelled", "expired", "paused"]
 
@@ -34,6 +37,13 @@ class VertexFaults(Faults):
 
     None lets a 429 say one second and a 503 nothing; with 0 neither says anything.
     """
+    refused_text: str = ""
+    """A call that holds this text is answered with INVALID_ARGUMENT, as Vertex AI does with a prompt that it cannot take.
+
+    `error_methods` applies.
+    """
+    nan_text: str = ""
+    """A judge's rating of an instance that holds this text is no number."""
     job_seconds: float = Field(default=3.0, gt=0)
     """From creation to the end of a job."""
     job_outcome: Outcome = "succeeded"
@@ -51,6 +61,22 @@ class VertexFaults(Faults):
         """Wait as long as the calls of this one method are to be delayed."""
         if seconds := self.delay_methods_seconds.get(method):
             await asyncio.sleep(seconds)
+
+    def check_text(self, method: str, body: Mapping[str, Any]) -> None:
+        """Refuse a call that holds the text that is to be refused.
+
+        Raises:
+            ApiError: it does.
+        """
+        if self.refused_text and self._applies_to(method) and self.refused_text in json.dumps(body, ensure_ascii=False):
+            raise invalid(f"Injected fault: the request holds {self.refused_text!r}.")
+
+    def unrated(self, answer: dict[str, Any], body: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a judge's answer, its rating no number where the instance holds the text that asks for it."""
+        rated = answer.get("pointwiseMetricResult")
+        if not self.nan_text or rated is None or self.nan_text not in json.dumps(body, ensure_ascii=False):
+            return answer
+        return {"pointwiseMetricResult": {**rated, "score": "NaN"}}
 
     async def before_answer(self, method: str) -> None:
         """Wait as long as the answer to an applied call of `method` is to be delayed."""

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from genops_events.local.vertex.documents import Database, Shelf
-from genops_events.local.vertex.errors import invalid, not_found
+from genops_events.local.vertex.errors import ApiError, invalid, not_found
 from genops_events.local.vertex.listing import page
 from genops_events.local.vertex.tuning_jobs import TuningJob, checkpoints_of, timestamp
 from genops_events.local.vertex.tuning_requests import check_labels, method_of, publisher_model
@@ -25,6 +25,7 @@ _MODEL_FIELDS = {
     "description": "description",
     "versionDescription": "version_description",
 }
+_OF_ALL_VERSIONS = ("displayName", "description")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,8 @@ class Endpoint:
     created: float
     display_name: str
     labels: dict[str, str]
+    deployed: bool = True
+    """False once its model was undeployed: it is there, and answers nothing."""
 
     @property
     def name(self) -> str:
@@ -153,12 +156,12 @@ class Registry:
         """Return the model version that answers at an endpoint.
 
         Raises:
-            ApiError: there is no such endpoint, or its model was deleted.
+            ApiError: there is no such endpoint, or its model was undeployed.
         """
         endpoint = self.endpoint(parent, endpoint_id)
         found = self._versions.get(endpoint.model_key)
-        if found is None:
-            raise not_found(f"The Endpoint {endpoint.name} has no deployed model: {endpoint.model_key} was deleted.")
+        if found is None or not endpoint.deployed:
+            raise not_found(f"The Endpoint {endpoint.name} has no deployed model: {endpoint.model_key} was undeployed.")
         return found
 
     def list_models(self, parent: str, query: Mapping[str, str]) -> dict[str, object]:
@@ -227,6 +230,8 @@ class Registry:
         fields = [_camel(field) for field in mask.split(",") if field] or [field for field in body if field != "name"]
         changes: dict[str, Any] = {}
         for field in fields:
+            if "@" in reference and field in _OF_ALL_VERSIONS:
+                raise _not_now(f"The field {field!r} is the Model's, and {reference} names one of its versions.")
             if field in _MODEL_FIELDS:
                 changes[_MODEL_FIELDS[field]] = str(body.get(field, ""))
             elif field == "labels":
@@ -242,17 +247,64 @@ class Registry:
         return self.model_view(self._versions.put(target.key, replace(target, **changes, updated=now)))
 
     def delete_model(self, parent: str, reference: str) -> None:
-        """Delete a model with all its versions; its endpoints stay, and answer that it is gone."""
-        for one in self._versions_of(parent, self.model(parent, reference).model_id):
+        """Delete a model with all its versions.
+
+        Raises:
+            ApiError: no such model, or one of its versions is deployed at an endpoint.
+        """
+        versions = self._versions_of(parent, self.model(parent, reference).model_id)
+        for one in versions:
+            self._refuse_deployed(one)
+        for one in versions:
             self._versions.drop(one.key)
 
+    def delete_version(self, parent: str, reference: str) -> None:
+        """Delete one version of a model that has several.
+
+        Raises:
+            ApiError: no such version, it is deployed, the only one, or the default.
+        """
+        model_id, _, version = reference.partition("@")
+        if not version:
+            raise invalid("The name must end with @ and the version to delete.")
+        target = self.model(parent, reference)
+        if len(self._versions_of(parent, model_id)) == 1:
+            raise _not_now(f"{target.key} is the only version of its Model: use DeleteModel instead.")
+        if "default" in target.aliases:
+            raise _not_now(f"{target.key} is the default version: give the alias to another version first.")
+        self._refuse_deployed(target)
+        self._versions.drop(target.key)
+
+    def undeploy(self, parent: str, endpoint_id: str, deployed_id: object) -> None:
+        """Take the model from an endpoint, which stays and answers nothing.
+
+        Raises:
+            ApiError: no such endpoint, or no such deployed model at it.
+        """
+        endpoint = self.endpoint(parent, endpoint_id)
+        if not endpoint.deployed or deployed_id != endpoint.id:
+            raise not_found(f"The Endpoint {endpoint.name} has no DeployedModel of id {deployed_id!r}.")
+        self._endpoints.put(endpoint.name, replace(endpoint, deployed=False))
+
     def delete_endpoint(self, parent: str, endpoint_id: str) -> None:
-        """Delete an endpoint; its model stays."""
-        self._endpoints.drop(self.endpoint(parent, endpoint_id).name)
+        """Delete an endpoint; its model stays.
+
+        Raises:
+            ApiError: no such endpoint, or its model was not undeployed.
+        """
+        endpoint = self.endpoint(parent, endpoint_id)
+        if endpoint.deployed:
+            raise _not_now(f"The Endpoint {endpoint.name} has a DeployedModel: undeploy it before.")
+        self._endpoints.drop(endpoint.name)
+
+    def _refuse_deployed(self, version: ModelVersion) -> None:
+        serving = [one.name for one in self._endpoints if one.model_key == version.key and one.deployed]
+        if serving:
+            raise _not_now(f"The Model {version.key} is deployed at {', '.join(serving)}: undeploy it before.")
 
     def model_view(self, one: ModelVersion) -> dict[str, Any]:
         """Return a version as the API shows it."""
-        serving = [endpoint for endpoint in self._endpoints if endpoint.model_key == one.key]
+        serving = [endpoint for endpoint in self._endpoints if endpoint.model_key == one.key and endpoint.deployed]
         shown: dict[str, Any] = {
             "name": f"{one.parent}/models/{one.model_id}",
             "versionId": one.version,
@@ -290,8 +342,8 @@ class Registry:
         return {
             "name": one.name,
             "displayName": one.display_name,
-            "deployedModels": [deployed] if self._versions.get(one.model_key) else [],
-            "trafficSplit": {one.id: 100},
+            "deployedModels": [deployed] if one.deployed else [],
+            "trafficSplit": {one.id: 100} if one.deployed else {},
             "labels": one.labels,
             "createTime": timestamp(one.created),
             "updateTime": timestamp(one.created),
@@ -301,6 +353,10 @@ class Registry:
     def _versions_of(self, parent: str, model_id: str) -> list[ModelVersion]:
         found = (self._versions.get(key) for key in self._keys.get((parent, model_id), ()))
         return [one for one in found if one is not None]
+
+
+def _not_now(message: str) -> ApiError:
+    return ApiError("FAILED_PRECONDITION", message)
 
 
 def _camel(field: str) -> str:

@@ -1,0 +1,192 @@
+"""`genops estimate`: what a training file will cost, before anything is uploaded: no cloud is needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from genops_events.cli.candidates import AsJson
+from genops_events.cli.console import errors_reported, human, print_json
+from genops_events.cli.seed import SEED_FOLDER
+from genops_events.cli.spend import usd
+from genops_events.errors import GenopsError, PermanentError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from genops_events.config import Config, Dataset
+    from genops_events.estimates import Estimate, Step
+
+OVER_LIMIT = 2
+"""Exit code where the candidate would be held; 1 is for what could not be estimated at all."""
+_CHUNK_BYTES = 1024 * 1024
+
+
+class UnusableFile(PermanentError):
+    """A file cannot be read, or cannot be tuned on."""
+
+
+def estimate(
+    file: Annotated[Path, typer.Argument(help="A JSONL file of training examples.")],
+    dataset: Annotated[str, typer.Option(help="The dataset of genops.yaml that the file is for.")],
+    evaluation: Annotated[
+        Path | None, typer.Option(help="The evaluation file; looked for below `bucket/` beside genops.yaml.")
+    ] = None,
+    prompts: Annotated[
+        Path | None, typer.Option(help="The prompt file; looked for below `bucket/` beside genops.yaml.")
+    ] = None,
+    as_json: AsJson = False,  # noqa: FBT002 - a command line flag
+) -> None:
+    """Say what a training file will cost: tuning, evaluation with its judge, inference. Exit 2: over a limit."""
+    from genops_events.config import load_config
+    from genops_events.settings import Settings
+
+    with errors_reported():
+        config = load_config()
+        folder = Settings().config.absolute().parent / SEED_FOLDER
+        entry = config.dataset(dataset)
+        found = estimated(
+            config,
+            dataset,
+            file,
+            evaluation=evaluation or folder / entry.evaluation.file,
+            prompts=prompts or folder / entry.inference.prompts,
+        )
+    if as_json:
+        print_json({"file": str(file), **found.to_json()})
+    else:
+        human().print(table(found))
+        for note in found.notes:
+            human().print(f"note: {note}", markup=False)
+    if found.is_over:
+        raise typer.Exit(OVER_LIMIT)
+
+
+def estimated(config: Config, dataset: str, file: Path, *, evaluation: Path, prompts: Path) -> Estimate:
+    """Return what a candidate made of `file` will cost.
+
+    Raises:
+        UnusableFile: the training file cannot be read, or cannot be tuned on.
+        UnknownModelError: the model has no price.
+    """
+    from genops_events.estimates import Estimate, tuning_step
+    from genops_events.pricing import load_prices
+
+    entry = config.dataset(dataset)
+    rates = config.rates(entry.billed_model)
+    tokens = _tokens(file, entry)
+    note = (config.tables.prices.tuning_notes or load_prices().tuning_notes).get(entry.tuning.method)
+    steps = (
+        tuning_step(rates, tokens=tokens, epochs=entry.tuning.epochs, limit_usd=entry.budget.tuning_usd),
+        *_known(("evaluation", "judge"), lambda: _evaluation(config, entry, evaluation)),
+        *_known(("inference",), lambda: _inference(config, entry, prompts)),
+    )
+    return Estimate(
+        dataset=dataset,
+        model=entry.billed_model,
+        as_of=rates.as_of,
+        steps=steps,
+        candidate_limit_usd=entry.budget.candidate_usd,
+        notes=() if note is None else (f"{note}.",),
+    )
+
+
+def _known(names: tuple[str, ...], make: Callable[[], tuple[Step, ...]]) -> tuple[Step, ...]:
+    from genops_events.estimates import Step
+
+    try:
+        return make()
+    except GenopsError as error:
+        return tuple(Step(name, None, why=f"not known: {error.message}") for name in names)
+
+
+def _evaluation(config: Config, entry: Dataset, file: Path) -> tuple[Step, ...]:
+    from genops_events.estimates import evaluation_steps
+    from genops_events.evaluation_data import read_evaluation_examples
+
+    evaluation = entry.evaluation
+    examples = list(read_evaluation_examples(_lines(file), needs_reference=evaluation.needs_reference))
+    return evaluation_steps(
+        config.rates,
+        entry.billed_model,
+        evaluation,
+        evaluation.measured(),  # `pairwise`, too: whether there is a champion is not known here
+        examples,
+        system_instruction=entry.system_instruction,
+    )
+
+
+def _inference(config: Config, entry: Dataset, file: Path) -> tuple[Step, ...]:
+    from genops_events.estimates import answers_step
+    from genops_events.evaluation_data import read_prompts
+
+    step = answers_step(
+        "inference",
+        config.rates(entry.billed_model),
+        [one.prompt for one in read_prompts(_lines(file))],
+        system_instruction=entry.system_instruction,
+        max_output_tokens=entry.inference.max_output_tokens,
+        limit_usd=entry.budget.inference_usd,
+    )
+    return (step,)
+
+
+def _tokens(file: Path, entry: Dataset) -> int:
+    from genops_events.training_data import load_limits, validate
+
+    try:
+        with file.open("rb") as opened:
+            report = validate(
+                iter(lambda: opened.read(_CHUNK_BYTES), b""),
+                limits=load_limits(entry.billed_model),
+                invalid_lines=entry.invalid_lines,
+                method=entry.tuning.method,
+            )
+    except OSError as error:
+        raise UnusableFile(f"{file} cannot be read: {error.strerror}.", "Name one JSONL file.") from error
+    if not report.valid:
+        raise UnusableFile(
+            f"{file} cannot be tuned on, so it costs nothing: {report.summary}",
+            f"`genops validate {file}` names each line.",
+        )
+    return report.tokens_estimate
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise UnusableFile(f"{file} cannot be read: {why}", "Name a copy of it.") from error
+
+
+def table(found: Estimate) -> Any:
+    """Return the estimate as a table: a line per paid step, and the sum."""
+    from rich.table import Table
+    from rich.text import Text
+
+    title = f"{found.dataset} on {found.model}, prices as of {found.as_of}; answers at their longest"
+    shown = Table(box=None, pad_edge=False, header_style="bold", title=title, title_justify="left")
+    for heading in ("step", "input tokens", "output tokens", "cost", "limit", "what"):
+        numeric = heading not in {"step", "what"}
+        shown.add_column(heading, justify="right" if numeric else "left", no_wrap=heading != "what", overflow="fold")
+    for one in found.steps:
+        cost = "?" if one.usd is None else usd(one.usd)
+        over = "over the limit: " if one.is_over else ""
+        shown.add_row(
+            one.name,
+            _count(one.input_tokens),
+            _count(one.output_tokens),
+            cost,
+            usd(one.limit_usd),
+            Text(over + one.why),
+        )
+    least = "" if found.is_complete else "at least "
+    shown.add_row("all", "", "", f"{least}{usd(found.total_usd)}", usd(found.candidate_limit_usd), "")
+    return shown
+
+
+def _count(number: int | None) -> str:
+    return "" if number is None else f"{number:,}"

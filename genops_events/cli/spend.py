@@ -1,0 +1,84 @@
+"""`genops spend`: what a month has cost and what is still reserved, beside the limits."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from genops_events.cli.candidates import AsJson
+from genops_events.cli.console import errors_reported, human, print_json
+from genops_events.cli.target import connect
+from genops_events.errors import PermanentError
+
+if TYPE_CHECKING:
+    from genops_events.spending import Spending
+
+
+class NotAMonth(PermanentError):
+    """The argument is no month."""
+
+
+def spend(
+    month: Annotated[str | None, typer.Option(help="yyyy-mm (UTC); this month if not given.")] = None,
+    as_json: AsJson = False,  # noqa: FBT002 - a command line flag
+) -> None:
+    """Show what was spent and reserved in a month, by dataset and stage, and what the limits leave."""
+    from genops_events.gcp.ledger_store import read
+    from genops_events.gcp.record_store import RecordStore
+    from genops_events.ledger import Ledger, month_of
+    from genops_events.spending import spending
+
+    with errors_reported():
+        wanted = month_of(datetime.now(UTC)) if month is None else _checked(month)
+        config = connect()
+        ledger = read(RecordStore.open(config), wanted) or Ledger(month=wanted)
+        limits = {name: dataset.budget.monthly_usd for name, dataset in config.datasets.items()}
+        found = spending(ledger, limits, config.budget.monthly_usd)
+    if as_json:
+        print_json(found.to_json())
+        return
+    human().print(table(found))
+
+
+def table(found: Spending) -> Any:
+    """Return the month as a table: a line per dataset and stage, and one for all of them."""
+    from rich.table import Table
+
+    shown = Table(box=None, pad_edge=False, header_style="bold", title=_title(found), title_justify="left")
+    for heading in ("dataset", "stage", "candidates", "estimated", "spent", "reserved", "limit", "left"):
+        left = heading in {"dataset", "stage"}
+        shown.add_column(heading, no_wrap=True, justify="left" if left else "right")
+    for row in found.datasets:
+        for purpose, one in row.stages.items():
+            amounts = (one.estimated_usd, one.spent_usd, one.reserved_usd)
+            shown.add_row(row.dataset, purpose, f"{one.candidates:,}", *map(usd, amounts), "", "")
+        spent = sum((one.spent_usd for one in row.stages.values()), Decimal(0))
+        limit = ("no longer in genops.yaml", "") if row.limit_usd is None else (usd(row.limit_usd), usd(row.left_usd))
+        shown.add_row(row.dataset, "all", "", "", usd(spent), usd(row.committed_usd - spent), *limit)
+    limit = ("no limit", "")
+    if found.limit_usd is not None:
+        limit = (usd(found.limit_usd), usd(found.limit_usd - found.committed_usd))
+    shown.add_row("all", "", "", "", usd(found.spent_usd), usd(found.committed_usd - found.spent_usd), *limit)
+    return shown
+
+
+def usd(amount: Decimal | None) -> str:
+    """Write dollars with two places, or with as many as a small amount needs."""
+    if amount is None:
+        return ""
+    places = max(2, -int(amount.normalize().as_tuple().exponent)) if amount else 2
+    return f"{'-' if amount < 0 else ''}${abs(amount):,.{places}f}"
+
+
+def _title(found: Spending) -> str:
+    return f"{found.month} (UTC): {usd(found.spent_usd)} spent, {usd(found.committed_usd - found.spent_usd)} reserved"
+
+
+def _checked(month: str) -> str:
+    try:
+        return f"{datetime.strptime(month, '%Y-%m').replace(tzinfo=UTC):%Y-%m}"
+    except ValueError as error:
+        raise NotAMonth(f"{month!r} is no month.", "Write it as yyyy-mm, for instance 2026-11.") from error

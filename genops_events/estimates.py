@@ -1,0 +1,152 @@
+"""What a training file will cost before anything is spent: tuning, evaluation with its judge, inference.
+
+Every figure is an upper estimate: answers at their longest, amounts rounded up. What cannot be told is None, never 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from genops_events.config_evaluation import Evaluation
+from genops_events.evaluation_data import EvaluationExample
+from genops_events.judge_usage import judge_cost, judge_tokens, priced_as
+from genops_events.metrics import PAIRWISE, Metric
+from genops_events.pricing import Rates, estimated_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One paid step."""
+
+    name: str
+    usd: Decimal | None
+    """None: not known, `why` says why."""
+    limit_usd: Decimal | None = None
+    """What genops.yaml allows for this step; None where it has no limit of its own."""
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    why: str = ""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the step would be held."""
+        return self.usd is not None and self.limit_usd is not None and self.usd > self.limit_usd
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the step as `--json` prints it; amounts are texts."""
+        return {
+            "usd": None if self.usd is None else str(self.usd),
+            "limit_usd": None if self.limit_usd is None else str(self.limit_usd),
+            "over_limit": self.is_over,
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "why": self.why,
+        }
+
+
+def tuning_step(rates: Rates, *, tokens: int, epochs: int, limit_usd: Decimal) -> Step:
+    """Return what tuning costs: the file's tokens, once for each epoch."""
+    passes = f"{epochs} {'epoch' if epochs == 1 else 'epochs'}"
+    why = f"{tokens:,} tokens, {passes}"
+    return Step("tuning", rates.tuning_cost(tokens, epochs), limit_usd, tokens * epochs, None, why)
+
+
+def answers_step(
+    name: str,
+    rates: Rates,
+    prompts: Sequence[str],
+    *,
+    system_instruction: str | None,
+    max_output_tokens: int,
+    limit_usd: Decimal | None = None,
+    models: Sequence[str] = ("the candidate",),
+) -> Step:
+    """Return what answering these prompts costs at most, once by each of `models`."""
+    each = estimated_tokens(system_instruction or "")
+    asked = len(models) * sum(each + estimated_tokens(prompt) for prompt in prompts)
+    answered = len(models) * len(prompts) * max_output_tokens
+    why = f"{len(prompts):,} prompts, answers of at most {max_output_tokens:,} tokens"
+    if len(models) > 1:
+        why += f", by {' and '.join(models)}"
+    return Step(name, rates.generation_cost(asked, answered), limit_usd, asked, answered, why)
+
+
+def evaluation_steps(
+    rates_of: Callable[[str], Rates],
+    model: str,
+    evaluation: Evaluation,
+    metrics: Sequence[Metric],
+    examples: Sequence[EvaluationExample],
+    *,
+    system_instruction: str | None,
+) -> tuple[Step, Step]:
+    """Return what an evaluation costs at most: the answers, and the judge. What is reserved for it is this, too.
+
+    Args:
+        rates_of: what a model costs.
+        model: the published model that the candidate, and the champion, is billed as.
+        evaluation: the dataset's entry in genops.yaml.
+        metrics: what is measured; for `pairwise`, the champion answers, too.
+        examples: the rows that are asked about.
+        system_instruction: sent with every prompt.
+    """
+    compares = any(metric.name == PAIRWISE for metric in metrics)
+    answers = answers_step(
+        "evaluation",
+        rates_of(model),
+        [one.prompt for one in examples],
+        system_instruction=system_instruction,
+        max_output_tokens=evaluation.max_output_tokens,
+        models=("the candidate", "the champion") if compares else ("the candidate",),
+    )
+    tokens = judge_tokens(metrics, examples, answer_tokens=evaluation.max_output_tokens)
+    usd = judge_cost(rates_of, evaluation, tokens)
+    judged = ", ".join(metric.name for metric in metrics if metric.judged)
+    why = f"{tokens.calls:,} calls of {priced_as(evaluation)} for {judged}" if judged else "no metric asks a judge"
+    return answers, Step("judge", usd, None, tokens.input_tokens, tokens.output_tokens, why)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What one candidate will cost."""
+
+    dataset: str
+    model: str
+    as_of: str
+    """Day of the price table."""
+    steps: tuple[Step, ...]
+    candidate_limit_usd: Decimal | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def total_usd(self) -> Decimal:
+        """The sum of what is known."""
+        return sum((one.usd for one in self.steps if one.usd is not None), Decimal(0))
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every step is known."""
+        return all(one.usd is not None for one in self.steps)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the candidate would be held by a limit on its own cost."""
+        most = self.candidate_limit_usd
+        return any(one.is_over for one in self.steps) or (most is not None and self.total_usd > most)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `--json` prints; amounts are texts, since JSON's numbers are no money."""
+        return {
+            "dataset": self.dataset,
+            "model": self.model,
+            "prices_as_of": self.as_of,
+            "steps": {one.name: one.to_json() for one in self.steps},
+            "total_usd": str(self.total_usd),
+            "complete": self.is_complete,
+            "candidate_limit_usd": None if self.candidate_limit_usd is None else str(self.candidate_limit_usd),
+            "over_limit": self.is_over,
+            "notes": list(self.notes),
+        }

@@ -1,0 +1,145 @@
+"""One evaluated prompt with all that is known of it, and what all of them say together."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from genops_events.evaluation_statistics import Statistics, describe, win_rate
+from genops_events.evaluation_summary import MetricSummary
+from genops_events.metrics import PAIRWISE, Metric
+
+CAUSES_KEPT = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What one metric says of one row: a score, or why there is none."""
+
+    score: float | None
+    failure: str | None = None
+    """Why there is no score; a row without a score is counted, and never taken for 0."""
+    explanation: str | None = None
+    """The judge's words."""
+
+    @classmethod
+    def of(cls, metric: Metric, value: float | None, explanation: str | None = None) -> Score:
+        """Return what `metric` answered as a score, or as the reason why it is none."""
+        if value is None:
+            return cls(None, f"{metric.name} gave no score", explanation)
+        if not metric.in_range(value):
+            where = "" if metric.low is None else f" from {metric.low:g} to {metric.high:g}"
+            return cls(None, f"{metric.name} gave {value:g}, which is no score{where}", explanation)
+        if value in (float("inf"), float("-inf")):
+            return cls(None, f"{metric.name} gave {value:g}, which is no score", explanation)
+        return cls(value, None, explanation)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of the evaluation file, answered and scored as far as it could be."""
+
+    id: str
+    prompt: str
+    reference: str | None = None
+    answer: str | None = None
+    """None where the row was left out, or could not be answered."""
+    finish_reason: str | None = None
+    champion_answer: str | None = None
+    left_out: str | None = None
+    """Why the row is in no score."""
+    scores: dict[str, float] = field(default_factory=dict)
+    explanations: dict[str, str] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+    """Why there is no score, by metric."""
+    measures: dict[str, str] = field(default_factory=dict)
+    """What tells each metric from another of the same name."""
+    champion_scores: dict[str, float] = field(default_factory=dict)
+    """What the champion had on the same row, by the same metric."""
+
+    @property
+    def key(self) -> str:
+        """What makes a row of another evaluation the same: prompt and reference."""
+        return digest(self.prompt, self.reference)
+
+    def to_json_line(self) -> str:
+        """Return the row as a line of JSON; what is empty is left out."""
+        kept = {name: value for name, value in asdict(self).items() if value not in (None, {})}
+        return json.dumps(kept, ensure_ascii=False, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Row:
+        """Return a row as it was written; what a later version may have added is passed over."""
+        return cls(**{name: value[name] for name in cls.__dataclass_fields__ if name in value})
+
+
+def digest(*values: str | None) -> str:
+    """Return a short hash of some texts; None differs from the empty text."""
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:24]
+
+
+def summarise(
+    rows: Sequence[Row], metrics: Sequence[Metric], champion_means: Mapping[str, float]
+) -> dict[str, MetricSummary]:
+    """Return the figures of each metric that was asked for any row.
+
+    Args:
+        rows: all of them; those that were left out count nowhere.
+        metrics: what was measured.
+        champion_means: the champion's means when it was evaluated, for where its rows are not known.
+    """
+    scored = [row for row in rows if row.left_out is None]
+    return {
+        metric.name: _summary(metric.name, scored, champion_means.get(metric.name))
+        for metric in metrics
+        if any(metric.name in row.scores or metric.name in row.failures for row in scored)
+    }
+
+
+def _summary(name: str, rows: Sequence[Row], champion_mean: float | None) -> MetricSummary:
+    scores = [row.scores[name] for row in rows if name in row.scores]
+    failed = sum(name in row.failures for row in rows)
+    found = win_rate(scores) if name == PAIRWISE else describe(scores)
+    if found is None:
+        return MetricSummary(count=0, failed=failed)
+    common = [row for row in rows if name in row.scores and name in row.champion_scores]
+    figures = _figures(found)
+    if common:
+        figures |= {
+            "champion_mean": sum(row.champion_scores[name] for row in common) / len(common),
+            "common_rows": len(common),
+            "common_mean": sum(row.scores[name] for row in common) / len(common),
+        }
+    elif champion_mean is not None and name != PAIRWISE:
+        figures["champion_mean"] = champion_mean
+    return MetricSummary(failed=failed, **figures)
+
+
+def _figures(found: Statistics) -> dict[str, Any]:
+    return {
+        "count": found.count,
+        "mean": found.mean,
+        "standard_deviation": found.standard_deviation,
+        "low": found.low,
+        "high": found.high,
+    }
+
+
+def failed_rows(rows: Iterable[Row]) -> int:
+    """Return how many rows have no score in some metric."""
+    return sum(bool(row.failures) for row in rows)
+
+
+def causes(rows: Iterable[Row]) -> dict[str, int]:
+    """Return how often each cause left a row without a score, the most frequent ones first."""
+    counted = Counter(failure for row in rows for failure in row.failures.values())
+    return dict(counted.most_common(CAUSES_KEPT))
+
+
+def worst(rows: Iterable[Row], metric: str, count: int = 10) -> list[Row]:
+    """Return the rows with the lowest scores in `metric`, the lowest first; equal ones in the order of the file."""
+    return sorted((row for row in rows if metric in row.scores), key=lambda row: row.scores[metric])[:count]

@@ -1,0 +1,1 @@
+"""Answer an evaluation file and score the answers through Vertex AI's evaluation service."""

@@ -1,0 +1,101 @@
+"""Hold a stage that would go over a limit, and let it go on: each a document that is written once.
+
+What a crash leaves behind, step by step, and who goes on:
+
+| died after | what is there | who goes on |
+|---|---|---|
+| the hold was written | hold | the retry of the task finds it and skips; the sweep announces it |
+| the hold was announced | and its event | nobody has to: it waits for a person |
+| the approval was written | and the approval | a sweep, once nothing has moved for patience; or `genops approve` again |
+| the marker was noted | and `released` on the marker | the next sweep, at once |
+| a sweep noted a wake-up | marker without `released` | a sweep after another patience |
+| a Dag run took the stage on | and the intent of the next round | Airflow's retry; else the sweep closes the stage |
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from genops_events import holds, record_paths
+from genops_events.gcp.open_candidates import note_release
+from genops_events.holds import HOLDABLE, Standing
+from genops_events.record import Approval, Hold
+from genops_events.stages import Stage
+
+if TYPE_CHECKING:
+    from genops_events.gcp.record_store import RecordStore
+
+
+def standing_of(store: RecordStore, candidate: str, stage: Stage) -> Standing:
+    """Return how often `stage` was held, and released: one listing, which is empty for nearly every candidate."""
+    if stage not in HOLDABLE:
+        return Standing()
+    return holds.standing(_names(store, candidate), candidate, stage)
+
+
+def is_released(store: RecordStore, candidate: str) -> bool:
+    """Return whether any held stage of the candidate was ever let go on."""
+    names = _names(store, candidate)
+    return any(holds.standing(names, candidate, stage).released for stage in HOLDABLE)
+
+
+def _names(store: RecordStore, candidate: str) -> set[str]:
+    names = set(store.names(record_paths.holds_folder(candidate)))
+    if names:  # otherwise it does not matter
+        path = record_paths.cancellation_path(candidate)
+        names.update(name for name in store.names(path) if name == path)
+    return names
+
+
+def approval_of(store: RecordStore, candidate: str, stage: Stage, standing: Standing) -> Approval | None:
+    """Return what the last release of the stage allows; None where it was never held, or was released by a cancellation."""
+    if not standing.released:
+        return None
+    return store.read(record_paths.approval_path(candidate, stage, standing.released), Approval)
+
+
+def held(store: RecordStore, candidate: str) -> tuple[Hold, ...]:
+    """Return what the candidate waits for."""
+    names = _names(store, candidate)
+    found = []
+    for stage in HOLDABLE:
+        standing = holds.standing(names, candidate, stage)
+        if standing.is_held:
+            hold = store.read(record_paths.hold_path(candidate, stage, standing.holds), Hold)
+            found += [] if hold is None else [hold]
+    return tuple(found)
+
+
+def approvals(store: RecordStore, candidate: str) -> tuple[Approval, ...]:
+    """Return the last approval of each stage that was let go on."""
+    names = _names(store, candidate)
+    standings = ((stage, holds.standing(names, candidate, stage)) for stage in HOLDABLE)
+    found = (approval_of(store, candidate, stage, one) for stage, one in standings)
+    return tuple(one for one in found if one is not None)
+
+
+def approve(store: RecordStore, hold: Hold, *, by: str, reason: str) -> Approval:
+    """Let a held stage go on, up to what it asked for; return the approval that is recorded.
+
+    The first who approves is the one that is recorded; repeating it notes the release on the marker again.
+
+    Args:
+        store: the record.
+        hold: what is approved.
+        by: who, such as `ada@laptop`.
+        reason: why, a sentence.
+    """
+    mine = Approval(
+        candidate=hold.candidate,
+        written_at=datetime.now(UTC),
+        stage=hold.stage,
+        number=hold.number,
+        by=by,
+        reason=reason,
+        approved_usd=hold.asked_usd,
+        prompts_over=hold.prompts_over,
+    )
+    recorded = store.create_or_read(record_paths.approval_path(hold.candidate, hold.stage, hold.number), mine)
+    note_release(store, hold.candidate)
+    return recorded

@@ -1,0 +1,150 @@
+"""Take away tuned models that no champion, no rollback and no candidate under way needs any more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from genops_events.championship import kept_for_rollback
+from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, endpoint_client, idempotent_retry, model_client
+from genops_events.gcp.errors import google_call
+from genops_events.promotion_record import Pruned, pruned_path
+from genops_events.stages import CandidateState, Stage
+from genops_events.verdicts import TuningVerdict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from genops_events.candidates import Candidate
+    from genops_events.config import Config
+    from genops_events.gcp.record_store import RecordStore
+
+
+@dataclass(frozen=True, slots=True)
+class TunedModel:
+    """One candidate's tuned model, and why it stays; `kept` is None for one that can go."""
+
+    candidate: str
+    dataset: str
+    state: str
+    model: str
+    endpoint: str
+    kept: str | None
+
+
+def survey(config: Config, store: RecordStore, dataset: str) -> list[TunedModel]:
+    """Return every tuned model of `dataset` that is not taken away, in the order of their arrivals."""
+    entry = config.dataset(dataset)
+    champion = store.champion(dataset)
+    former = () if champion is None else kept_for_rollback(champion, entry.promotion.keep)
+    found = [one for one in store.candidates() if one.arrival.dataset == dataset]
+    found.sort(key=lambda one: one.arrival.arrived_at)
+    tuning = [one.id for one in found if one.state is CandidateState.UNDER_WAY and Stage.TUNING not in one.verdicts]
+    bases = set()
+    if entry.tuning.start_from == "champion" and tuning and champion is not None:
+        bases = {champion.candidate, *champion.earlier}
+    models = []
+    for one in found:
+        verdict = one.verdicts.get(Stage.TUNING)
+        if not isinstance(verdict, TuningVerdict) or verdict.model is None or verdict.endpoint is None:
+            continue
+        pruned = store.read(pruned_path(one.id), Pruned)
+        if pruned is not None and pruned.done_at is not None:
+            continue
+        kept = None
+        if champion is not None and one.id == champion.candidate:
+            kept = "champion"
+        elif one.state is CandidateState.UNDER_WAY:
+            kept = "under way"
+        elif pruned is None and one.id in former:
+            kept = "kept for a rollback"
+        elif one.id in bases:
+            kept = f"{tuning[0]} may be tuned further from it"
+        models.append(TunedModel(one.id, dataset, _state(one), verdict.model, verdict.endpoint, kept))
+    served = {one.endpoint for one in models if one.kept is not None}
+    return [one for one in models if one.kept is not None or one.endpoint not in served]
+
+
+def _state(candidate: Candidate) -> str:
+    promotion = candidate.verdicts.get(Stage.PROMOTION)
+    return str(candidate.state if promotion is None else promotion.outcome)
+
+
+def take_away(config: Config, store: RecordStore, losers: Sequence[TunedModel], *, by: str) -> list[tuple[str, str]]:
+    """Undeploy and delete these models; return for each candidate what became of its model.
+
+    It is written into the record first, so that no rollback leads to a model that is going; whoever dies in the middle is
+    made good by doing it again.
+    """
+    return [(one.candidate, _take_away(config, store, one, by=by)) for one in losers]
+
+
+def _take_away(config: Config, store: RecordStore, loser: TunedModel, *, by: str) -> str:
+    path = pruned_path(loser.candidate)
+    mark = Pruned(
+        candidate=loser.candidate,
+        written_at=datetime.now(UTC),
+        by=by,
+        model=loser.model,
+        endpoints=(loser.endpoint,),
+    )
+    store.create(path, mark)
+    champion = store.champion(loser.dataset)
+    if champion is not None and champion.candidate == loser.candidate:
+        store.bucket.blob(path).delete(timeout=CALL_TIMEOUT_SECONDS)
+        return "left: it has become champion"
+    told = _delete(config, loser)
+
+    def done(now: Pruned | None) -> Pruned | None:
+        return None if now is None else now.model_copy(update={"done_at": datetime.now(UTC)})
+
+    store.update(path, Pruned, done)
+    return told
+
+
+def _delete(config: Config, loser: TunedModel) -> str:
+    from google.api_core.exceptions import NotFound
+
+    models = model_client(config)
+    bounded = {"timeout": CALL_TIMEOUT_SECONDS, "retry": idempotent_retry()}
+    with google_call(f"look up {loser.model}"):
+        try:
+            model = models.get_model(name=loser.model, **bounded)
+        except NotFound:
+            model = None
+    deployed = {} if model is None else {one.endpoint: one.deployed_model_id for one in model.deployed_models}
+    for endpoint in (*deployed, *({loser.endpoint} - set(deployed))):
+        _delete_endpoint(config, endpoint, loser.model)
+    if model is None:
+        return "undeployed; its model was gone"
+    name = loser.model.partition("@")[0]
+    with google_call(f"delete {loser.model}"):
+        versions = list(models.list_model_versions(name=name, **bounded))
+        if len(versions) == 1:
+            models.delete_model(name=name, **bounded).result(timeout=CALL_TIMEOUT_SECONDS)
+        elif "default" in model.version_aliases:
+            return "undeployed; its version stays, since it is the default one of a model with others"
+        else:
+            version = f"{name}@{model.version_id}"
+            models.delete_model_version(name=version, **bounded).result(timeout=CALL_TIMEOUT_SECONDS)
+    return "undeployed and deleted"
+
+
+def _delete_endpoint(config: Config, endpoint: str, model: str) -> None:
+    """Undeploy the model from its endpoint, and delete the endpoint unless it serves something else, too."""
+    from google.api_core.exceptions import NotFound
+
+    endpoints = endpoint_client(config)
+    bounded = {"timeout": CALL_TIMEOUT_SECONDS, "retry": idempotent_retry()}
+    with google_call(f"undeploy {model} from {endpoint}"):
+        try:
+            there = list(endpoints.get_endpoint(name=endpoint, **bounded).deployed_models)
+            mine = [one for one in there if one.model == model.partition("@")[0]]
+            for one in mine:
+                undeployed = endpoints.undeploy_model(endpoint=endpoint, deployed_model_id=one.id, **bounded)
+                undeployed.result(timeout=CALL_TIMEOUT_SECONDS)
+            if len(mine) == len(there):
+                endpoints.delete_endpoint(name=endpoint, **bounded).result(timeout=CALL_TIMEOUT_SECONDS)
+        except NotFound:
+            return

@@ -1,0 +1,41 @@
+"""Read a table of prices or limits from TOML, and say of each key that is wrong what is allowed."""
+
+from __future__ import annotations
+
+import tomllib
+from decimal import Decimal
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from genops_events.config_problems import describe_problems
+from genops_events.errors import ConfigError, ConfigProblem
+from genops_events.yaml_lines import YamlDocument
+
+TableT = TypeVar("TableT", bound=BaseModel)
+
+
+def parse_table(text: str, kind: type[TableT], *, name: str) -> TableT:
+    """Check the text of a TOML file against its model; raise ConfigError that names each key that is wrong.
+
+    Args:
+        text: of the file.
+        kind: the model that it must fit.
+        name: of the file, for messages.
+    """
+    try:
+        # Money must not go through a float: 0.1 is not one.
+        value = tomllib.loads(text.removeprefix("\ufeff"), parse_float=Decimal)
+    except tomllib.TOMLDecodeError as error:
+        problem = ConfigProblem("", None, f"not TOML: {error}", "", "")
+        raise ConfigError(f"{name} is not TOML: {error}.", "Mend the file there.", (problem,)) from error
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        problems = describe_problems(error, kind, YamlDocument(value=value, lines={}))
+    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    raise ConfigError(
+        f"{name} has {count}:\n" + "\n".join(map(str, problems)),
+        f"Mend {name} and check it with `genops config check`. Nothing is spent by a file that cannot be read.",
+        problems,
+    )

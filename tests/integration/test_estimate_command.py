@@ -1,0 +1,122 @@
+"""`genops estimate` as a user runs it: a process of its own, without a cloud."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from test_validate_command import CONFIG, ROOT, TRAIN
+from typer.testing import CliRunner
+
+from genops_events.cli import app
+from genops_events.judge_usage import EXPLANATION_TOKENS
+
+BUCKET = ROOT / "examples" / "bucket"
+
+
+def estimate(*words: object) -> tuple[int, str, str]:
+    done = CliRunner().invoke(app, ["estimate", *map(str, words), "--dataset", "banking77"])
+    return done.exit_code, done.stdout, " ".join(done.stderr.split())
+
+
+@pytest.fixture
+def document(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    monkeypatch.setenv("GENOPS_CONFIG", str(CONFIG))
+    code, out, _ = estimate(TRAIN, "--json")
+    assert code == 0
+    return dict(json.loads(out))
+
+
+def changed(folder: Path, monkeypatch: pytest.MonkeyPatch, **parts: dict[str, Any]) -> None:
+    settings = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
+    for part, keys in parts.items():
+        settings["datasets"]["banking77"][part] |= keys
+    file = folder / "genops.yaml"
+    file.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    monkeypatch.setenv("GENOPS_CONFIG", str(file))
+
+
+def test_every_paid_step_is_estimated_and_they_add_up(document: dict[str, Any]) -> None:
+    steps = document["steps"]
+    assert list(steps) == ["tuning", "evaluation", "judge", "inference"]
+    assert Decimal(steps["tuning"]["usd"]) == 3 * 5 * Decimal(steps["tuning"]["input_tokens"]) / 3 / 1_000_000
+    assert steps["judge"]["usd"] == "0"
+    prompts = len((BUCKET / "prompts" / "banking77.jsonl").read_text().splitlines())
+    assert steps["inference"]["output_tokens"] == 64 * prompts
+    assert Decimal(document["total_usd"]) == sum(Decimal(one["usd"]) for one in steps.values())
+    assert (document["complete"], document["over_limit"]) == (True, False)
+
+
+def test_the_table_names_the_day_of_the_prices_and_the_sum(
+    document: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, out, said = estimate(TRAIN)
+    assert (code, out) == (0, "")
+    assert "prices as of 2026-03-15" in said
+    for word in ("tuning", "evaluation", "judge", "inference", "$25.00"):
+        assert word in said
+
+
+def test_a_judge_is_paid_for_each_row_and_metric(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics = {"metrics": ["exact_match", "pointwise"], "judge": {"samples": 2, "model": "gemini-2.5-flash-lite"}}
+    changed(tmp_path, monkeypatch, evaluation=metrics | {"max_output_tokens": 300})
+    evaluation = BUCKET / "evaluation" / "banking77.jsonl"
+    rows = len(evaluation.read_text().splitlines())
+    code, out, _ = estimate(TRAIN, "--json", "--evaluation", evaluation)
+    judge = json.loads(out)["steps"]["judge"]
+    assert code == 0
+    assert judge["output_tokens"] == 2 * EXPLANATION_TOKENS * rows
+    assert judge["input_tokens"] > 2 * rows * 300, "each answer at its longest"
+    in_usd = judge["input_tokens"] * Decimal("0.10") + judge["output_tokens"] * Decimal("0.40")
+    assert Decimal(judge["usd"]) == pytest.approx(in_usd / 1_000_000, abs=Decimal("0.000001"))
+    assert f"{2 * rows} calls of gemini-2.5-flash-lite for pointwise" in judge["why"]
+
+
+def test_where_the_champion_is_compared_with_it_answers_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluation = BUCKET / "evaluation" / "banking77.jsonl"
+    tokens = {}
+    for metrics in (["exact_match"], ["exact_match", "pairwise"]):
+        changed(tmp_path, monkeypatch, evaluation={"metrics": metrics})
+        steps = json.loads(estimate(TRAIN, "--json", "--evaluation", evaluation)[1])["steps"]
+        tokens[len(metrics)] = steps["evaluation"]["output_tokens"], steps["evaluation"]["input_tokens"]
+    assert tokens[2] == (2 * tokens[1][0], 2 * tokens[1][1])
+    assert steps["evaluation"]["why"].endswith("by the candidate and the champion")
+
+
+def test_what_cannot_be_told_is_not_known_and_never_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    changed(tmp_path, monkeypatch)
+    code, out, _ = estimate(TRAIN, "--json")
+    document = json.loads(out)
+    assert code == 0
+    assert document["complete"] is False
+    for step in ("evaluation", "judge", "inference"):
+        assert document["steps"][step]["usd"] is None
+        assert "cannot be read: No such file" in document["steps"][step]["why"]
+    assert "all at least $" in estimate(TRAIN)[2]
+
+
+@pytest.mark.parametrize("limit", ["tuning_usd", "candidate_usd"])
+def test_a_file_that_would_be_held_is_said_to_be_and_exits_with_2(
+    limit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed(tmp_path, monkeypatch, budget={limit: 0.1})
+    code, out, _ = estimate(TRAIN, "--json")
+    document = json.loads(out)
+    assert (code, document["over_limit"]) == (2, True)
+    assert document["steps"]["tuning"]["over_limit"] is (limit == "tuning_usd")
+
+
+def test_a_file_that_cannot_be_tuned_on_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    changed(tmp_path, monkeypatch)
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text("{}\n")
+    code, _, said = estimate(bad)
+    assert code == 1
+    assert "cannot be tuned on, so it costs nothing" in said
+    code, _, said = estimate(tmp_path / "none.jsonl")
+    assert code == 1
+    assert "none.jsonl cannot be read: No such file" in said

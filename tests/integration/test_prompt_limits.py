@@ -1,0 +1,158 @@
+# ruff: noqa: F401, F811 - fixtures are imported by name, and come back as arguments
+"""Limits on one prompt in the budget stage: every prompt that is over one is listed by its line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from airflow.sdk.exceptions import AirflowSkipException
+from cloud import DATASET, StandIns, cloud, config, connections_closed, stand_ins, store
+from made_up import arrived, context, tuned
+from typer.testing import CliRunner
+
+from genops_events.airflow.budget import CheckBudget
+from genops_events.cli import app
+from genops_events.config import Config
+from genops_events.gcp import holds
+from genops_events.gcp.record_store import RecordStore
+from genops_events.record import Hold
+from genops_events.record_paths import prompts_over_path
+from genops_events.stages import Stage
+
+SYSTEM = "Be short."
+
+
+@pytest.fixture
+def settings(config: Config, tmp_path: Path) -> Any:
+    """Change budget and limits in genops.yaml."""
+
+    def change(window: int | None = None, **budget: Any) -> None:
+        file = tmp_path / "genops.yaml"
+        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+        found["datasets"][DATASET] |= {"system_instruction": SYSTEM}
+        found["datasets"][DATASET]["budget"] |= budget
+        if window is not None:
+            row = f'"gemini-2.5-flash" = {{ context_window_tokens = {window}, max_output_tokens = 64 }}'
+            (tmp_path / "limits.toml").write_text(f'as_of = 2026-11-01\nsource = "us"\n[models]\n{row}\n')
+            found["limits"] = "limits.toml"
+        file.write_text(yaml.safe_dump(found), encoding="utf-8")
+
+    return change
+
+
+@pytest.fixture
+def candidate(config: Config, store: RecordStore) -> str:
+    made = arrived(config, store).candidate
+    tuned(store, made)
+    return made
+
+
+def prompts(store: RecordStore, *texts: str) -> None:
+    """Write a prompt file whose first line is blank."""
+    lines = [""] + [json.dumps({"id": f"id-{number}", "prompt": text}) for number, text in enumerate(texts)]
+    store.bucket.blob(f"prompts/{DATASET}.jsonl").upload_from_string("\n".join(lines))
+
+
+def check(candidate: str, run_id: str = "run-1") -> dict[str, Any] | None:
+    try:
+        return CheckBudget(task_id="check").execute(context(candidate, run_id=run_id))
+    except AirflowSkipException:
+        return None
+
+
+def approve(candidate: str) -> None:
+    assert CliRunner().invoke(app, ["approve", candidate, "--budget"]).exit_code == 0
+
+
+def the_hold(store: RecordStore, candidate: str) -> Hold:
+    (found,) = holds.held(store, candidate)
+    return found
+
+
+def listed(store: RecordStore, candidate: str) -> list[dict[str, Any]]:
+    text = store.bucket.blob(prompts_over_path(candidate)).download_as_text()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_every_prompt_over_a_limit_is_listed_by_line_with_its_figure(
+    settings: Any, store: RecordStore, candidate: str
+) -> None:
+    settings(prompt_tokens=20, prompt_characters=60)
+    prompts(store, "short", "x" * 200, "short too", "y " * 30, "z" * 100)
+    assert check(candidate) is None
+    hold = the_hold(store, candidate)
+    # 9 characters of the system instruction are 3 tokens, and 8 billable characters.
+    assert [(one["line"], one["id"], one["unit"], one["found"], one["limit"]) for one in hold.lines] == [
+        (3, "id-1", "tokens", 53, 20),
+        (3, "id-1", "billable characters", 208, 60),
+        (6, "id-4", "tokens", 28, 20),
+        (6, "id-4", "billable characters", 108, 60),
+    ]
+    assert listed(store, candidate) == list(hold.lines)
+    assert hold.limits == ("budget.prompt_characters", "budget.prompt_tokens")
+    assert hold.prompts_over == 2
+    assert (
+        "2 prompts are over a limit on one prompt: line 3 (id-1) has 53 tokens, at most 20 are allowed" in hold.reason
+    )
+    assert hold.missing_usd == 0
+    approve(candidate)
+    done = check(candidate, "run-2")
+    assert done is not None
+    assert (done["outcome"], done["prompts_over"]) == ("approved", 2)
+    assert store.verdict(candidate, Stage.BUDGET) is not None
+
+
+def test_a_prompt_that_just_reaches_a_limit_passes(settings: Any, store: RecordStore, candidate: str) -> None:
+    settings(prompt_tokens=28, prompt_characters=108)
+    prompts(store, "z" * 100)
+    done = check(candidate)
+    assert done is not None
+    assert "prompts_over" not in done
+
+
+def test_more_prompts_over_a_limit_than_were_approved_are_held_again(
+    settings: Any, store: RecordStore, candidate: str
+) -> None:
+    settings(prompt_characters=60)
+    prompts(store, "x" * 100)
+    assert check(candidate) is None
+    approve(candidate)
+    prompts(store, "x" * 100, "y" * 100)
+    assert check(candidate, "run-2") is None
+    assert the_hold(store, candidate).prompts_over == 2
+
+
+def test_what_the_model_cannot_read_is_approved_by_nobody_and_passes_once_it_is_shortened(
+    settings: Any, store: RecordStore, candidate: str
+) -> None:
+    settings(window=30)
+    prompts(store, "fine", "x" * 200)
+    assert check(candidate) is None
+    hold = the_hold(store, candidate)
+    assert hold.limits == ("context window",)
+    assert f"Shorten the prompts that the model cannot read in gs://{store.bucket.name}/prompts/" in hold.help
+    approve(candidate)
+    assert check(candidate, "run-2") is None
+    assert the_hold(store, candidate).number == 2
+    prompts(store, "fine", "x" * 100)
+    approve(candidate)
+    done = check(candidate, "run-3")
+    assert done is not None
+    assert done["outcome"] == "approved"
+
+
+def test_prompts_that_cannot_be_too_long_are_not_counted_one_by_one(
+    settings: Any, cloud: StandIns, store: RecordStore, candidate: str
+) -> None:
+    calls = cloud.vertex.admin("GET", "/calls")
+    settings(prompt_tokens=400)
+    prompts(store, *["short"] * 50, "é" * 300)
+    assert check(candidate) is not None
+    after = cloud.vertex.admin("GET", "/calls")
+    made = {name: count - calls.get(name, 0) for name, count in after.items() if count != calls.get(name, 0)}
+    # One for all of them, and one for the only prompt that has more than 400 bytes.
+    assert made == {"countTokens": 2}

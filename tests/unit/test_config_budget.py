@@ -1,0 +1,108 @@
+"""The parts of genops.yaml about money, and the files that it names."""
+
+from __future__ import annotations
+
+import copy
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from test_config_tuning import CONFIG
+
+from genops_events.config import Config, load_config, parse_config
+from genops_events.errors import ConfigError
+
+FLASH = "gemini-2.5-flash"
+PRICES = 'as_of = 2026-11-01\nsource = "us"\n[models."gemini-2.5-flash".usd_per_million_tokens]\ntraining = 1.25\n'
+
+
+def written(
+    folder: Path, own: dict[str, Any] | None = None, *, evaluation: dict[str, Any] | None = None, **keys: Any
+) -> Path:
+    data = copy.deepcopy(CONFIG) | keys
+    data["datasets"]["banking77"]["budget"] |= own or {}
+    data["datasets"]["banking77"]["evaluation"] |= evaluation or {}
+    file = folder / "genops.yaml"
+    file.write_text(yaml.safe_dump(data), encoding="utf-8")
+    return file
+
+
+def test_without_a_word_only_the_three_known_limits_count() -> None:
+    config = Config.model_validate(CONFIG)
+    budget = config.dataset("banking77").budget
+    assert (budget.tuning_usd, budget.inference_usd, budget.monthly_usd) == (25, Decimal("5.5"), 200)
+    assert (budget.candidate_usd, budget.prompt_tokens, budget.prompt_characters) == (None, None, None)
+    assert config.budget.monthly_usd is None
+    assert config.rates(FLASH).price("training") == 5
+
+
+def test_every_limit_can_be_given(tmp_path: Path) -> None:
+    more = {"candidate_usd": 30, "prompt_tokens": 1000, "prompt_characters": 4000}
+    config = load_config(written(tmp_path, more, budget={"monthly_usd": "500.50"}))
+    assert config.dataset("banking77").budget.candidate_usd == 30
+    assert config.budget.monthly_usd == Decimal("500.50")
+
+
+@pytest.mark.parametrize(
+    ("budget", "key"),
+    [
+        ({"candidate_usd": -1}, "candidate_usd"),
+        ({"candidate_usd": True}, "candidate_usd"),
+        ({"prompt_tokens": 0}, "prompt_tokens"),
+        ({"monthly": 5}, "monthly"),
+    ],
+)
+def test_a_wrong_limit_is_named(budget: dict[str, Any], key: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(written(tmp_path, budget))
+    assert [one.key for one in caught.value.problems] == [f"datasets.banking77.budget.{key}"]
+
+
+def test_the_prices_of_the_users_file_are_those_that_count(tmp_path: Path) -> None:
+    (tmp_path / "ours.toml").write_text(PRICES, encoding="utf-8")
+    config = load_config(written(tmp_path, prices="ours.toml"))
+    assert config.rates(FLASH).tuning_cost(1_000_000, 2) == Decimal("2.5")
+    assert config.model_copy(update={"location": "us-east1"}).rates(FLASH).price("training") == Decimal("1.25")
+    assert load_config(written(tmp_path)).rates(FLASH).price("training") == 5
+
+
+JUDGED = {"metrics": ["fluency"], "decisive": "fluency", "gate": {}}
+
+
+def test_a_judge_without_a_price_is_an_error_before_anything_is_spent(tmp_path: Path) -> None:
+    own = "projects/p/locations/l/endpoints/7"
+    file = written(tmp_path, evaluation=JUDGED | {"judge": {"model": own}})
+    with pytest.raises(
+        ConfigError, match="No price is known for the model 'projects/p/locations/l/endpoints/7'"
+    ) as caught:
+        load_config(file)
+    assert [one.key for one in caught.value.problems] == ["datasets.banking77.evaluation.judge.model"]
+    price = f'[models."{own}".usd_per_million_tokens]\ninput = 0.3\noutput = 2.5\n'
+    (tmp_path / "ours.toml").write_text(PRICES + price, encoding="utf-8")
+    config = load_config(written(tmp_path, evaluation=JUDGED | {"judge": {"model": own}}, prices="ours.toml"))
+    assert config.rates(own).generation_cost(1_000_000, 0) == Decimal("0.3")
+
+
+def test_a_judge_that_is_not_asked_needs_no_price(tmp_path: Path) -> None:
+    load_config(written(tmp_path, evaluation={"judge": {"model": "gemini-9"}}))
+
+
+def test_a_price_file_that_is_not_there_or_wrong_is_an_error_of_the_configuration(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"which `prices` in genops\.yaml names, cannot be read: No such file"):
+        load_config(written(tmp_path, prices="ours.toml"))
+    (tmp_path / "ours.toml").write_text(PRICES.replace("training", "trainign"), encoding="utf-8")
+    with pytest.raises(ConfigError, match="trainign"):
+        load_config(written(tmp_path, prices="ours.toml"))
+    with pytest.raises(ConfigError, match="TOML file") as caught:
+        parse_config(yaml.safe_dump(CONFIG | {"prices": "gs://bucket/ours.toml"}))
+    assert [one.key for one in caught.value.problems] == ["prices"]
+
+
+def test_limits_of_calls_come_from_the_users_file(tmp_path: Path) -> None:
+    (tmp_path / "limits.toml").write_text(
+        f'as_of = 2026-11-01\nsource = "us"\n[models]\n"{FLASH}" = {{context_window_tokens = 10, max_output_tokens = 5}}',
+        encoding="utf-8",
+    )
+    assert load_config(written(tmp_path, limits="limits.toml")).call_limits(FLASH).context_window_tokens == 10
