@@ -67,8 +67,7 @@ class Evaluating:
     def plan(self) -> EvaluationPlan:
         """Whom the candidate is held against, settled by the first try.
 
-        Each release of a held evaluation settles it anew: days may lie between, and another champion. Nothing was asked
-        of the one before, since money comes first.
+        Each release of a held evaluation settles it anew: days may lie between, and another champion.
         """
         champion = self.run.store.champion(self.run.arrival.dataset)
         plan = EvaluationPlan(candidate=self.candidate, written_at=datetime.now(UTC))
@@ -180,17 +179,23 @@ class Evaluating:
             kept=answers,
         )
 
+    @property
+    def _settings(self) -> str:
+        instruction, most = self.run.dataset.system_instruction, self.evaluation.max_output_tokens
+        return inputs.settings_of(system_instruction=instruction, max_output_tokens=most)
+
     def _own_answers(self, prompts: Sequence[Prompt]) -> KeptAnswers:
-        model = self.run.tuning.model or self.run.endpoint
-        return KeptAnswers(self.bucket, evaluation_answers_path(self.candidate), prompts, model=model)
+        model, name = self.run.tuning.model or self.run.endpoint, evaluation_answers_path(self.candidate)
+        return KeptAnswers(self.bucket, name, prompts, model=model, settings=self._settings)
 
     def _champion_answers(self, prompts: Sequence[Prompt]) -> KeptAnswers:
-        model = self.plan.model or self.plan.endpoint or ""
-        return KeptAnswers(self.bucket, champion_answers_path(self.candidate), prompts, model=model)
+        model, name = self.plan.model or self.plan.endpoint or "", champion_answers_path(self.candidate)
+        return KeptAnswers(self.bucket, name, prompts, model=model, settings=self._settings)
 
     def _answers_of_champion(self, prompts: Sequence[Prompt]) -> inputs.Answers:
         """Return what the champion answered to the same prompts when it was evaluated itself: it is paid for."""
-        return inputs.answers_to(self.bucket, evaluation_answers_path(self.plan.champion or ""), prompts)
+        name = evaluation_answers_path(self.plan.champion or "")
+        return inputs.answers_to(self.bucket, name, prompts, settings=self._settings)
 
     def _rows(
         self,
