@@ -74,6 +74,11 @@ def prompts_over_path(candidate: str) -> str:
     return f"{folder(candidate)}prompts-over.jsonl"
 
 
+def prompts_path(candidate: str, round_: int = 0) -> str:
+    """Return where the copy of the prompt file lies that the budget was checked by, and that is answered."""
+    return f"{folder(candidate)}prompts{f'-{round_}' if round_ else ''}.jsonl"
+
+
 def holds_folder(candidate: str) -> str:
     """Return the prefix of the holds of `candidate`, and of their approvals."""
     return f"{folder(candidate)}holds/"
