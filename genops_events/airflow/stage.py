@@ -26,7 +26,7 @@ from genops_events.holds import Standing
 from genops_events.ledger import Purpose
 from genops_events.record import Arrival, Intent, Submission
 from genops_events.stages import Outcome, Stage
-from genops_events.verdicts import VERDICTS, TuningVerdict, Verdict
+from genops_events.verdicts import VERDICTS, PromotionVerdict, TuningVerdict, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -276,7 +276,24 @@ def record_failure(context: Context) -> None:
     error = context.get("exception")
     reason = f"{type(error).__name__}: {error}" if error is not None else "The task ended without an answer."
     # Stages that wait for this one never begin; the verdict is what ends the candidate.
-    settle_and_announce(run, run.conclude(VERDICTS[stage], Outcome.FAILED, reason))
+    settle_and_announce(run, conclude_failed(run, reason))
+
+
+def conclude_failed(run: StageRun, reason: str) -> Verdict:
+    """Record that a stage failed: but whoever is champion already is promoted, whatever went wrong after that."""
+    champion = run.store.champion(run.arrival.dataset) if run.stage is Stage.PROMOTION else None
+    if champion is None or run.candidate not in (champion.candidate, *champion.earlier):
+        return run.conclude(VERDICTS[run.stage], Outcome.FAILED, reason)
+    told = f"It became champion, but not all was done after that. {reason} The model registry may not show it."
+    figures: dict[str, Any] = {}
+    if champion.candidate == run.candidate:
+        figures = {
+            "metric": champion.metric,
+            "score": champion.score,
+            "champion_before": champion.predecessor,
+            "champion_score": champion.predecessor_score,
+        }
+    return run.conclude(PromotionVerdict, Outcome.PROMOTED, told, **figures)
 
 
 def _now() -> datetime:
