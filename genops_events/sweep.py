@@ -120,6 +120,13 @@ class Traces:
         return answer_path(self.candidate) in self.names
 
     @property
+    def was_answered_while_held(self) -> bool:
+        """Return whether a person has answered for the promotion while evaluation or budget waits for money."""
+        under_way = candidate_state(self.outcomes) is CandidateState.UNDER_WAY
+        waits = self.held & {Stage.EVALUATION, Stage.BUDGET}
+        return bool(waits) and self.answered and under_way and Stage.PROMOTION not in self.ended
+
+    @property
     def outcomes(self) -> dict[Stage, Outcome]:
         """Return the outcomes of the stages whose events are in the outbox."""
         return {

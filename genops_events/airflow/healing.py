@@ -18,7 +18,7 @@ from genops_events import record_paths
 from genops_events.airflow.activity import FARTHEST_BACK, AirflowActivity, runs_over
 from genops_events.airflow.assets import TRAINING_ARRIVALS
 from genops_events.airflow.drain import WOKEN_AT_ONCE
-from genops_events.airflow.promotion_healing import heal_answered, heal_rollbacks
+from genops_events.airflow.promotion_healing import end_given_up, heal_answered, heal_rollbacks
 from genops_events.airflow.spending import announce_hold_again
 from genops_events.airflow.stage import StageRun, conclude_failed, settle_and_announce
 from genops_events.airflow.submission import cancelled
@@ -115,6 +115,8 @@ def _heal_open(context: Context, config: Config, store: RecordStore, figures: Sw
     _restore_arrivals(store, [one for one in found if not one.traces.has_arrived], figures)
     # What they needed until now, such as a wake-up of a held tuning that their cancellation releases, they need no more.
     needed |= dict.fromkeys(_end_cancelled(found, figures), Remedies())
+    waiting_for_money = [one.candidate for one in found if one.traces.was_answered_while_held]
+    needed |= dict.fromkeys(end_given_up(waiting_for_money, figures), Remedies())
     _announce(found, needed, figures)
     answered = {
         one.candidate for one in found if one.traces.answered and Stage.PROMOTION in needed[one.candidate].close

@@ -117,6 +117,12 @@ def decided(run: StageRun) -> Verdict | None:
     return _challenge(run, evaluation, contender, answer)
 
 
+def given_up(run: StageRun, answer: PersonsAnswer) -> Verdict:
+    """Conclude that a person has rejected the candidate before its evaluation or its budget was paid for."""
+    reason = f"{answer.told} It was waiting for money, of which nothing was spent."
+    return run.conclude(PromotionVerdict, Outcome.HELD, reason, **_answered(answer))
+
+
 def _contender(run: StageRun, evaluation: EvaluationVerdict) -> Contender | None:
     metric = run.dataset.evaluation.decisive
     score = evaluation.scores.get(metric)

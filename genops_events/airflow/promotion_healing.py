@@ -8,13 +8,14 @@ from datetime import UTC, datetime
 
 from airflow.sdk.exceptions import AirflowSkipException
 
-from genops_events.airflow.promotion import decided
+from genops_events.airflow.promotion import decided, given_up
 from genops_events.airflow.stage import StageRun, settle_and_announce
 from genops_events.airflow.sweep_figures import SweepFigures
 from genops_events.config import Config
 from genops_events.errors import GenopsError
 from genops_events.gcp.record_store import RecordStore
 from genops_events.gcp.rollbacks import finish_rollbacks, unfinished
+from genops_events.promotion_record import PersonsAnswer, answer_path
 from genops_events.stages import Stage
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,28 @@ def heal_rollbacks(config: Config, store: RecordStore, figures: SweepFigures) ->
                 f"{rollback.by} rolled it back, and not all of that was done: its event may not have been published."
             )
             figures.healed("unannounced_verdict", rollback.candidate, Stage.PROMOTION, reason)
+
+
+def end_given_up(candidates: Iterable[str], figures: SweepFigures) -> set[str]:
+    """End candidates that wait for money and that a person has rejected; return them.
+
+    Nobody will approve that money, and what was reserved for their inference is released.
+    """
+    ended: set[str] = set()
+    for candidate in candidates:
+        run = StageRun(Stage.PROMOTION, candidate, figures.run_id)
+        try:
+            answer = run.store.read(answer_path(candidate), PersonsAnswer)
+            if answer is None or answer.approved:
+                continue
+            settle_and_announce(run, given_up(run, answer))
+        except GenopsError as error:
+            log.exception("%s, which was rejected, cannot be ended", candidate)
+            figures.error = str(error)
+            continue
+        figures.healed("closed_stage", candidate, Stage.PROMOTION, "It was rejected while it waited for money.")
+        ended.add(candidate)
+    return ended
 
 
 def heal_answered(candidates: Iterable[str], figures: SweepFigures) -> None:

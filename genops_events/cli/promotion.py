@@ -120,7 +120,11 @@ def answer_promotion(
         if kept == mine
         else f"{candidate} was answered before, and that counts: {kept.told}"
     )
-    told = _tell_airflow(airflow, found.question, kept) if found.question is not None else _not_asked(config, found)
+    told = (
+        _tell_airflow(airflow, found.question, kept)
+        if found.question is not None
+        else _not_asked(config, found, approved=kept.approved)
+    )
     return Answered(candidate, f"{said} {told} Follow it with: genops watch {candidate}", accepted=agreed, answer=kept)
 
 
@@ -142,9 +146,13 @@ def _tell_airflow(airflow: AirflowRest | None, question: Question, answer: Perso
     return "The task in Airflow goes on."
 
 
-def _not_asked(config: Config, found: Candidate) -> str:
+def _not_asked(config: Config, found: Candidate, *, approved: bool) -> str:
     if found.holds:
         waiting = " and ".join(found.holds)
+        if not approved and Stage.TUNING in found.holds:
+            return f"But its tuning waits for money: `genops cancel {found.id}` ends it."
+        if not approved:
+            return f"Its {waiting} waits for money: it ends with the next sweep, and nothing of that is spent."
         return f"But its {waiting} waits for money, and its turn does not come before `genops approve {found.id} --budget`."
     if config.dataset(found.arrival.dataset).promotion.approval == "person":
         return "Nobody was asked yet; the answer counts when its turn comes."
