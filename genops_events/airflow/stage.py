@@ -179,11 +179,20 @@ class StageRun:
         """Settle what the stage spent, and release what will not be spent; repeating it changes nothing."""
         failed = verdict.outcome is Outcome.FAILED
         # What a failed stage cost is often unknown: what was reserved for it stays reserved, unless nothing was bought.
-        known = not failed or bool(verdict.cost_usd) or (verdict.stage is Stage.TUNING and not self._submitted())
+        known = not failed or bool(verdict.cost_usd) or not self._bought(verdict.stage)
         if known and verdict.stage in _PURPOSES:
             self._settle(verdict.stage, verdict.cost_usd)
         if verdict.outcome is Outcome.HELD or (failed and verdict.stage is not Stage.INFERENCE):
             self._settle(Stage.INFERENCE, Decimal(0))
+
+    def _bought(self, stage: Stage) -> bool:
+        """Return whether a stage that failed may have cost something: a job, or an answer or a score that is kept.
+
+        Answers and scores are kept within a second; what was in flight in that second is not seen.
+        """
+        if stage is Stage.TUNING:
+            return self._submitted()
+        return any(self.store.names(prefix) for prefix in record_paths.bought_prefixes(self.candidate, stage))
 
     def _submitted(self) -> bool:
         recorded = self.store.read(record_paths.submission_path(self.candidate), Submission)
