@@ -71,7 +71,7 @@ def answers_step(
     why = f"{len(prompts):,} prompts, answers of at most {max_output_tokens:,} tokens"
     if len(models) > 1:
         why += f", by {' and '.join(models)}"
-    return Step(name, rates.generation_cost(asked, answered), limit_usd, asked, answered, why)
+    return Step(name, rates.most_for(asked, answered), limit_usd, asked, answered, why)
 
 
 def evaluation_steps(

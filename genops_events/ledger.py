@@ -261,7 +261,7 @@ def _with(ledger: Ledger, candidate: str, entry: LedgerEntry, purpose: Purpose, 
 def usd(amount: Decimal) -> str:
     """Write dollars with two places, or with as many as a small amount needs, never rounding it away."""
     places = max(2, -int(amount.normalize().as_tuple().exponent)) if amount else 2
-    return f"${amount:,.{places}f}"
+    return f"{'-' if amount < 0 else ''}${abs(amount):,.{places}f}"
 
 
 def _exact(amount: Decimal) -> Decimal:

@@ -75,7 +75,7 @@ def priced(run: StageRun, prompts: Sequence[Prompt]) -> tuple[TokenCount, Decima
         system_instruction=dataset.system_instruction,
     )
     longest = len(prompts) * dataset.inference.max_output_tokens
-    return count, run.config.rates(dataset.billed_model).generation_cost(count.tokens, longest)
+    return count, run.config.rates(dataset.billed_model).most_for(count.tokens, longest)
 
 
 def inference_limit(run: StageRun) -> StageLimit:
