@@ -55,10 +55,10 @@ def ask(run: StageRun, prompts: Sequence[Prompt], *, name: str, max_output_token
     )
 
 
-def answers_cost(run: StageRun, answers: Sequence[Answer]) -> Decimal:
-    """Return what these answers cost in US dollars, by what the service says was used."""
+def answers_cost(run: StageRun, answers: Sequence[Answer], *, model: str | None = None) -> Decimal:
+    """Return what these answers cost in US dollars, by what the service says was used; as `model`, or as the dataset's."""
     thinking = sum(answer.thinking_tokens for answer in answers)
-    return run.config.rates(run.dataset.billed_model).generation_cost(
+    return run.config.rates(model or run.dataset.billed_model).generation_cost(
         sum(answer.input_tokens for answer in answers),
         sum(answer.output_tokens for answer in answers) - thinking,
         cached_tokens=sum(answer.cached_tokens for answer in answers),

@@ -39,8 +39,8 @@ from genops_events.held_out import in_training
 from genops_events.judge_usage import judge_cost, judged_tokens
 from genops_events.metrics import PAIRWISE, Metric
 from genops_events.record_paths import evaluation_answers_path, training_path, valid_lines_path
-from genops_events.stages import Outcome
-from genops_events.verdicts import EvaluationVerdict, Verdict
+from genops_events.stages import Outcome, Stage
+from genops_events.verdicts import EvaluationVerdict, TuningVerdict, Verdict
 
 CAUSE_CHARACTERS = 300
 """So much of a failure's cause is in the verdict's reason; the summary has it whole."""
@@ -92,6 +92,15 @@ class Evaluating:
         """Whether the champion has to answer, too."""
         return any(metric.name == PAIRWISE for metric in self.metrics)
 
+    @cached_property
+    def champion_model(self) -> str:
+        """The published model that the champion is billed as: the dataset may be tuned from another one by now."""
+        billed = self.run.dataset.billed_model
+        tuning = None if self.plan.champion is None else self.run.store.verdict(self.plan.champion, Stage.TUNING)
+        source = tuning.source_model if isinstance(tuning, TuningVerdict) else None
+        # A champion that was tuned further names the model before it, which has no price of its own.
+        return source if source in self.run.config.tables.prices.models else billed
+
     def verdict(self) -> Verdict:
         """Evaluate, write rows, figures and report, and return the recorded verdict.
 
@@ -133,9 +142,10 @@ class Evaluating:
             )
         rows = self._rows(examples, left_out, own, theirs, found)
         used = [own.answers[number] for number in sorted(own.answers)]
+        compared: list[Answer] = []
         if theirs is not None:
-            used += [answer for number, answer in sorted(theirs.answers.items()) if number not in paid_by_champion]
-        verdict = self._conclude(rows, used)
+            compared = [answer for number, answer in sorted(theirs.answers.items()) if number not in paid_by_champion]
+        verdict = self._conclude(rows, used, compared)
         remove_parts(self.bucket, parts)  # the rows have it all; a crash before this line leaves a few small objects
         return verdict
 
@@ -166,6 +176,7 @@ class Evaluating:
             self.metrics,
             asked,
             system_instruction=dataset.system_instruction,
+            champion_model=self.champion_model,
         )
         assert answers.usd is not None
         assert judge.usd is not None
@@ -245,7 +256,7 @@ class Evaluating:
             },
         )
 
-    def _conclude(self, rows: list[Row], used: Sequence[Answer]) -> Verdict:
+    def _conclude(self, rows: list[Row], used: Sequence[Answer], compared: Sequence[Answer]) -> Verdict:
         evaluation, champion = self.evaluation, self.plan.champion
         figures = summarise(rows, self.metrics, self.plan.scores)
         failed = failed_rows(rows)
@@ -301,9 +312,11 @@ class Evaluating:
             judge_usd=judge_usd,
             rows_uri=self.run.config.uri(rows_path(self.candidate)),
             report_uri=self.run.config.uri(report_path(self.candidate)),
-            input_tokens=sum(answer.input_tokens for answer in used),
-            output_tokens=sum(answer.output_tokens for answer in used),
-            cost_usd=answers_cost(self.run, used) + judge_usd,
+            input_tokens=sum(answer.input_tokens for answer in (*used, *compared)),
+            output_tokens=sum(answer.output_tokens for answer in (*used, *compared)),
+            cost_usd=answers_cost(self.run, used)
+            + answers_cost(self.run, compared, model=self.champion_model)
+            + judge_usd,
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from genops_events.gcp.record_store import RecordStore
 from genops_events.ledger import month_of
 from genops_events.record import Champion
 from genops_events.record_paths import champion_path
+from genops_events.stages import Stage
 
 FILE = "evaluation/changed.jsonl"
 
@@ -98,6 +100,12 @@ def reserved(store: RecordStore, candidate: str) -> Any:
     return ledger.entries[candidate].purposes["evaluation"].reserved_usd
 
 
+def spent(store: RecordStore, candidate: str) -> Decimal:
+    verdict = store.verdict(candidate, Stage.EVALUATION)
+    assert verdict is not None
+    return verdict.cost_usd
+
+
 def test_an_evaluation_file_that_grows_between_two_tries_is_paid_for_or_held_before_it_is_asked(
     *, cloud: StandIns, config: Config, change: Callable[..., None], store: RecordStore, endpoint: str
 ) -> None:
@@ -157,3 +165,21 @@ def test_the_answers_of_the_champion_of_an_earlier_round_are_not_taken_for_those
     assert cloud.vertex_calls("generateContent") == before + 1 + 4, "one new row, and four answers of the new champion"
     kept = store.bucket.blob(champion_answers_path(candidate)).download_as_text()
     assert {json.loads(line)["model"] for line in kept.splitlines()} == {f"{where}/8@1"}
+
+
+def test_a_champion_that_was_tuned_from_a_dearer_model_is_reserved_and_paid_at_its_price(
+    *, cloud: StandIns, config: Config, change: Callable[..., None], store: RecordStore, endpoint: str
+) -> None:
+    change(evaluation={"metrics": ["exact_match", "pairwise"], "judge": {"samples": 2}})
+    write(store, 3)
+    costs, estimates = [], []
+    for source in (None, "gemini-2.5-flash", "gemini-2.5-pro", "projects/p/locations/l/models/9@1"):
+        figures = {} if source is None else {"source_model": source}
+        champion = candidate_of(config, store, endpoint, **figures)  # never evaluated: it has to answer
+        crown(store, champion, endpoint, model="projects/p/locations/l/models/9@2", scores={"exact_match": 1.0})
+        candidate = candidate_of(config, store, endpoint)
+        told = evaluate(candidate)
+        costs.append(spent(store, candidate))
+        estimates.append(Decimal(told["estimated_usd"]))
+    assert costs[0] == costs[1] == costs[3] < costs[2]
+    assert estimates[0] == estimates[1] == estimates[3] < estimates[2]
