@@ -120,11 +120,10 @@ class Traces:
         return answer_path(self.candidate) in self.names
 
     @property
-    def was_answered_while_held(self) -> bool:
-        """Return whether a person has answered for the promotion while evaluation or budget waits for money."""
-        under_way = candidate_state(self.outcomes) is CandidateState.UNDER_WAY
-        waits = self.held & {Stage.EVALUATION, Stage.BUDGET}
-        return bool(waits) and self.answered and under_way and Stage.PROMOTION not in self.ended
+    def may_be_beyond_help(self) -> bool:
+        """Return whether a stage waits for money though a person or the gate may have decided against the candidate."""
+        refused = Outcome.REFUSED in self.outcomes.values()
+        return bool(self.held) and Stage.PROMOTION not in self.ended and (self.answered or refused)
 
     @property
     def outcomes(self) -> dict[Stage, Outcome]:

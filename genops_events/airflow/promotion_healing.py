@@ -1,4 +1,4 @@
-"""What a sweep mends about promotion: rollbacks whose command died, and answers that nobody acted on."""
+"""What a sweep mends about promotion: rollbacks whose command died, answers that nobody acted on, holds that help nobody."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from datetime import UTC, datetime
 
 from airflow.sdk.exceptions import AirflowSkipException
 
-from genops_events.airflow.promotion import decided, given_up
+from genops_events.airflow.promotion import beyond_help, decided
 from genops_events.airflow.stage import StageRun, settle_and_announce
 from genops_events.airflow.sweep_figures import SweepFigures
 from genops_events.config import Config
 from genops_events.errors import GenopsError
 from genops_events.gcp.record_store import RecordStore
 from genops_events.gcp.rollbacks import finish_rollbacks, unfinished
-from genops_events.promotion_record import PersonsAnswer, answer_path
 from genops_events.stages import Stage
 
 log = logging.getLogger(__name__)
@@ -41,28 +40,6 @@ def heal_rollbacks(config: Config, store: RecordStore, figures: SweepFigures) ->
             figures.healed("unannounced_verdict", rollback.candidate, Stage.PROMOTION, reason)
 
 
-def end_given_up(candidates: Iterable[str], figures: SweepFigures) -> set[str]:
-    """End candidates that wait for money and that a person has rejected; return them.
-
-    Nobody will approve that money, and what was reserved for their inference is released.
-    """
-    ended: set[str] = set()
-    for candidate in candidates:
-        run = StageRun(Stage.PROMOTION, candidate, figures.run_id)
-        try:
-            answer = run.store.read(answer_path(candidate), PersonsAnswer)
-            if answer is None or answer.approved:
-                continue
-            settle_and_announce(run, given_up(run, answer))
-        except GenopsError as error:
-            log.exception("%s, which was rejected, cannot be ended", candidate)
-            figures.error = str(error)
-            continue
-        figures.healed("closed_stage", candidate, Stage.PROMOTION, "It was rejected while it waited for money.")
-        ended.add(candidate)
-    return ended
-
-
 def heal_answered(candidates: Iterable[str], figures: SweepFigures) -> None:
     """End the promotion of candidates that a person has answered in the shell, where Airflow was not told of it.
 
@@ -81,3 +58,22 @@ def heal_answered(candidates: Iterable[str], figures: SweepFigures) -> None:
             continue
         reason = "A person had answered, and no Dag run went on with the answer."
         figures.healed("closed_stage", candidate, Stage.PROMOTION, reason)
+
+
+def end_beyond_help(candidates: Iterable[str], figures: SweepFigures) -> set[str]:
+    """End candidates that wait for money though a person or the gate has decided against them; return who was ended."""
+    ended: set[str] = set()
+    for candidate in candidates:
+        run = StageRun(Stage.PROMOTION, candidate, figures.run_id)
+        try:
+            verdict = beyond_help(run)
+            if verdict is None:
+                continue
+            settle_and_announce(run, verdict)
+        except GenopsError as error:
+            log.exception("%s, which waits for money that cannot help it, cannot be ended", candidate)
+            figures.error = str(error)
+            continue
+        figures.healed("closed_stage", candidate, Stage.PROMOTION, "It waited for money that cannot help it any more.")
+        ended.add(candidate)
+    return ended

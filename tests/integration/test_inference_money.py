@@ -121,6 +121,9 @@ def test_answers_that_may_be_longer_than_the_budget_was_checked_for_are_held_and
     assert posting(store, candidate) == first
     (hold,) = holds.held(store, candidate)
     assert (hold.stage, hold.limits) == (Stage.INFERENCE, ("budget.candidate_usd",))
+    found = store.candidate(candidate)
+    assert found is not None
+    assert found.stage_json(Stage.INFERENCE)["state"] == "held"
     kinds = [one.attributes["ce-type"] for _ in range(2) for one in completions.read(seconds=1.0)]
     assert "genops.inference.held.v1" in kinds
     holds.approve(store, hold, by="ada@laptop", reason="It is worth it.")
