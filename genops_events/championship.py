@@ -15,6 +15,17 @@ REMEMBERED_CHAMPIONS = 100
 
 
 @dataclass(frozen=True, slots=True)
+class Common:
+    """The means over the rows that both were scored on in the same way: files and failures differ, these rows do not."""
+
+    champion: str
+    """The champion when the contender was evaluated."""
+    own: float
+    theirs: float
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class Contender:
     """A model that could be champion, with what is known about it."""
 
@@ -27,6 +38,8 @@ class Contender:
     score: float
     scores: Mapping[str, float]
     arrived_at: datetime
+    common: Common | None = None
+    """In `metric`; None where no row was scored for both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +58,30 @@ class Bout:
 
     margin: float
     late_after: timedelta
-    asked_for: bool = False
-    """Somebody wants this candidate, though it may be late."""
+    asked_at: datetime | None = None
+    """When somebody asked for this candidate: also in the place of a newer champion, if that one was there already."""
 
 
 def decide(contender: Contender, champion: Champion | None, bout: Bout) -> Decision:
     """Let the contender win if its score exceeds the champion's by the margin and it is not late.
 
     Two that arrive within `late_after` of each other compete by score alone, whichever is judged first. One that is
-    older than the champion by more is late: what was uploaded last is what its owner wants.
+    older than the champion by more is late: what was uploaded last is what its owner wants. Scores are those of the rows
+    that both were scored on, where these are known.
     """
     if champion is None:
         decided = challenge(contender.score, None, bout.margin)
         return Decision(decided.wins, decided.reason)
-    theirs = champion.scores.get(contender.metric)
-    decided = challenge(contender.score, theirs, bout.margin)
+    own, theirs = contender.score, champion.scores.get(contender.metric)
+    common = contender.common
+    if common is not None and common.champion == champion.candidate and (own, theirs) != (common.own, common.theirs):
+        rows = "the row" if common.rows == 1 else f"the {common.rows:,} rows"
+        decided = challenge(common.own, common.theirs, bout.margin)
+        reason = f"{decided.reason} These are the means over {rows} that both were scored on."
+        decided = dataclasses.replace(decided, reason=reason)
+        theirs = common.theirs
+    else:
+        decided = challenge(own, theirs, bout.margin)
     if decided.wins and theirs is None:
         reason = f"{champion.candidate}, the champion, was never measured by {contender.metric}: its place is taken."
         decided = dataclasses.replace(decided, reason=reason)
@@ -70,10 +92,13 @@ def decide(contender: Contender, champion: Champion | None, bout: Bout) -> Decis
     if older_by <= bout.late_after:
         return Decision(wins=True, reason=decided.reason)
     late = f"it arrived {duration(older_by)} before {champion.candidate}, the champion"
-    if bout.asked_for:
-        return Decision(wins=True, reason=f"{decided.reason} Although {late}.")
+    asked_before = ""
+    if bout.asked_at is not None:
+        if bout.asked_at >= champion.promoted_at:
+            return Decision(wins=True, reason=f"{decided.reason} Although {late}.")
+        asked_before = f" It was approved before {champion.candidate} had the place."
     reason = (
-        f"{decided.reason} But {late}: a late candidate takes no newer one's place unasked. "
+        f"{decided.reason} But {late}: a late candidate takes no newer one's place unasked.{asked_before} "
         f"`genops rollback {contender.dataset} --to {contender.candidate}` gives it the place."
     )
     return Decision(wins=False, reason=reason, late=True)

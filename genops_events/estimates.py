@@ -62,16 +62,19 @@ def answers_step(
     system_instruction: str | None,
     max_output_tokens: int,
     limit_usd: Decimal | None = None,
-    models: Sequence[str] = ("the candidate",),
+    champion: Rates | None = None,
 ) -> Step:
-    """Return what answering these prompts costs at most, once by each of `models`."""
+    """Return what answering these prompts costs at most: by the candidate, and by the champion where it has rates."""
     each = estimated_tokens(system_instruction or "")
-    asked = len(models) * sum(each + estimated_tokens(prompt) for prompt in prompts)
-    answered = len(models) * len(prompts) * max_output_tokens
+    asked = sum(each + estimated_tokens(prompt) for prompt in prompts)
+    answered = len(prompts) * max_output_tokens
     why = f"{len(prompts):,} prompts, answers of at most {max_output_tokens:,} tokens"
-    if len(models) > 1:
-        why += f", by {' and '.join(models)}"
-    return Step(name, rates.generation_cost(asked, answered), limit_usd, asked, answered, why)
+    usd = rates.most_for(asked, answered)
+    if champion is not None:
+        usd += champion.most_for(asked, answered)
+        asked, answered = 2 * asked, 2 * answered
+        why += ", by the candidate and the champion"
+    return Step(name, usd, limit_usd, asked, answered, why)
 
 
 def evaluation_steps(
@@ -82,16 +85,18 @@ def evaluation_steps(
     examples: Sequence[EvaluationExample],
     *,
     system_instruction: str | None,
+    champion_model: str | None = None,
 ) -> tuple[Step, Step]:
     """Return what an evaluation costs at most: the answers, and the judge. What is reserved for it is this, too.
 
     Args:
         rates_of: what a model costs.
-        model: the published model that the candidate, and the champion, is billed as.
+        model: the published model that the candidate is billed as.
         evaluation: the dataset's entry in genops.yaml.
         metrics: what is measured; for `pairwise`, the champion answers, too.
         examples: the rows that are asked about.
         system_instruction: sent with every prompt.
+        champion_model: the one that the champion is billed as; `model` if not given.
     """
     compares = any(metric.name == PAIRWISE for metric in metrics)
     answers = answers_step(
@@ -100,7 +105,7 @@ def evaluation_steps(
         [one.prompt for one in examples],
         system_instruction=system_instruction,
         max_output_tokens=evaluation.max_output_tokens,
-        models=("the candidate", "the champion") if compares else ("the candidate",),
+        champion=rates_of(champion_model or model) if compares else None,
     )
     tokens = judge_tokens(metrics, examples, answer_tokens=evaluation.max_output_tokens)
     usd = judge_cost(rates_of, evaluation, tokens)

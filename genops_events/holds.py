@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from genops_events.record_paths import approval_path, cancellation_path, hold_path
 from genops_events.stages import Stage
 
-HOLDABLE = (Stage.TUNING, Stage.EVALUATION, Stage.BUDGET)
-"""Stages that reserve money, and so can be held."""
+HOLDABLE = (Stage.TUNING, Stage.EVALUATION, Stage.BUDGET, Stage.INFERENCE)
+"""Stages that reserve money, and so can be held; inference only where it may cost more than was checked before."""
 
 
 @dataclass(frozen=True, slots=True)

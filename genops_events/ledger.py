@@ -134,8 +134,10 @@ def reserve(  # noqa: PLR0917  # whose, for what, how much of how much: the orde
 ) -> Ledger | Refusal:
     """Hold back an amount for a candidate, once, if candidate, dataset and project stay within their limits.
 
-    What this candidate has already reserved or settled for this purpose stays as it is: the same ledger comes back,
-    also where the limit has been reached since. An amount that just reaches a limit passes.
+    What this candidate has already settled for this purpose, or reserved to at least this amount, stays as it is: the same
+    ledger comes back, also where the limit has been reached since. A reservation of less is raised to the amount, and
+    what is added must be within the limits: a later try may find more work than an earlier one reserved for. An amount
+    that just reaches a limit passes.
 
     Args:
         ledger: of the month of `now`.
@@ -155,7 +157,8 @@ def reserve(  # noqa: PLR0917  # whose, for what, how much of how much: the orde
     entry = ledger.entries.get(candidate)
     if entry is not None and entry.dataset != dataset:
         raise LedgerError(f"The ledger knows {candidate} under the dataset {entry.dataset!r}, not {dataset!r}.")
-    if entry is not None and purpose in entry.purposes:
+    before = None if entry is None else entry.purposes.get(purpose)
+    if before is not None and (before.settled or amount <= before.reserved_usd):
         return ledger
     if ledger.month != month_of(now):
         raise LedgerError(
@@ -163,13 +166,17 @@ def reserve(  # noqa: PLR0917  # whose, for what, how much of how much: the orde
             "Load the ledger of the current month (UTC).",
         )
     if approved_by is None:
-        own = ZERO if entry is None else entry.reserved_usd + entry.spent_usd
+        held = ZERO if before is None else before.reserved_usd
         refusal = _refusal(
-            ledger, candidate, dataset, amount, purpose, limits=(limit, candidate_limit, project_limit), own=own
+            ledger, candidate, dataset, amount, purpose, limits=(limit, candidate_limit, project_limit), held=held
         )
         if refusal is not None:
             return refusal
-    posting = Posting(reserved_usd=amount, estimated_usd=amount, reserved_at=now, approved_by=approved_by)
+    if before is None:
+        posting = Posting(reserved_usd=amount, estimated_usd=amount, reserved_at=now, approved_by=approved_by)
+    else:
+        raised = {"reserved_usd": amount, "estimated_usd": amount, "approved_by": approved_by or before.approved_by}
+        posting = before.model_copy(update=raised)
     return _with(ledger, candidate, entry or LedgerEntry(dataset=dataset), purpose, posting)
 
 
@@ -181,13 +188,16 @@ def _refusal(
     purpose: Purpose,
     *,
     limits: tuple[Decimal, Decimal | None, Decimal | None],
-    own: Decimal,
+    held: Decimal,
 ) -> Refusal | None:
-    month, already = ledger.month, committed(ledger, dataset)
+    """Return which limits `amount` is over; `held` of it is reserved already, and counts once."""
+    month, entry = ledger.month, ledger.entries.get(candidate)
+    own = ZERO if entry is None else entry.reserved_usd + entry.spent_usd
+    already, everybody = committed(ledger, dataset), committed(ledger)
     every = (
-        ("budget.monthly_usd of the dataset", f"{dataset} has", f" for {month}", already, limits[0]),
-        ("budget.candidate_usd", "it has", "", own, limits[1]),
-        ("budget.monthly_usd of the project", "the project has", f" for {month}", committed(ledger), limits[2]),
+        ("budget.monthly_usd of the dataset", f"{dataset} has", f" for {month}", already - held, limits[0]),
+        ("budget.candidate_usd", "it has", "", own - held, limits[1]),
+        ("budget.monthly_usd of the project", "the project has", f" for {month}", everybody - held, limits[2]),
     )
     over = [
         (key, who, when, before, most)
@@ -251,7 +261,7 @@ def _with(ledger: Ledger, candidate: str, entry: LedgerEntry, purpose: Purpose, 
 def usd(amount: Decimal) -> str:
     """Write dollars with two places, or with as many as a small amount needs, never rounding it away."""
     places = max(2, -int(amount.normalize().as_tuple().exponent)) if amount else 2
-    return f"${amount:,.{places}f}"
+    return f"{'-' if amount < 0 else ''}${abs(amount):,.{places}f}"
 
 
 def _exact(amount: Decimal) -> Decimal:

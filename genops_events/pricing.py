@@ -166,6 +166,12 @@ class Rates:
         cost += self.prices.get("thinking", self.price("output")) * thinking_tokens
         return _round_up(cost * (1 - self.batch_discount if batch else 1) / _MILLION)
 
+    def most_for(self, input_tokens: int, output_tokens: int) -> Decimal:
+        """Return the most that generating can cost where nobody knows how much of the output will be thinking."""
+        if self.prices.get("thinking", Decimal(0)) <= self.price("output"):
+            return self.generation_cost(input_tokens, output_tokens)
+        return self.generation_cost(input_tokens, 0, thinking_tokens=output_tokens)
+
 
 @cache
 def load_prices() -> PriceTable:
@@ -180,26 +186,17 @@ def parse_prices(text: str, *, name: str) -> PriceTable:
 
 
 def estimated_tokens(text: str) -> int:
-    """Return about how many tokens a text has: a quarter of its characters, rounded up. Asks nobody, costs nothing."""
-    return -(-len(text) // CHARACTERS_PER_TOKEN)
+    """Return about how many tokens a text has: a quarter of its ASCII characters, rounded up, and each other character.
 
-
-def tuning_cost(model: str, training_tokens: int, epochs: int) -> Decimal:
-    """Return what tuning costs in US dollars by the prices that ship with this package; `Config.rates` has the user's."""
-    return load_prices().rates(model).tuning_cost(training_tokens, epochs)
+    Asks nobody, costs nothing. Of Chinese or Japanese, a token holds about one character: a quarter would be far too low.
+    """
+    ascii_characters = len(text.encode("ascii", "ignore"))
+    return -(-ascii_characters // CHARACTERS_PER_TOKEN) + len(text) - ascii_characters
 
 
 def tuning_note(method: Method) -> str:
-    """Say what an estimate by `tuning_cost` leaves open where a model is tuned by this method; empty where nothing is."""
+    """Say what an estimate by `Rates.tuning_cost` leaves open where a model is tuned by this method; empty where nothing is."""
     return load_prices().tuning_notes.get(method, "")
-
-
-def generation_cost(model: str, input_tokens: int, output_tokens: int) -> Decimal:
-    """Return what generating costs in US dollars by the prices that ship with this package, thinking as output.
-
-    `model` is the published model; a tuned endpoint is billed as its source model. `Config.rates` has the user's prices.
-    """
-    return load_prices().rates(model).generation_cost(input_tokens, output_tokens)
 
 
 def _merged(before: ModelPrice, own: ModelPrice) -> ModelPrice:

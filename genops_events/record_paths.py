@@ -74,6 +74,11 @@ def prompts_over_path(candidate: str) -> str:
     return f"{folder(candidate)}prompts-over.jsonl"
 
 
+def prompts_path(candidate: str, round_: int = 0) -> str:
+    """Return where the copy of the prompt file lies that the budget was checked by, and that is answered."""
+    return f"{folder(candidate)}prompts{f'-{round_}' if round_ else ''}.jsonl"
+
+
 def holds_folder(candidate: str) -> str:
     """Return the prefix of the holds of `candidate`, and of their approvals."""
     return f"{folder(candidate)}holds/"
@@ -127,6 +132,13 @@ def answers_path(candidate: str) -> str:
 def evaluation_answers_path(candidate: str) -> str:
     """Return where the answers to the evaluation prompts lie."""
     return f"{folder(candidate)}answers/evaluation.jsonl"
+
+
+def bought_prefixes(candidate: str, stage: Stage) -> tuple[str, ...]:
+    """Return the prefixes below which something lies as soon as `stage` has got an answer, or a score, that it pays for."""
+    if stage is Stage.EVALUATION:
+        return f"{folder(candidate)}answers/evaluation", f"{folder(candidate)}evaluation-parts/"
+    return (f"{folder(candidate)}answers/answers",) if stage is Stage.INFERENCE else ()
 
 
 def champion_path(dataset: str) -> str:

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from genops_events.airflow.stage import StageRun
 from genops_events.evaluation_data import Prompt
-from genops_events.gcp import generation
+from genops_events.gcp import generation, inputs
 from genops_events.gcp.generation import Answer
 from genops_events.gcp.kept_answers import KeptAnswers
 
@@ -33,13 +33,16 @@ def ask(run: StageRun, prompts: Sequence[Prompt], *, name: str, max_output_token
         name: of the object that keeps the answers.
         max_output_tokens: bound of one answer.
     """
-    with KeptAnswers(run.store.bucket, name, prompts, model=run.tuning.model or run.endpoint) as kept:
+    instruction = run.dataset.system_instruction
+    settings = inputs.settings_of(system_instruction=instruction, max_output_tokens=max_output_tokens)
+    model = run.tuning.model or run.endpoint
+    with KeptAnswers(run.store.bucket, name, prompts, model=model, settings=settings) as kept:
         answers = generation.answer_all(
             run.config,
             model=run.endpoint,
             prompts=[prompt.prompt for prompt in prompts],
             max_output_tokens=max_output_tokens,
-            system_instruction=run.dataset.system_instruction,
+            system_instruction=instruction,
             kept=kept.answers,
             on_answer=kept.add,
         )
@@ -52,10 +55,10 @@ def ask(run: StageRun, prompts: Sequence[Prompt], *, name: str, max_output_token
     )
 
 
-def answers_cost(run: StageRun, answers: Sequence[Answer]) -> Decimal:
-    """Return what these answers cost in US dollars, by what the service says was used."""
+def answers_cost(run: StageRun, answers: Sequence[Answer], *, model: str | None = None) -> Decimal:
+    """Return what these answers cost in US dollars, by what the service says was used; as `model`, or as the dataset's."""
     thinking = sum(answer.thinking_tokens for answer in answers)
-    return run.config.rates(run.dataset.billed_model).generation_cost(
+    return run.config.rates(model or run.dataset.billed_model).generation_cost(
         sum(answer.input_tokens for answer in answers),
         sum(answer.output_tokens for answer in answers) - thinking,
         cached_tokens=sum(answer.cached_tokens for answer in answers),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from decimal import Decimal
 
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
@@ -15,6 +16,7 @@ from genops_events.evaluation_data import Prompt
 from genops_events.gcp import generation, inputs, prompt_sizes
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
 from genops_events.gcp.errors import google_call
+from genops_events.gcp.generation import TokenCount
 from genops_events.gcp.ledger_store import committed
 from genops_events.prompt_limits import PromptLimits, PromptOver
 from genops_events.stages import Outcome, Stage
@@ -38,16 +40,9 @@ class CheckBudget(StageOperator):
             raise AirflowSkipException("the candidate has failed, so there is nothing to pay for")
         run.take_on()
         dataset = run.dataset
-        prompts = inputs.prompts(run.store.bucket, dataset.inference.prompts)
-        count = generation.count_tokens(
-            run.config,
-            model=dataset.billed_model,
-            prompts=[prompt.prompt for prompt in prompts],
-            system_instruction=dataset.system_instruction,
-        )
-        # Every answer at its longest: an estimate that can only be too high.
-        longest = len(prompts) * dataset.inference.max_output_tokens
-        cost = run.config.rates(dataset.billed_model).generation_cost(count.tokens, longest)
+        copy = record_paths.prompts_path(run.candidate, run.standing.round)
+        prompts = inputs.pinned_prompts(run.store.bucket, dataset.inference.prompts, copy)
+        count, cost = priced(run, prompts)
         limits = dataset.budget
         before = committed(run.store, dataset=run.arrival.dataset, at=run.month)
         figures = {
@@ -60,8 +55,7 @@ class CheckBudget(StageOperator):
             "month_limit_usd": limits.monthly_usd,
         }
         over = _prompts_over(run, prompts)
-        limit = StageLimit("budget.inference_usd", limits.inference_usd)
-        approved_by = pay_for(run, "inference", cost, limit=limit, over=over)
+        approved_by = pay_for(run, "inference", cost, limit=inference_limit(run), over=over)
         reason = f"Answering {len(prompts)} prompts costs at most {cost} USD, within {limits.inference_usd} USD."
         if approved_by is not None:
             reason = (
@@ -69,6 +63,24 @@ class CheckBudget(StageOperator):
             )
             figures |= {"approved_by": approved_by, "prompts_over": counted(over)}
         return run.conclude(BudgetVerdict, Outcome.APPROVED, reason, **figures)
+
+
+def priced(run: StageRun, prompts: Sequence[Prompt]) -> tuple[TokenCount, Decimal]:
+    """Return what the prompts are billed by, and the most that answering them costs: every answer at its longest."""
+    dataset = run.dataset
+    count = generation.count_tokens(
+        run.config,
+        model=dataset.billed_model,
+        prompts=[prompt.prompt for prompt in prompts],
+        system_instruction=dataset.system_instruction,
+    )
+    longest = len(prompts) * dataset.inference.max_output_tokens
+    return count, run.config.rates(dataset.billed_model).most_for(count.tokens, longest)
+
+
+def inference_limit(run: StageRun) -> StageLimit:
+    """Return the limit on one run over the dataset's prompts."""
+    return StageLimit("budget.inference_usd", run.dataset.budget.inference_usd)
 
 
 def _prompts_over(run: StageRun, prompts: Sequence[Prompt]) -> list[PromptOver]:

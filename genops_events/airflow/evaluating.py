@@ -39,8 +39,8 @@ from genops_events.held_out import in_training
 from genops_events.judge_usage import judge_cost, judged_tokens
 from genops_events.metrics import PAIRWISE, Metric
 from genops_events.record_paths import evaluation_answers_path, training_path, valid_lines_path
-from genops_events.stages import Outcome
-from genops_events.verdicts import EvaluationVerdict, Verdict
+from genops_events.stages import Outcome, Stage
+from genops_events.verdicts import EvaluationVerdict, TuningVerdict, Verdict
 
 CAUSE_CHARACTERS = 300
 """So much of a failure's cause is in the verdict's reason; the summary has it whole."""
@@ -67,8 +67,7 @@ class Evaluating:
     def plan(self) -> EvaluationPlan:
         """Whom the candidate is held against, settled by the first try.
 
-        Each release of a held evaluation settles it anew: days may lie between, and another champion. Nothing was asked
-        of the one before, since money comes first.
+        Each release of a held evaluation settles it anew: days may lie between, and another champion.
         """
         champion = self.run.store.champion(self.run.arrival.dataset)
         plan = EvaluationPlan(candidate=self.candidate, written_at=datetime.now(UTC))
@@ -92,6 +91,15 @@ class Evaluating:
     def compares(self) -> bool:
         """Whether the champion has to answer, too."""
         return any(metric.name == PAIRWISE for metric in self.metrics)
+
+    @cached_property
+    def champion_model(self) -> str:
+        """The published model that the champion is billed as: the dataset may be tuned from another one by now."""
+        billed = self.run.dataset.billed_model
+        tuning = None if self.plan.champion is None else self.run.store.verdict(self.plan.champion, Stage.TUNING)
+        source = tuning.source_model if isinstance(tuning, TuningVerdict) else None
+        # A champion that was tuned further names the model before it, which has no price of its own.
+        return source if source in self.run.config.tables.prices.models else billed
 
     def verdict(self) -> Verdict:
         """Evaluate, write rows, figures and report, and return the recorded verdict.
@@ -134,9 +142,10 @@ class Evaluating:
             )
         rows = self._rows(examples, left_out, own, theirs, found)
         used = [own.answers[number] for number in sorted(own.answers)]
+        compared: list[Answer] = []
         if theirs is not None:
-            used += [answer for number, answer in sorted(theirs.answers.items()) if number not in paid_by_champion]
-        verdict = self._conclude(rows, used)
+            compared = [answer for number, answer in sorted(theirs.answers.items()) if number not in paid_by_champion]
+        verdict = self._conclude(rows, used, compared)
         remove_parts(self.bucket, parts)  # the rows have it all; a crash before this line leaves a few small objects
         return verdict
 
@@ -167,6 +176,7 @@ class Evaluating:
             self.metrics,
             asked,
             system_instruction=dataset.system_instruction,
+            champion_model=self.champion_model,
         )
         assert answers.usd is not None
         assert judge.usd is not None
@@ -180,17 +190,23 @@ class Evaluating:
             kept=answers,
         )
 
+    @property
+    def _settings(self) -> str:
+        instruction, most = self.run.dataset.system_instruction, self.evaluation.max_output_tokens
+        return inputs.settings_of(system_instruction=instruction, max_output_tokens=most)
+
     def _own_answers(self, prompts: Sequence[Prompt]) -> KeptAnswers:
-        model = self.run.tuning.model or self.run.endpoint
-        return KeptAnswers(self.bucket, evaluation_answers_path(self.candidate), prompts, model=model)
+        model, name = self.run.tuning.model or self.run.endpoint, evaluation_answers_path(self.candidate)
+        return KeptAnswers(self.bucket, name, prompts, model=model, settings=self._settings)
 
     def _champion_answers(self, prompts: Sequence[Prompt]) -> KeptAnswers:
-        model = self.plan.model or self.plan.endpoint or ""
-        return KeptAnswers(self.bucket, champion_answers_path(self.candidate), prompts, model=model)
+        model, name = self.plan.model or self.plan.endpoint or "", champion_answers_path(self.candidate)
+        return KeptAnswers(self.bucket, name, prompts, model=model, settings=self._settings)
 
     def _answers_of_champion(self, prompts: Sequence[Prompt]) -> inputs.Answers:
         """Return what the champion answered to the same prompts when it was evaluated itself: it is paid for."""
-        return inputs.answers_to(self.bucket, evaluation_answers_path(self.plan.champion or ""), prompts)
+        name = evaluation_answers_path(self.plan.champion or "")
+        return inputs.answers_to(self.bucket, name, prompts, settings=self._settings)
 
     def _rows(
         self,
@@ -240,7 +256,7 @@ class Evaluating:
             },
         )
 
-    def _conclude(self, rows: list[Row], used: Sequence[Answer]) -> Verdict:
+    def _conclude(self, rows: list[Row], used: Sequence[Answer], compared: Sequence[Answer]) -> Verdict:
         evaluation, champion = self.evaluation, self.plan.champion
         figures = summarise(rows, self.metrics, self.plan.scores)
         failed = failed_rows(rows)
@@ -296,9 +312,11 @@ class Evaluating:
             judge_usd=judge_usd,
             rows_uri=self.run.config.uri(rows_path(self.candidate)),
             report_uri=self.run.config.uri(report_path(self.candidate)),
-            input_tokens=sum(answer.input_tokens for answer in used),
-            output_tokens=sum(answer.output_tokens for answer in used),
-            cost_usd=answers_cost(self.run, used) + judge_usd,
+            input_tokens=sum(answer.input_tokens for answer in (*used, *compared)),
+            output_tokens=sum(answer.output_tokens for answer in (*used, *compared)),
+            cost_usd=answers_cost(self.run, used)
+            + answers_cost(self.run, compared, model=self.champion_model)
+            + judge_usd,
         )
 
 

@@ -20,7 +20,7 @@ from genops_events.airflow.assets import TRAINING_ARRIVALS
 from genops_events.airflow.drain import WOKEN_AT_ONCE
 from genops_events.airflow.promotion_healing import end_beyond_help, heal_answered, heal_rollbacks
 from genops_events.airflow.spending import announce_hold_again
-from genops_events.airflow.stage import StageRun, settle_and_announce
+from genops_events.airflow.stage import StageRun, conclude_failed, settle_and_announce
 from genops_events.airflow.submission import cancelled
 from genops_events.airflow.sweep_figures import SweepFigures
 from genops_events.config import Config
@@ -38,9 +38,8 @@ from genops_events.gcp.open_candidates import (
 )
 from genops_events.gcp.record_store import RecordStore
 from genops_events.record import Arrival, Intent
-from genops_events.stages import Outcome, Stage
+from genops_events.stages import Stage
 from genops_events.sweep import Activity, Remedies, Traces, Waking, is_settled, remedies, rest_after, waking, way_to
-from genops_events.verdicts import VERDICTS
 
 log = logging.getLogger(__name__)
 
@@ -226,7 +225,7 @@ def _close_one(run: StageRun, owner: str, figures: SweepFigures) -> None:
     if run.stage is Stage.TUNING:
         reason += " A tuning job that was still under way is cancelled: nobody waits for it."
     try:
-        settle_and_announce(run, run.conclude(VERDICTS[run.stage], Outcome.FAILED, reason))
+        settle_and_announce(run, conclude_failed(run, reason))
     except GenopsError as error:
         log.exception("%s of %s cannot be closed", run.stage, run.candidate)
         figures.error = str(error)

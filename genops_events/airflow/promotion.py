@@ -13,7 +13,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from genops_events import record_paths
 from genops_events.airflow.asking_a_person import APPROVE, OPTIONS, REASON, ask_a_person, record_answer
 from genops_events.airflow.stage import StageOperator, StageRun, finish
-from genops_events.championship import Bout, Contender, Decision, crowned, decide, predecessor_of
+from genops_events.championship import Bout, Common, Contender, Decision, crowned, decide, predecessor_of
 from genops_events.gcp import registry
 from genops_events.gcp.holds import standing_of
 from genops_events.gcp.outbox import announce
@@ -93,9 +93,20 @@ def decided(run: StageRun) -> Verdict | None:
     # The verdict may be there before its event is out; the order of the events is promised.
     for verdict in (evaluation, budget):
         announce(run.config, run.store, verdict)
+    champion = _with_arrival(run, run.store.champion(run.arrival.dataset))
+    if champion is not None and run.candidate in (champion.candidate, *champion.earlier):
+        # An earlier try gave it the place and died: neither an answer nor a change of genops.yaml can undo that.
+        return _promoted(run, evaluation, champion, answer, decided=None)
     refusals = _refusals([evaluation, budget])
     if refusals:
         return _hold(run, evaluation, refusals, None)
+    return _judged(run, evaluation, champion, answer)
+
+
+def _judged(
+    run: StageRun, evaluation: EvaluationVerdict, champion: Champion | None, answer: PersonsAnswer | None
+) -> Verdict | None:
+    """Return the verdict on a candidate that passed gate and budget; None where a person has to answer first."""
     contender = _contender(run, evaluation)
     if contender is None:
         reason = (
@@ -105,11 +116,12 @@ def decided(run: StageRun) -> Verdict | None:
         return _hold(run, evaluation, reason, answer)
     if answer is not None and not answer.approved:
         return _hold(run, evaluation, answer.told, answer)
-    if answer is None and run.dataset.promotion.approval == "person":
-        champion = _with_arrival(run, run.store.champion(contender.dataset))
-        known = champion is not None and contender.candidate in (champion.candidate, *champion.earlier)
-        if not known and decide(contender, champion, _bout(run, asked_for=True)).wins:
-            return None
+    if (
+        answer is None
+        and run.dataset.promotion.approval == "person"
+        and decide(contender, champion, _bout(run, asked_at=datetime.now(UTC))).wins
+    ):
+        return None
     return _challenge(run, evaluation, contender, answer)
 
 
@@ -162,11 +174,21 @@ def _contender(run: StageRun, evaluation: EvaluationVerdict) -> Contender | None
         score=score,
         scores=evaluation.scores,
         arrived_at=run.arrival.arrived_at,
+        common=_common(evaluation, metric),
     )
 
 
-def _bout(run: StageRun, *, asked_for: bool) -> Bout:
-    return Bout(margin=run.dataset.evaluation.margin, late_after=run.dataset.promotion.late_after, asked_for=asked_for)
+def _common(evaluation: EvaluationVerdict, metric: str) -> Common | None:
+    found = (evaluation.metrics or {}).get(metric)
+    if evaluation.champion is None or found is None or not found.common_rows:
+        return None
+    if found.common_mean is None or found.champion_mean is None:
+        return None
+    return Common(evaluation.champion, own=found.common_mean, theirs=found.champion_mean, rows=found.common_rows)
+
+
+def _bout(run: StageRun, *, asked_at: datetime | None) -> Bout:
+    return Bout(margin=run.dataset.evaluation.margin, late_after=run.dataset.promotion.late_after, asked_at=asked_at)
 
 
 def _challenge(
@@ -177,7 +199,8 @@ def _challenge(
     Dying after the change and before the verdict is safe: the next try finds itself champion, or among
     the champions before.
     """
-    bout = _bout(run, asked_for=answer is not None)
+    # Who is silent has asked for nothing.
+    bout = _bout(run, asked_at=None if answer is None or answer.through == "timeout" else answer.written_at)
     decisions: list[Decision] = []
 
     def change(champion: Champion | None) -> Champion | None:
@@ -189,14 +212,14 @@ def _challenge(
 
     champion = run.store.update(champion_path(contender.dataset), Champion, change)
     if champion is not None and run.candidate in (champion.candidate, *champion.earlier):
-        return _promoted(run, contender, champion, answer, decided=decisions[0] if decisions else None)
+        return _promoted(run, evaluation, champion, answer, decided=decisions[0] if decisions else None)
     reason = decisions[0].reason if answer is None else f"{answer.told} {decisions[0].reason}"
     return _hold(run, evaluation, reason, answer, late=decisions[0].late)
 
 
 def _promoted(
     run: StageRun,
-    contender: Contender,
+    evaluation: EvaluationVerdict,
     champion: Champion,
     answer: PersonsAnswer | None,
     *,
@@ -204,30 +227,53 @@ def _promoted(
 ) -> Verdict:
     if champion.candidate == run.candidate:
         # Without a decision, an earlier try made it champion and died: the document says against whom.
-        reason = decided.reason if decided is not None else _reason_again(run, contender, champion)
+        reason = decided.reason if decided is not None else _reason_again(run, champion)
         reason += registry.mirror(run.config, run.store, champion)
-        before, score = champion.predecessor, champion.predecessor_score
+        metric, before, score = champion.metric, champion.predecessor, champion.predecessor_score
     else:
         reason = f"It was the champion before {champion.candidate}."
-        before, score = predecessor_of(run.candidate, champion.earlier, None), None
+        metric, score = run.dataset.evaluation.decisive, None
+        before = predecessor_of(run.candidate, champion.earlier, None)
+        registry.mirror_after(run.config, run.store, champion, before)
+    if answer is not None and answer.approved:
+        reason = f"{answer.told} {reason}"
+    elif answer is not None:
+        reason += (
+            f" {answer.told} That came too late: it was champion by then. `genops rollback {champion.dataset}` gives the "
+            "place back."
+        )
+        answer = None
     return run.conclude(
         PromotionVerdict,
         Outcome.PROMOTED,
-        reason if answer is None else f"{answer.told} {reason}",
-        metric=contender.metric,
-        score=contender.score,
+        reason,
+        metric=metric,
+        score=evaluation.scores.get(metric),
         champion_before=before,
         champion_score=score,
         **_answered(answer),
     )
 
 
-def _reason_again(run: StageRun, contender: Contender, champion: Champion) -> str:
+def _reason_again(run: StageRun, champion: Champion) -> str:
+    """Say once more why this candidate has the place, from its own document alone."""
     before = None
     if champion.predecessor is not None:
-        scores = {} if champion.predecessor_score is None else {contender.metric: champion.predecessor_score}
+        scores = {} if champion.predecessor_score is None else {champion.metric: champion.predecessor_score}
+        # Without an arrival, it is late for nobody: that was decided when the place was taken.
         before = champion.model_copy(update={"candidate": champion.predecessor, "scores": scores, "arrived_at": None})
-    return decide(contender, before, _bout(run, asked_for=True)).reason
+    contender = Contender(
+        candidate=champion.candidate,
+        dataset=champion.dataset,
+        model=champion.model,
+        endpoint=champion.endpoint,
+        checkpoint=champion.checkpoint,
+        metric=champion.metric,
+        score=champion.score,
+        scores=champion.scores,
+        arrived_at=run.arrival.arrived_at,
+    )
+    return decide(contender, before, _bout(run, asked_at=None)).reason
 
 
 def _with_arrival(run: StageRun, champion: Champion | None) -> Champion | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow.sdk.exceptions import AirflowSkipException
 
@@ -14,7 +14,7 @@ from genops_events import record_paths
 from genops_events.gcp import ledger_store
 from genops_events.gcp.holds import approval_of
 from genops_events.gcp.outbox import announce_hold
-from genops_events.ledger import Purpose, Refusal, month_of, usd
+from genops_events.ledger import Posting, Purpose, Refusal, month_of, usd
 from genops_events.record import Approval, Hold
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ def pay_for(
 ) -> str | None:
     """Reserve `amount` USD for the stage, once, or hold the candidate; call it before anything is spent.
 
-    Returns who let it go over a limit; None where it is within all of them, or was reserved before.
+    What an earlier try has reserved is not asked for again, whatever the limits are now; what it needs more is.
+    Returns who let it go over a limit; None where it is within all of them.
 
     Args:
         run: the stage's work; it has taken the stage on.
@@ -59,6 +60,9 @@ def pay_for(
             waits until somebody approves it, and then goes on from here.
         LedgerDamaged: the ledger makes no sense.
     """
+    reserved = _posting(run, purpose)
+    if reserved is not None and not over and (reserved.settled or amount <= reserved.reserved_usd):
+        return reserved.approved_by
     is_over = limit is not None and amount > limit.usd
     refusal = _reserve(run, purpose, amount, dry_run=is_over or bool(over))
     if refusal is None and not is_over and not over:
@@ -80,7 +84,8 @@ def pay_for(
     if over:
         reasons.append(_told(over))
         limits += sorted({one.limit_key for one in over})
-    hold = _hold(run, amount, " ".join(reasons), missing=missing, limits=limits, over=over)
+    help_ = _help(run, over, has_begun=reserved is not None)
+    hold = _hold(run, amount, " ".join(reasons), help_=help_, missing=missing, limits=limits, over=over)
     raise AirflowSkipException(f"held: {hold.reason} {hold.help}")
 
 
@@ -125,6 +130,7 @@ def _hold(
     amount: Decimal,
     reason: str,
     *,
+    help_: str,
     missing: Decimal,
     limits: Sequence[str],
     over: Sequence[PromptOver],
@@ -138,7 +144,7 @@ def _hold(
         number=number,
         dataset=run.arrival.dataset,
         reason=reason,
-        help=_help(run, over),
+        help=help_,
         asked_usd=amount,
         missing_usd=missing,
         limits=tuple(limits),
@@ -152,10 +158,12 @@ def _hold(
     return hold
 
 
-def _help(run: StageRun, over: Sequence[PromptOver]) -> str:
+def _help(run: StageRun, over: Sequence[PromptOver], *, has_begun: bool) -> str:
     command = f"`genops approve {run.candidate} --budget`"
     if all(one.is_approvable for one in over):
-        return f"{command} lets it go on from here; so far nothing of this was spent."
+        so_far = "what was reserved before stays, and what was made with it is kept"
+        so_far = so_far if has_begun else "so far nothing of this was spent"
+        return f"{command} lets it go on from here; {so_far}."
     file = run.config.uri(run.dataset.inference.prompts)
     return f"Shorten the prompts that the model cannot read in {file}; then {command} lets it be checked again."
 
@@ -173,7 +181,11 @@ def estimated(run: StageRun, purpose: Purpose) -> Decimal | None:
     Raises:
         LedgerDamaged: the ledger makes no sense.
     """
+    posting = _posting(run, purpose)
+    return None if posting is None else posting.estimated_usd
+
+
+def _posting(run: StageRun, purpose: Purpose) -> Posting | None:
     ledger = ledger_store.read(run.store, month_of(run.month))
     entry = None if ledger is None else ledger.entries.get(run.candidate)
-    posting: Any = None if entry is None else entry.purposes.get(purpose)
-    return None if posting is None else posting.estimated_usd
+    return None if entry is None else entry.purposes.get(purpose)

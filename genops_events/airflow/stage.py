@@ -26,7 +26,7 @@ from genops_events.holds import Standing
 from genops_events.ledger import Purpose
 from genops_events.record import Arrival, Intent, Submission
 from genops_events.stages import Outcome, Stage
-from genops_events.verdicts import VERDICTS, TuningVerdict, Verdict
+from genops_events.verdicts import VERDICTS, PromotionVerdict, TuningVerdict, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -137,7 +137,8 @@ class StageRun:
         """
         if self.standing.is_held:
             raise AirflowSkipException(f"{self.stage} of {self.candidate} is held until `genops approve` lets it go on")
-        if self.standing.released and self.store.verdict(self.candidate, Stage.PROMOTION) is not None:
+        before_promotion = self.standing.released and self.stage is not Stage.INFERENCE
+        if before_promotion and self.store.verdict(self.candidate, Stage.PROMOTION) is not None:
             raise AirflowSkipException("the candidate has ended meanwhile, so there is nothing to pay for")
         mine = Intent(
             candidate=self.candidate, written_at=_now(), stage=self.stage, run_id=self.run_id, started_at=_now()
@@ -181,11 +182,20 @@ class StageRun:
         """Settle what the stage spent, and release what will not be spent; repeating it changes nothing."""
         failed = verdict.outcome is Outcome.FAILED
         # What a failed stage cost is often unknown: what was reserved for it stays reserved, unless nothing was bought.
-        known = not failed or bool(verdict.cost_usd) or (verdict.stage is Stage.TUNING and not self._submitted())
+        known = not failed or bool(verdict.cost_usd) or not self._bought(verdict.stage)
         if known and verdict.stage in _PURPOSES:
             self._settle(verdict.stage, verdict.cost_usd)
         if verdict.outcome is Outcome.HELD or (failed and verdict.stage is not Stage.INFERENCE):
             self._settle(Stage.INFERENCE, Decimal(0))
+
+    def _bought(self, stage: Stage) -> bool:
+        """Return whether a stage that failed may have cost something: a job, or an answer or a score that is kept.
+
+        Answers and scores are kept within a second; what was in flight in that second is not seen.
+        """
+        if stage is Stage.TUNING:
+            return self._submitted()
+        return any(self.store.names(prefix) for prefix in record_paths.bought_prefixes(self.candidate, stage))
 
     def _submitted(self) -> bool:
         recorded = self.store.read(record_paths.submission_path(self.candidate), Submission)
@@ -278,7 +288,24 @@ def record_failure(context: Context) -> None:
     error = context.get("exception")
     reason = f"{type(error).__name__}: {error}" if error is not None else "The task ended without an answer."
     # Stages that wait for this one never begin; the verdict is what ends the candidate.
-    settle_and_announce(run, run.conclude(VERDICTS[stage], Outcome.FAILED, reason))
+    settle_and_announce(run, conclude_failed(run, reason))
+
+
+def conclude_failed(run: StageRun, reason: str) -> Verdict:
+    """Record that a stage failed: but whoever is champion already is promoted, whatever went wrong after that."""
+    champion = run.store.champion(run.arrival.dataset) if run.stage is Stage.PROMOTION else None
+    if champion is None or run.candidate not in (champion.candidate, *champion.earlier):
+        return run.conclude(VERDICTS[run.stage], Outcome.FAILED, reason)
+    told = f"It became champion, but not all was done after that. {reason} The model registry may not show it."
+    figures: dict[str, Any] = {}
+    if champion.candidate == run.candidate:
+        figures = {
+            "metric": champion.metric,
+            "score": champion.score,
+            "champion_before": champion.predecessor,
+            "champion_score": champion.predecessor_score,
+        }
+    return run.conclude(PromotionVerdict, Outcome.PROMOTED, told, **figures)
 
 
 def _now() -> datetime:

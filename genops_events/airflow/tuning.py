@@ -13,6 +13,7 @@ from genops_events.airflow import tuning_end
 from genops_events.airflow.cancelling import WAITING_TRY
 from genops_events.airflow.spending import StageLimit, pay_for
 from genops_events.airflow.stage import StageOperator, StageRun, finish
+from genops_events.airflow.stage_inputs import unusable_inputs
 from genops_events.airflow.submission import SubmitLater, cancelled, known_job, submit, wish_to_cancel
 from genops_events.gcp import training_files, tuning_jobs, tuning_queue
 from genops_events.gcp.cancellation import cancel_jobs, has_ended
@@ -26,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 class ValidateTrainingData(StageOperator):
-    """Check the whole training file before anything is spent; a bad one ends its candidate as rejected."""
+    """Check the whole training file, and what later stages read, before anything is spent; bad ones reject the candidate."""
 
     stage = Stage.TUNING
 
@@ -34,13 +35,18 @@ class ValidateTrainingData(StageOperator):
         """Return the file's figures.
 
         Raises:
-            AirflowSkipException: the file is not valid; the verdict says why, the quarantine has the lines.
+            AirflowSkipException: the file is not valid, or the model could not be judged or used; the verdict says why, the
+                quarantine has the lines.
         """
         run = StageRun.of(self.stage, context)
         verdict = run.store.verdict(run.candidate, self.stage)
         if verdict is None:
             run.take_on()
             validation = _validation(run)
+            missing = unusable_inputs(run) if validation.valid else None
+            if missing is not None:
+                verdict = run.conclude(TuningVerdict, Outcome.REJECTED, missing)
+                return finish(run, verdict)
             if validation.valid:
                 tuning_queue.enter(run.store, run.candidate, since=context["dag_run"].run_after)
                 return {"examples": validation.examples, "tokens_estimate": validation.tokens_estimate}

@@ -66,11 +66,10 @@ def table(found: Spending) -> Any:
 
 
 def usd(amount: Decimal | None) -> str:
-    """Write dollars with two places, or with as many as a small amount needs."""
-    if amount is None:
-        return ""
-    places = max(2, -int(amount.normalize().as_tuple().exponent)) if amount else 2
-    return f"{'-' if amount < 0 else ''}${abs(amount):,.{places}f}"
+    """Write dollars as `ledger.usd` does; nothing for None."""
+    from genops_events.ledger import usd as dollars
+
+    return "" if amount is None else dollars(amount)
 
 
 def _title(found: Spending) -> str:

@@ -75,7 +75,7 @@ class CandidateReader:
                 verdicts[stage] = verdict
                 continue
             standing = standing_in(generations, candidate, stage)
-            if standing.is_held and not promoted:
+            if standing.is_held and (stage is Stage.INFERENCE or not promoted):
                 hold = self._read(record_paths.hold_path(candidate, stage, standing.holds), Hold)
                 holds |= {} if hold is None else {stage: hold}
             elif standing.released:

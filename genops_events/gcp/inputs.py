@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from genops_events.errors import PermanentError
 from genops_events.evaluation_data import EvaluationExample, Prompt, read_evaluation_examples, read_prompts
+from genops_events.evaluation_rows import digest
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
 from genops_events.gcp.errors import google_call
 from genops_events.gcp.generation import Answer
@@ -32,6 +33,39 @@ def evaluation_examples(bucket: Bucket, name: str, *, needs_reference: Sequence[
 def prompts(bucket: Bucket, name: str) -> list[Prompt]:
     """Return the prompts in the object `name`; at least one."""
     return _some(list(read_prompts(_lines(bucket, name))), bucket, name)
+
+
+def pinned_prompts(bucket: Bucket, name: str, copy: str) -> list[Prompt]:
+    """Return the prompts in the object `name` as they were at the first call for `copy`: what is priced is what is asked.
+
+    Args:
+        bucket: of both.
+        name: of the prompt file.
+        copy: name of the candidate's copy, made by the first call.
+    """
+    from google.api_core.exceptions import NotFound, PreconditionFailed
+
+    with google_call(f"copy gs://{bucket.name}/{name}"):
+        try:
+            kept = bucket.blob(copy)
+            token, _, _ = kept.rewrite(bucket.blob(name), if_generation_match=0, timeout=CALL_TIMEOUT_SECONDS)
+            while token is not None:
+                token, _, _ = kept.rewrite(
+                    bucket.blob(name), token=token, if_generation_match=0, timeout=CALL_TIMEOUT_SECONDS
+                )
+        except PreconditionFailed:
+            pass  # an earlier try made the copy
+        except NotFound:
+            if not kept.exists(timeout=CALL_TIMEOUT_SECONDS):
+                return prompts(bucket, name)  # which says what is missing
+    return prompts(bucket, copy)
+
+
+def prompts_to_answer(bucket: Bucket, name: str, copy: str) -> list[Prompt]:
+    """Return the prompts in `copy`; those in the object `name` where an older version left no copy."""
+    with google_call(f"look for gs://{bucket.name}/{copy}"):
+        there = bucket.blob(copy).exists(timeout=CALL_TIMEOUT_SECONDS)
+    return prompts(bucket, copy if there else name)
 
 
 def _some(items: list[ItemT], bucket: Bucket, name: str) -> list[ItemT]:
@@ -59,22 +93,19 @@ def _lines(bucket: Bucket, name: str) -> Iterator[str]:
         ) from error
 
 
-def read_answers(bucket: Bucket, name: str, asked: Sequence[Prompt]) -> Answers:
-    """Return the answers that an earlier try wrote, and paid for, by the index of their prompt in `asked`.
+def answers_to(bucket: Bucket, name: str, asked: Sequence[Prompt], *, settings: str) -> Answers:
+    """Return the answers to the same prompts, wherever they stand in the file `name`, by their index in `asked`.
 
-    An answer to another prompt is left out: the file of prompts was replaced since.
+    Only those count that were asked for with the same `settings`: a longer answer, or one to another system instruction,
+    is another model's as far as a comparison goes. Lines of before do not have them.
     """
-    return answers_of(_answer_rows(bucket, name), asked)
-
-
-def answers_to(bucket: Bucket, name: str, asked: Sequence[Prompt]) -> Answers:
-    """Return the answers to the same prompts, wherever they stand in the file `name`, by their index in `asked`."""
-    known = {row["prompt"]: row for row in _answer_rows(bucket, name)}
+    known = {row["prompt"]: row for row in answer_rows(bucket, name) if row.get("settings") == settings}
     rows = [{**known[one.prompt], "number": number} for number, one in enumerate(asked) if one.prompt in known]
     return answers_of(rows, asked)
 
 
-def _answer_rows(bucket: Bucket, name: str) -> list[dict[str, Any]]:
+def answer_rows(bucket: Bucket, name: str) -> list[dict[str, Any]]:
+    """Return the lines of a file of answers as they were written; none where there is no such file."""
     from google.api_core.exceptions import NotFound
 
     with google_call(f"read gs://{bucket.name}/{name}"):
@@ -85,8 +116,16 @@ def _answer_rows(bucket: Bucket, name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in content.split("\n") if line]
 
 
+def settings_of(*, system_instruction: str | None, max_output_tokens: int) -> str:
+    """Return what tells answers that were asked for in one way from those asked for in another."""
+    return digest(system_instruction, str(max_output_tokens))
+
+
 def answers_of(rows: Iterable[Mapping[str, Any]], asked: Sequence[Prompt]) -> Answers:
-    """Return the answers that `answer_row` has written, by the index of their prompt; those to other prompts are left out."""
+    """Return the answers that `answer_row` has written, by the index of their prompt in `asked`.
+
+    An answer to another prompt is left out: the file of prompts was replaced since.
+    """
     return {
         row["number"]: Answer(
             row["answer"],
@@ -101,7 +140,7 @@ def answers_of(rows: Iterable[Mapping[str, Any]], asked: Sequence[Prompt]) -> An
     }
 
 
-def answer_row(number: int, prompt: Prompt, answer: Answer, *, model: str) -> dict[str, Any]:
+def answer_row(number: int, prompt: Prompt, answer: Answer, *, model: str, settings: str) -> dict[str, Any]:
     """Return an answer as it is kept, ready for JSON."""
     return {
         "number": number,
@@ -109,6 +148,7 @@ def answer_row(number: int, prompt: Prompt, answer: Answer, *, model: str) -> di
         "prompt": prompt.prompt,
         "answer": answer.text,
         "model": model,
+        "settings": settings,
         "finish_reason": answer.finish_reason,
         "input_tokens": answer.input_tokens,
         "output_tokens": answer.output_tokens,
@@ -118,14 +158,14 @@ def answer_row(number: int, prompt: Prompt, answer: Answer, *, model: str) -> di
 
 
 def write_answers(
-    bucket: Bucket, name: str, asked: Sequence[Prompt], answers: Mapping[int, Answer], *, model: str
+    bucket: Bucket, name: str, asked: Sequence[Prompt], answers: Mapping[int, Answer], *, model: str, settings: str
 ) -> None:
     """Write one JSON line per answered prompt, in the order of the prompts, before anything is done with the answers.
 
     They are paid for: a later try of the stage reads them instead of asking again.
     """
     lines = [
-        json.dumps(answer_row(number, asked[number], answer, model=model), ensure_ascii=False)
+        json.dumps(answer_row(number, asked[number], answer, model=model, settings=settings), ensure_ascii=False)
         for number, answer in sorted(answers.items())
     ]
     with google_call(f"write gs://{bucket.name}/{name}"):

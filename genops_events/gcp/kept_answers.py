@@ -24,14 +24,18 @@ class KeptAnswers:
         name: of the object that holds them in the end; until then they are in parts beside it.
         asked: the prompts.
         model: what answers.
+        settings: how it is asked, as `inputs.settings_of` says.
     """
 
-    def __init__(self, bucket: Bucket, name: str, asked: Sequence[Prompt], *, model: str) -> None:
-        self._bucket, self._name, self._asked, self._model = bucket, name, asked, model
+    def __init__(self, bucket: Bucket, name: str, asked: Sequence[Prompt], *, model: str, settings: str) -> None:
+        self._bucket, self._name, self._asked, self._model, self._settings = bucket, name, asked, model, settings
         self._prefix = f"{name.removesuffix('.jsonl')}.parts/"
         self._parts = PartWriter(bucket, self._prefix)
         rows = read_parts(bucket, self._prefix)
-        self.answers: dict[int, Answer] = inputs.answers_of(rows, asked) | inputs.read_answers(bucket, name, asked)
+        kept = [*rows, *inputs.answer_rows(bucket, name)]
+        # The champion of an earlier round may have been another one: its answers are not this one's.
+        mine = [row for row in kept if row.get("model", model) == model]
+        self.answers: dict[int, Answer] = inputs.answers_of(mine, asked)
         """By the index of their prompt."""
         self._new = bool(rows)
 
@@ -44,7 +48,8 @@ class KeptAnswers:
         """Keep a new answer."""
         self._new = True
         self.answers[number] = answer
-        self._parts.add(inputs.answer_row(number, self._asked[number], answer, model=self._model))
+        row = inputs.answer_row(number, self._asked[number], answer, model=self._model, settings=self._settings)
+        self._parts.add(row)
 
     def adopt(self, answers: Mapping[int, Answer]) -> None:
         """Take answers that are kept elsewhere, where there are none yet."""
@@ -62,5 +67,7 @@ class KeptAnswers:
         """Write the parts that are left; a whole file only after a good end, so that a repeated run finds either."""
         self._parts.__exit__(kind, error, trace)
         if error is None and self._new:
-            inputs.write_answers(self._bucket, self._name, self._asked, self.answers, model=self._model)
+            inputs.write_answers(
+                self._bucket, self._name, self._asked, self.answers, model=self._model, settings=self._settings
+            )
             remove_parts(self._bucket, self._prefix)

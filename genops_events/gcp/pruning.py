@@ -7,14 +7,18 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from genops_events.championship import kept_for_rollback
+from genops_events.evaluation_record import EvaluationPlan, plan_path
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, endpoint_client, idempotent_retry, model_client
 from genops_events.gcp.errors import google_call
+from genops_events.gcp.holds import standing_of
 from genops_events.promotion_record import Pruned, pruned_path
 from genops_events.stages import CandidateState, Stage
 from genops_events.verdicts import TuningVerdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from google.cloud.aiplatform_v1.types import DeployedModel
 
     from genops_events.candidates import Candidate
     from genops_events.config import Config
@@ -44,6 +48,7 @@ def survey(config: Config, store: RecordStore, dataset: str) -> list[TunedModel]
     bases = set()
     if entry.tuning.start_from == "champion" and tuning and champion is not None:
         bases = {champion.candidate, *champion.earlier}
+    compared = _compared(store, found)
     models = []
     for one in found:
         verdict = one.verdicts.get(Stage.TUNING)
@@ -59,11 +64,25 @@ def survey(config: Config, store: RecordStore, dataset: str) -> list[TunedModel]
             kept = "under way"
         elif pruned is None and one.id in former:
             kept = "kept for a rollback"
+        elif one.id in compared:
+            kept = f"{compared[one.id]} is being compared with it"
         elif one.id in bases:
             kept = f"{tuning[0]} may be tuned further from it"
         models.append(TunedModel(one.id, dataset, _state(one), verdict.model, verdict.endpoint, kept))
     served = {one.endpoint for one in models if one.kept is not None}
     return [one for one in models if one.kept is not None or one.endpoint not in served]
+
+
+def _compared(store: RecordStore, found: Sequence[Candidate]) -> dict[str, str]:
+    """Return whose evaluation under way asks which former or present champion."""
+    compared = {}
+    for one in found:
+        if one.state is CandidateState.UNDER_WAY and Stage.EVALUATION not in one.verdicts:
+            round_ = standing_of(store, one.id, Stage.EVALUATION).round
+            plan = store.read(plan_path(one.id, round_), EvaluationPlan)
+            if plan is not None and plan.champion is not None:
+                compared[plan.champion] = one.id
+    return compared
 
 
 def _state(candidate: Candidate) -> str:
@@ -92,7 +111,7 @@ def _take_away(config: Config, store: RecordStore, loser: TunedModel, *, by: str
     store.create(path, mark)
     champion = store.champion(loser.dataset)
     if champion is not None and champion.candidate == loser.candidate:
-        store.bucket.blob(path).delete(timeout=CALL_TIMEOUT_SECONDS)
+        _withdraw(store, path)
         return "left: it has become champion"
     told = _delete(config, loser)
 
@@ -101,6 +120,16 @@ def _take_away(config: Config, store: RecordStore, loser: TunedModel, *, by: str
 
     store.update(path, Pruned, done)
     return told
+
+
+def _withdraw(store: RecordStore, path: str) -> None:
+    from google.api_core.exceptions import NotFound
+
+    with google_call(f"remove gs://{store.bucket.name}/{path}"):
+        try:
+            store.bucket.blob(path).delete(timeout=CALL_TIMEOUT_SECONDS)
+        except NotFound:
+            return  # another `genops prune` has seen the same
 
 
 def _delete(config: Config, loser: TunedModel) -> str:
@@ -131,6 +160,13 @@ def _delete(config: Config, loser: TunedModel) -> str:
     return "undeployed and deleted"
 
 
+def _is_of(deployed: DeployedModel, model: str) -> bool:
+    """Return whether this version of the model is what is deployed: another version may be the champion's."""
+    name, _, version = model.partition("@")
+    same = deployed.model.partition("@")[0] == name
+    return same and (not version or not deployed.model_version_id or deployed.model_version_id == version)
+
+
 def _delete_endpoint(config: Config, endpoint: str, model: str) -> None:
     """Undeploy the model from its endpoint, and delete the endpoint unless it serves something else, too."""
     from google.api_core.exceptions import NotFound
@@ -140,7 +176,7 @@ def _delete_endpoint(config: Config, endpoint: str, model: str) -> None:
     with google_call(f"undeploy {model} from {endpoint}"):
         try:
             there = list(endpoints.get_endpoint(name=endpoint, **bounded).deployed_models)
-            mine = [one for one in there if one.model == model.partition("@")[0]]
+            mine = [one for one in there if _is_of(one, model)]
             for one in mine:
                 undeployed = endpoints.undeploy_model(endpoint=endpoint, deployed_model_id=one.id, **bounded)
                 undeployed.result(timeout=CALL_TIMEOUT_SECONDS)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from genops_events.errors import PermanentError
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, idempotent_retry, model_client
 from genops_events.gcp.errors import google_call
+from genops_events.stages import Stage
+from genops_events.verdicts import TuningVerdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +44,7 @@ def mirror(config: Config, store: RecordStore, champion: Champion) -> str:
             if now is None or now.candidate == champion.candidate:
                 return ""
             if champion.model and champion.model != now.model:
-                _retire(config, champion.model)
+                retire(config, champion.model)
             champion = now
     except PermanentError as error:
         return f" The model registry does not show it: {error.message}"
@@ -55,17 +57,31 @@ def _show(config: Config, champion: Champion) -> None:
     former = {champion.predecessor_model} - {None, "", champion.model}
     for model in former:
         if model is not None:
-            _retire(config, model)
+            retire(config, model)
     if champion.model:
         set_labels(config, champion.model, champion_labels(champion))
 
 
-def _retire(config: Config, model: str) -> None:
+def retire(config: Config, model: str) -> None:
+    """Show a model version as a former champion; one that is gone is left as it is.
+
+    Raises:
+        CloudUnavailable: a repetition shows it.
+    """
     remove_champion_alias(config, model)
     try:
         set_labels(config, model, {CHAMPION_LABEL: "former"})
     except PermanentError:
         return  # it may be gone
+
+
+def mirror_after(config: Config, store: RecordStore, champion: Champion, former: str | None) -> str:
+    """Show `champion` as `mirror` does, and take the place in the registry from a candidate whose successor died unshown."""
+    if former is not None and former != champion.candidate:
+        tuning = store.verdict(former, Stage.TUNING)
+        if isinstance(tuning, TuningVerdict) and tuning.model and tuning.model != champion.model:
+            retire(config, tuning.model)
+    return mirror(config, store, champion)
 
 
 def champion_labels(champion: Champion) -> dict[str, str]:

@@ -157,7 +157,8 @@ def finish_rollbacks(config: Config, store: RecordStore, dataset: str) -> str:
         store.create(record_paths.rollback_path(rollback), rollback)
         event = rollback_announcement(rollback, bucket=store.bucket.name, now=datetime.now(UTC))
         deliver(config, store, rollback_announcement_path(rollback), event)
-    told = registry.mirror(config, store, champion)
+        # Whoever became champion since took the place in the registry from the one that this rollback led to.
+        told = registry.mirror_after(config, store, champion, rollback.candidate)
 
     def strike(now: Champion | None) -> Champion | None:
         if now is None:

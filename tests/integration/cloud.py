@@ -206,6 +206,11 @@ def config(cloud: StandIns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("GENOPS_CONFIG", str(file))
     made = load_config()
     provision(made)
+    bucket = RecordStore.open(made).bucket
+    for part in ("evaluation", "prompts"):  # without them, no file is tuned on
+        bucket.blob(f"{part}/{DATASET}.jsonl").upload_from_filename(
+            EXAMPLE.parent / "bucket" / part / f"{DATASET}.jsonl"
+        )
     return made
 
 

@@ -17,7 +17,7 @@ from genops_events.evaluation_data import Prompt
 from genops_events.gcp import clients, generation
 from genops_events.gcp.errors import CloudRefused, CloudUnavailable
 from genops_events.gcp.generation import Answer, answer_all, count_tokens
-from genops_events.gcp.inputs import read_answers
+from genops_events.gcp.inputs import answer_rows, answers_of
 from genops_events.gcp.kept_answers import KeptAnswers
 from genops_events.gcp.record_store import RecordStore
 from genops_events.stages import Stage
@@ -124,7 +124,7 @@ def test_answers_that_were_written_are_read_and_not_asked_for_again(
     cloud.vertex.faults(error_code="403", error_share=1.0)
     again = ask(StageRun(Stage.INFERENCE, candidate, "run-1"), prompts, name="answers.jsonl", max_output_tokens=64)
     assert again == first
-    assert read_answers(store.bucket, "answers.jsonl", prompts) == dict(enumerate(first.answers))
+    assert answers_of(answer_rows(store.bucket, "answers.jsonl"), prompts) == dict(enumerate(first.answers))
     assert first.uri == f"gs://{config.bucket}/answers.jsonl"
     assert first.cost_usd > 0
 
@@ -132,16 +132,16 @@ def test_answers_that_were_written_are_read_and_not_asked_for_again(
 def test_kept_answers_keep_cached_and_thinking_tokens_and_those_of_before_are_read_without(store: RecordStore) -> None:
     prompts = [Prompt("1", "one"), Prompt("2", "two")]
     given = {0: Answer("a", 9, 7, "STOP", cached_tokens=4, thinking_tokens=3), 1: Answer("b", 5, 2, "STOP")}
-    with KeptAnswers(store.bucket, "answers.jsonl", prompts, model="m") as kept:
+    with KeptAnswers(store.bucket, "answers.jsonl", prompts, model="m", settings="s") as kept:
         kept.adopt(given)
-    assert KeptAnswers(store.bucket, "answers.jsonl", prompts, model="m").answers == given
+    assert KeptAnswers(store.bucket, "answers.jsonl", prompts, model="m", settings="s").answers == given
     blob = store.bucket.blob("answers.jsonl")
     rows = [json.loads(line) for line in blob.download_as_text().splitlines()]
     new = {"cached_tokens", "thinking_tokens"}
     older = [{key: value for key, value in row.items() if key not in new} for row in rows]
     assert older != rows
     blob.upload_from_string("".join(json.dumps(row) + "\n" for row in older))
-    again = KeptAnswers(store.bucket, "answers.jsonl", prompts, model="m").answers
+    again = KeptAnswers(store.bucket, "answers.jsonl", prompts, model="m", settings="s").answers
     assert again == {0: Answer("a", 9, 7, "STOP"), 1: given[1]}
 
 

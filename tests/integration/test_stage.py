@@ -257,12 +257,12 @@ UNTOUCHED = {"tuning": ("10", "0"), "evaluation": ("2", "0"), "inference": ("3",
         (Stage.PROMOTION, Outcome.PROMOTED, "0", {}),
         (Stage.PROMOTION, Outcome.HELD, "0", {"inference": ("0", "0")}),
         (Stage.INFERENCE, Outcome.COMPLETED, "2.25", {"inference": ("0", "2.25")}),
-        # What a failed stage has cost is unknown, so it stays reserved; what comes after it is not bought any more.
-        (Stage.EVALUATION, Outcome.FAILED, "0", {"inference": ("0", "0")}),
+        # Nothing is kept that a failed stage has bought, so it is released; what comes after it is not bought any more.
+        (Stage.EVALUATION, Outcome.FAILED, "0", {"evaluation": ("0", "0"), "inference": ("0", "0")}),
         (Stage.EVALUATION, Outcome.FAILED, "0.5", {"evaluation": ("0", "0.5"), "inference": ("0", "0")}),
         (Stage.BUDGET, Outcome.FAILED, "0", {"inference": ("0", "0")}),
         (Stage.PROMOTION, Outcome.FAILED, "0", {"inference": ("0", "0")}),
-        (Stage.INFERENCE, Outcome.FAILED, "0", {}),
+        (Stage.INFERENCE, Outcome.FAILED, "0", {"inference": ("0", "0")}),
         # No job was submitted: nothing was bought.
         (Stage.TUNING, Outcome.FAILED, "0", {"tuning": ("0", "0"), "inference": ("0", "0")}),
         (Stage.TUNING, Outcome.FAILED, "4", {"tuning": ("0", "4"), "inference": ("0", "0")}),
@@ -286,6 +286,27 @@ def test_each_end_of_a_stage_settles_what_was_bought_and_releases_what_will_not_
     assert postings(store, candidate, at=begun) == UNTOUCHED | changed
     StageRun(stage, candidate, "run-2").account(made)
     assert postings(store, candidate, at=begun) == UNTOUCHED | changed
+
+
+@pytest.mark.parametrize(
+    ("stage", "kept"),
+    [
+        (Stage.EVALUATION, "answers/evaluation.parts/0.jsonl"),
+        (Stage.EVALUATION, "answers/evaluation-champion.jsonl"),
+        (Stage.EVALUATION, "evaluation-parts/0.jsonl"),
+        (Stage.INFERENCE, "answers/answers.parts/0.jsonl"),
+        (Stage.INFERENCE, "answers/answers.jsonl"),
+    ],
+)
+def test_what_a_failed_stage_has_bought_in_part_stays_reserved_since_its_cost_is_unknown(
+    candidate: str, store: RecordStore, stage: Stage, kept: str
+) -> None:
+    begun = taken_on(store, Stage.TUNING, candidate).started_at
+    tuned(store, candidate, started_at=begun)
+    reserved(store, candidate, at=begun)
+    store.bucket.blob(f"genops/candidates/{candidate}/{kept}").upload_from_string("{}")
+    StageRun(stage, candidate, "run-1").account(verdict(stage, Outcome.FAILED, candidate))
+    assert postings(store, candidate, at=begun)[str(stage)] == UNTOUCHED[str(stage)]
 
 
 @pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")

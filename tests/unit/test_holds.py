@@ -15,7 +15,12 @@ from genops_events.record_paths import approval_path, cancellation_path, hold_pa
 from genops_events.stages import Outcome, Stage
 from genops_events.sweep import Remedies, Traces
 
-BEFORE = {Stage.TUNING: {}, Stage.EVALUATION: TUNED, Stage.BUDGET: {**TUNED, Stage.EVALUATION: Outcome.PASSED}}
+BEFORE = {
+    Stage.TUNING: {},
+    Stage.EVALUATION: TUNED,
+    Stage.BUDGET: {**TUNED, Stage.EVALUATION: Outcome.PASSED},
+    Stage.INFERENCE: {**JUDGED, Stage.PROMOTION: Outcome.PROMOTED},
+}
 
 
 def held(

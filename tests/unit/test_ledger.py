@@ -42,8 +42,8 @@ def test_reservation_is_held_back() -> None:
 
 def test_reserving_twice_changes_nothing() -> None:
     ledger = reserved(EMPTY, "12.5")
-    assert reserved(ledger, "99") is ledger
     assert reserved(ledger, "12.5", limit="1") is ledger
+    assert reserved(ledger, "3", limit="1") is ledger
 
 
 def test_reserving_again_after_settlement_changes_nothing() -> None:

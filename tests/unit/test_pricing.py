@@ -14,10 +14,8 @@ from genops_events.errors import ConfigError, PermanentError
 from genops_events.pricing import (
     UnknownModelError,
     UnknownPriceError,
-    generation_cost,
     load_prices,
     parse_prices,
-    tuning_cost,
 )
 from genops_events.prompt_limits import UnknownWindowError, load_call_limits, parse_limits
 from genops_events.training_data import load_limits
@@ -35,6 +33,14 @@ europe-west4 = { output = 3 }
 [models.judge-1]
 usd_per_million_tokens = { input = 1, output = 2 }
 """
+
+
+def tuning_cost(model: str, tokens: int, epochs: int) -> Decimal:
+    return load_prices().rates(model).tuning_cost(tokens, epochs)
+
+
+def generation_cost(model: str, input_tokens: int, output_tokens: int) -> Decimal:
+    return load_prices().rates(model).generation_cost(input_tokens, output_tokens)
 
 
 def test_tuning_is_billed_by_tokens_times_epochs() -> None:
