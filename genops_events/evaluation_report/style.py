@@ -34,7 +34,7 @@ thead th { border-top: 0; font-size: .85rem; font-weight: 500; white-space: nowr
 table { overflow-wrap: break-word; } tbody th { color: inherit; font-weight: 600; max-width: 18rem; }
 tbody th .soft { font-weight: 400; font-size: .9rem; } td.words { min-width: 11rem; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr)); gap: 1rem; }
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 22rem), 1fr)); gap: 1rem; }
 figure { margin: 0; padding: 1rem 1.1rem; min-width: 0; } figcaption { font-size: .85rem; color: var(--soft); }
 figure svg { width: 100%; max-width: 32rem; height: auto; display: block; } figure svg + svg { margin-top: .9rem; }
 figure text { fill: var(--soft); font: 12.5px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif;
@@ -58,10 +58,11 @@ summary code { font-weight: 600; }
   border-top: 1px solid var(--line); }
 .row dt { font-size: .9rem; } .row dd { margin: 0; } .text { white-space: pre-wrap; } .long { max-height: 14rem; overflow-y: auto; }
 .row .cut { display: block; color: var(--soft); font-size: .9rem; margin-top: .4rem; }
-@media (max-width: 40rem) { main { padding-top: 1.4rem; } th, td { padding: .5rem .6rem; }
+@media (max-width: 40rem) { main { padding: 1.4rem .8rem 3rem; } figure { padding: .8rem; } th, td { padding: .5rem .6rem; }
   .row dl { grid-template-columns: minmax(0, 1fr); gap: .1rem; } .row dd { margin-bottom: .6rem; }
   .tiles { grid-template-columns: 1fr 1fr; } .tile .big { font-size: 1.3rem; } .tile { padding: .7rem .8rem; } }
 @media print { :root { --paper: #fff; } body { font-size: 10.5pt; } main { max-width: none; padding: 0; }
+  table { font-size: 9pt; } th, td { padding: .3rem .5rem; } thead th { white-space: normal; }
   .wide, .long { overflow: visible; max-height: none; } .tile, figure, tr, .verdict { break-inside: avoid; }
   h2, h3, summary { break-after: avoid; } .key::before, .verdict { print-color-adjust: exact; } }
 """
