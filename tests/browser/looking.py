@@ -56,15 +56,16 @@ return texts.filter(node => !node.closest('.wide'))
 
 _CHART_TEXTS = """() => [...document.querySelectorAll('figure svg')].map(svg => {
   const box = svg.getBoundingClientRect();
-  const texts = [...svg.querySelectorAll('text')].map(node => ({node, at: node.getBoundingClientRect()}));
+  const all = what => [...svg.querySelectorAll(what)].map(node => ({node, at: node.getBoundingClientRect()}));
+  const texts = all('text'), shapes = all('rect, circle, line');
   const inside = ({at}) => at.left >= box.left - 1 && at.right <= box.right + 1 && at.top >= box.top - 1 && at.bottom <= box.bottom + 1;
   const meet = (a, b) => a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 2 && b.top < a.bottom - 2;
   return {
     label: svg.getAttribute('aria-label'), width: box.width, height: box.height, left: box.left, right: box.right,
     scale: svg.getScreenCTM().a * parseFloat(getComputedStyle(texts[0].node).fontSize),
-    outside: texts.filter(one => !inside(one)).map(one => one.node.textContent),
-    overlapping: texts.flatMap((one, index) => texts.slice(index + 1).filter(other => meet(one.at, other.at))
-      .map(other => one.node.textContent + ' | ' + other.node.textContent)),
+    outside: [...texts, ...shapes].filter(one => !inside(one)).map(one => one.node.outerHTML),
+    overlapping: texts.flatMap((one, index) => [...texts.slice(index + 1), ...shapes.filter(({node}) => node.matches('rect, circle'))]
+      .filter(other => meet(one.at, other.at)).map(other => one.node.outerHTML + ' | ' + other.node.outerHTML)),
   }; })"""
 
 
@@ -99,7 +100,7 @@ class Seen:
         return self.page.evaluate(_STICKING_OUT)
 
     def charts(self) -> list[dict[str, Any]]:
-        """Return size and place of each chart, the height of its letters in pixels, and which of its texts collide."""
+        """Return size and place of each chart, the height of its letters in pixels, what of it is cut off, and what collides."""
         return self.page.evaluate(_CHART_TEXTS)
 
     def scrolls_sideways(self) -> bool:
