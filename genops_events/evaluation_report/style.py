@@ -30,9 +30,9 @@ code { font: .92em ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; uni
 .tile .big { font-size: 1.6rem; font-weight: 650; line-height: 1.3; font-variant-numeric: tabular-nums; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; padding: .55rem .9rem; border-top: 1px solid var(--line); vertical-align: top; }
-thead th { border-top: 0; font-size: .85rem; font-weight: 500; white-space: nowrap; }
+thead th { border-top: 0; font-size: .9em; font-weight: 500; white-space: nowrap; }
 table { overflow-wrap: break-word; } tbody th { color: inherit; font-weight: 600; max-width: 18rem; }
-tbody th .soft { font-weight: 400; font-size: .9rem; } td.words { min-width: 11rem; }
+tbody th .soft { font-weight: 400; font-size: .92em; } .wide + p { margin-top: .8rem; } td.words { min-width: 11rem; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 22rem), 1fr)); gap: 1rem; }
 figure { margin: 0; padding: 1rem 1.1rem; min-width: 0; } figcaption { font-size: .85rem; color: var(--soft); }
@@ -62,6 +62,7 @@ summary code { font-weight: 600; }
   .row dl { grid-template-columns: minmax(0, 1fr); gap: .1rem; } .row dd { margin-bottom: .6rem; }
   .tiles { grid-template-columns: 1fr 1fr; } .tile .big { font-size: 1.3rem; } .tile { padding: .7rem .8rem; } }
 @media print { :root { --paper: #fff; } body { font-size: 10.5pt; } main { max-width: none; padding: 0; }
+  .tiles { grid-template-columns: repeat(4, 1fr); } .tile .big { font-size: 1.2rem; } .charts { grid-template-columns: 1fr 1fr; }
   table { font-size: 9pt; } th, td { padding: .3rem .5rem; } thead th { white-space: normal; }
   .wide, .long { overflow: visible; max-height: none; } .tile, figure, tr, .verdict { break-inside: avoid; }
   h2, h3, summary { break-after: avoid; } .key::before, .verdict { print-color-adjust: exact; } }

@@ -139,6 +139,12 @@ def refused() -> str:
     return report_html(report([*intent_rows(31, 81), *odd_rows()]))
 
 
+def known_in_part() -> str:
+    """The champion's scores are known for the first 40 rows: 21 right there, the candidate 28."""
+    rows = intent_rows(88, 81)
+    return report_html(report([*(replace(row, champion_scores={}) for row in rows[40:]), *rows[:40]]))
+
+
 def first() -> str:
     """There is no champion, one metric, and no gate."""
     return report_html(report(intent_rows(64, 0), champion=None, measured=(EXACT,), gate=Gate()))

@@ -165,3 +165,17 @@ def test_a_report_without_any_answer_says_so(look: Look) -> None:
     assert "exact_match was not measured" in told
     assert seen.cells("Rows without a score: 60")[1] == ["the model is not deployed", "60"]
     assert "line-49, and 10 more" in told
+
+
+def test_a_champion_known_on_some_rows_is_held_against_the_candidate_on_the_same(look: Look) -> None:
+    seen = look(report_examples.known_in_part())
+    row = next(row for row in seen.cells("Figures") if row[0].startswith("exact_match"))
+    assert row[1] == "0.88"
+    assert row[3] == "0.525 candidate 0.7 on these 40 rows"
+    chart = seen.page.get_by_role("img", name="Means of exact_match:")
+    points = [point.text_content() for point in chart.locator("circle").all()]
+    assert points == ["candidate 0.88, with 95 % confidence 0.8 to 0.94", "on same rows 0.7", "champion 0.525"]
+    assert all(chart["overlapping"] == chart["outside"] == [] for chart in seen.charts())
+    assert (
+        "same rows: the 40 that the champion was scored on, too" in seen.page.locator("figcaption").first.inner_text()
+    )
