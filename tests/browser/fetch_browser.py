@@ -104,9 +104,10 @@ def _unpack(packed: bytes, target: Path) -> None:
             assert member is not None, name
             (target / name).write_bytes(member.read())
     _run("node", "-e", _UNPACK, *names, place=target)  # Python's own library has no Brotli
+    safely = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # Debian's Python 3.11.2 has no filter
     for archive in target.glob("*.tar"):
         with tarfile.open(archive) as inner:
-            inner.extractall(target, filter="data")
+            inner.extractall(target, **safely)
         archive.unlink()
     for packed_file in target.glob("*.br"):
         packed_file.unlink()
