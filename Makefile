@@ -11,8 +11,11 @@ help: ## show this list
 demo: install ## the whole cascade on this machine: a good training file, then one with shuffled labels
 	@$(BIN)/genops demo
 
-test: lint ## lint, types, unit and conformance tests, and the cascade end to end
+test: lint browser ## lint, types, unit and conformance tests, the report in a browser, and the cascade end to end
 	$(BIN)/pytest
+
+browser: install ## fetch the Chromium that the report is looked at with into .browser/ (once; needs npm, or a Chromium that is installed)
+	@$(BIN)/python tests/browser/fetch_browser.py
 
 install: $(STAMP) ## bootstrap .venv from requirements.lock; the command is then .venv/bin/genops
 
@@ -62,4 +65,4 @@ $(STAMP): requirements.lock pyproject.toml
 	fi
 	@touch $@
 
-.PHONY: help demo test install up down lint bench bench-arrivals bench-waiting chaos schemas lock
+.PHONY: help demo test browser install up down lint bench bench-arrivals bench-waiting chaos schemas lock

@@ -72,7 +72,8 @@ def histogram(scores: Sequence[float], *, low: float, high: float, bins: int) ->
     counts = [0] * bins
     width = (high - low) / bins
     for score in scores:
-        place = int((score - low) / width) if width > 0 else 0
+        # Rounded, or 0.3 would stand with 0.2: 0.3 / 0.1 is 2.9999999999999996.
+        place = int(round((score - low) / width, 9)) if width > 0 else 0
         counts[min(max(place, 0), bins - 1)] += 1
     return counts
 

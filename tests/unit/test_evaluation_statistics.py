@@ -77,4 +77,6 @@ def test_a_share_of_rows_won_has_wilsons_interval() -> None:
 
 def test_every_score_is_in_one_part_of_the_histogram() -> None:
     assert histogram([0.0, 0.05, 0.1, 0.95, 1.0], low=0.0, high=1.0, bins=10) == [2, 1, 0, 0, 0, 0, 0, 0, 0, 2]
+    tenths = [index / 10 for index in range(10)]
+    assert histogram(tenths, low=0.0, high=1.0, bins=10) == [1] * 10, "0.3 is a part of its own"
     assert histogram([3.0, 3.0], low=3.0, high=3.0, bins=2) == [2, 0]
