@@ -12,8 +12,8 @@ import pytest
 import yaml
 from airflow.sdk.exceptions import AirflowSkipException
 from cloud import DATASET, Reader, StandIns, cloud, completions, config, connections_closed, stand_ins, store
+from evaluations import FILE, candidate, die, endpoint, evaluated, pairs, promoted, settings, write
 from made_up import context, now
-from test_evaluation_stage import FILE, candidate, endpoint, evaluated, pairs, promoted, settings, write
 
 from genops_events import record_paths
 from genops_events.airflow.evaluation import EvaluateModel
@@ -152,7 +152,7 @@ def test_a_repeated_try_is_not_held_for_what_it_has_reserved_before(
     settings(**JUDGED)
     write(store, FILE, *pairs(2))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("genops_events.airflow.evaluating.evaluate", _die)
+        patch.setattr("genops_events.airflow.evaluating.evaluate", die)
         with pytest.raises(KeyboardInterrupt):
             evaluated(candidate)
     paid = posting(store, candidate)
@@ -161,7 +161,3 @@ def test_a_repeated_try_is_not_held_for_what_it_has_reserved_before(
     budget(candidate_usd="0.0001")
     assert evaluated(candidate)[1]["outcome"] == "passed"
     assert not store.names(record_paths.holds_folder(candidate))
-
-
-def _die(*_: object, **__: object) -> None:
-    raise KeyboardInterrupt
