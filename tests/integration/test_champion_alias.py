@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 
 import pytest
-from cloud import DATASET, StandIns, cloud, config, connections_closed, stand_ins, store, until
+from cloud import DATASET, StandIns, cloud, config, connections_closed, stand_ins, store, training_uri, until
 from made_up import now
 from promotions import METRIC, champion, judged, promote
 
@@ -22,14 +22,11 @@ pytestmark = pytest.mark.filterwarnings("ignore:The SDK's tuning implementation 
 
 
 @pytest.fixture
-def tuned_model(config: Config, store: RecordStore) -> Callable[[], str]:
+def tuned_model(config: Config, training_uri: str) -> Callable[[], str]:
     """A function that tunes a model, and returns its name in the registry."""
-    turns = [{"role": "user", "parts": [{"text": "where"}]}, {"role": "model", "parts": [{"text": "here"}]}]
-    store.bucket.blob("copy.jsonl").upload_from_string("\n".join([json.dumps({"contents": turns})] * 40))
-    uri = f"gs://{config.bucket}/copy.jsonl"
 
     def tune() -> str:
-        job = tuning_jobs.submit(config, config.dataset(DATASET), candidate="alias", training_uri=uri)
+        job = tuning_jobs.submit(config, config.dataset(DATASET), candidate="alias", training_uri=training_uri)
         assert job.name
         done = until(lambda: (now := tuning_jobs.get(config, job.name or "")).tuned_model and now)
         assert done

@@ -15,7 +15,19 @@ from typing import Any
 import pytest
 from airflow.sdk.bases.xcom import BaseXCom
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
-from cloud import DATASET, PREFIX, Reader, StandIns, cloud, completions, config, connections_closed, stand_ins, store
+from cloud import (
+    DATASET,
+    PREFIX,
+    Reader,
+    StandIns,
+    cloud,
+    completions,
+    config,
+    connections_closed,
+    stand_ins,
+    store,
+    training_uri,
+)
 from google.genai import types
 from made_up import arrived, now
 
@@ -40,13 +52,6 @@ from triggers.vertex_job import VertexJobTrigger
 pytestmark = pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")
 
 RUN = "asset_triggered__2026-11-23"
-
-
-@pytest.fixture
-def training_uri(store: RecordStore) -> str:
-    turns = [{"role": "user", "parts": [{"text": "where"}]}, {"role": "model", "parts": [{"text": "here"}]}]
-    store.bucket.blob("copy.jsonl").upload_from_string("\n".join([json.dumps({"contents": turns})] * 40))
-    return f"gs://{store.bucket.name}/copy.jsonl"
 
 
 @pytest.fixture
