@@ -170,7 +170,7 @@ async def test_the_service_s_own_word_on_when_to_come_back_is_kept(
 ) -> None:
     (job,) = await asyncio.to_thread(make_jobs, 1)
     cloud.vertex.faults(
-        error_code="429", error_share=1.0, error_methods=["tuningJobs.list", "tuningJobs.get"], retry_after_seconds=3
+        error_code="429", error_share=1.0, error_methods=["tuningJobs.list", "tuningJobs.get"], retry_after_seconds=2
     )
     before = cloud.vertex_calls("tuningJobs.list")
     waiting = asyncio.create_task(end_of(waiting_for(config, job, poll_seconds=0.1)))
@@ -178,7 +178,7 @@ async def test_the_service_s_own_word_on_when_to_come_back_is_kept(
     refused = time.monotonic()
     await asyncio.to_thread(cloud.vertex.faults)
     assert await waiting == "succeeded"
-    assert time.monotonic() - refused >= 2.8
+    assert time.monotonic() - refused >= 1.8
 
 
 async def test_how_far_a_job_is_goes_to_the_task_s_log_and_to_the_record(
