@@ -120,6 +120,12 @@ class Traces:
         return answer_path(self.candidate) in self.names
 
     @property
+    def may_be_beyond_help(self) -> bool:
+        """Return whether a stage waits for money though a person or the gate may have decided against the candidate."""
+        refused = Outcome.REFUSED in self.outcomes.values()
+        return bool(self.held) and Stage.PROMOTION not in self.ended and (self.answered or refused)
+
+    @property
     def outcomes(self) -> dict[Stage, Outcome]:
         """Return the outcomes of the stages whose events are in the outbox."""
         return {

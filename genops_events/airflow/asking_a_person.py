@@ -8,6 +8,7 @@ from typing import Any
 
 from genops_events.airflow.stage import StageRun
 from genops_events.championship import moment
+from genops_events.gcp.evaluation.record import browser_url
 from genops_events.promotion_record import PersonsAnswer, Question, answer_path, question_path
 from genops_events.record import Champion
 from genops_events.verdicts import EvaluationVerdict
@@ -52,9 +53,8 @@ def question_text(run: StageRun, evaluation: EvaluationVerdict, champion: Champi
     lines += ["", f"Gate: {evaluation.reason}"]
     if found is not None:
         lines.append(f"Spent so far: ${found.cost_usd:.4f}.")
-    report = getattr(evaluation, "report_uri", None)
-    if report:
-        lines.append(f"Report: {report}")
+    if evaluation.report_uri:
+        lines.append(f"[Evaluation report]({browser_url(evaluation.report_uri)})")
     otherwise = "approved" if run.dataset.promotion.on_timeout == APPROVE else "rejected"
     lines.append(f"Without an answer until {moment(until)} it is {otherwise}.")
     return "\n".join(lines)

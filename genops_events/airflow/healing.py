@@ -18,7 +18,7 @@ from genops_events import record_paths
 from genops_events.airflow.activity import FARTHEST_BACK, AirflowActivity, runs_over
 from genops_events.airflow.assets import TRAINING_ARRIVALS
 from genops_events.airflow.drain import WOKEN_AT_ONCE
-from genops_events.airflow.promotion_healing import heal_answered, heal_rollbacks
+from genops_events.airflow.promotion_healing import end_beyond_help, heal_answered, heal_rollbacks
 from genops_events.airflow.spending import announce_hold_again
 from genops_events.airflow.stage import StageRun, settle_and_announce
 from genops_events.airflow.submission import cancelled
@@ -39,7 +39,7 @@ from genops_events.gcp.open_candidates import (
 from genops_events.gcp.record_store import RecordStore
 from genops_events.record import Arrival, Intent
 from genops_events.stages import Outcome, Stage
-from genops_events.sweep import Remedies, Traces, Waking, is_settled, remedies, rest_after, waking, way_to
+from genops_events.sweep import Activity, Remedies, Traces, Waking, is_settled, remedies, rest_after, waking, way_to
 from genops_events.verdicts import VERDICTS
 
 log = logging.getLogger(__name__)
@@ -116,6 +116,8 @@ def _heal_open(context: Context, config: Config, store: RecordStore, figures: Sw
     _restore_arrivals(store, [one for one in found if not one.traces.has_arrived], figures)
     # What they needed until now, such as a wake-up of a held tuning that their cancellation releases, they need no more.
     needed |= dict.fromkeys(_end_cancelled(found, figures), Remedies())
+    beyond_help = [one.candidate for one in found if one.traces.may_be_beyond_help]
+    needed |= dict.fromkeys(end_beyond_help(beyond_help, figures), Remedies())
     _announce(found, needed, figures)
     answered = {
         one.candidate for one in found if one.traces.answered and Stage.PROMOTION in needed[one.candidate].close
@@ -254,7 +256,11 @@ def _wake(
         stages = needed[one.candidate].wake
         passed = {each for stage in stages for each in way_to(stage)}
         silent_for = now - one.moved_at()
-        decided = waking(stages, airflow.of(one.candidate, passed), silent_for=silent_for)
+        activity = airflow.of(one.candidate, passed)
+        if one.traces.answered and Stage.PROMOTION in one.traces.ended and Stage.PROMOTION in activity:
+            # Whoever asked may wait in Airflow until the time is up, though a sweep has acted on the answer.
+            activity[Stage.PROMOTION] = Activity.IDLE
+        decided = waking(stages, activity, silent_for=silent_for)
         if decided is not Waking.WAKE:
             figures.left_alone[str(decided)] += 1
         elif len(figures.woken) < WOKEN_AT_ONCE and claim_waking(store, one.marker):

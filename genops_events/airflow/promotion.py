@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Context, Param
@@ -15,6 +15,7 @@ from genops_events.airflow.asking_a_person import APPROVE, OPTIONS, REASON, ask_
 from genops_events.airflow.stage import StageOperator, StageRun, finish
 from genops_events.championship import Bout, Contender, Decision, crowned, decide, predecessor_of
 from genops_events.gcp import registry
+from genops_events.gcp.holds import standing_of
 from genops_events.gcp.outbox import announce
 from genops_events.promotion_record import PersonsAnswer, answer_path
 from genops_events.record import Arrival, Champion
@@ -76,13 +77,13 @@ def decided(run: StageRun) -> Verdict | None:
     """Return the verdict, recorded; None where a person has to answer first.
 
     Raises:
-        AirflowSkipException: evaluation or budget has not given its verdict, or another Dag run does the stage.
+        AirflowSkipException: evaluation or budget has not given its verdict and may still do so, or another Dag run does
+            the stage.
     """
     evaluation = run.store.verdict(run.candidate, Stage.EVALUATION)
     budget = run.store.verdict(run.candidate, Stage.BUDGET)
     if not isinstance(evaluation, EvaluationVerdict) or not isinstance(budget, BudgetVerdict):
-        missing = Stage.EVALUATION if evaluation is None else Stage.BUDGET
-        raise AirflowSkipException(f"waiting for the verdict of {missing}, which wakes this Dag again")
+        return beyond_help(run) or _come_again(Stage.EVALUATION if evaluation is None else Stage.BUDGET)
     if Outcome.FAILED in {evaluation.outcome, budget.outcome}:
         raise AirflowSkipException("the candidate has failed, so there is nothing to promote")
     answer = run.store.read(answer_path(run.candidate), PersonsAnswer)
@@ -92,9 +93,9 @@ def decided(run: StageRun) -> Verdict | None:
     # The verdict may be there before its event is out; the order of the events is promised.
     for verdict in (evaluation, budget):
         announce(run.config, run.store, verdict)
-    refusals = [one.reason for one in (evaluation, budget) if one.outcome not in {Outcome.PASSED, Outcome.APPROVED}]
+    refusals = _refusals([evaluation, budget])
     if refusals:
-        return _hold(run, evaluation, " ".join(refusals), None)
+        return _hold(run, evaluation, refusals, None)
     contender = _contender(run, evaluation)
     if contender is None:
         reason = (
@@ -110,6 +111,40 @@ def decided(run: StageRun) -> Verdict | None:
         if not known and decide(contender, champion, _bout(run, asked_for=True)).wins:
             return None
     return _challenge(run, evaluation, contender, answer)
+
+
+def _come_again(missing: Stage) -> NoReturn:
+    raise AirflowSkipException(f"waiting for the verdict of {missing}, which wakes this Dag again")
+
+
+def beyond_help(run: StageRun) -> Verdict | None:
+    """Hold a candidate that waits for money which cannot make it champion any more: nobody has to be asked for that.
+
+    Return the verdict, recorded; None where the candidate does not wait for money alone, or may still win. No Dag run has to
+    take the stage on for it: nothing is asked or paid, and whoever comes second finds the verdict.
+    """
+    found = {stage: run.store.verdict(run.candidate, stage) for stage in (Stage.EVALUATION, Stage.BUDGET)}
+    verdicts = [one for one in found.values() if one is not None]
+    missing = [stage for stage, one in found.items() if one is None]
+    if not missing or not all(standing_of(run.store, run.candidate, stage).is_held for stage in missing):
+        return None
+    answer = run.store.read(answer_path(run.candidate), PersonsAnswer)
+    if answer is not None and answer.approved:
+        answer = None
+    reason = _refusals(verdicts) if answer is None else answer.told
+    if not reason or Outcome.FAILED in {one.outcome for one in verdicts}:
+        return None
+    for verdict in verdicts:
+        announce(run.config, run.store, verdict)
+    evaluation = found[Stage.EVALUATION]
+    assert evaluation is None or isinstance(evaluation, EvaluationVerdict)
+    reason = f"{reason} What its {' and '.join(missing)} would cost needs no approval any more."
+    return _hold(run, evaluation, reason, answer)
+
+
+def _refusals(verdicts: Sequence[Verdict]) -> str:
+    good = {Outcome.PASSED, Outcome.APPROVED}
+    return " ".join(one.reason for one in verdicts if one.outcome not in good)
 
 
 def _contender(run: StageRun, evaluation: EvaluationVerdict) -> Contender | None:
@@ -205,7 +240,7 @@ def _with_arrival(run: StageRun, champion: Champion | None) -> Champion | None:
 
 def _hold(
     run: StageRun,
-    evaluation: EvaluationVerdict,
+    evaluation: EvaluationVerdict | None,
     reason: str,
     answer: PersonsAnswer | None,
     *,
@@ -218,7 +253,7 @@ def _hold(
         Outcome.HELD,
         reason,
         metric=metric,
-        score=evaluation.scores.get(metric),
+        score=None if evaluation is None else evaluation.scores.get(metric),
         champion_before=champion.candidate if champion else None,
         champion_score=None if champion is None else champion.scores.get(metric),
         late=late or None,

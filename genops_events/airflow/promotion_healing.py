@@ -1,4 +1,4 @@
-"""What a sweep mends about promotion: rollbacks whose command died, and answers that nobody acted on."""
+"""What a sweep mends about promotion: rollbacks whose command died, answers that nobody acted on, holds that help nobody."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from airflow.sdk.exceptions import AirflowSkipException
 
-from genops_events.airflow.promotion import decided
+from genops_events.airflow.promotion import beyond_help, decided
 from genops_events.airflow.stage import StageRun, settle_and_announce
 from genops_events.airflow.sweep_figures import SweepFigures
 from genops_events.config import Config
@@ -58,3 +58,22 @@ def heal_answered(candidates: Iterable[str], figures: SweepFigures) -> None:
             continue
         reason = "A person had answered, and no Dag run went on with the answer."
         figures.healed("closed_stage", candidate, Stage.PROMOTION, reason)
+
+
+def end_beyond_help(candidates: Iterable[str], figures: SweepFigures) -> set[str]:
+    """End candidates that wait for money though a person or the gate has decided against them; return who was ended."""
+    ended: set[str] = set()
+    for candidate in candidates:
+        run = StageRun(Stage.PROMOTION, candidate, figures.run_id)
+        try:
+            verdict = beyond_help(run)
+            if verdict is None:
+                continue
+            settle_and_announce(run, verdict)
+        except GenopsError as error:
+            log.exception("%s, which waits for money that cannot help it, cannot be ended", candidate)
+            figures.error = str(error)
+            continue
+        figures.healed("closed_stage", candidate, Stage.PROMOTION, "It waited for money that cannot help it any more.")
+        ended.add(candidate)
+    return ended

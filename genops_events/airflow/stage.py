@@ -137,6 +137,8 @@ class StageRun:
         """
         if self.standing.is_held:
             raise AirflowSkipException(f"{self.stage} of {self.candidate} is held until `genops approve` lets it go on")
+        if self.standing.released and self.store.verdict(self.candidate, Stage.PROMOTION) is not None:
+            raise AirflowSkipException("the candidate has ended meanwhile, so there is nothing to pay for")
         mine = Intent(
             candidate=self.candidate, written_at=_now(), stage=self.stage, run_id=self.run_id, started_at=_now()
         )

@@ -12,10 +12,10 @@ from genops_events.cli.candidates import AsJson
 from genops_events.cli.console import errors_reported, human, print_json
 from genops_events.cli.diagnosis import known_airflow
 from genops_events.cli.promotion import CandidateArgument, answer_and_exit
+from genops_events.cli.sweep_now import sweep_now
 from genops_events.cli.target import connect
 from genops_events.cli.watch import EXIT_ENDED_OTHERWISE, check_id
 from genops_events.cli.who import NO_REASON, Reason, me, sentence
-from genops_events.errors import GenopsError
 from genops_events.ledger import usd
 from genops_events.stages import CandidateState
 
@@ -63,7 +63,10 @@ def approve(
     with errors_reported():
         config = connect()
         answer = approve_budget(config, RecordStore.open(config), candidate, by=me(), reason=sentence(reason))
-        text = answer.text if not answer.goes_on else f"{answer.text} {_wake(config, answer)}"
+        text = answer.text
+        if answer.goes_on:
+            note = f"genops approve {candidate} --budget"
+            text = f"{text} {sweep_now(config, known_airflow(), candidate, note=note, it='goes on')}"
     if as_json:
         print_json({**answer.to_json(), "text": text})
     human().print(text, markup=False)
@@ -110,19 +113,3 @@ def _told(hold: Hold, approval: Approval, by: str) -> str:
     missing = f", {usd(hold.missing_usd)} more than the limits allow" if hold.missing_usd else ""
     prompts = f", with {hold.prompts_over:,} prompts over a limit" if hold.prompts_over else ""
     return f"{hold.stage.capitalize()} may cost {usd(approval.approved_usd)}{missing}{prompts}."
-
-
-def _wake(config: Config, answer: Answer) -> str:
-    """Let the sweep look now where Airflow can be reached; return when the candidate goes on."""
-    from genops_events.airflow.intake_run import start_intake
-
-    follow = f"Follow it with: genops watch {answer.candidate}"
-    at_most = f"with the next sweep, within {config.intake.sweep_minutes} minutes"
-    rest = known_airflow()
-    if rest is None:
-        return f"It goes on {at_most} (GENOPS_AIRFLOW_URL is not set, so Airflow was not told). {follow}"
-    try:
-        start_intake(rest, f"genops approve {answer.candidate}")
-    except GenopsError as error:
-        return f"It goes on {at_most}: Airflow could not be told ({error.message}). {follow}"
-    return f"Airflow was told, and it goes on in a moment. {follow}"

@@ -12,6 +12,7 @@ import typer
 from genops_events.cli.cancel import known
 from genops_events.cli.candidates import AsJson
 from genops_events.cli.console import errors_reported, human, print_json
+from genops_events.cli.sweep_now import sweep_now
 from genops_events.cli.target import connect
 from genops_events.cli.watch import EXIT_ENDED_OTHERWISE
 from genops_events.cli.who import NO_REASON, Reason, me, sentence
@@ -54,7 +55,7 @@ class Answered:
 
 
 def reject(candidate: CandidateArgument, reason: Reason = NO_REASON, as_json: AsJson = False) -> None:  # noqa: FBT002
-    """Keep a candidate from becoming champion, whatever it scored. Exit 2: it was decided already."""
+    """Keep a candidate from becoming champion, whatever it scored; one that a limit holds ends. Exit 2: it was decided already."""
     answer_and_exit(candidate, approved=False, reason=reason, as_json=as_json)
 
 
@@ -103,7 +104,7 @@ def answer_promotion(
 
     found = known(config, store, candidate, otherwise="nothing was answered")
     if found.state is not CandidateState.UNDER_WAY or Stage.PROMOTION in found.verdicts:
-        return Answered(candidate, _decided_text(found), accepted=False)
+        return Answered(candidate, f"{_decided_text(found)}{_tell_who_waits(store, airflow, found)}", accepted=False)
     mine = PersonsAnswer(
         candidate=candidate, written_at=datetime.now(UTC), approved=approved, by=by, reason=reason, through="shell"
     )
@@ -114,8 +115,46 @@ def answer_promotion(
         if kept == mine
         else f"{candidate} was answered before, and that counts: {kept.told}"
     )
+    if found.holds and not kept.approved:
+        ends = _end_held(config, store, airflow, found, kept)
+        return Answered(candidate, f"{said} {ends}", accepted=agreed, answer=kept)
     told = _tell_airflow(airflow, found.question, kept) if found.question is not None else _not_asked(config, found)
     return Answered(candidate, f"{said} {told} Follow it with: genops watch {candidate}", accepted=agreed, answer=kept)
+
+
+def _end_held(
+    config: Config, store: RecordStore, airflow: AirflowRest | None, found: Candidate, answer: PersonsAnswer
+) -> str:
+    """Let the sweep end a rejected candidate that waits for money; return when it does.
+
+    The answer is in the record already: whatever dies here, a sweep finds it, or the same command does it again.
+    """
+    from genops_events.gcp.cancellation import cancel_tuning
+    from genops_events.gcp.open_candidates import note_release
+
+    if Stage.TUNING in found.holds:
+        cancel_tuning(config, store, found.id, by=answer.by, reason=answer.reason)
+    note_release(store, found.id)  # so that it is looked at without patience
+    note = f"genops reject {found.id}"
+    return sweep_now(config, airflow, found.id, note=note, it="ends")
+
+
+def _tell_who_waits(store: RecordStore, airflow: AirflowRest | None, found: Candidate) -> str:
+    """Let the task go on that still asks in Airflow though a sweep has acted on the answer; return what came of it."""
+    from genops_events.airflow.rest import AirflowConflict
+    from genops_events.promotion_record import PersonsAnswer, Question, answer_path, question_path
+
+    question = store.read(question_path(found.id), Question)
+    answer = store.read(answer_path(found.id), PersonsAnswer)
+    if airflow is None or question is None or answer is None:
+        return ""
+    try:
+        _answer_task(airflow, question, answer)
+    except AirflowConflict:
+        return ""
+    except GenopsError as error:
+        return f" Its task in Airflow may still ask: {error.message}"
+    return " Its task in Airflow still asked, and goes on now."
 
 
 def _tell_airflow(airflow: AirflowRest | None, question: Question, answer: PersonsAnswer) -> str:
@@ -125,15 +164,25 @@ def _tell_airflow(airflow: AirflowRest | None, question: Question, answer: Perso
     later = "The next sweep goes on with the answer."
     if airflow is None:
         return f"Airflow was not told, since GENOPS_AIRFLOW_URL is not set. {later}"
-    task = f"/api/v2/dags/genops_promotion/dagRuns/{quote(question.run_id, safe='')}/taskInstances/promote/-1"
-    body = {"chosen_options": ["Approve" if answer.approved else "Reject"], "params_input": {"reason": answer.reason}}
     try:
-        airflow.patch(f"{task}/hitlDetails", body)
+        _answer_task(airflow, question, answer)
     except AirflowConflict:
         return "The task in Airflow goes on already."
     except GenopsError as error:
         return f"Airflow could not be told: {error.message} {later}"
     return "The task in Airflow goes on."
+
+
+def _answer_task(airflow: AirflowRest, question: Question, answer: PersonsAnswer) -> None:
+    """Answer as a person does in Airflow's pages.
+
+    Raises:
+        AirflowConflict: it was answered already, or is gone.
+        GenopsError: Airflow does not answer, or not to this user.
+    """
+    task = f"/api/v2/dags/genops_promotion/dagRuns/{quote(question.run_id, safe='')}/taskInstances/promote/-1"
+    body = {"chosen_options": ["Approve" if answer.approved else "Reject"], "params_input": {"reason": answer.reason}}
+    airflow.patch(f"{task}/hitlDetails", body)
 
 
 def _not_asked(config: Config, found: Candidate) -> str:

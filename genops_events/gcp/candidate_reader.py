@@ -68,13 +68,14 @@ class CandidateReader:
         verdicts: dict[Stage, Verdict] = {}
         holds: dict[Stage, Hold] = {}
         approvals: dict[Stage, Approval] = {}
+        promoted = record_paths.verdict_path(candidate, Stage.PROMOTION) in generations
         for stage in Stage:
             verdict = self._read(record_paths.verdict_path(candidate, stage), VERDICTS[stage])
             if verdict is not None:
                 verdicts[stage] = verdict
                 continue
             standing = standing_in(generations, candidate, stage)
-            if standing.is_held:
+            if standing.is_held and not promoted:
                 hold = self._read(record_paths.hold_path(candidate, stage, standing.holds), Hold)
                 holds |= {} if hold is None else {stage: hold}
             elif standing.released:
@@ -84,7 +85,6 @@ class CandidateReader:
             if intent is not None:
                 intents[stage] = intent
         tunes = Stage.TUNING not in verdicts
-        promoted = Stage.PROMOTION in verdicts
         champion = self._champion(arrival.dataset, oldest_seconds=0 if has_changed else OUTSIDE_SECONDS)
         return Candidate(
             arrival=arrival,

@@ -21,6 +21,8 @@ import yaml
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import pubsub_v1, storage
 
+from genops_events.identity import candidate_id
+
 ROOT = Path(__file__).resolve().parents[2]
 TRAIN = ROOT / "examples" / "banking77" / "train.jsonl"
 EVALUATION = ROOT / "examples" / "bucket" / "evaluation" / "banking77.jsonl"
@@ -81,6 +83,32 @@ class Stack:
             client_options={"api_endpoint": self.variables["STORAGE_EMULATOR_HOST"]},
         )
         return client.bucket(self.variables["GENOPS_BUCKET"])
+
+    def airflow(self, method: str, path: str, **more: Any) -> Any:
+        """Return the JSON of a call to Airflow's REST API, as its pages make it; it must succeed.
+
+        Args:
+            method: of HTTP.
+            path: below `/api/v2`.
+            more: for httpx.
+        """
+        base = self.variables["GENOPS_AIRFLOW_URL"].rstrip("/")
+        token = httpx.get(f"{base}/auth/token", timeout=30).raise_for_status().json()["access_token"]
+        headers = {"Authorization": f"Bearer {token}"}
+        answer = httpx.request(method, f"{base}/api/v2{path}", headers=headers, timeout=30, **more)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    def put(self, file: Path, *, dataset: str) -> str:
+        """Upload a training file with google-cloud-storage alone; return its candidate."""
+        blob = self.bucket().blob(f"training/{dataset}/{file.name}")
+        blob.upload_from_filename(os.fspath(file))
+        return candidate_id(dataset, blob.bucket.name, blob.name, int(blob.generation))
+
+    def document(self, name: str) -> Any:
+        """Return a JSON document of the bucket, None where there is none."""
+        blob = self.bucket().get_blob(name)
+        return None if blob is None else json.loads(blob.download_as_bytes())
 
     def upload(self, file: Path) -> str:
         """Upload a training file with the command; return its candidate."""

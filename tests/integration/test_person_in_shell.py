@@ -133,6 +133,37 @@ def test_an_answer_that_airflow_was_not_told_of_is_acted_on_by_the_sweep(
     assert go_on(candidate, "Reject", user=None)["outcome"] == "promoted"
 
 
+def test_a_task_that_still_asks_though_all_is_decided_goes_on_when_the_command_is_repeated(
+    config: Config,
+    store: RecordStore,
+    *,
+    asking: Supervisor,
+    airflow: Airflow,
+    server: AirflowServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    candidate = judged(config, store, 0.5)
+    arrival = store.read(arrival_path(candidate), Arrival)
+    assert arrival is not None
+    mint(store, [arrival])
+    ask(candidate)
+    monkeypatch.delenv("GENOPS_AIRFLOW_URL")
+    genops("approve", candidate, "--reason", "Reads well.")
+    airflow.task_states["run-1"] = {"promote": "awaiting_input"}
+    swept(airflow, config, store)
+    swept(airflow, config, store)
+    assert verdict(store, candidate).outcome is Outcome.PROMOTED
+    assert server.patched == []
+    monkeypatch.setenv("GENOPS_AIRFLOW_URL", server.url)
+    code, text = genops("reject", candidate)
+    assert (code, "Its task in Airflow still asked, and goes on now." in text) == (2, True)
+    assert [body for _, body in server.patched] == [
+        {"chosen_options": ["Approve"], "params_input": {"reason": "Reads well."}}
+    ]
+    server.status = 409
+    assert "still asked" not in genops("approve", candidate)[1]
+
+
 # What the user sees
 
 
