@@ -90,13 +90,7 @@ def cancel_candidate(config: Config, store: RecordStore, candidate: str, *, by: 
     from genops_events.record import Cancellation
     from genops_events.record_paths import cancellation_path
 
-    found = store.candidate(candidate)
-    if found is None:
-        check_id(config, candidate)
-        text = f"The record knows no candidate {candidate}, so nothing was cancelled."
-        raise NoSuchCandidate(
-            text, "`genops candidates` lists the known ones; a file uploaded just now takes a moment."
-        )
+    found = known(config, store, candidate, otherwise=_NOTHING)
     if Stage.TUNING in found.verdicts:
         return Answer(candidate, _ended_text(found), cancelled=False)
 
@@ -113,6 +107,23 @@ def cancel_candidate(config: Config, store: RecordStore, candidate: str, *, by: 
         return Answer(candidate, f"{text} {_follow(candidate)}", cancelled=True, jobs=tuple(jobs), wish=wish)
     cancelled, text = _nothing_to_ask(config, store, found, newest)
     return Answer(candidate, f"{text} {_follow(candidate)}", cancelled=cancelled, wish=wish)
+
+
+def known(config: Config, store: RecordStore, candidate: str, *, otherwise: str) -> Candidate:
+    """Return the candidate as the record knows it; `otherwise` is what follows for the command where it does not.
+
+    Raises:
+        NoSuchCandidate: the record does not know it.
+        NotACandidate: it cannot be one.
+    """
+    found = store.candidate(candidate)
+    if found is None:
+        check_id(config, candidate)
+        raise NoSuchCandidate(
+            f"The record knows no candidate {candidate}, so {otherwise}.",
+            "`genops candidates` lists the known ones; a file uploaded just now takes a moment.",
+        )
+    return found
 
 
 def _nothing_to_ask(config: Config, store: RecordStore, found: Candidate, newest: TuningJob | None) -> tuple[bool, str]:

@@ -9,12 +9,12 @@ from urllib.parse import quote
 
 import typer
 
-from genops_events.cli.cancel import NoSuchCandidate
+from genops_events.cli.cancel import known
 from genops_events.cli.candidates import AsJson
 from genops_events.cli.console import errors_reported, human, print_json
 from genops_events.cli.sweep_now import sweep_now
 from genops_events.cli.target import connect
-from genops_events.cli.watch import EXIT_ENDED_OTHERWISE, check_id
+from genops_events.cli.watch import EXIT_ENDED_OTHERWISE
 from genops_events.cli.who import NO_REASON, Reason, me, sentence
 from genops_events.errors import GenopsError
 from genops_events.stages import CandidateState, Stage
@@ -102,13 +102,7 @@ def answer_promotion(
     """
     from genops_events.promotion_record import PersonsAnswer, answer_path
 
-    found = store.candidate(candidate)
-    if found is None:
-        check_id(config, candidate)
-        text = f"The record knows no candidate {candidate}, so nothing was answered."
-        raise NoSuchCandidate(
-            text, "`genops candidates` lists the known ones; a file uploaded just now takes a moment."
-        )
+    found = known(config, store, candidate, otherwise="nothing was answered")
     if found.state is not CandidateState.UNDER_WAY or Stage.PROMOTION in found.verdicts:
         return Answered(candidate, f"{_decided_text(found)}{_tell_who_waits(store, airflow, found)}", accepted=False)
     mine = PersonsAnswer(

@@ -31,6 +31,8 @@ MOVED = "CloudPubSubDeadLetterSource"
 SHOWN_CHARACTERS = 120
 COUNTED = 100
 CARRIED = 10_000
+FIRST_LOOK_SECONDS = 3.0
+"""Pub/Sub may take a moment to find what it has."""
 _LONGEST_VALUE_BYTES = 1024
 """Pub/Sub's limit for the value of an attribute."""
 _LEASE_SECONDS = 60
@@ -124,12 +126,12 @@ class DeadLetters:
                 if made._publisher is not None:
                     made._publisher.transport.close()
 
-    def peek(self, *, limit: int, seconds: float = 3.0) -> list[DeadLetter]:
+    def peek(self, *, limit: int, seconds: float | None = None) -> list[DeadLetter]:
         """Return up to `limit` dead letters, oldest first; nobody else gets them until they are released.
 
         Args:
             limit: most to return.
-            seconds: how long to wait for the first; Pub/Sub may take a moment to find what it has.
+            seconds: how long to wait for the first; left out, `FIRST_LOOK_SECONDS`.
 
         Raises:
             NoDeadLetterSubscription: there is nothing to look at.
@@ -137,7 +139,7 @@ class DeadLetters:
         """
         found: dict[str, DeadLetter] = {}
         deadline = time.monotonic() + CALL_TIMEOUT_SECONDS
-        wait = seconds
+        wait = seconds = FIRST_LOOK_SECONDS if seconds is None else seconds
         while len(found) < limit and time.monotonic() < deadline:
             before = len(found)
             for received in self._pull(min(limit - before, 100), seconds=wait):

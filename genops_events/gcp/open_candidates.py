@@ -31,7 +31,9 @@ from genops_events.record import Arrival
 from genops_events.sweep import Traces
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
+
+    from google.cloud.storage import Blob
 
     from genops_events.gcp.record_store import RecordStore
 
@@ -106,20 +108,9 @@ def claim_waking(store: RecordStore, marker: Marker) -> bool:
 
     Of several sweeps at once one gets it, and for another patience none wakes the candidate again.
     """
-    from google.api_core.exceptions import NotFound, PreconditionFailed
-
     blob = store.bucket.blob(record_paths.open_path(marker.candidate))
     blob.metadata = {_WOKEN: str(marker.wakings + 1), _RELEASED: None}  # None removes it
-    with google_call(f"update gs://{store.bucket.name}/{blob.name}"):
-        try:
-            blob.patch(
-                if_generation_match=marker.generation,
-                if_metageneration_match=marker.metageneration,
-                timeout=CALL_TIMEOUT_SECONDS,
-            )
-        except (NotFound, PreconditionFailed):
-            return False
-    return True
+    return _done("update", blob, blob.patch, _as_listed(marker))
 
 
 def note_release(store: RecordStore, candidate: str) -> bool:
@@ -130,29 +121,29 @@ def note_release(store: RecordStore, candidate: str) -> bool:
     Returns:
         False where the candidate has no marker: it has ended.
     """
-    from google.api_core.exceptions import NotFound
-
     blob = store.bucket.blob(record_paths.open_path(candidate))
     blob.metadata = {_WOKEN: "0", _RELEASED: "true"}
-    with google_call(f"update gs://{store.bucket.name}/{blob.name}"):
-        try:
-            blob.patch(timeout=CALL_TIMEOUT_SECONDS)
-        except NotFound:
-            return False
-    return True
+    return _done("update", blob, blob.patch, {})
 
 
 def settle(store: RecordStore, marker: Marker) -> None:
     """Delete the marker of a settled candidate, as it was listed: one that changed since is left to the next sweep."""
+    blob = store.bucket.blob(record_paths.open_path(marker.candidate))
+    _done("delete", blob, blob.delete, _as_listed(marker))
+
+
+def _as_listed(marker: Marker) -> dict[str, int]:
+    """Return the conditions under which a marker is still what it was when it was listed."""
+    return {"if_generation_match": marker.generation, "if_metageneration_match": marker.metageneration}
+
+
+def _done(verb: str, blob: Blob, call: Callable[..., object], conditions: Mapping[str, int]) -> bool:
+    """Make the call and return whether it was done: False where the marker is gone, or is not as `conditions` say."""
     from google.api_core.exceptions import NotFound, PreconditionFailed
 
-    blob = store.bucket.blob(record_paths.open_path(marker.candidate))
-    with google_call(f"delete gs://{store.bucket.name}/{blob.name}"):
+    with google_call(f"{verb} gs://{blob.bucket.name}/{blob.name}"):
         try:
-            blob.delete(
-                if_generation_match=marker.generation,
-                if_metageneration_match=marker.metageneration,
-                timeout=CALL_TIMEOUT_SECONDS,
-            )
+            call(**conditions, timeout=CALL_TIMEOUT_SECONDS)
         except (NotFound, PreconditionFailed):
-            return
+            return False
+    return True

@@ -24,7 +24,7 @@ from genops_events.training.parts import (
     text_only,
 )
 from genops_events.training.reasons import BadExample, Reason, shown
-from genops_events.training.wording import refuse_non_json, refuse_non_utf8, wrong_form, wrong_json
+from genops_events.training.wording import decoded, refuse_non_utf8
 
 __all__ = ["CHARACTERS_PER_TOKEN", "Measure", "measure_example", "measure_prompt"]
 
@@ -78,10 +78,15 @@ class Content(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     parts: list[Part] = []
 
 
-class _Example(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+class Conversation(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """What every example has."""
+
     contents: list[Content] = []
     systemInstruction: Content | None = None  # noqa: N815
     system_instruction: Content | None = None
+
+
+class _Example(Conversation, forbid_unknown_fields=True, gc=False):
     tools: list[dict[str, Any]] | None = None
     # Accepted and passed on unseen.
     generationConfig: dict[str, Any] | None = None  # noqa: N815
@@ -149,20 +154,9 @@ def _text_tokens(parts: tuple[_Text, ...]) -> int:
 
 
 def _measure_any(line: bytes, *, is_prompt: bool) -> Measure:
-    try:
-        example = _decode(line)
-    except msgspec.ValidationError as error:
-        refuse_non_json(line)  # the decoder stops at the first wrong form, before it has seen the end of the line
-        raise wrong_form(str(error), _FORM) from None
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise wrong_json(error) from None
+    example = decoded(_decode, line, _FORM)
     contents = example.contents
-    if not contents:
-        raise missing_contents(_FORM)
-    tally = Tally()
-    if (system := example.systemInstruction or example.system_instruction) is not None:
-        name = "systemInstruction" if example.systemInstruction else "system_instruction"
-        take_parts(system.parts, name, SYSTEM, tally)
+    tally = opened(example, _FORM)
     if example.tools:
         tally.tokens += json_tokens(example.tools)
     if take_turns(contents, tally) is not MODEL and not is_prompt:
@@ -174,11 +168,17 @@ def _measure_any(line: bytes, *, is_prompt: bool) -> Measure:
     return Measure(tally.tokens, identity_of(line), tally.media, tally.images, tally.documents)
 
 
-def missing_contents(form: str) -> BadExample:
-    """Return what a line without turns is told."""
-    return BadExample(
-        Reason.MISSING_CONTENTS, f"`contents` is missing or empty; an example reads {form}.", place="contents"
-    )
+def opened(example: Conversation, form: str) -> Tally:
+    """Return a tally of the system instruction; raise BadExample for that, or where there are no turns to follow."""
+    if not example.contents:
+        raise BadExample(
+            Reason.MISSING_CONTENTS, f"`contents` is missing or empty; an example reads {form}.", place="contents"
+        )
+    tally = Tally()
+    if (system := example.systemInstruction or example.system_instruction) is not None:
+        name = "systemInstruction" if example.systemInstruction else "system_instruction"
+        take_parts(system.parts, name, SYSTEM, tally)
+    return tally
 
 
 def identity_of(line: bytes) -> int:

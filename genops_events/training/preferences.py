@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import msgspec
 
-from genops_events.training.examples import Content, Measure, identity_of, missing_contents, take_turns
-from genops_events.training.parts import MODEL, SYSTEM, Tally, take_parts, text_only
+from genops_events.training.examples import Content, Conversation, Measure, identity_of, opened, take_turns
+from genops_events.training.parts import MODEL, Tally, take_parts, text_only
 from genops_events.training.reasons import BadExample, Reason, shown
-from genops_events.training.wording import refuse_non_json, refuse_non_utf8, wrong_form, wrong_json
+from genops_events.training.wording import decoded, refuse_non_utf8
 
 _ANSWER = '{"score": 1, "completion": {"role": "model", "parts": [{"text": …}]}}'
 FORM = f'{{"contents": [{{"role": "user", "parts": [{{"text": …}}]}}], "completions": [{_ANSWER}, {{"score": 0, …}}]}}'
@@ -24,11 +24,8 @@ class _Completion(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     completion: Content | None = None
 
 
-class _Preference(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    contents: list[Content] = []
-    completions: list[_Completion] = []
-    systemInstruction: Content | None = None  # noqa: N815  # Gemini's own spelling
-    system_instruction: Content | None = None
+class _Preference(Conversation, forbid_unknown_fields=True, gc=False):
+    completions: list[_Completion] = msgspec.field(default_factory=list)
 
 
 _decode = msgspec.json.Decoder(_Preference).decode
@@ -43,20 +40,8 @@ def measure_preference(line: bytes) -> Measure:
     """
     if not line.isascii():
         refuse_non_utf8(line)
-    try:
-        example = _decode(line)
-    except msgspec.ValidationError as error:
-        refuse_non_json(line)  # the decoder stops at the first wrong form, before it has seen the end of the line
-        raise wrong_form(str(error), FORM) from None
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise wrong_json(error) from None
-    if not example.contents:
-        raise missing_contents(FORM)
-    prompt = Tally()
-    if (system := example.systemInstruction or example.system_instruction) is not None:
-        take_parts(
-            system.parts, "systemInstruction" if example.systemInstruction else "system_instruction", SYSTEM, prompt
-        )
+    example = decoded(_decode, line, FORM)
+    prompt = opened(example, FORM)
     if take_turns(example.contents, prompt, texts_only=True) is MODEL:
         raise BadExample(
             Reason.WRONG_ORDER,

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import TypeVar
 
 import msgspec
 
 from genops_events.training.reasons import BadExample, Reason
+
+T = TypeVar("T")
 
 _decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
 _JSON_WORDS = {"str": "text", "int": "number", "float": "number", "bool": "boolean", "array": "list"}
@@ -36,15 +40,26 @@ def refuse_non_utf8(line: bytes) -> None:
         ) from None
 
 
-def refuse_non_json(line: bytes) -> None:
+def decoded(decode: Callable[[bytes], T], line: bytes, form: str) -> T:
+    """Return the line as an example; raise BadExample where it is none. `form` is how an example of this file reads."""
+    try:
+        return decode(line)
+    except msgspec.ValidationError as error:
+        _refuse_non_json(line)  # the decoder stops at the first wrong form, before it has seen the end of the line
+        raise _wrong_form(str(error), form) from None
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise _wrong_json(error) from None
+
+
+def _refuse_non_json(line: bytes) -> None:
     """Raise BadExample for a line that is not one JSON value."""
     try:
         _decode_raw(line)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise wrong_json(error) from None
+        raise _wrong_json(error) from None
 
 
-def wrong_json(error: Exception) -> BadExample:
+def _wrong_json(error: Exception) -> BadExample:
     """Return what a line is told that the decoder cannot read."""
     text = str(error).removeprefix("JSON is malformed: ")
     if isinstance(error, RecursionError):
@@ -56,7 +71,7 @@ def wrong_json(error: Exception) -> BadExample:
     )
 
 
-def wrong_form(text: str, form: str) -> BadExample:
+def _wrong_form(text: str, form: str) -> BadExample:
     """Return what a line of another form is told; `form` is how an example of this file reads."""
     if (match := _UNKNOWN.search(text)) is not None:
         key, place = match["key"], match["place"]

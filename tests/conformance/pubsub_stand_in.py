@@ -11,7 +11,6 @@ import os
 import queue
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -28,6 +27,8 @@ import grpc
 import pytest
 from google.api_core import exceptions
 from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
+
+from genops_events.local import ports
 
 PROJECT = "conformance"
 
@@ -65,19 +66,13 @@ def eventually(condition: Callable[[], Any], *, seconds: float = 20.0, what: str
     return value
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class StandIn:
     """The stand-in as a process that a test may kill and start again on the same state."""
 
     def __init__(self, state: Path) -> None:
         self.state = state
-        self.port = free_port()
-        self.admin_url = f"http://127.0.0.1:{free_port()}"
+        self.port, admin_port = ports.choose(("api", "admin"), home=state, kept={}).values()
+        self.admin_url = f"http://127.0.0.1:{admin_port}"
         self.address = f"127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
@@ -149,7 +144,7 @@ def service(request: pytest.FixtureRequest) -> Iterator[Service]:
             return
         command = google_emulator()
         assert command is not None
-        port = free_port()
+        (port,) = ports.choose(("google",), home=Path(command[0]), kept={}).values()
         with subprocess.Popen(
             [*command, "--host=127.0.0.1", f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ) as process:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -27,21 +25,10 @@ from google.cloud import storage
 from google.cloud.storage import Bucket, Client
 from google.pubsub_v1.types import GetTopicRequest, PublishRequest, PublishResponse, PubsubMessage, Topic
 
+from genops_events.local import ports
+
 PROJECT = "test-project"
 TOPIC = f"projects/{PROJECT}/topics/arrivals"
-
-
-def free_port() -> int:
-    """Return a loopback port that nobody listens on now, and that no outgoing connection will be given meanwhile."""
-    while True:
-        # Below the range that Linux takes the ports of outgoing connections from.
-        port = random.randint(20_000, 32_000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
 
 
 def until(condition: Callable[[], Any], *, seconds: float = 10.0) -> Any:
@@ -59,8 +46,7 @@ class StorageProcess:
     """One stand-in process; `kill` and `start` again keep ports and state."""
 
     def __init__(self, state: Path, pubsub: str) -> None:
-        self.port = free_port()
-        self.admin_port = free_port()
+        self.port, self.admin_port = ports.choose(("api", "admin"), home=state, kept={}).values()
         self.url = f"http://127.0.0.1:{self.port}"
         self.state = state
         self.pubsub = pubsub
@@ -117,7 +103,7 @@ class TopicRecorder:
 
     def __init__(self) -> None:
         self.messages: list[PubsubMessage] = []
-        self.port = free_port()
+        self.port = ports.choose(("recorder",), home=Path(uuid.uuid4().hex), kept={})["recorder"]
         self.address = f"127.0.0.1:{self.port}"
         self._lock = threading.Lock()
         self._server: grpc.Server | None = None
@@ -202,6 +188,13 @@ def topic_recorder(shared: _Shared) -> TopicRecorder:
 @pytest.fixture(scope="module")
 def storage_process(shared: _Shared) -> StorageProcess:
     return shared.process
+
+
+@pytest.fixture
+def no_faults(storage_process: StorageProcess) -> Iterator[StorageProcess]:
+    """The stand-in, whose faults end with the test."""
+    yield storage_process
+    storage_process.admin("DELETE", "/faults")
 
 
 @pytest.fixture

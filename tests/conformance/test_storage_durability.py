@@ -19,6 +19,7 @@ from storage_stand_in import (
     TopicRecorder,
     bucket,
     client,
+    no_faults,
     own_process,
     own_recorder,
     shared,
@@ -28,12 +29,6 @@ from storage_stand_in import (
 )
 
 CHUNK = 256 * 1024
-
-
-@pytest.fixture
-def no_faults(storage_process: StorageProcess) -> Iterator[StorageProcess]:
-    yield storage_process
-    storage_process.admin("DELETE", "/faults")
 
 
 def test_a_kill_among_uploads_loses_nothing_acknowledged(own_process: StorageProcess) -> None:

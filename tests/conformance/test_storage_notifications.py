@@ -17,6 +17,7 @@ from storage_stand_in import (
     TopicRecorder,
     bucket,
     client,
+    no_faults,
     own_process,
     own_recorder,
     shared,
@@ -30,12 +31,6 @@ from storage_stand_in import (
 def watched(bucket: Bucket) -> Bucket:
     bucket.notification("arrivals", payload_format="JSON_API_V1").create()
     return bucket
-
-
-@pytest.fixture
-def no_faults(storage_process: StorageProcess) -> Iterator[StorageProcess]:
-    yield storage_process
-    storage_process.admin("DELETE", "/faults")
 
 
 def received(recorder: TopicRecorder, bucket: Bucket, count: int) -> list[PubsubMessage]:

@@ -3,61 +3,27 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from google.cloud import pubsub_v1
-from storage_stand_in import PROJECT, TOPIC, StorageProcess, free_port, until
+from pubsub_stand_in import StandIn
+from storage_stand_in import PROJECT, TOPIC, StorageProcess, until
 
 SUBSCRIPTION = f"projects/{PROJECT}/subscriptions/reader"
 
 
-class PubSubProcess:
-    """One Pub/Sub stand-in; `kill` and `start` again keep ports and state."""
-
-    def __init__(self, state: Path) -> None:
-        self.address = f"127.0.0.1:{free_port()}"
-        self._admin_port = free_port()
-        self._state = state
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "genops_events.local.pubsub", "--port", self.address.partition(":")[2]]
-        command += ["--admin-port", str(self._admin_port), "--state", str(self._state)]
-        with (self._state.parent / "pubsub.log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log)
-        until(self._healthy, seconds=20)
-
-    def _healthy(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self._admin_port}/health", timeout=5) as answer:
-                return answer.status == 200
-        except OSError:
-            return False
-
-    def kill(self) -> None:
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait()
-
-
 @pytest.fixture
-def pubsub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PubSubProcess]:
-    running = PubSubProcess(tmp_path / "pubsub")
+def pubsub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    running = StandIn(tmp_path / "pubsub")
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", running.address)
-    try:
-        running.start()
-        yield running
-    finally:
-        running.kill()
+    yield running
+    running.kill()
 
 
 @pytest.fixture
-def storage(tmp_path: Path, pubsub: PubSubProcess) -> Iterator[StorageProcess]:
+def storage(tmp_path: Path, pubsub: StandIn) -> Iterator[StorageProcess]:
     running = StorageProcess(tmp_path / "storage", pubsub.address)
     try:
         running.start()
@@ -66,7 +32,7 @@ def storage(tmp_path: Path, pubsub: PubSubProcess) -> Iterator[StorageProcess]:
         running.kill()
 
 
-def test_every_upload_becomes_a_message_though_both_are_killed(storage: StorageProcess, pubsub: PubSubProcess) -> None:
+def test_every_upload_becomes_a_message_though_both_are_killed(storage: StorageProcess, pubsub: StandIn) -> None:
     publisher = pubsub_v1.PublisherClient()
     subscriber = pubsub_v1.SubscriberClient()
     publisher.create_topic(name=TOPIC)

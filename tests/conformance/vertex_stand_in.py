@@ -6,7 +6,6 @@ import json
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -26,6 +25,8 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import aiplatform_v1
 from google.genai import types
 from google.oauth2.credentials import Credentials
+
+from genops_events.local import ports
 
 PROJECT, LOCATION = "local-project", "us-central1"
 PARENT = f"projects/{PROJECT}/locations/{LOCATION}"
@@ -159,7 +160,7 @@ class VertexStandIn:
     def __init__(self, state: Path) -> None:
         self.bucket = Bucket()
         self._state = state
-        self._port, self._admin_port = _free_ports(2)
+        self._port, self._admin_port = ports.choose(("api", "admin"), home=state, kept={}).values()
         self.url = f"http://127.0.0.1:{self._port}"
         self.admin = httpx.Client(base_url=f"http://127.0.0.1:{self._admin_port}", trust_env=False)
         self._process: subprocess.Popen[bytes] | None = None
@@ -280,14 +281,6 @@ class VertexStandIn:
 
     def answers(self, model: str, questions: Sequence[tuple[str, str]]) -> list[str | None]:
         return [self.client.models.generate_content(model=model, contents=question).text for question, _ in questions]
-
-
-def _free_ports(count: int) -> list[int]:
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in held]
-    for one in held:
-        one.close()
-    return ports
 
 
 @pytest.fixture(scope="session")

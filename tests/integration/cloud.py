@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
-import socket
 import subprocess
 import sys
 import threading
@@ -25,6 +23,7 @@ from genops_events.config import Config, load_config
 from genops_events.gcp.clients import subscriber_client
 from genops_events.gcp.provision import provision
 from genops_events.gcp.record_store import RecordStore
+from genops_events.local import ports
 from genops_events.local.credentials import write_credentials
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,26 +54,15 @@ def at_once(*calls: Callable[[], T]) -> list[T]:
         return list(pool.map(run, calls))
 
 
-def _free_port() -> int:
-    while True:
-        # Below the range that Linux takes the ports of outgoing connections from.
-        port = random.randint(20_000, 32_000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-
-
 class StandIn:
     """One stand-in process and its admin route."""
 
     def __init__(self, kind: str, state: Path) -> None:
         self.kind = kind
-        self.address = f"127.0.0.1:{_free_port()}"
-        self._admin = f"http://127.0.0.1:{_free_port()}"
         self._state = state / kind
+        free = ports.choose(("api", "admin"), home=self._state, kept={})
+        self.address = f"127.0.0.1:{free['api']}"
+        self._admin = f"http://127.0.0.1:{free['admin']}"
         self._log = state / f"{kind}.log"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -218,6 +206,14 @@ def config(cloud: StandIns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def store(config: Config) -> RecordStore:
     """The record in the test's bucket."""
     return RecordStore.open(config)
+
+
+@pytest.fixture
+def training_uri(store: RecordStore) -> str:
+    """A training file of 40 examples, as it lies after validation."""
+    turns = [{"role": "user", "parts": [{"text": "where"}]}, {"role": "model", "parts": [{"text": "here"}]}]
+    store.bucket.blob("copy.jsonl").upload_from_string("\n".join([json.dumps({"contents": turns})] * 40))
+    return f"gs://{store.bucket.name}/copy.jsonl"
 
 
 @dataclass(frozen=True, slots=True)

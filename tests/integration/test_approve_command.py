@@ -5,92 +5,36 @@ from __future__ import annotations
 
 import json
 import threading
-import uuid
 from collections.abc import Iterator
-from dataclasses import replace
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from airflow.api_fastapi.core_api.datamodels.dag_run import TriggerDAGRunPostBody
-from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
 from airflow_context import Airflow
-from cloud import DATASET, PREFIX, Reader, StandIns, cloud, completions, connections_closed, stand_ins, store, until
+from cloud import DATASET, Reader, cloud, completions, connections_closed, stand_ins, store
 from cloud import config as whole_config
+from held import approve, budget, candidate, check, prompts, the_hold, tune
 from made_up import context, ended, now, taken_on, tuned
-from sweeps import airflow, config, minted, swept
+from sweeps import airflow, config, swept
 from typer.testing import CliRunner
 
 from genops_events import record_paths
-from genops_events.airflow.budget import CheckBudget
-from genops_events.airflow.stage import StageRun
-from genops_events.airflow.tuning import TuneModel, ValidateTrainingData
-from genops_events.arrivals import Notice, arrival
+from genops_events.airflow.tuning import TuneModel
 from genops_events.cli import app
 from genops_events.cli.who import me
-from genops_events.config import Config, Intake, load_config
-from genops_events.gcp import holds, ledger_store, outbox, tuning_jobs
-from genops_events.gcp.open_candidates import mint, open_candidates, traces_of
+from genops_events.config import Config, Intake
+from genops_events.gcp import holds, ledger_store, tuning_jobs
+from genops_events.gcp.open_candidates import traces_of
 from genops_events.gcp.outbox import announce
 from genops_events.gcp.record_store import RecordStore
 from genops_events.ledger import month_of
-from genops_events.record import Approval, Hold, Intent
+from genops_events.record import Approval
 from genops_events.stages import CandidateState, Outcome, Stage
-from genops_events.sweep import is_settled, remedies
+from genops_events.sweep import is_settled
 
 pytestmark = pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")
-
-EXAMPLE = {"contents": [{"role": "user", "parts": [{"text": "a"}]}, {"role": "model", "parts": [{"text": "b"}]}]}
-
-
-@pytest.fixture
-def budget(whole_config: Config, tmp_path: Path) -> Any:
-    """Change the dataset's budget in genops.yaml."""
-
-    def change(**keys: Any) -> None:
-        file = tmp_path / "genops.yaml"
-        settings = yaml.safe_load(file.read_text(encoding="utf-8"))
-        settings["datasets"][DATASET]["budget"] |= keys
-        file.write_text(yaml.safe_dump(settings), encoding="utf-8")
-
-    return change
-
-
-@pytest.fixture
-def candidate(config: Config, store: RecordStore) -> str:
-    """A candidate whose file is in the bucket, as intake leaves it."""
-    blob = store.bucket.blob(f"{PREFIX}{uuid.uuid4().hex}.jsonl")
-    blob.upload_from_string("\n".join([json.dumps(EXAMPLE)] * 40))
-    notice = Notice(bucket=config.bucket, object=blob.name, generation=int(blob.generation), finalized_at=now())
-    made = arrival(notice, dataset=DATASET, found_by="notification", now=now())
-    mint(store, [made])
-    return made.candidate
-
-
-def tune(candidate: str, run_id: str = "run-1") -> str | None:
-    """Do the tuning Dag's two tasks; return the job that it waits for, or None where it is skipped."""
-    here = context(candidate, run_id=run_id)
-    try:
-        ValidateTrainingData(task_id="validate").execute(here)
-        TuneModel(task_id="tune").execute(here)
-    except TaskDeferred as deferred:
-        return str((deferred.kwargs or {})["job"])
-    except AirflowSkipException:
-        return None
-    raise AssertionError("tuning neither waits nor is skipped")
-
-
-def approve(candidate: str, *words: str) -> tuple[int, dict[str, Any]]:
-    done = CliRunner().invoke(app, ["approve", candidate, "--budget", "--json", *words])
-    return done.exit_code, json.loads(done.stdout)
-
-
-def the_hold(store: RecordStore, candidate: str) -> Hold:
-    (found,) = holds.held(store, candidate)
-    return found
 
 
 def test_over_a_limit_a_candidate_is_held_before_anything_is_spent_and_everybody_is_told(
@@ -257,18 +201,6 @@ def test_a_candidate_that_is_cancelled_after_its_approval_ends_when_its_turn_com
     assert verdict is not None
     assert verdict.outcome is Outcome.REJECTED
     assert tuning_jobs.find_all(config, candidate) == []
-
-
-def prompts(store: RecordStore, *texts: str) -> None:
-    lines = "\n".join(json.dumps({"prompt": text}) for text in texts)
-    store.bucket.blob(f"prompts/{DATASET}.jsonl").upload_from_string(lines)
-
-
-def check(candidate: str, run_id: str = "run-1") -> dict[str, Any] | None:
-    try:
-        return CheckBudget(task_id="check").execute(context(candidate, run_id=run_id))
-    except AirflowSkipException:
-        return None
 
 
 def test_the_budget_stage_is_held_and_goes_on_as_tuning_does(

@@ -90,7 +90,7 @@ async def test_a_pull_that_fails_neither_ends_the_stream_nor_an_ack_that_is_unde
     async with running() as triggerer:
         (first,) = arrivals.announce(watched(1))
         await eventually(lambda: triggerer.events)
-        await asyncio.to_thread(cloud.pubsub.faults, delay_seconds=2.0, error_methods=["Acknowledge"])
+        await asyncio.to_thread(cloud.pubsub.faults, delay_seconds=1.0, error_methods=["Acknowledge"])
         triggerer.confirm()
         await eventually(lambda: settled.attempts == 1)
         await asyncio.to_thread(cloud.pubsub.faults, error_code="UNAVAILABLE", error_share=1.0, error_methods=["Pull"])
@@ -125,7 +125,7 @@ async def test_five_seconds_without_pub_sub_pass_unnoticed(
 async def test_acks_that_fail_for_good_do_not_end_the_stream(
     cloud: StandIns, arrivals: Arrivals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("triggers.arrival_stream.FIRST_BACK_OFF_SECONDS", 0.05)
+    monkeypatch.setattr("triggers.arrival_stream.FIRST_BACK_OFF_SECONDS", 0.01)
     cloud.pubsub.faults(error_code="PERMISSION_DENIED", error_share=1.0, error_methods=["Acknowledge"])
     settled = Settled(monkeypatch)
     async with running() as triggerer:

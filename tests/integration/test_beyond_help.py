@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import json
 from decimal import Decimal
-from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException
@@ -13,14 +11,13 @@ from airflow_context import Airflow, stage_run
 from cloud import DATASET, Reader, StandIns, cloud, completions, connections_closed, stand_ins, store
 from cloud import config as whole_config
 from made_up import context, ended, now, taken_on, tuned
+from shell import genops
 from sweeps import airflow, config, minted, swept
-from typer.testing import CliRunner
 
 from genops_events import record_paths
 from genops_events.airflow.assets import EVALUATED_MODEL
 from genops_events.airflow.budget import CheckBudget
 from genops_events.airflow.promotion import PromoteModel
-from genops_events.cli import app
 from genops_events.cli.who import me
 from genops_events.config import Config, Intake
 from genops_events.gcp import holds, ledger_store
@@ -67,11 +64,6 @@ def judged(config: Config, store: RecordStore, outcome: Outcome, *, waiting: Sta
     scores = {"scores": {"exact_match": 0.5}} if other is Stage.EVALUATION else {}
     announce(config, store, ended(store, other, outcome, candidate, **scores))
     return candidate
-
-
-def genops(*words: str) -> tuple[int, str]:
-    done = CliRunner().invoke(app, list(words))
-    return done.exit_code, " ".join(done.stderr.split())
 
 
 def promotion(store: RecordStore, candidate: str) -> PromotionVerdict:

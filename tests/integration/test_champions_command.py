@@ -4,63 +4,33 @@
 from __future__ import annotations
 
 import getpass
-import json
 import socket
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from airflow_context import Airflow
-from cloud import DATASET, Reader, StandIns, at_once, cloud, completions, connections_closed, stand_ins, store, until
+from cloud import DATASET, Reader, at_once, cloud, completions, connections_closed, stand_ins, store
 from cloud import config as whole_config
 from made_up import arrived, context, ended, now, tuned
+from promotions import METRIC, champion, promoted
+from shell import genops, genops_json
 from sweeps import airflow, config, swept
-from typer.testing import CliRunner
 
 from genops_events import record_paths
 from genops_events.airflow.promotion import PromoteModel
 from genops_events.airflow.stage import StageRun
-from genops_events.cli import app
 from genops_events.completion_events import ROLLED_BACK
 from genops_events.config import Config
 from genops_events.gcp import rollbacks
 from genops_events.gcp.record_store import RecordStore
 from genops_events.gcp.rollbacks import NoWayBack, roll_back
 from genops_events.promotion_record import Pruned, pruned_path
-from genops_events.record import Announcement, Arrival, Champion, Rollback
+from genops_events.record import Announcement, Rollback
 from genops_events.stages import Outcome, Stage
 from genops_events.verdicts import PromotionVerdict
 
-METRIC = "exact_match"
 ME = f"{getpass.getuser()}@{socket.gethostname()}"
-
-
-def promoted(config: Config, store: RecordStore, score: float) -> str:
-    """Return a candidate that has challenged the champion."""
-    candidate = arrived(config, store).candidate
-    tuned(store, candidate)
-    ended(store, Stage.EVALUATION, Outcome.PASSED, candidate, scores={METRIC: score, "rouge": 0.9})
-    ended(store, Stage.BUDGET, Outcome.APPROVED, candidate)
-    run = StageRun(Stage.PROMOTION, candidate, "run-1")
-    PromoteModel(task_id="promote").work(run, context(candidate))
-    return candidate
-
-
-def genops(*words: str) -> tuple[int, str]:
-    """Return exit code and text of a command, folded to one line."""
-    done = CliRunner().invoke(app, list(words))
-    return done.exit_code, " ".join(done.stderr.split())
-
-
-def genops_json(*words: str) -> tuple[int, Any]:
-    done = CliRunner().invoke(app, [*words, "--json"])
-    return done.exit_code, json.loads(done.stdout)
-
-
-def champion(store: RecordStore) -> Champion:
-    found = store.champion(DATASET)
-    assert found is not None
-    return found
 
 
 def rollback_events(store: RecordStore, candidate: str) -> list[Announcement]:

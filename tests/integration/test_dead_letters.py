@@ -21,6 +21,7 @@ from genops_events.arrivals import Notice, read_notification
 from genops_events.cli import app
 from genops_events.cloud_setup import dead_letter_topic, topic_name
 from genops_events.config import Config
+from genops_events.gcp import dead_letters
 from genops_events.gcp.dead_letters import DeadLetters, count_dead_letters, letter_attributes
 from genops_events.gcp.provision import provision
 from genops_events.gcp.record_store import RecordStore
@@ -37,6 +38,12 @@ UNREADABLE: dict[str, tuple[dict[str, str], str]] = {
     "a time that is none": ({"eventTime": "yesterday"}, "finalized_at missing or wrong"),
     "a time without a zone": ({"eventTime": "2026-11-23T00:00:01"}, "finalized_at missing or wrong"),
 }
+
+
+@pytest.fixture(autouse=True)
+def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stand-in knows at once what it has."""
+    monkeypatch.setattr(dead_letters, "FIRST_LOOK_SECONDS", 0.5)
 
 
 def run(*arguments: str) -> Result:

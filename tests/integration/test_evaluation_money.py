@@ -5,15 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from airflow.sdk.exceptions import AirflowSkipException
-from cloud import DATASET, Reader, StandIns, cloud, completions, config, connections_closed, stand_ins, store
+from cloud import Reader, StandIns, cloud, completions, config, connections_closed, stand_ins, store
+from evaluations import FILE, candidate, die, endpoint, evaluated, pairs, promoted, settings, write
+from held import budget, the_hold
 from made_up import context, now
-from test_evaluation_stage import FILE, candidate, endpoint, evaluated, pairs, promoted, settings, write
 
 from genops_events import record_paths
 from genops_events.airflow.evaluation import EvaluateModel
@@ -22,34 +21,15 @@ from genops_events.evaluation_record import EvaluationPlan, plan_path
 from genops_events.gcp import holds, ledger_store
 from genops_events.gcp.record_store import RecordStore
 from genops_events.ledger import Posting, month_of
-from genops_events.record import Hold
 from genops_events.stages import Stage
 
 JUDGED = {"metrics": ["exact_match", "fluency"], "judge": {"samples": 2}}
-
-
-@pytest.fixture
-def budget(config: Config, tmp_path: Path) -> Callable[..., None]:
-    """Change the dataset's limits."""
-
-    def change(**limits: Any) -> None:
-        file = tmp_path / "genops.yaml"
-        data = yaml.safe_load(file.read_text(encoding="utf-8"))
-        data["datasets"][DATASET]["budget"] |= limits
-        file.write_text(yaml.safe_dump(data), encoding="utf-8")
-
-    return change
 
 
 def posting(store: RecordStore, candidate: str) -> Posting | None:
     ledger = ledger_store.read(store, month_of(now()))
     entry = None if ledger is None else ledger.entries.get(candidate)
     return None if entry is None else entry.purposes.get("evaluation")
-
-
-def the_hold(store: RecordStore, candidate: str) -> Hold:
-    (found,) = holds.held(store, candidate)
-    return found
 
 
 def evaluate_in(candidate: str, run_id: str) -> dict[str, Any]:
@@ -152,7 +132,7 @@ def test_a_repeated_try_is_not_held_for_what_it_has_reserved_before(
     settings(**JUDGED)
     write(store, FILE, *pairs(2))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("genops_events.airflow.evaluating.evaluate", _die)
+        patch.setattr("genops_events.airflow.evaluating.evaluate", die)
         with pytest.raises(KeyboardInterrupt):
             evaluated(candidate)
     paid = posting(store, candidate)
@@ -161,7 +141,3 @@ def test_a_repeated_try_is_not_held_for_what_it_has_reserved_before(
     budget(candidate_usd="0.0001")
     assert evaluated(candidate)[1]["outcome"] == "passed"
     assert not store.names(record_paths.holds_folder(candidate))
-
-
-def _die(*_: object, **__: object) -> None:
-    raise KeyboardInterrupt

@@ -1,100 +1,30 @@
 # ruff: noqa: F401, F811 - fixtures are imported by name, and come back as arguments
-"""Evaluation as Airflow runs it: every row scored or counted, resumed where it stopped, held against gate and champion."""
+"""Evaluation as Airflow runs it: every row scored or counted, held against the gate; a bad file spends nothing."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
-from cloud import DATASET, StandIns, cloud, config, connections_closed, stand_ins, store, until
-from made_up import arrived, context, now, tuned
+from cloud import StandIns, cloud, config, connections_closed, stand_ins, store
+from evaluations import FILE, candidate, endpoint, evaluated, pairs, rows_of, settings, write
+from made_up import context, now
 
 from genops_events.airflow.evaluation import EvaluateModel
 from genops_events.airflow.python_metrics import MetricMissing
 from genops_events.airflow.report_link import ReportLink
 from genops_events.airflow.stage import record_failure
-from genops_events.config import Config, load_config
 from genops_events.evaluation_data import EvaluationDataError
-from genops_events.evaluation_record import (
-    EvaluationSummary,
-    champion_answers_path,
-    judgements_prefix,
-    report_path,
-    rows_path,
-    summary_path,
-)
-from genops_events.gcp.errors import CloudRefused, CloudUnavailable
-from genops_events.gcp.evaluation import pipeline
+from genops_events.evaluation_record import EvaluationSummary, judgements_prefix, report_path, summary_path
 from genops_events.gcp.evaluation.record import browser_url
 from genops_events.gcp.inputs import InputMissing
-from genops_events.gcp.parts import PartWriter, read_parts
+from genops_events.gcp.parts import read_parts
 from genops_events.gcp.record_store import RecordStore
 from genops_events.ledger import Ledger, month_of
-from genops_events.record import Champion
-from genops_events.record_paths import champion_path, ledger_path, training_path
+from genops_events.record_paths import ledger_path, training_path
 from genops_events.stages import Outcome, Stage
-from genops_events.verdicts import EvaluationVerdict
-
-MODEL = "gemini-2.5-flash"
-FILE = "evaluation/own.jsonl"
-Told = dict[str, Any]
-
-
-@pytest.fixture
-def endpoint(config: Config) -> str:
-    """A model that repeats what it is asked: an answer is right where the prompt is the reference."""
-    return f"projects/{config.project}/locations/{config.location}/publishers/google/models/{MODEL}"
-
-
-def write(store: RecordStore, name: str, *lines: dict[str, Any]) -> None:
-    text = "".join(json.dumps(line) + "\n" for line in lines)
-    store.bucket.blob(name).upload_from_string(text)
-
-
-@pytest.fixture
-def settings(config: Config, tmp_path: Path) -> Callable[..., None]:
-    """Change the dataset's part `evaluation`."""
-
-    def change(**evaluation: Any) -> None:
-        file = tmp_path / "genops.yaml"
-        data = yaml.safe_load(file.read_text(encoding="utf-8"))
-        data["datasets"][DATASET]["evaluation"] = {"file": FILE, **evaluation}
-        file.write_text(yaml.safe_dump(data), encoding="utf-8")
-        load_config()
-
-    return change
-
-
-@pytest.fixture
-def candidate(config: Config, store: RecordStore, endpoint: str) -> str:
-    made = arrived(config, store).candidate
-    tuned(store, made, endpoint=endpoint)
-    return made
-
-
-def evaluated(candidate: str) -> tuple[EvaluateModel, Told]:
-    task = EvaluateModel(task_id="evaluate")
-    return task, task.execute(context(candidate))
-
-
-def rows_of(store: RecordStore, candidate: str) -> list[dict[str, Any]]:
-    text = store.bucket.blob(rows_path(candidate)).download_as_text()
-    return [json.loads(line) for line in text.splitlines()]
-
-
-def pairs(right: int, wrong: int = 0) -> list[dict[str, Any]]:
-    return [
-        *({"prompt": f"the right word {number}", "reference": f"the right word {number}"} for number in range(right)),
-        *({"prompt": f"quite another {number}", "reference": "the wanted text"} for number in range(wrong)),
-    ]
 
 
 def test_every_row_is_scored_explained_and_summed_up(
@@ -194,104 +124,6 @@ def test_a_row_that_the_model_refuses_has_no_answer_and_no_score(
     assert row["failures"]["exact_match"].startswith("no answer: ")
 
 
-def test_an_evaluation_goes_on_where_it_stopped(
-    *,
-    cloud: StandIns,
-    config: Config,
-    settings: Callable[..., None],
-    store: RecordStore,
-    endpoint: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    settings(metrics=["fluency"], judge={"samples": 1})
-    write(store, FILE, *pairs(12))
-    monkeypatch.setattr(pipeline, "CONCURRENT_CALLS", 1)
-    for _ in range(20):  # until a call fails after some rows were judged: in three of four tries
-        candidate = arrived(config, store).candidate
-        tuned(store, candidate, endpoint=endpoint)
-        cloud.vertex.faults(error_code="403", error_share=0.15, error_methods=["evaluateInstances"])
-        before = cloud.vertex_calls("evaluateInstances")
-        try:
-            evaluated(candidate)
-        except CloudRefused:
-            judged = cloud.vertex_calls("evaluateInstances") - before - 1
-            if judged:
-                break
-    else:
-        pytest.fail("no call failed in 20 tries")
-    cloud.vertex.faults()
-    kept = len(read_parts(store.bucket, judgements_prefix(candidate)))
-    # The one in flight when another failed is all that may be lost.
-    assert judged - 1 <= kept <= judged
-    answered = len(read_parts(store.bucket, f"genops/candidates/{candidate}/answers/evaluation.parts/"))
-    before = cloud.vertex_calls("evaluateInstances"), cloud.vertex_calls("generateContent")
-    _, told = evaluated(candidate)
-    assert told["metrics"]["fluency"]["count"] == 12
-    assert cloud.vertex_calls("evaluateInstances") - before[0] == 12 - kept
-    assert cloud.vertex_calls("generateContent") - before[1] == 12 - answered
-
-
-def test_what_a_killed_try_had_written_is_used_and_belongs_to_the_same_metric_and_answer_only(
-    cloud: StandIns, settings: Callable[..., None], store: RecordStore, candidate: str
-) -> None:
-    settings(metrics=["fluency"])
-    write(store, FILE, *pairs(3))
-    prefix = judgements_prefix(candidate)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("genops_events.airflow.evaluating.remove_parts", lambda *_: None)
-        patch.setattr("genops_events.airflow.stage.StageRun.conclude", _die)
-        with pytest.raises(KeyboardInterrupt):
-            evaluated(candidate)
-    assert len(read_parts(store.bucket, prefix)) == 3
-    before = cloud.vertex_calls("evaluateInstances"), cloud.vertex_calls("generateContent")
-    settings(metrics=["fluency", "coherence"])
-    _, told = evaluated(candidate)
-    assert cloud.vertex_calls("generateContent") == before[1]
-    assert cloud.vertex_calls("evaluateInstances") == before[0] + 3, "coherence only"
-    assert set(told["scores"]) == {"fluency", "coherence"}
-
-
-def test_a_task_that_is_killed_loses_only_what_was_in_flight(
-    cloud: StandIns, settings: Callable[..., None], store: RecordStore, candidate: str
-) -> None:
-    settings(metrics=["fluency"])
-    write(store, FILE, *pairs(60))
-    cloud.vertex.faults(delay_seconds=0.3, error_methods=["evaluateInstances"])
-    prefix = judgements_prefix(candidate)
-    work = (
-        "from made_up import context; from genops_events.airflow.evaluation import EvaluateModel; "
-        f"EvaluateModel(task_id='evaluate').execute(context({candidate!r}))"
-    )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
-    with subprocess.Popen([sys.executable, "-c", work], env=environment, stderr=subprocess.PIPE) as task:
-        until(lambda: len(read_parts(store.bucket, prefix)) >= 8, seconds=60, what="scores in the record")
-        task.kill()
-    cloud.vertex.faults()
-    kept = len(read_parts(store.bucket, prefix))
-    assert 8 <= kept < 60
-    before = cloud.vertex_calls("evaluateInstances"), cloud.vertex_calls("generateContent")
-    _, told = evaluated(candidate)
-    assert told["metrics"]["fluency"]["count"] == 60
-    assert cloud.vertex_calls("evaluateInstances") - before[0] == 60 - kept
-    assert cloud.vertex_calls("generateContent") - before[1] < 60, "answers were kept, too"
-
-
-def _die(*_: object, **__: object) -> None:
-    raise KeyboardInterrupt
-
-
-def test_parts_hold_every_line_also_when_the_work_ends_in_an_error(store: RecordStore) -> None:
-    def work() -> None:
-        with PartWriter(store.bucket, "parts/") as parts:
-            for number in range(50):
-                parts.add({"number": number})
-            raise ValueError("later")
-
-    with pytest.raises(ValueError, match="later"):
-        work()
-    assert sorted(line["number"] for line in read_parts(store.bucket, "parts/")) == list(range(50))
-
-
 def test_rows_of_the_training_file_are_named_and_left_out(
     cloud: StandIns, settings: Callable[..., None], store: RecordStore, candidate: str
 ) -> None:
@@ -357,87 +189,6 @@ def test_an_evaluation_file_that_cannot_be_used_fails_clearly_and_spends_nothing
     assert store.read(ledger_path(month_of(now())), Ledger) is None
 
 
-# Against the champion
-
-
-def promoted(config: Config, store: RecordStore, endpoint: str) -> str:
-    """Evaluate a candidate and make it champion, as promotion would."""
-    made = arrived(config, store).candidate
-    tuned(store, made, endpoint=endpoint)
-    _, told = evaluated(made)
-    champion = Champion(
-        candidate=made,
-        written_at=now(),
-        dataset=DATASET,
-        model="",
-        endpoint=endpoint,
-        metric="exact_match",
-        score=told["scores"]["exact_match"],
-        scores=told["scores"],
-        promoted_at=datetime.now(UTC),
-    )
-    assert store.create(champion_path(DATASET), champion)
-    return made
-
-
-def test_equal_models_tie_and_the_champions_answers_are_not_paid_for_again(
-    *, cloud: StandIns, config: Config, settings: Callable[..., None], store: RecordStore, candidate: str, endpoint: str
-) -> None:
-    settings(
-        metrics=["exact_match", "pairwise"],
-        gate={"pairwise": 0.5},
-        no_regression={"exact_match": 0.0},
-    )
-    write(store, FILE, *pairs(3, 1))
-    champion = promoted(config, store, endpoint)
-    first = store.verdict(champion, Stage.EVALUATION)
-    assert isinstance(first, EvaluationVerdict)
-    assert "no champion to be measured against" in first.reason
-    assert set(first.scores) == {"exact_match"}
-    before = cloud.vertex_calls("generateContent")
-    _, told = evaluated(candidate)
-    assert cloud.vertex_calls("generateContent") == before + 4, "the champion answered when it was evaluated"
-    assert told["outcome"] == "passed"
-    assert told["champion"] == champion
-    wins = told["metrics"]["pairwise"]
-    assert (wins["mean"], wins["count"]) == (0.5, 4)
-    assert 0 < wins["low"] < 0.5 < wins["high"] < 1
-    exact = told["metrics"]["exact_match"]
-    assert (exact["champion_mean"], exact["common_rows"], exact["common_mean"]) == (0.75, 4, 0.75)
-    rows = rows_of(store, candidate)
-    assert rows[0]["champion_scores"] == {"exact_match": 1.0}
-    assert rows[0]["champion_answer"] == rows[0]["answer"]
-    assert "half of them in turned order" in rows[0]["explanations"]["pairwise"]
-
-
-def test_a_worse_candidate_loses_rows_and_falls_below_the_champion(
-    *, config: Config, settings: Callable[..., None], store: RecordStore, candidate: str, endpoint: str
-) -> None:
-    settings(
-        metrics=["exact_match", "pairwise"],
-        gate={"pairwise": 0.5},
-        no_regression={"exact_match": 0.1},
-    )
-    write(store, FILE, *pairs(4))
-    champion = promoted(config, store, endpoint)
-    answers = store.bucket.blob(f"genops/candidates/{candidate}/answers/evaluation.jsonl")
-    kept = [json.loads(line) for line in _text(store, champion).splitlines()]
-    kept[0]["answer"] = "something else"
-    answers.upload_from_string("".join(json.dumps(one) + "\n" for one in kept))
-    _, told = evaluated(candidate)
-    assert told["outcome"] == "refused"
-    assert told["metrics"]["pairwise"]["mean"] == 0.375, "three ties, one row lost"
-    assert "pairwise 0.375 is below 0.5" in told["reason"]
-    assert "exact_match 0.75 is below the champion's 1 less the margin 0.1 (0.9)" in told["reason"]
-    bounds = {(one["kind"], one.get("metric")): (one["bound"], one["passed"]) for one in told["conditions"]}
-    assert bounds["no_regression", "exact_match"] == (0.9, False)
-    assert store.bucket.blob(champion_answers_path(candidate)).exists()
-
-
-def _text(store: RecordStore, candidate: str) -> str:
-    return str(store.bucket.blob(f"genops/candidates/{candidate}/answers/evaluation.jsonl").download_as_text())
-
-
 # Metrics in Python
 
 
@@ -473,9 +224,6 @@ def test_a_metric_in_python_that_is_not_there_stops_the_stage_before_anything_is
     assert cloud.vertex_calls("generateContent") == before
 
 
-# The service
-
-
 def test_fifty_rows_go_in_a_call_and_one_that_is_refused_does_not_take_the_others_along(
     cloud: StandIns, settings: Callable[..., None], store: RecordStore, candidate: str
 ) -> None:
@@ -489,24 +237,3 @@ def test_fifty_rows_go_in_a_call_and_one_that_is_refused_does_not_take_the_other
     assert told["failed_rows"] == 1
     # Three batches of each metric; the one with the bad row is asked again row by row.
     assert 9 < cloud.vertex_calls("evaluateInstances") - before <= 9 + 3 * 50
-
-
-def test_scores_survive_a_moment_without_the_service(
-    cloud: StandIns, settings: Callable[..., None], store: RecordStore, candidate: str
-) -> None:
-    settings(metrics=["exact_match", "fluency"])
-    write(store, FILE, *pairs(3))
-    cloud.vertex.faults(unavailable_seconds=0.4)
-    assert evaluated(candidate)[1]["scores"]["exact_match"] == 1.0
-
-
-def test_an_evaluation_without_a_service_is_unavailable_in_the_end(
-    cloud: StandIns, settings: Callable[..., None], store: RecordStore, candidate: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings(metrics=["exact_match"])
-    write(store, FILE, *pairs(2))
-    cloud.vertex.faults(error_code="429", error_share=1.0, error_methods=["evaluateInstances"])
-    monkeypatch.setattr("genops_events.gcp.clients.CALL_TIMEOUT_SECONDS", 0.1)  # four make up a call's patience
-    with pytest.raises(CloudUnavailable, match="score answers by exact_match"):
-        evaluated(candidate)
-    assert store.verdict(candidate, Stage.EVALUATION) is None

@@ -10,9 +10,9 @@ from airflow.sdk.exceptions import AirflowSkipException
 from airflow_context import Airflow
 from cloud import DATASET, cloud, connections_closed, stand_ins, store
 from cloud import config as whole_config
+from held import approve, budget, candidate, check, prompts, the_hold, tune
 from made_up import context, ended, taken_on, tuned
 from sweeps import airflow, config, swept
-from test_approve_command import approve, budget, candidate, check, prompts, the_hold, tune
 from typer.testing import CliRunner
 
 from genops_events.airflow.promotion import PromoteModel

@@ -10,7 +10,19 @@ from typing import Any
 
 import pytest
 import yaml
-from cloud import DATASET, Reader, StandIns, cloud, completions, config, connections_closed, stand_ins, store, until
+from cloud import (
+    DATASET,
+    Reader,
+    StandIns,
+    cloud,
+    completions,
+    config,
+    connections_closed,
+    stand_ins,
+    store,
+    training_uri,
+    until,
+)
 from google.api_core import exceptions
 from made_up import arrived, context, ended, tuned
 from typer.testing import CliRunner
@@ -37,15 +49,12 @@ class Made:
 
 
 @pytest.fixture
-def candidate(config: Config, store: RecordStore) -> Callable[..., Made]:
+def candidate(config: Config, store: RecordStore, training_uri: str) -> Callable[..., Made]:
     """A function that returns a candidate with a model of its own that Vertex AI serves."""
-    turns = [{"role": "user", "parts": [{"text": "where"}]}, {"role": "model", "parts": [{"text": "here"}]}]
-    store.bucket.blob("copy.jsonl").upload_from_string("\n".join([json.dumps({"contents": turns})] * 40))
 
     def make(score: float, *, evaluation: Outcome = Outcome.PASSED, judged: bool = True) -> Made:
         name = arrived(config, store).candidate
-        uri = f"gs://{config.bucket}/copy.jsonl"
-        job = tuning_jobs.submit(config, config.dataset(DATASET), candidate=name, training_uri=uri)
+        job = tuning_jobs.submit(config, config.dataset(DATASET), candidate=name, training_uri=training_uri)
         model = until(lambda: (now := tuning_jobs.get(config, job.name or "").tuned_model) and now.model and now)
         assert model
         made = Made(name, str(model.model), str(model.endpoint))
@@ -193,13 +202,12 @@ def test_an_endpoint_that_somebody_deleted_by_hand_is_no_error(
 
 
 def test_of_a_model_that_was_tuned_further_only_the_losing_version_goes(
-    config: Config, store: RecordStore, candidate: Callable[..., Made]
+    config: Config, store: RecordStore, training_uri: str, candidate: Callable[..., Made]
 ) -> None:
     base = candidate(0.5)
-    uri = f"gs://{config.bucket}/copy.jsonl"
     further = config.dataset(DATASET).model_copy(update={"source_model": base.model, "base_model": "gemini-2.5-flash"})
     name = arrived(config, store).candidate
-    job = tuning_jobs.submit(config, further, candidate=name, training_uri=uri)
+    job = tuning_jobs.submit(config, further, candidate=name, training_uri=training_uri)
     model = until(lambda: (now := tuning_jobs.get(config, job.name or "").tuned_model) and now.model and now)
     assert model
     assert str(model.model).partition("@")[0] == base.model.partition("@")[0]

@@ -8,7 +8,7 @@ import uuid
 from functools import partial
 
 import pytest
-from cloud import DATASET, StandIns, cloud, config, connections_closed, stand_ins, store, until
+from cloud import DATASET, StandIns, cloud, config, connections_closed, stand_ins, store, training_uri, until
 from google.genai.types import TuningJob
 
 from genops_events.config import Config
@@ -24,14 +24,6 @@ NOWHERE = "projects/genops-local/locations/us-central1/tuningJobs/1"
 @pytest.fixture
 def candidate() -> str:
     return f"{DATASET}-{uuid.uuid4().hex[:16]}"
-
-
-@pytest.fixture
-def training_uri(store: RecordStore) -> str:
-    """A training file of 40 examples, as it lies after validation."""
-    turns = [{"role": "user", "parts": [{"text": "where"}]}, {"role": "model", "parts": [{"text": "here"}]}]
-    store.bucket.blob("copy.jsonl").upload_from_string("\n".join([json.dumps({"contents": turns})] * 40))
-    return f"gs://{store.bucket.name}/copy.jsonl"
 
 
 def submitted(config: Config, candidate: str, training_uri: str) -> TuningJob:

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from cloud import DATASET, StandIns, cloud, config, connections_closed, stand_ins, store, until
+from cloud import DATASET, StandIns, cloud, config, connections_closed, stand_ins, store, training_uri, until
 from google.genai.types import TuningJob
 
 from genops_events.config import Config
@@ -181,13 +181,6 @@ def test_a_service_account_does_not_bring_the_retries_back(config: Config, wire:
     with pytest.raises(CloudUnavailable):
         tuning_jobs.submit(changed, changed.dataset(DATASET), candidate=CANDIDATE, training_uri=TRAINING)
     assert len(wire.bodies) == 1
-
-
-@pytest.fixture
-def training_uri(store: RecordStore) -> str:
-    turns = [{"role": "user", "parts": [{"text": "where"}]}, {"role": "model", "parts": [{"text": "here"}]}]
-    store.bucket.blob("copy.jsonl").upload_from_string("\n".join([json.dumps({"contents": turns})] * 40))
-    return f"gs://{store.bucket.name}/copy.jsonl"
 
 
 def ended(config: Config, training_uri: str, *, champion_model: str | None = None) -> TuningJob:

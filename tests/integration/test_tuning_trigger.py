@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from airflow._shared.module_loading import import_string
-from cloud import DATASET, StandIns, cloud, config, connections_closed, stand_ins, store, until
+from cloud import DATASET, StandIns, cloud, config, connections_closed, stand_ins, store, training_uri, until
 
 from genops_events.config import Config
 from genops_events.gcp import tuning_jobs
@@ -20,13 +20,6 @@ from genops_events.gcp.record_store import RecordStore
 from triggers.tuning_job import TuningJobTrigger
 
 pytestmark = pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")
-
-
-@pytest.fixture
-def training_uri(store: RecordStore) -> str:
-    turns = [{"role": "user", "parts": [{"text": "where"}]}, {"role": "model", "parts": [{"text": "here"}]}]
-    store.bucket.blob("copy.jsonl").upload_from_string("\n".join([json.dumps({"contents": turns})] * 40))
-    return f"gs://{store.bucket.name}/copy.jsonl"
 
 
 @pytest.fixture

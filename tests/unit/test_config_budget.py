@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from test_config_tuning import CONFIG
+from config_texts import CONFIG
 
 from genops_events.config import Config, load_config, parse_config
 from genops_events.errors import ConfigError

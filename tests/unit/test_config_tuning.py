@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from config_texts import CONFIG
 
 from genops_events.config import Config, json_schema, parse_config
 from genops_events.config_tuning import Tuning, filled_in
@@ -16,20 +17,6 @@ FLASH, LITE, PRO = "gemini-2.5-flash", "gemini-2.5-flash-lite", "gemini-2.5-pro"
 TUNED = "projects/p/locations/us-central1/models/123"
 DISTILLED = {"method": "distillation", "teacher_model": "gemini-3.1-pro"}
 KEY = "projects/p/locations/us-central1/keyRings/ring/cryptoKeys/key"
-CONFIG: dict[str, Any] = {
-    "project": "genops-local",
-    "location": "us-central1",
-    "bucket": "genops-data",
-    "datasets": {
-        "banking77": {
-            "prefix": "training/banking77/",
-            "source_model": FLASH,
-            "evaluation": {"file": "evaluation/banking77.jsonl", "metrics": ["exact_match"]},
-            "budget": {"tuning_usd": 25, "inference_usd": 5.5, "monthly_usd": 200},
-            "inference": {"prompts": "prompts/banking77.jsonl"},
-        }
-    },
-}
 
 
 def data(*, location: str = "us-central1", **keys: Any) -> dict[str, Any]:

@@ -5,22 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from genops_events.local.vertex.errors import invalid, not_implemented
+from genops_events.local.vertex.job import CANCELLING, TERMINAL, Job, timestamp
 from genops_events.local.vertex.training_data import split_uri
-from genops_events.local.vertex.tuning_jobs import Fate, timestamp
 from genops_events.local.vertex.tuning_requests import check_labels
 
 PENDING, RUNNING, PAUSED = "JOB_STATE_PENDING", "JOB_STATE_RUNNING", "JOB_STATE_PAUSED"
-CANCELLING, CANCELLED = "JOB_STATE_CANCELLING", "JOB_STATE_CANCELLED"
-FAILED, EXPIRED = "JOB_STATE_FAILED", "JOB_STATE_EXPIRED"
+FAILED, CANCELLED, EXPIRED = "JOB_STATE_FAILED", "JOB_STATE_CANCELLED", "JOB_STATE_EXPIRED"
 WRITTEN = frozenset({"JOB_STATE_SUCCEEDED", "JOB_STATE_PARTIALLY_SUCCEEDED"})
 """The ends that leave predictions behind."""
-_TERMINAL = WRITTEN | {FAILED, CANCELLED, EXPIRED}
-_RUNNING_SHARE, _PAUSE_SHARE, _CANCELLING_SHARE = 0.1, 0.5, 0.1
-_CANCELLING_SECONDS = 0.5
+_RUNNING_SHARE = 0.1
 _ERRORS = {
     FAILED: (13, "Internal error occurred while predicting (injected fault: job_outcome=failed)."),
     CANCELLED: (1, "The batch prediction job was cancelled."),
@@ -49,40 +45,20 @@ class Written:
     error_code: int = 3
 
 
-@dataclass(frozen=True, slots=True)
-class BatchJob:
-    """All that is kept of a batch prediction job; times are seconds since 1970.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchJob(Job):
+    """All that is kept of a batch prediction job."""
 
-    Args:
-        request: the fields of the create call, as they are echoed.
-        resumed: when it was told to go on that is to pause.
-    """
+    resource = "BatchPredictionJob"
+    collection = "batchPredictionJobs"
 
-    parent: str
-    id: str
-    created: float
-    request: dict[str, Any]
-    fate: Fate
-    cancelled: float | None = None
-    resumed: float | None = None
     written: Written | None = None
-
-    @property
-    def name(self) -> str:
-        """Return the resource name."""
-        return f"{self.parent}/batchPredictionJobs/{self.id}"
-
-    @property
-    def labels(self) -> dict[str, str]:
-        """Return the labels of the create call."""
-        return dict(self.request.get("labels", {}))
 
     @property
     def directory(self) -> str:
         """Return the URI of the folder that the predictions go to."""
-        moment = datetime.fromtimestamp(self.created, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         prefix = str(self.request["outputConfig"]["gcsDestination"]["outputUriPrefix"]).rstrip("/")
-        return f"{prefix}/prediction-model-{moment}"
+        return f"{prefix}/prediction-model-{timestamp(self.created)}"
 
 
 def read_create_request(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -132,11 +108,7 @@ def due(job: BatchJob) -> float | None:
         return end
     if job.resumed is None:
         return None
-    return end + max(0.0, job.resumed - _pauses(job))
-
-
-def _pauses(job: BatchJob) -> float:
-    return job.created + _PAUSE_SHARE * job.fate.seconds
+    return end + max(0.0, job.resumed - job.pauses)
 
 
 def outcome_of(job: BatchJob) -> str:
@@ -152,39 +124,35 @@ def history(job: BatchJob) -> list[tuple[str, float]]:
     if written is not None and written.error is not None:
         course.append((FAILED, max(starts, written.at)))
     else:
-        if job.fate.outcome == "paused" and (job.resumed is None or job.resumed > _pauses(job)):
-            course.append((PAUSED, _pauses(job)))
+        if job.fate.outcome == "paused" and (job.resumed is None or job.resumed > job.pauses):
+            course.append((PAUSED, job.pauses))
             if job.resumed is not None:
                 course.append((RUNNING, job.resumed))
         outcome = outcome_of(job)
         if end is not None and outcome in WRITTEN:
             course += [(outcome, max(end, written.at))] if written else []
         elif end is not None:
-            course += [(CANCELLING, end - _cancelling(job))] if outcome == CANCELLED else []
+            course += [(CANCELLING, end - job.cancelling_seconds)] if outcome == CANCELLED else []
             course.append((outcome, end))
     if job.cancelled is None:
         return course
     passed = [(state, begin) for state, begin in course if begin <= job.cancelled]
-    return [*passed, (CANCELLING, job.cancelled), (CANCELLED, job.cancelled + _cancelling(job))]
+    return [*passed, (CANCELLING, job.cancelled), (CANCELLED, job.cancelled + job.cancelling_seconds)]
 
 
-def _cancelling(job: BatchJob) -> float:
-    return min(_CANCELLING_SECONDS, _CANCELLING_SHARE * job.fate.seconds)
+def state_at(job: BatchJob, now: float) -> str:
+    """Return the state that the job is in at `now`."""
+    return _current(job, now)[0]
 
 
-def state_at(job: BatchJob, now: float) -> tuple[str, float]:
+def _current(job: BatchJob, now: float) -> tuple[str, float]:
     """Return the state that the job is in at `now`, and since when."""
     return [one for one in history(job) if one[1] <= now][-1] if now >= job.created else (PENDING, job.created)
 
 
-def has_ended(job: BatchJob, now: float) -> bool:
-    """Return whether nothing will change any more."""
-    return state_at(job, now)[0] in _TERMINAL
-
-
 def view(job: BatchJob, now: float) -> dict[str, Any]:
     """Return the job as the API shows it at `now`."""
-    state, since = state_at(job, now)
+    state, since = _current(job, now)
     shown: dict[str, Any] = {
         "name": job.name,
         **job.request,
@@ -195,7 +163,7 @@ def view(job: BatchJob, now: float) -> dict[str, Any]:
     started = [begin for one, begin in history(job) if one == RUNNING and begin <= now]
     if started:
         shown["startTime"] = timestamp(started[0])
-    if state in _TERMINAL:
+    if state in TERMINAL:
         shown["endTime"] = timestamp(since)
     written = job.written
     if written is not None and state in WRITTEN:
@@ -204,8 +172,5 @@ def view(job: BatchJob, now: float) -> dict[str, Any]:
     if state == FAILED and written is not None and written.error is not None:
         shown["error"] = {"code": written.error_code, "message": written.error}
     elif state in _ERRORS:
-        code, message = _ERRORS[state]
-        if job.cancelled is None:
-            code, message = job.fate.error_code or code, job.fate.error_message or message
-        shown["error"] = {"code": code, "message": message}
+        shown["error"] = job.error(*_ERRORS[state])
     return shown

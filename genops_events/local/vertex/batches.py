@@ -1,13 +1,13 @@
-"""Batch prediction jobs: accepted, answered row by row in the background, shown."""
+"""Batch prediction jobs: answered row by row in the background, their predictions written when their time has come."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,49 +17,44 @@ import msgspec
 from genops_events.local.faults import FaultSwitch
 from genops_events.local.vertex.answering import Answering
 from genops_events.local.vertex.batch_jobs import (
-    CANCELLING,
     WRITTEN,
     BatchJob,
     Written,
     due,
-    has_ended,
     history,
     outcome_of,
     read_create_request,
     state_at,
     view,
 )
-from genops_events.local.vertex.documents import Database, Shelf
-from genops_events.local.vertex.errors import ApiError, invalid, not_found
+from genops_events.local.vertex.documents import Database
+from genops_events.local.vertex.errors import INTERNAL, ApiError, invalid
 from genops_events.local.vertex.faults import VertexFaults
-from genops_events.local.vertex.learning import INTERNAL, STORAGE_PATIENCE_SECONDS
-from genops_events.local.vertex.listing import fill_page, read_query
-from genops_events.local.vertex.order import Creations
-from genops_events.local.vertex.training_data import StorageAway, TrainingData, Unreadable, split_uri
-from genops_events.local.vertex.tuning import fate_of, new_id
-from genops_events.local.vertex.tuning_jobs import timestamp
+from genops_events.local.vertex.job import TERMINAL, Kind, timestamp
+from genops_events.local.vertex.jobs import Jobs, fate_of, new_id, sleep_until
+from genops_events.local.vertex.training_data import StorageAway, TrainingData, Unreadable, patiently, split_uri
 
 log = logging.getLogger("genops.local.vertex")
 
-_RETRY_SECONDS = 0.5
 _ROWS_AT_ONCE = 50
 _REASONS = {400: "Bad Request", 404: "Not Found", 501: "Not Implemented"}
-_FILTER_FIELDS = {
-    "state": "state",
-    "display_name": "displayName",
-    "displayName": "displayName",
-    "model": "model",
-}
+_SOURCE = "input_config.gcs_source.uris"
+_KIND = Kind(
+    of=BatchJob,
+    shelf="batch",
+    spoken="batch prediction job",
+    title="displayName",
+    filters={"state": "state", "display_name": "displayName", "displayName": "displayName", "model": "model"},
+    state=state_at,
+    view=view,
+)
 
 
-class Batches:
-    """All batch prediction jobs of this stand-in; what it has acknowledged is on disk.
+class Batches(Jobs[BatchJob]):
+    """All batch prediction jobs of this stand-in.
 
     Args:
-        database: where jobs are kept.
         answering: answers the rows.
-        data: where rows are read from and predictions written to.
-        switch: the fault settings, fixed into each job when it is created.
         scratch: folder for downloads.
     """
 
@@ -72,22 +67,9 @@ class Batches:
         switch: FaultSwitch[VertexFaults],
         scratch: Path,
     ) -> None:
-        self._jobs = Shelf(database, "batch", BatchJob)
+        super().__init__(_KIND, database=database, data=data, switch=switch)
         self._answering = answering
-        self._data = data
-        self._switch = switch
         self._scratch = scratch
-        self._order = Creations()
-        self._tasks: set[asyncio.Task[None]] = set()
-        for job in sorted(self._jobs, key=lambda one: one.created):
-            self._enter(job)
-        self._last_created = max((job.created for job in self._jobs), default=0.0)
-
-    def resume(self) -> None:
-        """Go on with the jobs that a former process left unfinished."""
-        for job in self._jobs:
-            if not has_ended(job, time.time()):
-                self._start(job)
 
     async def create(self, parent: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Accept a new job and return it, on disk already.
@@ -98,53 +80,11 @@ class Batches:
         request = read_create_request(body)
         self._answering.served(request["model"])
         for uri in request["inputConfig"]["gcsSource"]["uris"]:
-            try:
-                await self._data.check_lately(*split_uri(uri, field="input_config.gcs_source.uris"))
-            except Unreadable as error:
-                raise invalid(f"input_config: {error}") from None
-            except StorageAway as error:
-                log.warning("could not check %s at creation: %s", uri, error)
-        self._last_created = max(time.time(), self._last_created + 1e-6)
+            await self._check_readable(uri, _SOURCE)
         fate = fate_of(self._switch.current)
-        job = BatchJob(parent=parent, id=new_id(), created=self._last_created, request=request, fate=fate)
-        self._jobs.put(job.name, job)
-        self._enter(job)
-        self._start(job)
-        return view(job, job.created)
-
-    def get(self, name: str) -> dict[str, Any]:
-        """Return the job as it is now.
-
-        Raises:
-            ApiError: there is none of that name.
-        """
-        return view(self._find(name), time.time())
-
-    def list_jobs(self, parent: str, query: Mapping[str, str]) -> dict[str, object]:
-        """Return a page of the jobs, newest first."""
-        now = time.time()
-        asked = read_query(query, fields=_FILTER_FIELDS)
-
-        def matching() -> Iterator[tuple[str, dict[str, Any]]]:
-            for key, name in self._order.newest_first(parent, after=asked.after, label=asked.filter.label):
-                job = self._jobs.get(name)
-                if job is not None and asked.filter.matches(_Filtered(job, now)):
-                    yield key, view(job, now)
-
-        return fill_page(matching(), field="batchPredictionJobs", size=asked.size)
-
-    def cancel(self, name: str) -> None:
-        """Ask a job to end; it is cancelling for a moment, and then cancelled.
-
-        Raises:
-            ApiError: there is none of that name, or it has ended.
-        """
-        job, now = self._find(name), time.time()
-        state, _ = state_at(job, now)
-        if has_ended(job, now):
-            raise ApiError("FAILED_PRECONDITION", f"The batch prediction job {name} has ended: {state}.")
-        if state != CANCELLING:
-            self._jobs.put(name, replace(job, cancelled=now))
+        return self._accept(
+            BatchJob(parent=parent, id=new_id(), created=self._now_created(), request=request, fate=fate)
+        )
 
     def delete(self, name: str) -> None:
         """Forget a job that has ended; its predictions stay.
@@ -152,65 +92,20 @@ class Batches:
         Raises:
             ApiError: there is none of that name, or it has not ended.
         """
-        job, now = self._find(name), time.time()
-        if not has_ended(job, now):
-            state = state_at(job, now)[0]
+        job = self._find(name)
+        state = state_at(job, time.time())
+        if state not in TERMINAL:
             raise ApiError("FAILED_PRECONDITION", f"The batch prediction job {name} is {state}; cancel it first.")
         self._order.drop(job.parent, job.name, job.created, job.labels)
         self._jobs.drop(name)
 
-    def resume_paused(self, name: str | None = None) -> list[str]:
-        """Let paused jobs go on, all or the one of that name, and return their names."""
-        now, resumed = time.time(), []
-        for job in self._jobs:
-            waits = job.fate.outcome == "paused" and job.resumed is None and job.cancelled is None
-            if waits and not has_ended(job, now) and name in (None, job.name):
-                self._jobs.put(job.name, replace(job, resumed=now))
-                resumed.append(job.name)
-        return resumed
-
-    def overview(self) -> list[dict[str, object]]:
-        """Return all jobs of all projects in order of creation, for tests."""
-        now = time.time()
-        return [
-            {
-                "name": job.name,
-                "state": state_at(job, now)[0],
-                "displayName": job.request.get("displayName", ""),
-                "labels": job.labels,
-                "createTime": timestamp(job.created),
-                "vanished": job.fate.vanishes,
-            }
-            for job in sorted(self._jobs, key=lambda one: one.created)
-        ]
-
-    async def stop(self) -> None:
-        """End the background work; a later process resumes it."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _find(self, name: str) -> BatchJob:
-        job = self._jobs.get(name)
-        if job is None or job.fate.vanishes:
-            raise not_found(f"The BatchPredictionJob {name} is not found.")
-        return job
-
-    def _enter(self, job: BatchJob) -> None:
-        if not job.fate.vanishes:
-            self._order.add(job.parent, job.name, job.created, job.labels)
-
-    def _start(self, job: BatchJob) -> None:
+    def _has_work(self, job: BatchJob) -> bool:
         # Only what ends with predictions has anything to do in the background.
-        if job.fate.hangs or job.written is not None or outcome_of(job) not in WRITTEN:
-            return
-        task = asyncio.get_running_loop().create_task(self._run(job), name=job.name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        return not job.fate.hangs and job.written is None and outcome_of(job) in WRITTEN
 
-    async def _run(self, job: BatchJob) -> None:
+    async def _work(self, job: BatchJob) -> None:
         """Answer the rows when the job begins, and write the predictions when its time has come."""
-        await _sleep_until(history(job)[1][1])
+        await sleep_until(history(job)[1][1])
         try:
             answered = await self._answer(job)
             if isinstance(answered, Written):
@@ -219,15 +114,13 @@ class Batches:
                 if not await self._wait_for_end(job.name):
                     return
                 written = await self._write(job, *answered)
-        except asyncio.CancelledError:
-            raise
         except Exception:
             # The job must end, or its caller waits for ever.
             log.exception("batch prediction job %s failed", job.name)
             written = Written(at=time.time(), error="Internal error while predicting.", error_code=INTERNAL)
         current = self._jobs.get(job.name)
-        if current is not None and not has_ended(current, time.time()):
-            self._jobs.put(job.name, replace(current, written=written))
+        if current is not None and not self._has_ended(current, time.time()):
+            self._keep(replace(current, written=written))
 
     async def _wait_for_end(self, name: str) -> bool:
         """Return whether the job has come to its end without being cancelled; a paused one takes as long as it takes."""
@@ -247,8 +140,8 @@ class Batches:
         for at, uri in enumerate(job.request["inputConfig"]["gcsSource"]["uris"]):
             download = self._scratch / f"{job.id}-{at}.jsonl"
             try:
-                bucket, name = split_uri(uri, field="input_config.gcs_source.uris")
-                await _patiently(partial(self._data.download, bucket, name, download))
+                bucket, name = split_uri(uri, field=_SOURCE)
+                await patiently(partial(self._data.download, bucket, name, download))
                 with download.open("rb") as rows:
                     for row in rows:
                         if not row.strip():
@@ -284,22 +177,10 @@ class Batches:
     async def _write(self, job: BatchJob, lines: list[bytes], failed: int) -> Written:
         bucket, name = split_uri(f"{job.directory}/predictions.jsonl", field="output_uri_prefix")
         try:
-            await _patiently(partial(self._data.write, bucket, name, b"".join(lines)))
+            await patiently(partial(self._data.write, bucket, name, b"".join(lines)))
         except (Unreadable, StorageAway) as error:
             return Written(at=time.time(), error=f"The predictions could not be written: {error}")
         return Written(at=time.time(), successful=len(lines) - failed, failed=failed)
-
-
-@dataclass(frozen=True, slots=True)
-class _Filtered:
-    """A job as a filter asks for it: quicker to make than a view."""
-
-    job: BatchJob
-    now: float
-
-    def get(self, name: str, default: Any, /) -> Any:
-        """Return the value of a field of the job's JSON."""
-        return state_at(self.job, self.now)[0] if name == "state" else self.job.request.get(name, default)
 
 
 def _request_of(row: bytes) -> dict[str, Any]:
@@ -317,26 +198,3 @@ def _fail_in_part(job: BatchJob) -> None:
     """Raise for a row of a job that is to succeed only in part."""
     if job.fate.outcome == "partially_succeeded":
         raise ApiError("INTERNAL", "Injected fault: job_outcome=partially_succeeded.")
-
-
-async def _sleep_until(moment: float) -> None:
-    await asyncio.sleep(max(0.0, moment - time.time()))
-
-
-async def _patiently(call: Callable[[], Awaitable[object]]) -> None:
-    """Call until Cloud Storage answers, for as long as a job is patient.
-
-    Raises:
-        Unreadable: it refuses.
-        StorageAway: it stayed away.
-    """
-    patience = time.monotonic() + STORAGE_PATIENCE_SECONDS
-    while True:
-        try:
-            await call()
-        except StorageAway:
-            if time.monotonic() > patience:
-                raise
-            await asyncio.sleep(_RETRY_SECONDS)
-        else:
-            return

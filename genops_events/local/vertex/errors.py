@@ -21,6 +21,8 @@ _HTTP_OF_STATUS = {
     "UNAVAILABLE": 503,
     "DEADLINE_EXCEEDED": 504,
 }
+INTERNAL = 13
+"""Canonical code of an error of a job that is not the caller's."""
 _STATUS_OF_HTTP = {code: status for status, code in reversed(_HTTP_OF_STATUS.items())}
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from genops_events.local.vertex.errors import as_object, invalid, not_implemented
+from genops_events.local.vertex.job import timestamp
 from genops_events.local.vertex.tokens import count_tokens, split_tokens, texts_of_request
-from genops_events.local.vertex.tuning_jobs import timestamp
 
 _KNOWN = frozenset({"contents", "systemInstruction", "generationConfig", "safetySettings", "labels", "model"})
 _NOT_HERE = ("tools", "toolConfig", "cachedContent", "modelArmorConfig")

@@ -11,16 +11,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from genops_events.local.vertex.dataset import Dataset, DatasetRejected, read_dataset
+from genops_events.local.vertex.errors import INTERNAL
 from genops_events.local.vertex.learner import LearnedModels, Learner, Pairs, extract
-from genops_events.local.vertex.training_data import StorageAway, TrainingData, Unreadable, split_uri
+from genops_events.local.vertex.training_data import (
+    STORAGE_PATIENCE_SECONDS,
+    StorageAway,
+    TrainingData,
+    Unreadable,
+    patiently,
+    split_uri,
+)
 from genops_events.local.vertex.tuning_jobs import DataResult, TuningJob
 from genops_events.local.vertex.tuning_requests import PREFERENCE, method_of
 
-STORAGE_PATIENCE_SECONDS = 120.0
-"""How long a job goes on asking for its training data while Cloud Storage is away."""
-INTERNAL = 13
-"""Canonical code of an error that is not the caller's."""
-_RETRY_SECONDS = 0.5
 _KEPT_STUDIES = 256
 
 _Key = tuple[str, str, str, str, str]
@@ -80,20 +83,12 @@ class Learning:
     async def _study(self, job: TuningJob, bucket: str, name: str) -> _Study:
         """Read the object and keep what it teaches under the job's id."""
         download = self._scratch / f"{job.id}.jsonl"
-        patience = time.monotonic() + STORAGE_PATIENCE_SECONDS
         try:
-            while True:
-                try:
-                    generation = await self._data.download(bucket, name, download)
-                    break
-                except StorageAway as error:
-                    if time.monotonic() > patience:
-                        message = (
-                            f"The training dataset could not be read for {STORAGE_PATIENCE_SECONDS:.0f} s: {error}"
-                        )
-                        return job.id, DataResult(at=time.time(), rejection=message, rejection_code=INTERNAL), None
-                await asyncio.sleep(_RETRY_SECONDS)
+            generation = await patiently(lambda: self._data.download(bucket, name, download))
             dataset = await asyncio.get_running_loop().run_in_executor(self._executor, self._take_in, job, download)
+        except StorageAway as error:
+            message = f"The training dataset could not be read for {STORAGE_PATIENCE_SECONDS:.0f} s: {error}"
+            return job.id, DataResult(at=time.time(), rejection=message, rejection_code=INTERNAL), None
         except (Unreadable, DatasetRejected) as error:
             return job.id, DataResult(at=time.time(), rejection=str(error)), None
         finally:

@@ -10,8 +10,9 @@ from typing import Any
 
 from genops_events.local.vertex.documents import Database, Shelf
 from genops_events.local.vertex.errors import ApiError, invalid, not_found
+from genops_events.local.vertex.job import timestamp
 from genops_events.local.vertex.listing import page
-from genops_events.local.vertex.tuning_jobs import TuningJob, checkpoints_of, timestamp
+from genops_events.local.vertex.tuning_jobs import TuningJob, checkpoints_of
 from genops_events.local.vertex.tuning_requests import check_labels, method_of, publisher_model
 
 _ALIAS = re.compile(r"[a-z][a-zA-Z0-9-]{0,126}[a-z0-9]")

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 from urllib.parse import quote
 
 import httpx
 
 from genops_events.local.vertex.errors import invalid
 
+STORAGE_PATIENCE_SECONDS = 120.0
+"""How long a job goes on asking for its data while Cloud Storage is away."""
+_RETRY_SECONDS = 0.5
 _MAX_BUCKET_CHARACTERS = 222
 _MAX_CALLS = 32
 _GATHER_SECONDS = 0.002
 _LATELY_SECONDS = 1.0
 _MAX_READABLE = 1000
+
+
+T = TypeVar("T")
 
 
 class Unreadable(Exception):
@@ -154,3 +161,20 @@ def _judge(answer: httpx.Response, bucket: str, name: str) -> None:
         raise StorageAway(f"Cloud Storage answered {answer.status_code} for gs://{bucket}/{name}")
     if not answer.is_success:
         raise Unreadable(f"gs://{bucket}/{name} cannot be read: Cloud Storage answered {answer.status_code}.")
+
+
+async def patiently(call: Callable[[], Awaitable[T]]) -> T:
+    """Call until Cloud Storage answers, for as long as a job is patient.
+
+    Raises:
+        Unreadable: it refuses.
+        StorageAway: it stayed away.
+    """
+    patience = time.monotonic() + STORAGE_PATIENCE_SECONDS
+    while True:
+        try:
+            return await call()
+        except StorageAway:
+            if time.monotonic() > patience:
+                raise
+            await asyncio.sleep(_RETRY_SECONDS)

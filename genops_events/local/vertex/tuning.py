@@ -1,62 +1,63 @@
-"""Tuning jobs: accepted, run in the background, shown."""
+"""Tuning jobs: what they start from, what they learn in the background, and the models they leave behind."""
 
 from __future__ import annotations
 
-import asyncio
 import heapq
 import logging
-import random
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from genops_events.local.faults import FaultSwitch
-from genops_events.local.vertex.documents import Database, Shelf
-from genops_events.local.vertex.errors import ApiError, invalid, not_found
+from genops_events.local.vertex.documents import Database
+from genops_events.local.vertex.errors import INTERNAL, invalid
 from genops_events.local.vertex.faults import VertexFaults
+from genops_events.local.vertex.job import Kind
+from genops_events.local.vertex.jobs import Jobs, fate_of, new_id, sleep_until
 from genops_events.local.vertex.learner import LearnedModels
-from genops_events.local.vertex.learning import INTERNAL, Learning
-from genops_events.local.vertex.listing import fill_page, read_query
-from genops_events.local.vertex.order import Creations
+from genops_events.local.vertex.learning import Learning
 from genops_events.local.vertex.registry import Registry
-from genops_events.local.vertex.training_data import StorageAway, TrainingData, Unreadable, split_uri
+from genops_events.local.vertex.training_data import TrainingData
 from genops_events.local.vertex.tuning_jobs import (
     MAKES_MODEL,
     MAX_CHECKPOINTS,
     DataResult,
-    Fate,
     Stage,
     TuningJob,
     epochs_of,
-    has_ended,
     history,
     stage_at,
-    timestamp,
+    state_at,
     view,
 )
 from genops_events.local.vertex.tuning_requests import method_of, publisher_model, read_create_request
 
 log = logging.getLogger("genops.local.vertex")
 
-_FILTER_FIELDS = {
-    "state": "state",
-    "tuned_model_display_name": "tunedModelDisplayName",
-    "tunedModelDisplayName": "tunedModelDisplayName",
-    "base_model": "baseModel",
-    "baseModel": "baseModel",
-}
+_KIND = Kind(
+    of=TuningJob,
+    shelf="job",
+    spoken="tuning job",
+    title="tunedModelDisplayName",
+    filters={
+        "state": "state",
+        "tuned_model_display_name": "tunedModelDisplayName",
+        "tunedModelDisplayName": "tunedModelDisplayName",
+        "base_model": "baseModel",
+        "baseModel": "baseModel",
+    },
+    state=state_at,
+    view=view,
+)
 
 
-class Tuning:
-    """All tuning jobs of this stand-in; what it has acknowledged is on disk.
+class Tuning(Jobs[TuningJob]):
+    """All tuning jobs of this stand-in.
 
     Args:
-        database: where jobs are kept.
         registry: gets the models of the jobs that succeed.
         learned: gets what the jobs have learned.
-        data: where training data is read from.
-        switch: the fault settings, fixed into each job when it is created.
         learning: reads the training data.
     """
 
@@ -70,26 +71,15 @@ class Tuning:
         switch: FaultSwitch[VertexFaults],
         learning: Learning,
     ) -> None:
-        self._jobs = Shelf(database, "job", TuningJob)
+        super().__init__(_KIND, database=database, data=data, switch=switch)
         self._registry = registry
         self._learned = learned
-        self._data = data
-        self._switch = switch
         self._learning = learning
         self._database = database
-        self._order = Creations()
         # When each job that will leave a model behind ends, the next one first; entries that have become wrong stay.
         self._ends: list[tuple[float, str]] = []
-        self._tasks: set[asyncio.Task[None]] = set()
-        for job in sorted(self._jobs, key=lambda one: one.created):
-            self._enter(job)
-        self._last_created = max((job.created for job in self._jobs), default=0.0)
-
-    def resume(self) -> None:
-        """Go on with the jobs that a former process left unfinished."""
         for job in self._jobs:
-            if job.data is None and not has_ended(job, time.time()):
-                self._start(job)
+            self._expect_end(job)
 
     async def create(self, parent: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Accept a new job and return it, on disk already.
@@ -107,12 +97,10 @@ class Tuning:
         faults = self._switch.current
         last_only = spec.get("exportLastCheckpointOnly") or faults.job_outcome == "partially_succeeded"
         checkpoints = 1 if last_only else min(MAX_CHECKPOINTS, epochs_of(request))
-        # Strictly increasing, so that "newest first" has one answer.
-        self._last_created = max(time.time(), self._last_created + 1e-6)
         job = TuningJob(
             parent=parent,
             id=new_id(),
-            created=self._last_created,
+            created=self._now_created(),
             request=request,
             base_model=base_model,
             fate=fate_of(faults),
@@ -121,10 +109,7 @@ class Tuning:
             continues=continues,
             teacher=teacher,
         )
-        self._keep(job)
-        self._enter(job)
-        self._start(job)
-        return view(job, job.created)
+        return self._accept(job)
 
     def _origin(self, parent: str, request: Mapping[str, Any]) -> tuple[str, str | None, str]:
         """Return the publisher model, the job that is continued, and the id of the model to be made."""
@@ -154,83 +139,6 @@ class Tuning:
         self.settle()
         return self._registry.model(parent, name.removeprefix(prefix)).job_id
 
-    async def _check_readable(self, uri: str, field: str) -> None:
-        try:
-            await self._data.check_lately(*split_uri(uri, field=field))
-        except Unreadable as error:
-            raise invalid(f"{field}: {error}") from None
-        except StorageAway as error:
-            # As at Google, where a job is accepted before its data is read; the job itself goes on asking.
-            log.warning("could not check %s at creation: %s", field, error)
-
-    def get(self, name: str) -> dict[str, Any]:
-        """Return the job as it is now.
-
-        Raises:
-            ApiError: there is none of that name.
-        """
-        now = self.settle()
-        return view(self._find(name), now)
-
-    def list_jobs(self, parent: str, query: Mapping[str, str]) -> dict[str, object]:
-        """Return a page of the jobs, newest first."""
-        now = self.settle()
-        asked = read_query(query, fields=_FILTER_FIELDS)
-
-        def matching() -> Iterator[tuple[str, dict[str, Any]]]:
-            for key, name in self._order.newest_first(parent, after=asked.after, label=asked.filter.label):
-                job = self._jobs.get(name)
-                if job is not None and asked.filter.matches(_Filtered(job, now)):
-                    yield key, view(job, now)
-
-        return fill_page(matching(), field="tuningJobs", size=asked.size)
-
-    def cancel(self, name: str) -> None:
-        """Ask a job to end; it is cancelling for a moment, and then cancelled.
-
-        Raises:
-            ApiError: there is none of that name, or it has ended.
-        """
-        now = self.settle()
-        job = self._find(name)
-        if has_ended(job, now):
-            state = stage_at(job, now)[0].value[0]
-            raise ApiError("FAILED_PRECONDITION", f"The tuning job {name} has ended: {state}. It cannot be cancelled.")
-        if stage_at(job, now)[0] is not Stage.CANCELLING:
-            self._keep(replace(job, cancelled=now))
-
-    def resume_paused(self, name: str | None = None) -> list[str]:
-        """Let paused jobs go on, all or the one of that name, and those that are still to pause never pause.
-
-        Returns their names.
-        """
-        now, resumed = time.time(), []
-        for job in self._jobs:
-            waits = (
-                job.fate.outcome == "paused"
-                and job.resumed is None
-                and job.cancelled is None
-                and not has_ended(job, now)
-            )
-            if waits and name in (None, job.name):
-                self._keep(replace(job, resumed=now))
-                resumed.append(job.name)
-        return resumed
-
-    def overview(self) -> list[dict[str, object]]:
-        """Return all jobs of all projects in order of creation, for tests."""
-        now = self.settle()
-        return [
-            {
-                "name": job.name,
-                "state": stage_at(job, now)[0].value[0],
-                "labels": job.labels,
-                "createTime": timestamp(job.created),
-                "vanished": job.fate.vanishes,
-            }
-            for job in sorted(self._jobs, key=lambda one: one.created)
-        ]
-
     def settle(self) -> float:
         """Register the models of the jobs that have succeeded by now, and return what "now" was."""
         now = time.time()
@@ -246,26 +154,8 @@ class Tuning:
                 self._keep(replace(job, version=version))
         return now
 
-    async def stop(self) -> None:
-        """End the background work; a later process resumes it."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _find(self, name: str) -> TuningJob:
-        job = self._jobs.get(name)
-        if job is None or job.fate.vanishes:
-            raise not_found(f"The TuningJob {name} is not found.")
-        return job
-
     def _keep(self, job: TuningJob) -> None:
-        self._jobs.put(job.name, job)
-        self._expect_end(job)
-
-    def _enter(self, job: TuningJob) -> None:
-        """Let lists show a job, unless it vanishes."""
-        if not job.fate.vanishes:
-            self._order.add(job.parent, job.name, job.created, job.labels)
+        super()._keep(job)
         self._expect_end(job)
 
     def _expect_end(self, job: TuningJob) -> None:
@@ -273,19 +163,15 @@ class Tuning:
         if last in MAKES_MODEL and job.version is None and not job.fate.vanishes:
             heapq.heappush(self._ends, (begins, job.name))
 
-    def _start(self, job: TuningJob) -> None:
-        task = asyncio.get_running_loop().create_task(self._learn(job), name=job.name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _has_work(self, job: TuningJob) -> bool:
+        return job.data is None
 
-    async def _learn(self, job: TuningJob) -> None:
+    async def _work(self, job: TuningJob) -> None:
         """Read the job's training data when its time has come, and keep what came of it."""
         starts = next(begin for stage, begin in history(job) if stage is Stage.PROCESSING)
-        await asyncio.sleep(max(0.0, starts - time.time()))
+        await sleep_until(starts)
         try:
             result = await self._learning.read(job)
-        except asyncio.CancelledError:
-            raise
         except Exception:
             # The job must end, or its caller waits for ever.
             log.exception("tuning job %s: reading its data failed", job.name)
@@ -293,39 +179,8 @@ class Tuning:
                 at=time.time(), rejection="Internal error while processing the dataset.", rejection_code=INTERNAL
             )
         current = self._jobs.get(job.name) or job
-        if has_ended(current, time.time()):
+        if self._has_ended(current, time.time()):
             return
         self._keep(replace(current, data=result))
         if result.rejection is None and job.fate.outcome in ("succeeded", "partially_succeeded", "paused"):
             await self._learned.learner(job.id)
-
-
-@dataclass(frozen=True, slots=True)
-class _Filtered:
-    """A job as a filter asks for it: quicker to make than a view."""
-
-    job: TuningJob
-    now: float
-
-    def get(self, name: str, default: Any, /) -> Any:
-        """Return the value of a field of the job's JSON."""
-        if name == "state":
-            return stage_at(self.job, self.now)[0].value[0]
-        return self.job.request.get(name, default)
-
-
-def fate_of(faults: VertexFaults) -> Fate:
-    """Return the fate of a job that is created under these settings."""
-    return Fate(
-        seconds=faults.job_seconds,
-        outcome=faults.job_outcome,
-        vanishes=faults.job_vanishes,
-        hangs=faults.job_hangs,
-        error_code=faults.job_error_code,
-        error_message=faults.job_error_message,
-    )
-
-
-def new_id() -> str:
-    """Return a number for a new resource, 18 digits as Vertex AI gives them."""
-    return str(random.randrange(10**17, 10**18))  # noqa: S311 - not a secret

@@ -6,9 +6,9 @@ import enum
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
+from genops_events.local.vertex.job import TERMINAL, Job, timestamp
 from genops_events.local.vertex.tuning_requests import DISTILLATION, method_of
 
 DEFAULT_EPOCHS = 4
@@ -36,7 +36,6 @@ class Stage(enum.Enum):
 
 MAKES_MODEL = frozenset({Stage.SUCCEEDED, Stage.PARTIALLY_SUCCEEDED})
 """The ends that leave a model behind."""
-_TERMINAL = MAKES_MODEL | {Stage.FAILED, Stage.CANCELLED, Stage.EXPIRED}
 _BEGINS = {
     Stage.PENDING: 0.0,
     Stage.PROCESSING: 0.05,
@@ -45,22 +44,6 @@ _BEGINS = {
     Stage.POST_PROCESSING: 0.9,
 }
 """The share of a job's duration after which each stage begins."""
-_PAUSE_SHARE = 0.5
-"""The share of its duration after which a job pauses that is to pause."""
-_CANCELLING_SHARE = 0.1
-_CANCELLING_SECONDS = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Fate:
-    """What the fault settings were when the job was created."""
-
-    seconds: float
-    outcome: str
-    vanishes: bool
-    hangs: bool
-    error_code: int | None = None
-    error_message: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,45 +65,29 @@ class DataResult:
     stats: dict[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TuningJob:
-    """All that is kept of a tuning job; times are seconds since 1970, strictly increasing over jobs.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuningJob(Job):
+    """All that is kept of a tuning job.
 
     Args:
-        request: the fields of the create call that are echoed.
         base_model: the publisher model at the bottom, for instance `gemini-2.5-flash`.
-        continues: id of the job whose model this one starts from, for continuous tuning.
         model_id: of the model that it will make, or add a version to.
         endpoint_ids: of the endpoints that it will make, one for each checkpoint, the last one the model's own.
+        continues: id of the job whose model this one starts from, for continuous tuning.
         version: of the model, once it is registered.
-        resumed: when it was told to go on that is to pause.
         teacher: id of the job that made the tuned model which it distils.
     """
 
-    parent: str
-    id: str
-    created: float
-    request: dict[str, Any]
+    resource = "TuningJob"
+    collection = "tuningJobs"
+
     base_model: str
-    fate: Fate
     model_id: str
     endpoint_ids: tuple[str, ...]
     continues: str | None = None
-    cancelled: float | None = None
     data: DataResult | None = None
     version: str | None = None
-    resumed: float | None = None
     teacher: str | None = None
-
-    @property
-    def name(self) -> str:
-        """Return the resource name."""
-        return f"{self.parent}/tuningJobs/{self.id}"
-
-    @property
-    def labels(self) -> dict[str, str]:
-        """Return the labels of the create call."""
-        return dict(self.request.get("labels", {}))
 
 
 def history(job: TuningJob) -> list[tuple[Stage, float]]:
@@ -142,7 +109,7 @@ def history(job: TuningJob) -> list[tuple[Stage, float]]:
     if job.cancelled is None:
         return course
     passed = [(stage, begin) for stage, begin in course if begin <= job.cancelled]
-    return passed + _ending(Stage.CANCELLED, job.cancelled + _cancelling_seconds(job), job)
+    return passed + _ending(Stage.CANCELLED, job.cancelled + job.cancelling_seconds, job)
 
 
 def _rest(job: TuningJob, late: float) -> list[tuple[Stage, float]]:
@@ -152,7 +119,7 @@ def _rest(job: TuningJob, late: float) -> list[tuple[Stage, float]]:
     outcome, course = Stage[job.fate.outcome.upper()], []
     if outcome is Stage.PAUSED:
         outcome = Stage.SUCCEEDED
-        paused = job.created + _PAUSE_SHARE * job.fate.seconds + late
+        paused = job.pauses + late
         if job.resumed is None:
             return [(Stage.PAUSED, paused)]
         if job.resumed > paused:
@@ -165,12 +132,8 @@ def _rest(job: TuningJob, late: float) -> list[tuple[Stage, float]]:
 def _ending(last: Stage, at: float, job: TuningJob) -> list[tuple[Stage, float]]:
     """Return the last stages of a job that ends at `at`: a cancelled one is cancelling first."""
     if last is Stage.CANCELLED:
-        return [(Stage.CANCELLING, at - _cancelling_seconds(job)), (Stage.CANCELLED, at)]
+        return [(Stage.CANCELLING, at - job.cancelling_seconds), (Stage.CANCELLED, at)]
     return [(last, at)]
-
-
-def _cancelling_seconds(job: TuningJob) -> float:
-    return min(_CANCELLING_SECONDS, _CANCELLING_SHARE * job.fate.seconds)
 
 
 def stage_at(job: TuningJob, now: float) -> tuple[Stage, float]:
@@ -182,9 +145,9 @@ def stage_at(job: TuningJob, now: float) -> tuple[Stage, float]:
     return current
 
 
-def has_ended(job: TuningJob, now: float) -> bool:
-    """Return whether nothing will change any more."""
-    return stage_at(job, now)[0] in _TERMINAL
+def state_at(job: TuningJob, now: float) -> str:
+    """Return the state that the API shows at `now`."""
+    return stage_at(job, now)[0].value[0]
 
 
 def epochs_of(request: Mapping[str, Any]) -> int:
@@ -212,11 +175,6 @@ def _steps_per_epoch(job: TuningJob) -> int:
     return math.ceil(job.data.examples / EXAMPLES_PER_STEP) if job.data else 0
 
 
-def timestamp(seconds: float) -> str:
-    """Return a moment as proto JSON writes it."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
 def view(job: TuningJob, now: float) -> dict[str, Any]:
     """Return the job as the API shows it at `now`: 64-bit numbers are strings, as in proto JSON."""
     stage, since = stage_at(job, now)
@@ -235,7 +193,7 @@ def view(job: TuningJob, now: float) -> dict[str, Any]:
         shown["tuningJobState"] = finer
     if Stage.PROCESSING in passed:
         shown["startTime"] = timestamp(passed[Stage.PROCESSING])
-    if stage in _TERMINAL:
+    if state in TERMINAL:
         shown["endTime"] = timestamp(since)
     if job.data is not None and job.data.stats is not None and Stage.WAITING in passed:
         steps = epochs_of(job.request) * _steps_per_epoch(job)
@@ -294,7 +252,4 @@ def _error(job: TuningJob, stage: Stage) -> dict[str, Any] | None:
         return None
     if stage is Stage.FAILED and job.data is not None and job.data.rejection is not None:
         return {"code": job.data.rejection_code, "message": job.data.rejection}
-    code, message = _ERRORS[stage]
-    if job.cancelled is None:  # What a user's own cancelling says is not for the fault settings to choose.
-        code, message = job.fate.error_code or code, job.fate.error_message or message
-    return {"code": code, "message": message}
+    return job.error(*_ERRORS[stage])
