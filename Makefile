@@ -14,7 +14,7 @@ demo: install ## the whole cascade on this machine: a good training file, then o
 test: lint browser ## lint, types, unit and conformance tests, the report in a browser, and the cascade end to end
 	$(BIN)/pytest
 
-browser: install ## fetch the Chromium that the report is looked at with into .browser/ (once; needs npm, or a Chromium that is installed)
+browser: install ## fetch the Chromium that the report is looked at with into .browser/ (once; 70 MB)
 	@$(BIN)/python tests/browser/fetch_browser.py
 
 install: $(STAMP) ## bootstrap .venv from requirements.lock; the command is then .venv/bin/genops

@@ -130,7 +130,22 @@ def _objects(lines: Iterable[str], form: str) -> Iterator[tuple[int, dict[str, A
             raise _wrong(number, f"it is not JSON ({what}); each line must read {form}", text.strip()) from None
         if not isinstance(value, dict):
             raise _wrong(number, f"it is not a JSON object; each line must read {form}", value)
+        if _has_half_a_pair(text, value):
+            raise _wrong(
+                number, "it holds half of a surrogate pair, such as \\ud83d, which is no character", text.strip()
+            )
         yield number, value
+
+
+def _has_half_a_pair(text: str, value: object) -> bool:
+    # No such text can be sent, or written to the record. Only an escape brings one: whole emoji may be escaped, too.
+    if "\\ud" not in text.lower():
+        return False
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _text(number: int, value: dict[str, Any], key: str) -> str:

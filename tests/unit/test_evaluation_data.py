@@ -48,6 +48,13 @@ def test_batch_requests_of_text_are_prompts() -> None:
     assert list(read_prompts(lines)) == [Prompt("line-1", "Hello there"), Prompt("x", "Hello there")]
 
 
+def test_half_of_a_character_is_refused_before_anything_is_paid_for_it() -> None:
+    whole, half = r'{"prompt": "\ud83d\ude00", "reference": "b"}', r'{"prompt": "a", "reference": "b \uD83D"}'
+    assert [one.prompt for one in read_evaluation_examples([whole])] == ["\U0001f600"]
+    with pytest.raises(EvaluationDataError, match=r"Line 2: .*half of a surrogate pair"):
+        list(read_evaluation_examples([whole, half]))
+
+
 @settings(deadline=None)
 @given(st.lists(st.tuples(TEXTS, TEXTS), min_size=1))
 def test_what_is_written_is_read(rows: list) -> None:
