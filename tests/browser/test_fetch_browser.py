@@ -13,6 +13,7 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     programs = tmp_path / "bin"
     programs.mkdir()
     monkeypatch.setenv("PATH", str(programs))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")  # neither npm, nor a way to it
     monkeypatch.delenv(fetch_browser.CHOSEN, raising=False)
     monkeypatch.setattr(fetch_browser, "HOME", tmp_path / ".browser")
     monkeypatch.setattr(fetch_browser, "FETCHED", tmp_path / ".browser" / "1")
@@ -24,10 +25,7 @@ def program(path: Path, text: str) -> None:
     path.chmod(0o755)
 
 
-def test_without_a_browser_it_is_said_what_to_do(
-    bare: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("PIP_NO_INDEX", "1")  # neither npm, nor a way to it
+def test_without_a_browser_it_is_said_what_to_do(bare: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert fetch_browser.main() == 1
     said = capsys.readouterr().err
     assert "pip install` ended with 1" in said
