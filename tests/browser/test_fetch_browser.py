@@ -35,6 +35,8 @@ def test_without_a_browser_it_is_said_what_to_do(bare: Path, capsys: pytest.Capt
 
 def test_a_browser_of_the_machine_will_do(bare: Path, capsys: pytest.CaptureFixture[str]) -> None:
     program(bare / "google-chrome", "exit 0")
+    program(bare / "node", "exit 0")
+    program(bare / "npm", "exit 7")
     assert fetch_browser.main() == 0
     assert fetch_browser.found() == (bare / "google-chrome", {})
 
