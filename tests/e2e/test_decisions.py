@@ -6,6 +6,7 @@ import copy
 import getpass
 import socket
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -13,10 +14,13 @@ import httpx
 import pytest
 from running_stack import DATASET, Stack, Subscriber, running_stack, training_subset, until
 
+from genops_events.promotion_record import PersonsAnswer, answer_path
+
 pytestmark = pytest.mark.e2e
 
 ASKED = "asked"
 HURRIED = "hurried"
+UNHEARD = "unheard"
 ANSWER_HOURS = 0.002
 """Seven seconds."""
 EXAMPLES = {"first": 80, "better": 280, "rejected": 240}
@@ -26,7 +30,9 @@ CHAMPION_ALIAS = "champion"
 
 
 def configure(config: dict[str, Any]) -> None:
+    config["intake"] = {"sweep_minutes": 1, "patience_minutes": 0.1}
     for name, promotion in {
+        UNHEARD: {"approval": "person"},
         ASKED: {"approval": "person"},
         HURRIED: {"approval": "person", "answer_hours": ANSWER_HOURS, "on_timeout": "approve"},
     }.items():
@@ -54,10 +60,11 @@ def candidates(stack: Stack, subscriber: Subscriber, tmp_path_factory: pytest.Te
     """Return candidates that all would be champion, of whom nobody has answered yet but the clock."""
     folder = tmp_path_factory.mktemp("files")
     found = {}
-    for seed, (name, examples) in enumerate({**EXAMPLES, HURRIED: 80}.items(), start=2):
+    for seed, (name, examples) in enumerate({**EXAMPLES, HURRIED: 80, UNHEARD: 80}.items(), start=2):
         file = training_subset(folder, f"{name}.jsonl", seed=seed, examples=examples)
-        found[name] = stack.put(file, dataset=HURRIED if name == HURRIED else ASKED)
-    until(lambda: waiting(stack) >= {found[name] for name in EXAMPLES}, seconds=90, what="all three wait for a person")
+        found[name] = stack.put(file, dataset=ASKED if name in EXAMPLES else name)
+    patient = {candidate for name, candidate in found.items() if name != HURRIED}
+    until(lambda: waiting(stack) >= patient, seconds=120, what="all who have the time wait for a person")
     return found
 
 
@@ -162,6 +169,49 @@ def test_without_an_answer_in_time_the_configured_one_counts(
     assert (row["answer"], row["answered_by"]) == ("approved", "nobody")
     assert row["reason"].startswith("Approved because nobody answered in time, as `promotion.on_timeout` says.")
     assert event(subscriber, candidate, "genops.promotion.promoted.v1")["answered_by"] == "nobody"
+
+
+def test_an_answer_that_airflow_never_heard_of_is_acted_on_and_the_task_that_asks_is_in_nobodys_way(
+    stack: Stack, candidates: dict[str, str]
+) -> None:
+    candidate = candidates[UNHEARD]
+    # As `genops approve` leaves it where Airflow cannot be reached.
+    answer = PersonsAnswer(
+        candidate=candidate,
+        written_at=datetime.now(UTC),
+        approved=True,
+        by="ada@laptop",
+        reason="Yes.",
+        through="shell",
+    )
+    blob = stack.bucket().blob(answer_path(candidate))
+    blob.upload_from_string(answer.model_dump_json(by_alias=True), if_generation_match=0)
+    until(
+        lambda: swept(stack) and stack.document(f"genops/candidates/{candidate}/inference.json"),
+        seconds=90,
+        what="sweeps promote it, and have its prompts answered",
+    )
+    assert stack.document(f"genops/candidates/{candidate}/promotion.json")["answered_by"] == "ada@laptop"
+    assert candidate in waiting(stack)
+    done = stack.genops("approve", candidate)
+    assert (done.returncode, "Its task in Airflow still asked, and goes on now." in " ".join(done.stderr.split())) == (
+        2,
+        True,
+    )
+    until(lambda: task_state(stack, candidate) == "success", seconds=30, what="the task has ended")
+    assert len(stack.tuning_jobs()[candidate]) == 1
+
+
+def swept(stack: Stack) -> bool:
+    """Let a sweep look, and return once it has."""
+    run = stack.airflow("POST", "/dags/genops_intake/dagRuns", json={"logical_date": None})["dag_run_id"]
+    path = f"/dags/genops_intake/dagRuns/{quote(run, safe='')}"
+    state = until(
+        lambda: (now := stack.airflow("GET", path)["state"]) not in {"queued", "running"} and now,
+        seconds=60,
+        what="the sweep's end",
+    )
+    return bool(state == "success")
 
 
 def test_a_rollback_gives_the_place_back_in_the_record_in_the_registry_and_as_an_event(
