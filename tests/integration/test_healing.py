@@ -21,7 +21,7 @@ from genops_events.airflow.assets import (
 )
 from genops_events.airflow.healing import sweep
 from genops_events.completion_events import announcement, announcement_path
-from genops_events.config import Config
+from genops_events.config import Config, Intake
 from genops_events.gcp import outbox, tuning_queue
 from genops_events.gcp.cancellation import cancel_tuning
 from genops_events.gcp.open_candidates import mint, open_candidates
@@ -306,7 +306,8 @@ def test_the_marker_of_a_settled_candidate_goes_and_those_of_all_others_stay(
     announce(config, store, tuned(store, failed))
     taken_on(store, Stage.BUDGET, failed, run_id="run-1")
     announced(config, store, Stage.EVALUATION, Outcome.FAILED, failed)
-    assert swept(airflow, config, store, impatient=True)[1].open_candidates == 4
+    patient = config.model_copy(update={"intake": Intake(patience_minutes=5)})  # however long the lines above took
+    assert swept(airflow, patient, store, impatient=True)[1].open_candidates == 4
     _, figures = swept(airflow, config, store)
     # What was announced just now has to be quiet for a while, too.
     assert {one.candidate for one in open_candidates(store)} == {silent, under_way, failed}
