@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -48,7 +49,7 @@ def sql(
         store = RecordStore.open(config)
         widen(store.bucket.client)
         if refresh:
-            while (written := write_parts(config, store)).more:
+            while (written := write_parts(config, store)).more and written.candidates:
                 human().print(f"Wrote {written.candidates} candidates, there are more ...")
             for problem in written.problems:
                 human().print(problem, markup=False)
@@ -102,6 +103,9 @@ def _list_tables(tables: tuple[Table, ...], *, as_json: bool) -> None:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        digits = f"{value:f}"  # neither 0E-9 nor 1.500000000
+        return digits.rstrip("0").rstrip(".") if "." in digits else digits
     return value.isoformat() if hasattr(value, "isoformat") else value
 
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +45,7 @@ def test_a_table_is_shown_to_people_and_json_and_csv_to_programs(config: Config,
     assert "1 row, out of 1 files" in shown.stderr
     assert shown.stdout == ""
     [row] = json.loads(sql(query, "--json").stdout)
-    assert (row["candidate"], row["purpose"], Decimal(row["spent_usd"])) == (candidate, "tuning", Decimal("1.25"))
+    assert (row["candidate"], row["purpose"], row["spent_usd"]) == (candidate, "tuning", "1.25")
     assert row["posted_at"].endswith("+00:00")
     assert row["approved_by"] is None
     [line] = csv.DictReader(io.StringIO(sql(query, "--csv").stdout))

@@ -206,13 +206,24 @@ def test_a_removed_table_and_bigquery_switched_on_later_get_all_that_there_is(
     client = bigquery_client(wanted)
     client.delete_table(f"{wanted.project}.{wanted.tables.dataset}.candidates")
     client.close()
+    whole_candidate(wanted, store)
+    write_parts(wanted, store)
     load_tables(wanted, store)
-    assert sizes(wanted)["candidates"] == 1
+    assert sizes(wanted)["candidates"] == 2
     load_tables(off, store)
     whole_candidate(off, store)
     write_parts(off, store)
     load_tables(wanted, store)
-    assert sizes(wanted) == {"candidates": 2, "evaluations": 6, "spend": 4, "completions": 6}
+    assert sizes(wanted) == {"candidates": 3, "evaluations": 9, "spend": 6, "completions": 9}
+
+
+def test_bigquery_is_not_asked_where_nothing_is_pending(wanted: Config, warehouse: StandIn, store: RecordStore) -> None:
+    whole_candidate(wanted, store)
+    write_parts(wanted, store)
+    load_tables(wanted, store)
+    warehouse.faults(error_share=1, error_code="400")
+    write_parts(wanted, store)
+    assert load_tables(wanted, store).parts == 0
 
 
 def test_parts_that_somebody_removed_do_not_keep_the_others_out(wanted: Config, store: RecordStore) -> None:

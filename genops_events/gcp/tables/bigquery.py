@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 
 MOST_PARTS = 1_000
 """Parts of one load job; BigQuery takes 10,000. Source: https://cloud.google.com/bigquery/quotas#load_jobs"""
-MOST_FORGOTTEN = 10_000
+MOST_LISTED = 10_000
 STAGING_LIFE = timedelta(days=1)
 LABEL = "genops-table"
 """Tells a table that genops-events made from one that somebody else did."""
@@ -74,15 +74,15 @@ class Loaded:
 def load_tables(config: Config, store: RecordStore) -> Loaded:
     """Load all parts that are pending into the dataset that genops.yaml names; nothing where it names none.
 
-    One table that cannot be loaded does not keep the others out. A retry never doubles a row.
+    One table that cannot be loaded does not keep the others out. A retry never doubles a row. Where nothing is pending,
+    BigQuery is not asked: that a table was removed is found when it is to get rows.
 
     Raises:
         CloudUnavailable: BigQuery or Cloud Storage does not answer; what is not loaded stays marked.
         TablesNotLoaded: a table has another schema, or takes no more rows; all parts stay in the bucket, and marked.
     """
-    _forget_others(config, store)
     loaded = Loaded()
-    if config.tables.dataset is None:
+    if not _anything_to_do(config, store):
         return loaded
     client = bigquery_client(config)
     failures: list[GenopsError] = []
@@ -101,12 +101,19 @@ def load_tables(config: Config, store: RecordStore) -> Loaded:
     return loaded
 
 
-def _forget_others(config: Config, store: RecordStore) -> None:
-    """Forget how far other datasets are: when genops.yaml names one of them again, all parts are loaded anew."""
-    own = None if config.tables.dataset is None else loading_prefix(config.tables.dataset)
-    for mark in listed(store, LOADING, most=MOST_FORGOTTEN):
-        if own is None or not mark.path.startswith(own):
+def _anything_to_do(config: Config, store: RecordStore) -> bool:
+    """Return whether a part is pending, or a table was never loaded.
+
+    Forgets how far other datasets are: when genops.yaml names one of them again, all parts are loaded anew.
+    """
+    dataset = config.tables.dataset
+    own = set()
+    for mark in listed(store, LOADING, most=MOST_LISTED):
+        if dataset is not None and mark.path.startswith(loading_prefix(dataset)):
+            own.add(mark.path)
+        else:
             remove(store, mark)
+    return dataset is not None and own != {loading_path(dataset, name) for name in TABLES}
 
 
 def _dataset(client: bigquery.Client, config: Config, store: RecordStore) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 JOB_SECONDS = 600.0
 """How long a job is waited for; a retry of the task finds it by its id."""
-_FULL = {"quotaExceeded", "billingTierLimitExceeded", "tableUnavailable"}
+_FULL = "quotaExceeded"
 _PASSING = {"backendError", "internalError", "rateLimitExceeded", "jobBackendError", "jobInternalError", "stopped"}
 
 
@@ -58,8 +58,9 @@ class Jobs:
         """
         from google.api_core.exceptions import Conflict
 
+        number = self._failed()
         while True:
-            job_id = f"{base}-{self._failed()}"
+            job_id = f"{base}-{number}"
             found = False
             try:
                 with google_call(what):
@@ -72,7 +73,8 @@ class Jobs:
                 details = getattr(error.__cause__, "errors", None) or [{}]
                 raise told(what, details[0], error) from error
             if found and job.state == "DONE" and job.error_result:
-                self._note_failure(job_id)  # of an earlier try: its id is used up
+                number += 1  # of an earlier try: its id is used up
+                self._note_failure(number)
                 continue
             try:
                 with google_call(what):
@@ -81,7 +83,7 @@ class Jobs:
                 with google_call(what):
                     job = self._look(job_id)
                 if job.state == "DONE" and job.error_result:
-                    self._note_failure(job_id)
+                    self._note_failure(number + 1)
                     raise told(what, job.error_result, error) from error
                 raise
             return job
@@ -95,9 +97,7 @@ class Jobs:
         known = self._store.read(self._loading, Loading)
         return 0 if known is None else known.failed_jobs
 
-    def _note_failure(self, job_id: str) -> None:
-        number = int(job_id.rpartition("-")[2]) + 1
-
+    def _note_failure(self, number: int) -> None:
         def change(found: Loading | None) -> Loading | None:
             if found is None or found.failed_jobs >= number:
                 return None
@@ -115,7 +115,7 @@ def job_base(table: str, step: str, work: Sequence[Any]) -> str:
 def told(what: str, result: dict[str, Any], error: CloudRefused | CloudUnavailable) -> Exception:
     """Return a failed job's error in words that say what to do."""
     reason, message = str(result.get("reason")), str(result.get("message"))
-    if reason in _FULL:
+    if reason == _FULL:
         return DatasetFull(
             f"Could not {what}: BigQuery takes no more rows ({reason}): {message}",
             "Nothing is lost: the rows are in the bucket, and `genops sql` shows them. Raise the quota or remove what is not "
