@@ -34,6 +34,8 @@ class TablesState(BaseModel):
     model_config = ConfigDict(frozen=True, populate_by_name=True)
 
     schema_name: Annotated[str, Field(alias="schema")] = "genops.tables-state.v1"
+    columns: str = ""
+    """Fingerprint of the tables' columns: where a new version has others, everything is written anew."""
     open: tuple[str, ...] = ()
     """Open candidates that were marked as due since they became candidates."""
     ledgers: dict[str, int] = Field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Literal
 
@@ -172,6 +173,12 @@ COMPLETIONS = Table(
 )
 
 TABLES: dict[str, Table] = {one.name: one for one in (CANDIDATES, EVALUATIONS, SPEND, COMPLETIONS)}
+
+
+def fingerprint() -> str:
+    """Return what changes with any column of any table."""
+    columns = [(table.name, one.name, one.kind) for table in TABLES.values() for one in table.columns]
+    return hashlib.sha256(repr(columns).encode()).hexdigest()[:16]
 
 
 def differences(table: Table, found: dict[str, tuple[str, str]]) -> tuple[list[Column], list[str]]:

@@ -24,7 +24,7 @@ from genops_events.ledger import month_of
 from genops_events.record_paths import arrival_path, ledger_path, verdict_path
 from genops_events.stages import Outcome, Stage
 from genops_events.table_paths import DUE, TABLES_ROOT, TablesState, parts_prefix, state_path
-from genops_events.table_schema import TABLES
+from genops_events.table_schema import TABLES, fingerprint
 
 
 @pytest.fixture
@@ -99,6 +99,17 @@ def test_a_second_run_writes_nothing_and_a_verdict_makes_its_candidate_due(off: 
     assert found(store, "SELECT state, inference, prompts FROM candidates") == [("answered", "completed", 7)]
 
 
+def test_a_version_with_other_columns_writes_everything_anew(off: Config, store: RecordStore) -> None:
+    whole_candidate(off, store)
+    write_parts(off, store)
+    state = store.read(state_path(), TablesState)
+    assert state is not None
+    store.put(state_path(), state.model_copy(update={"columns": "of an earlier version"}))
+    again = write_parts(off, store)
+    assert (again.candidates, again.ledgers) == (1, 1)
+    assert write_parts(off, store).candidates == 0
+
+
 def test_a_candidate_is_there_before_its_first_verdict(off: Config, store: RecordStore) -> None:
     write_parts(off, store)
     arrival = arrived(off, store)
@@ -128,7 +139,7 @@ def test_an_interruption_after_any_call_is_made_up_for(
             store.bucket.blob(name).delete()
         if not first:
             # Nothing but the mark tells of the candidate: it is no new one.
-            store.put(state_path(), TablesState(open=(candidate,)))
+            store.put(state_path(), TablesState(columns=fingerprint(), open=(candidate,)))
             note_due(store, candidate)
         cloud.storage.faults(error_share=1, error_code="400", pass_calls=calls)
         try:

@@ -276,14 +276,16 @@ class _TableLoader:
         load_id, merge_id = job_base(table.name, "load", work), job_base(table.name, "merge", work)
         staging = f"{self._config.project}.{self._dataset}.genops_staging_{table.name}_{load_id[-16:]}"
         uris = [self._config.uri(name) for name in parts]
+        # A column of Parquet may be NULL, and BigQuery loads none such into a REQUIRED one; MERGE checks the values.
+        staged = [bigquery.SchemaField(one.name, one.kind) for one in table.columns]
 
         def load(job_id: str) -> Any:
-            wanted = bigquery.Table(staging, schema=self._schema())
+            wanted = bigquery.Table(staging, schema=staged)
             wanted.expires = datetime.now(UTC) + STAGING_LIFE
             client.create_table(wanted, exists_ok=True, **_patient())
             settings = bigquery.LoadJobConfig(
                 source_format=bigquery.SourceFormat.PARQUET,
-                schema=self._schema(),
+                schema=staged,
                 write_disposition=bigquery.WriteDisposition.WRITE_TRUNCATE,
                 labels={LABEL: table.name},
             )

@@ -42,7 +42,7 @@ from genops_events.table_paths import (
     state_path,
 )
 from genops_events.table_rows import candidate_row, completion_rows, evaluation_table_rows, json_lines, spend_rows
-from genops_events.table_schema import CANDIDATES, COMPLETIONS, EVALUATIONS, SPEND, Table
+from genops_events.table_schema import CANDIDATES, COMPLETIONS, EVALUATIONS, SPEND, Table, fingerprint
 
 if TYPE_CHECKING:
     from genops_events.config import Config
@@ -75,11 +75,11 @@ def write_parts(config: Config, store: RecordStore) -> Written:
     Raises:
         CloudUnavailable: Cloud Storage does not answer; what is not written stays marked.
     """
-    known = store.read(state_path(), TablesState)
-    if known is None:
+    state = store.read(state_path(), TablesState)
+    if state is None or state.columns != fingerprint():
         _mark_all(store)
-    state = known or TablesState()
-    _mark_new(store, state, first=known is None)
+        state = TablesState()
+    _mark_new(store, state)
     due = listed(store, DUE, most=MOST_CANDIDATES + 1)
     written = Written(more=len(due) > MOST_CANDIDATES)
     writer = _Writer(config, store)
@@ -193,16 +193,19 @@ def _mark_all(store: RecordStore) -> None:
     at_once(lambda one: note_due(store, one.removeprefix(CANDIDATES_FOLDER).rstrip("/")), folders)
 
 
-def _mark_new(store: RecordStore, state: TablesState, *, first: bool) -> None:
+def _mark_new(store: RecordStore, state: TablesState) -> None:
     """Mark the candidates that are new, so that they are in the tables before their first verdict."""
     open_now = {name.rpartition("/")[2].removesuffix(".json") for name in store.names(OPEN)}
     new = open_now - set(state.open)
     at_once(lambda candidate: note_due(store, candidate), sorted(new))
-    if first or open_now != set(state.open):
+    columns = fingerprint()
+    if state.columns != columns or open_now != set(state.open):
         after = tuple(sorted(open_now))
 
         def change(found: TablesState | None) -> TablesState:
-            return (found or TablesState()).model_copy(update={"open": after})
+            if found is None or found.columns != columns:
+                return TablesState(columns=columns, open=after)
+            return found.model_copy(update={"open": after})
 
         store.update(state_path(), TablesState, change)
 

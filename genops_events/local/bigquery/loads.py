@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from genops_events.local.bigquery.catalog import Catalog
-from genops_events.local.bigquery.database import quoted, text
+from genops_events.local.bigquery.database import Database, quoted, text
 from genops_events.local.bigquery.errors import ApiError, invalid, not_found, not_implemented
 from genops_events.local.bigquery.names import TableName
 from genops_events.local.bigquery.queries import prepare
@@ -157,6 +157,13 @@ class Loads:
                 there = known.get(found["name"].lower())
                 if there is None and not config.get("ignoreUnknownValues"):
                     raise invalid(f"no such field: {found['name']}.", location=found["name"])
+                if there is not None and there["mode"] == "REQUIRED" and _is_optional(database, file, found["name"]):
+                    raise invalid(
+                        f"Error while reading data, error message: Provided schema is not compatible with the file. Field "
+                        f"'{found['name']}' is specified as REQUIRED in provided schema which does not match NULLABLE as "
+                        "specified in the file.",
+                        location=found["name"],
+                    )
                 if there is not None and not same_type(there, found):
                     raise invalid(
                         f"Error while reading data, error message: Parquet column '{found['name']}' has type "
@@ -173,6 +180,12 @@ class Loads:
         columns = ", ".join(quoted(one) for one in names)
         added = database.rows(f"INSERT INTO {name.sql} ({columns}) SELECT {columns} FROM {source}")  # noqa: S608
         return int(added[0][0])
+
+
+def _is_optional(database: Database, file: Path, name: str) -> bool:
+    """Tell whether a column of a Parquet file may be NULL, whatever it holds: BigQuery goes by that alone."""
+    sql = f"SELECT repetition_type FROM parquet_schema({text(file)}) WHERE name = ?"  # noqa: S608
+    return any(kind == "OPTIONAL" for (kind,) in database.rows(sql, [name]))
 
 
 def _format(config: Mapping[str, Any]) -> str:
