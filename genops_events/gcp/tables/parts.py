@@ -18,6 +18,7 @@ import logging
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,8 @@ from genops_events.table_rows import candidate_row, completion_rows, evaluation_
 from genops_events.table_schema import CANDIDATES, COMPLETIONS, EVALUATIONS, SPEND, Table, fingerprint
 
 if TYPE_CHECKING:
+    import duckdb
+
     from genops_events.config import Config
     from genops_events.gcp.record_store import RecordStore
 
@@ -116,20 +119,27 @@ def write_part(config: Config, store: RecordStore, table: Table, part: str, rows
 
 def parquet(table: Table, lines: bytes) -> bytes:
     """Return JSON Lines as Parquet with the table's types."""
-    import duckdb
-
     columns = ", ".join(f"'{one.name}': '{one.duckdb}'" for one in table.columns)
     longest = max((len(line) for line in lines.split(b"\n")), default=0)
     with tempfile.TemporaryDirectory(prefix="genops-tables-") as folder:
         source, target = Path(folder) / "rows.jsonl", Path(folder) / "rows.parquet"
         source.write_bytes(lines)
-        with duckdb.connect(config={"threads": 1}) as connection:
-            connection.execute("SET TimeZone = 'UTC'")
-            connection.execute(
+        with _duckdb().cursor() as cursor:
+            cursor.execute(
                 f"COPY (SELECT * FROM read_json('{source}', format = 'newline_delimited', columns = {{{columns}}}, "  # noqa: S608
                 f"maximum_object_size = {max(longest + 1, 65_536)})) TO '{target}' (FORMAT parquet, COMPRESSION zstd)"
             )
         return target.read_bytes()
+
+
+@cache
+def _duckdb() -> duckdb.DuckDBPyConnection:
+    """Return DuckDB without a file: opening it anew for each part would cost more than writing the part."""
+    import duckdb
+
+    connection = duckdb.connect(config={"threads": 1})
+    connection.execute("SET GLOBAL TimeZone = 'UTC'")
+    return connection
 
 
 class _Writer:
