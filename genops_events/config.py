@@ -20,6 +20,7 @@ from genops_events.config_budget import Budget, ProjectBudget, Tables, TomlFile,
 from genops_events.config_evaluation import Evaluation, MaxOutputTokens
 from genops_events.config_problems import below, close_match, describe_problems, raise_wrongs, wrong
 from genops_events.config_promotion import Promotion
+from genops_events.config_tables import AnalysisTables
 from genops_events.config_tuning import Tuning
 from genops_events.config_values import (
     ObjectName,
@@ -156,6 +157,8 @@ class Config(Part):
     """A TOML file of prices, relative to this file: overrides those that ship with genops, figure by figure."""
     limits: TomlFile | None = None
     """A TOML file of context windows, relative to this file: overrides those that ship with genops."""
+    tables: AnalysisTables = AnalysisTables()
+    """Tables for analysis: how often they are made, and whether BigQuery has them, too."""
     datasets: Annotated[dict[DatasetName, Dataset], Field(min_length=1)]
     """A dataset for each watched prefix. Names: lower case, digits and `-`, a letter first, at most 46 characters."""
 
@@ -212,17 +215,17 @@ class Config(Part):
         )
 
     @property
-    def tables(self) -> Tables:
+    def price_tables(self) -> Tables:
         """Return prices and limits: the user's, where `load_config` read the file, or else those that ship with genops."""
         return self._tables or shipped_tables()
 
     def rates(self, model: str) -> Rates:
         """Return what a published model costs in `location`; raise UnknownModelError where it has no price."""
-        return self.tables.prices.rates(model, self.location)
+        return self.price_tables.prices.rates(model, self.location)
 
     def call_limits(self, model: str) -> CallLimits:
         """Return how much one call of a published model takes; raise UnknownWindowError where that is not known."""
-        return self.tables.limits.of(model)
+        return self.price_tables.limits.of(model)
 
     def uri(self, object_name: str) -> str:
         """Return the gs:// address of an object in the bucket."""

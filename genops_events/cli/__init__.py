@@ -17,6 +17,7 @@ from genops_events.cli import (
     promotion,
     prune,
     spend,
+    sql,
     stack,
     validate,
     watch,
@@ -46,6 +47,7 @@ for command in (
     demo.demo,
     estimate.estimate,
     spend.spend,
+    sql.sql,
     doctor.doctor,
 ):
     app.command()(command)

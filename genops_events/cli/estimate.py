@@ -77,7 +77,7 @@ def estimated(config: Config, dataset: str, file: Path, *, evaluation: Path, pro
     entry = config.dataset(dataset)
     rates = config.rates(entry.billed_model)
     tokens = _tokens(file, entry)
-    note = (config.tables.prices.tuning_notes or load_prices().tuning_notes).get(entry.tuning.method)
+    note = (config.price_tables.prices.tuning_notes or load_prices().tuning_notes).get(entry.tuning.method)
     steps = (
         tuning_step(rates, tokens=tokens, epochs=entry.tuning.epochs, limit_usd=entry.budget.tuning_usd),
         *_known(("evaluation", "judge"), lambda: _evaluation(config, entry, evaluation)),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from google.api_core.retry import Retry
     from google.auth.credentials import Credentials
     from google.auth.transport.requests import AuthorizedSession
-    from google.cloud import storage
+    from google.cloud import bigquery, storage
     from google.cloud.aiplatform_v1 import (
         EndpointServiceClient,
         EvaluationServiceClient,
@@ -201,6 +201,14 @@ def endpoint_client(config: Config) -> EndpointServiceClient:
 
     with google_call(_CREDENTIALS):
         return EndpointServiceClient(**_rest(config))
+
+
+def bigquery_client(config: Config) -> bigquery.Client:
+    """Return a BigQuery client; close it after use."""
+    from google.cloud import bigquery
+
+    with google_call(_CREDENTIALS):
+        return bigquery.Client(project=config.project)
 
 
 def idempotent_retry() -> Retry:

@@ -13,6 +13,7 @@ from genops_events.completion_events import (
 )
 from genops_events.gcp.clients import idempotent_retry, publisher_client
 from genops_events.gcp.errors import google_call
+from genops_events.gcp.tables.marks import note_due
 from genops_events.record import Announcement, Hold
 from genops_events.verdicts import Verdict
 
@@ -48,6 +49,8 @@ def deliver(config: Config, store: RecordStore, path: str, written: Announcement
     """Publish an event at least once by way of the outbox; as `announce`, for an event that announces no verdict."""
     event = store.create_or_read(path, written)
     if event.published_at is None:
+        # Between the event and its publication: for whatever is published, the tables have heard of it.
+        note_due(store, event.candidate)
         message_id = publish(config, event)
         _mark_published(store, path, message_id)
 

@@ -13,12 +13,14 @@ from genops_events.local import airflow
 from genops_events.local.credentials import Secrets, credentials_file
 from genops_events.local.state import StackPlan
 
-Kind = Literal["postgres", "storage", "pubsub", "vertex", "api-server", "scheduler", "dag-processor", "triggerer"]
+Kind = Literal[
+    "postgres", "storage", "pubsub", "vertex", "bigquery", "api-server", "scheduler", "dag-processor", "triggerer"
+]
 
-STAND_INS: tuple[Kind, ...] = ("storage", "pubsub", "vertex")
+STAND_INS: tuple[Kind, ...] = ("storage", "pubsub", "vertex", "bigquery")
 PORTS = (
     *("postgres", "api-server"),
-    *("storage", "storage-admin", "pubsub", "pubsub-admin", "vertex", "vertex-admin"),
+    *("storage", "storage-admin", "pubsub", "pubsub-admin", "vertex", "vertex-admin", "bigquery", "bigquery-admin"),
 )
 
 # First those who give work, then what they talk to: each group is gone before the next is asked to go.
@@ -63,6 +65,7 @@ def client_environment(plan: StackPlan, ports: Mapping[str, int]) -> dict[str, s
     return {
         "STORAGE_EMULATOR_HOST": f"http://127.0.0.1:{ports['storage']}",
         "PUBSUB_EMULATOR_HOST": f"127.0.0.1:{ports['pubsub']}",
+        "BIGQUERY_EMULATOR_HOST": f"http://127.0.0.1:{ports['bigquery']}",
         "GOOGLE_VERTEX_BASE_URL": f"http://127.0.0.1:{ports['vertex']}",
         "GOOGLE_CLOUD_PROJECT": plan.project,
         "GOOGLE_CLOUD_LOCATION": plan.location,
@@ -128,6 +131,7 @@ def _stand_in(kind: Kind, plan: StackPlan, ports: Mapping[str, int], clean: Mapp
     links = {
         "storage": ("--pubsub", f"127.0.0.1:{ports['pubsub']}"),
         "vertex": ("--storage", f"http://127.0.0.1:{ports['storage']}"),
+        "bigquery": ("--storage", f"http://127.0.0.1:{ports['storage']}"),
     }
     scheme = "" if kind == "pubsub" else "http://"
     return Component(

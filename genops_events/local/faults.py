@@ -28,6 +28,8 @@ class Faults(BaseModel):
     """HTTP status (`"429"`) or, at Pub/Sub, gRPC status name (`"UNAVAILABLE"`) of an injected error."""
     error_share: float = Field(default=0.0, ge=0, le=1)
     """Share of calls that fail with `error_code`."""
+    pass_calls: int = Field(default=0, ge=0)
+    """So many calls pass, from the moment it is set, before `error_share` begins: to interrupt between any two."""
     error_methods: list[str] = Field(default_factory=list)
     """Methods that `delay_seconds` and `error_share` apply to; empty means all."""
     unavailable_seconds: float = Field(default=0.0, ge=0)
@@ -62,6 +64,7 @@ class FaultSwitch(Generic[FaultsT]):
         self._kind = kind
         self.current: FaultsT = kind()
         self._unavailable_until = 0.0
+        self._passed = 0
         if path.exists():
             kept = json.loads(path.read_text())
             self.current = kind.model_validate(kept["faults"])
@@ -71,6 +74,7 @@ class FaultSwitch(Generic[FaultsT]):
     def set(self, faults: FaultsT) -> None:
         """Put `faults` in force, in place of what was."""
         self.current = faults
+        self._passed = 0
         self._unavailable_until = time.time() + faults.unavailable_seconds if faults.unavailable_seconds else 0.0
         whole = {"faults": self.in_force(), "unavailable_until": self._unavailable_until}
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -95,6 +99,9 @@ class FaultSwitch(Generic[FaultsT]):
             return
         if faults.delay_seconds:
             await asyncio.sleep(faults.delay_seconds)
+        if self._passed < faults.pass_calls:
+            self._passed += 1
+            return
         if faults.error_share and random.random() < faults.error_share:  # noqa: S311 - not a secret
             raise InjectedError(faults.error_code)
 

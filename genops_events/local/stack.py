@@ -32,6 +32,7 @@ __all__ = ["StackPlan", "StackState", "Started", "environment", "faults", "log_o
 _SUPERVISOR_STOP_SECONDS = 40.0
 _OWN_ENTRIES = (
     "airflow",
+    "bigquery",
     "logs",
     "postgres",
     "pubsub",

@@ -6,12 +6,15 @@ import json
 import os
 import signal
 from collections import Counter
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 import pytest
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import bigquery
 from running_stack import DATASET, TRAIN, Stack, Subscriber, running_stack, training_subset, until
 
 from genops_events.airflow.pool import set_pool
@@ -104,6 +107,31 @@ def test_a_plain_subscriber_gets_each_completion_event_in_order(stack, champion,
     until(lambda: len(subscriber.types(candidate)) == len(PROMOTED), seconds=60, what="all five events")
     assert in_cascade_order(subscriber.types(candidate)) == PROMOTED
     assert_order(subscriber.types(candidate))
+
+
+def test_the_champion_is_in_the_tables_of_the_bucket_and_of_bigquery(stack, champion):
+    rest = AirflowRest(stack.variables["GENOPS_AIRFLOW_URL"])
+    rest.post("/api/v2/dags/genops_tables/dagRuns", {"logical_date": None})
+    runs = until(lambda: all_ended(stack.dag_runs("genops_tables")), seconds=120, what="the end of genops_tables")
+    assert {one["state"] for one in runs} == {"success"}
+    candidate = champion["candidate"]
+    sql = f"SELECT state, CAST(cost_usd AS STRING) AS cost FROM genops.candidates WHERE candidate = '{candidate}'"
+    expected = [("answered", Decimal(champion["cost_usd"]))]
+    client = bigquery.Client(
+        project=stack.variables["GOOGLE_CLOUD_PROJECT"],
+        credentials=AnonymousCredentials(),
+        client_options={"api_endpoint": stack.variables["BIGQUERY_EMULATOR_HOST"]},
+    )
+    asked = [dict(one) for one in client.query(sql).result(timeout=30)]
+    counted = "SELECT COUNT(*) AS n FROM genops.completions WHERE candidate = @candidate"
+    parameters = [bigquery.ScalarQueryParameter("candidate", "STRING", candidate)]
+    config = bigquery.QueryJobConfig(query_parameters=parameters)
+    events = [one["n"] for one in client.query(counted, job_config=config).result(timeout=30)]
+    client.close()
+    assert [(one["state"], Decimal(one["cost"])) for one in asked] == expected
+    assert events == [len(PROMOTED)]
+    without_cloud = stack.json("sql", sql)
+    assert [(one["state"], Decimal(one["cost"])) for one in without_cloud] == expected
 
 
 def test_the_same_file_with_shuffled_labels_is_held_back_and_the_champion_stays(stack, champion, tmp_path):

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.e2e
 
 REPOSITORY = Path(__file__).parents[2]
 GENOPS = Path(sys.executable).with_name("genops")
-NAMES = ["postgres", "storage", "pubsub", "vertex", "api-server", "scheduler", "dag-processor", "triggerer"]
+NAMES = ["postgres", "storage", "pubsub", "vertex", "bigquery", "api-server", "scheduler", "dag-processor", "triggerer"]
 DAG = """
 from airflow.sdk import DAG, task
 
@@ -113,6 +113,7 @@ def test_status_names_every_component_with_pid_url_and_log(stack: Stack) -> None
         "storage": {},
         "pubsub": {},
         "vertex": {},
+        "bigquery": {},
     }
 
 
@@ -152,7 +153,7 @@ def test_up_makes_the_places_for_tuning_jobs_and_up_again_changes_their_number(s
     assert stack.rest("/pools/genops_tuning_jobs")["slots"] == 100
 
 
-@pytest.mark.parametrize("name", ["triggerer", "storage", "pubsub", "vertex", "scheduler", "postgres"])
+@pytest.mark.parametrize("name", ["triggerer", "storage", "pubsub", "vertex", "bigquery", "scheduler", "postgres"])
 def test_a_killed_component_is_back_and_all_is_well_again(stack: Stack, name: str) -> None:
     before = stack.until(running)
     killed = next(one["pid"] for one in before["components"] if one["name"] == name)

@@ -152,7 +152,7 @@ def test_every_component_has_its_place_and_airflow_has_the_clients_variables(
     plan = replace(plan, schedulers=2, triggerers=2)
     components = component_list(plan, numbers, secrets_of(plan.home), {"PATH": "/bin"})
     assert [one.name for one in components] == [
-        *("postgres", "storage", "pubsub", "vertex"),
+        *("postgres", "storage", "pubsub", "vertex", "bigquery"),
         *("api-server", "scheduler", "scheduler-2", "dag-processor", "triggerer", "triggerer-2"),
     ]
     assert len({one.log for one in components}) == len(components)

@@ -1,0 +1,119 @@
+"""`genops sql`: query candidates, evaluations, spend and completion events from the bucket, with or without BigQuery."""
+
+from __future__ import annotations
+
+import csv
+import os
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from genops_events.cli.candidates import AsJson
+from genops_events.cli.console import errors_reported, human, print_json
+from genops_events.cli.target import connect
+
+if TYPE_CHECKING:
+    from genops_events.gcp.tables.query import Answer
+    from genops_events.table_schema import Table
+
+_CELL = 80
+
+
+def sql(
+    query: Annotated[
+        str | None, typer.Argument(help="One statement in DuckDB's SQL; without it, the tables are listed.")
+    ] = None,
+    refresh: Annotated[  # noqa: FBT002 - a command line flag
+        bool, typer.Option("--refresh", help="First write what has changed, as genops_tables does.")
+    ] = False,
+    cached: Annotated[bool, typer.Option("--cache/--no-cache", help="Keep what is read for the next query.")] = True,  # noqa: FBT002
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV on standard output.")] = False,  # noqa: FBT002
+    as_json: AsJson = False,  # noqa: FBT002
+) -> None:
+    """Query the tables candidates, evaluations, spend and completions, out of the Parquet files in the bucket."""
+    from genops_events.table_schema import TABLES
+
+    if query is None and not refresh:
+        _list_tables(tuple(TABLES.values()), as_json=as_json)
+        return
+    with errors_reported():
+        from genops_events.gcp.at_once import widen
+        from genops_events.gcp.record_store import RecordStore
+        from genops_events.gcp.tables import query as tables
+        from genops_events.gcp.tables.parts import write_parts
+
+        config = connect()
+        store = RecordStore.open(config)
+        widen(store.bucket.client)
+        if refresh:
+            while (written := write_parts(config, store)).more and written.candidates:
+                human().print(f"Wrote {written.candidates} candidates, there are more ...")
+            for problem in written.problems:
+                human().print(problem, markup=False)
+        if query is None:
+            return
+        found = tables.query(store, query, cache=_cache() if cached else None)
+    _show(found, as_json=as_json, as_csv=as_csv)
+
+
+def _show(found: Answer, *, as_json: bool, as_csv: bool) -> None:
+    if as_json:
+        print_json([dict(zip(found.columns, map(_plain, row), strict=True)) for row in found.rows])
+        return
+    if as_csv:
+        writer = csv.writer(sys.stdout)
+        writer.writerow(found.columns)
+        writer.writerows([["" if value is None else _plain(value) for value in row] for row in found.rows])
+        return
+    from rich.table import Table as Shown
+    from rich.text import Text
+
+    table = Shown(box=None, pad_edge=False, header_style="bold")
+    for name in found.columns:
+        table.add_column(name, overflow="fold")
+    for row in found.rows:
+        table.add_row(*(Text(_cell(value)) for value in row))
+    console = human()
+    console.print(table)
+    count = "1 row" if len(found.rows) == 1 else f"{len(found.rows):,} rows"
+    console.print(f"{count}, out of {found.files:,} files", style="dim")
+
+
+def _list_tables(tables: tuple[Table, ...], *, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {
+                table.name: {
+                    "description": table.description,
+                    "key": table.key,
+                    "columns": {one.name: {"type": one.kind, "description": one.description} for one in table.columns},
+                }
+                for table in tables
+            }
+        )
+        return
+    console = human()
+    for table in tables:
+        console.print(f"[bold]genops.{table.name}[/]  {table.description}")
+        for one in table.columns:
+            console.print(f"  {one.name:<20} {one.kind:<10} {one.description}", markup=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        digits = f"{value:f}"  # neither 0E-9 nor 1.500000000
+        return digits.rstrip("0").rstrip(".") if "." in digits else digits
+    return value.isoformat() if hasattr(value, "isoformat") else value
+
+
+def _cell(value: Any) -> str:
+    text = "" if value is None else str(_plain(value))
+    return text if len(text) <= _CELL else text[: _CELL - 1] + "…"
+
+
+def _cache() -> Path:
+    """Return where parts are kept, by the XDG base directory specification."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "genops" / "tables"

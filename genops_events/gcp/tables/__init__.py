@@ -1,0 +1,1 @@
+"""The tables for analysis: written into the bucket, loaded into BigQuery, and queried with DuckDB."""
