@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
@@ -11,10 +10,10 @@ from airflow.sdk.exceptions import AirflowSkipException
 from genops_events import record_paths
 from genops_events.airflow.spending import StageLimit, counted, pay_for
 from genops_events.airflow.stage import StageOperator, StageRun
-from genops_events.evaluation_data import Prompt
-from genops_events.gcp import generation, inputs, prompt_sizes
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
 from genops_events.gcp.errors import google_call
+from genops_events.gcp.inference.results import rows_of
+from genops_events.gcp.inference.sizes import Sizes, measure
 from genops_events.gcp.ledger_store import committed
 from genops_events.prompt_limits import PromptLimits, PromptOver
 from genops_events.stages import Outcome, Stage
@@ -38,53 +37,51 @@ class CheckBudget(StageOperator):
             raise AirflowSkipException("the candidate has failed, so there is nothing to pay for")
         run.take_on()
         dataset = run.dataset
-        prompts = inputs.prompts(run.store.bucket, dataset.inference.prompts)
-        count = generation.count_tokens(
-            run.config,
-            model=dataset.billed_model,
-            prompts=[prompt.prompt for prompt in prompts],
-            system_instruction=dataset.system_instruction,
-        )
-        # Every answer at its longest: an estimate that can only be too high.
-        longest = len(prompts) * dataset.inference.max_output_tokens
-        cost = run.config.rates(dataset.billed_model).generation_cost(count.tokens, longest)
+        sizes = _measured(run)
+        # Every answer at its longest: an estimate that can only be too high. What may be asked online is reserved as such.
+        cost = sizes.cost_usd(run.config, dataset, batch=dataset.inference.mode == "batch")
         limits = dataset.budget
         before = committed(run.store, dataset=run.arrival.dataset, at=run.month)
         figures = {
-            "prompts": len(prompts),
-            "input_tokens": count.tokens,
-            "billable_characters": count.billable_characters,
+            "prompts": sizes.rows,
+            "input_tokens": sizes.input_tokens,
+            "billable_characters": sizes.billable_characters,
             "inference_usd": cost,
             "limit_usd": limits.inference_usd,
             "month_committed_usd": before,
             "month_limit_usd": limits.monthly_usd,
         }
-        over = _prompts_over(run, prompts)
+        over = _listed(run, sizes.over)
         limit = StageLimit("budget.inference_usd", limits.inference_usd)
         approved_by = pay_for(run, "inference", cost, limit=limit, over=over)
-        reason = f"Answering {len(prompts)} prompts costs at most {cost} USD, within {limits.inference_usd} USD."
+        reason = f"Answering {sizes.rows} prompts costs at most {cost} USD, within {limits.inference_usd} USD."
         if approved_by is not None:
             reason = (
-                f"Answering {len(prompts)} prompts costs at most {cost} USD, over a limit, as {approved_by} approved."
+                f"Answering {sizes.rows} prompts costs at most {cost} USD, over a limit, as {approved_by} approved."
             )
             figures |= {"approved_by": approved_by, "prompts_over": counted(over)}
         return run.conclude(BudgetVerdict, Outcome.APPROVED, reason, **figures)
 
 
-def _prompts_over(run: StageRun, prompts: Sequence[Prompt]) -> list[PromptOver]:
-    """Return the prompts over a limit on one prompt, and list every one of them in the record."""
+def _measured(run: StageRun) -> Sizes:
+    """Return what is in the prompt file as it is now; rows that cannot be asked cost nothing, and hold nobody."""
     dataset = run.dataset
-    over = prompt_sizes.prompts_over(
+    file = dataset.inference.prompts
+    return measure(
         run.config,
-        model=dataset.billed_model,
-        prompts=prompts,
-        system_instruction=dataset.system_instruction,
+        dataset,
+        rows_of(run.store.bucket, file),
         limits=PromptLimits(
             context_window_tokens=run.config.call_limits(dataset.billed_model).context_window_tokens,
             tokens=dataset.budget.prompt_tokens,
             characters=dataset.budget.prompt_characters,
         ),
+        file=run.config.uri(file),
     )
+
+
+def _listed(run: StageRun, over: list[PromptOver]) -> list[PromptOver]:
+    """Return the prompts over a limit on one prompt, once every one of them is listed in the record."""
     if over:
         path = record_paths.prompts_over_path(run.candidate)
         lines = "".join(json.dumps(one.to_json(), ensure_ascii=False) + "\n" for one in over)

@@ -19,6 +19,7 @@ from genops_events.errors import PermanentError
 from genops_events.gcp import tuning_jobs, tuning_queue
 from genops_events.gcp.cancellation import cancel_jobs
 from genops_events.gcp.holds import is_released, standing_of
+from genops_events.gcp.inference.batch_cancellation import cancel_batches
 from genops_events.gcp.ledger_store import settle
 from genops_events.gcp.outbox import announce
 from genops_events.gcp.record_store import RecordStore
@@ -260,6 +261,8 @@ def settle_and_announce(run: StageRun, verdict: Verdict) -> None:
         tuning_queue.leave(run.store, run.candidate)
         if verdict.outcome is Outcome.FAILED:
             cancel_jobs(run.config, run.candidate)
+    if verdict.stage is Stage.INFERENCE and verdict.outcome is Outcome.FAILED:
+        cancel_batches(run.config, run.store, run.candidate)
     announce(run.config, run.store, verdict)
 
 

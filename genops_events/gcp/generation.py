@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, genai_client, idempotent_retry, llm_utility_client
 from genops_events.gcp.errors import google_call
@@ -171,16 +171,27 @@ def _text(candidate: types.Candidate | None) -> str:
     return json.dumps({"content": text, "tool_calls": calls}, ensure_ascii=False) if calls else text
 
 
-def count_tokens(config: Config, *, model: str, prompts: Sequence[str], system_instruction: str | None) -> TokenCount:
+def count_tokens(
+    config: Config,
+    *,
+    model: str,
+    prompts: Sequence[str | Sequence[Mapping[str, Any]]],
+    system_instruction: str | None,
+) -> TokenCount:
     """Count what `prompts` would be billed by, without asking the model; counting costs nothing.
 
     Args:
         config: project and location.
         model: a publisher's model id: tokens are those of the source model.
-        prompts: texts, one user turn each.
+        prompts: texts, one user turn each, or contents as the REST API takes them.
         system_instruction: sent, and billed, with every prompt.
     """
     from google.cloud import aiplatform_v1
+
+    def contents_of(prompt: str | Sequence[Mapping[str, Any]]) -> list[aiplatform_v1.Content]:
+        if isinstance(prompt, str):
+            return [aiplatform_v1.Content(role="user", parts=[aiplatform_v1.Part(text=prompt)])] if prompt else []
+        return [aiplatform_v1.Content.from_json(json.dumps(turn), ignore_unknown_fields=True) for turn in prompt]
 
     client = llm_utility_client(config)
     name = f"projects/{config.project}/locations/{config.location}/publishers/google/models/{model}"
@@ -188,10 +199,10 @@ def count_tokens(config: Config, *, model: str, prompts: Sequence[str], system_i
     tokens = characters = 0
     for start in range(0, len(prompts), COUNTED_PROMPTS_PER_CALL):
         contents = [
-            aiplatform_v1.Content(role="user", parts=[aiplatform_v1.Part(text=text)])
+            content
             for prompt in prompts[start : start + COUNTED_PROMPTS_PER_CALL]
-            for text in (system_instruction, prompt)
-            if text
+            for both in (system_instruction or "", prompt)
+            for content in contents_of(both)
         ]
         request = aiplatform_v1.CountTokensRequest(endpoint=endpoint, model=endpoint, contents=contents)
         with google_call("count tokens"):

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from genops_events.local.faults import FaultSwitch, InjectedError
-from genops_events.local.vertex import evaluation, generation, tokens
+from genops_events.local.vertex import evaluation, responses, tokens
 from genops_events.local.vertex.answering import Answering, check_publisher_model
 from genops_events.local.vertex.batches import Batches
 from genops_events.local.vertex.errors import ApiError, injected, invalid, not_implemented
@@ -34,7 +34,17 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _PATH = re.compile(r"/v1(?:beta1)?/(?P<name>[^:]+)(?::(?P<verb>\w+))?")
 _LOCATION = "projects/*/locations/*"
 _SNAKE = re.compile(r"(?<=[a-z0-9])_([a-z0-9])")
-_USERS_KEYS = frozenset({"labels", "values"})
+_USERS_KEYS = frozenset(
+    {
+        "labels",
+        "values",
+        "responseJsonSchema",
+        "response_json_schema",
+        "parametersJsonSchema",
+        "parameters_json_schema",
+        "args",
+    }
+)
 _JSON = b"application/json; charset=UTF-8"
 
 
@@ -101,7 +111,7 @@ class VertexApi:
         self.calls: Counter[str] = Counter()
         """How often each method was called since the start."""
         jobs, models, endpoints = (f"{_LOCATION}/{kind}" for kind in ("tuningJobs", "models", "endpoints"))
-        predictions = f"{_LOCATION}/batchPredictionJobs"
+        predictions, caches = f"{_LOCATION}/batchPredictionJobs", f"{_LOCATION}/cachedContents"
         publisher = f"{_LOCATION}/publishers/*/models/*"
         self._routes: dict[str, tuple[str, Callable[[Call], Awaitable[Answer]]]] = {
             f"POST {jobs}": ("tuningJobs.create", self._create_job),
@@ -113,6 +123,11 @@ class VertexApi:
             f"GET {predictions}/*": ("batchPredictionJobs.get", self._get_batch),
             f"POST {predictions}/*:cancel": ("batchPredictionJobs.cancel", self._cancel_batch),
             f"DELETE {predictions}/*": ("batchPredictionJobs.delete", self._delete_batch),
+            f"POST {caches}": ("cachedContents.create", self._create_cache),
+            f"GET {caches}": ("cachedContents.list", self._list_caches),
+            f"GET {caches}/*": ("cachedContents.get", self._get_cache),
+            f"PATCH {caches}/*": ("cachedContents.patch", self._patch_cache),
+            f"DELETE {caches}/*": ("cachedContents.delete", self._delete_cache),
             f"GET {models}": ("models.list", self._list_models),
             f"GET {models}/*": ("models.get", self._get_model),
             f"PATCH {models}/*": ("models.patch", self._patch_model),
@@ -207,6 +222,22 @@ class VertexApi:
         self._batches.delete(call.name)
         return _finished_operation(call.parent)
 
+    async def _create_cache(self, call: Call) -> Answer:
+        return self._answering.caches.create(call.parent, call.body)
+
+    async def _list_caches(self, call: Call) -> Answer:
+        return self._answering.caches.list_caches(call.parent, call.query)
+
+    async def _get_cache(self, call: Call) -> Answer:
+        return self._answering.caches.get(call.name)
+
+    async def _patch_cache(self, call: Call) -> Answer:
+        return self._answering.caches.patch(call.name, call.body)
+
+    async def _delete_cache(self, call: Call) -> Answer:
+        self._answering.caches.delete(call.name)
+        return {}
+
     async def _create_job(self, call: Call) -> Answer:
         return await self._tuning.create(call.parent, call.body)
 
@@ -291,7 +322,7 @@ class VertexApi:
 
     async def _stream(self, call: Call) -> Answer:
         response = await self._generate(call)
-        return Events(generation.stream(response), sse=call.query.get("alt") == "sse")
+        return Events(responses.stream(response), sse=call.query.get("alt") == "sse")
 
     async def _generate(self, call: Call) -> dict[str, Any]:
         return await self._answering.generate(call.name, call.body)
