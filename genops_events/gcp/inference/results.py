@@ -126,4 +126,4 @@ def object_writer(bucket: Bucket, name: str) -> Any:
 def _cause(row: dict[str, Any]) -> str:
     """Return the reason without its line: a wrong setting is the same for all rows."""
     reason = str(row["reason"]).removeprefix(f"Line {row['line']}: ")
-    return reason[:CAUSE_CHARACTERS]
+    return reason if len(reason) <= CAUSE_CHARACTERS else reason[:CAUSE_CHARACTERS] + "…"

@@ -120,7 +120,7 @@ class Caches:
             ApiError: there is none, or it belongs to another model.
         """
         found = self.find(name)
-        if found.request["model"].removeprefix("models/") not in (model, model.rpartition("/")[2]):
+        if found.request["model"].rpartition("/")[2] != model.rpartition("/")[2]:
             wanted = found.request["model"]
             raise invalid(
                 f"Model used by GenerateContent request ({model}) and CachedContent ({wanted}) has to be the same."
