@@ -63,15 +63,16 @@ def answers_step(
     max_output_tokens: int,
     limit_usd: Decimal | None = None,
     models: Sequence[str] = ("the candidate",),
+    batch: bool = False,
 ) -> Step:
-    """Return what answering these prompts costs at most, once by each of `models`."""
+    """Return what answering these prompts costs at most, once by each of `models`, or by a batch job."""
     each = estimated_tokens(system_instruction or "")
     asked = len(models) * sum(each + estimated_tokens(prompt) for prompt in prompts)
     answered = len(models) * len(prompts) * max_output_tokens
     why = f"{len(prompts):,} prompts, answers of at most {max_output_tokens:,} tokens"
     if len(models) > 1:
         why += f", by {' and '.join(models)}"
-    return Step(name, rates.generation_cost(asked, answered), limit_usd, asked, answered, why)
+    return Step(name, rates.generation_cost(asked, answered, batch=batch), limit_usd, asked, answered, why)
 
 
 def evaluation_steps(

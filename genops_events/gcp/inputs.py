@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from genops_events.errors import PermanentError
-from genops_events.evaluation_data import EvaluationExample, Prompt, read_evaluation_examples, read_prompts
+from genops_events.evaluation_data import EvaluationExample, Prompt, read_evaluation_examples
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
 from genops_events.gcp.errors import google_call
 from genops_events.gcp.generation import Answer
@@ -27,11 +27,6 @@ class InputMissing(PermanentError):
 def evaluation_examples(bucket: Bucket, name: str, *, needs_reference: Sequence[str]) -> list[EvaluationExample]:
     """Return the evaluation examples in the object `name`; at least one, each with what `needs_reference` needs."""
     return _some(list(read_evaluation_examples(_lines(bucket, name), needs_reference=needs_reference)), bucket, name)
-
-
-def prompts(bucket: Bucket, name: str) -> list[Prompt]:
-    """Return the prompts in the object `name`; at least one."""
-    return _some(list(read_prompts(_lines(bucket, name))), bucket, name)
 
 
 def _some(items: list[ItemT], bucket: Bucket, name: str) -> list[ItemT]:

@@ -112,8 +112,14 @@ def answers(store: RecordStore, candidate: str) -> list[dict[str, Any]]:
 def test_a_batch_job_answers_in_the_order_of_the_prompts_at_half_the_price(
     config: Config, store: RecordStore, candidate: str, completions: Reader
 ) -> None:
-    prompts(store, ROWS[0], b"{nonsense", *ROWS[1:], {"prompt": "x", "grounding": "google_search", "functions": [
-        {"name": "f", "description": "d"}]}, {"prompt": "cut me", "max_output_tokens": 1})
+    prompts(
+        store,
+        ROWS[0],
+        b"{nonsense",
+        *ROWS[1:],
+        {"prompt": "x", "grounding": "google_search", "functions": [{"name": "f", "description": "d"}]},
+        {"prompt": "cut me", "max_output_tokens": 1},
+    )
     job = submitted(candidate)
     done = waited(candidate, job)
     assert jobs(config, candidate) == {job: "JOB_STATE_SUCCEEDED"}
@@ -145,7 +151,9 @@ def test_predictions_in_any_order_find_their_rows(config: Config, store: RecordS
     predicted = blob.download_as_bytes().splitlines()
     half = len(predicted) // 2
     blob.upload_from_string(b"\n".join([*predicted[:half:-1], b"{nonsense"]))
-    store.bucket.blob(name.replace("predictions", "predictions-2")).upload_from_string(b"\n".join(predicted[1 : half + 1]))
+    store.bucket.blob(name.replace("predictions", "predictions-2")).upload_from_string(
+        b"\n".join(predicted[1 : half + 1])
+    )
     assert conclude(Answering(StageRun(Stage.INFERENCE, candidate, "run-1")), job, JobEnd.SUCCEEDED) is not None
     assert [row["answer"] for row in answers(store, candidate)] == [one["prompt"] for one in ROWS[1:]]
     (failed,) = store.bucket.blob(places.failures_path(candidate)).download_as_text().splitlines()
@@ -204,7 +212,7 @@ def test_of_two_jobs_that_met_the_recorded_one_stays(config: Config, cloud: Stan
         ("expired", "expired", "ended as expired. DEADLINE_EXCEEDED"),
     ],
 )
-def test_a_job_that_ends_badly_is_a_failed_verdict_with_its_reason(
+def test_a_job_that_ends_badly_is_a_failed_verdict_with_its_reason(  # noqa: PLR0917
     cloud: StandIns, store: RecordStore, candidate: str, outcome: str, end: str, told: str
 ) -> None:
     cloud.vertex.faults(job_seconds=0.2, job_outcome=outcome)
@@ -231,7 +239,7 @@ def test_a_job_that_outlives_its_deadline_is_cancelled(
     cloud.vertex.faults(job_hangs=True)
     job = submitted(candidate)
     event = {"job": job, "end": "timed_out"}
-    with pytest.raises(AirflowFailException, match="took longer than `inference.batch.timeout_hours`"):
+    with pytest.raises(AirflowFailException, match=r"took longer than `inference.batch.timeout_hours`"):
         AnswerPrompts(task_id="answer").resume(context(candidate), event, job)
     until(lambda: jobs(config, candidate)[job] == "JOB_STATE_CANCELLED")
 
@@ -265,9 +273,7 @@ class Waiting:
     try_number: int = 1
 
 
-def ended_by_a_person(
-    patch: pytest.MonkeyPatch, candidate: str, *, state: Any, waiting_try: int = 1
-) -> None:
+def ended_by_a_person(patch: pytest.MonkeyPatch, candidate: str, *, state: Any, waiting_try: int = 1) -> None:
     """Let Airflow call `on_kill` of the wait, and answer what has become of its task."""
     states = {"run-1": {"answer": state}}
     patch.setattr(RuntimeTaskInstance, "get_task_states", staticmethod(lambda **_: states))
@@ -285,7 +291,10 @@ def test_a_task_that_is_marked_failed_ends_its_candidate_at_once(
     ended_by_a_person(monkeypatch, candidate, state="failed")
     verdict = store.verdict(candidate, Stage.INFERENCE)
     assert isinstance(verdict, InferenceVerdict)
-    assert verdict.reason == f"Batch job {job} was cancelled by Airflow. Its task in Airflow was marked as failed, or removed."
+    assert (
+        verdict.reason
+        == f"Batch job {job} was cancelled by Airflow. Its task in Airflow was marked as failed, or removed."
+    )
     until(lambda: jobs(config, candidate)[job] == "JOB_STATE_CANCELLED")
 
 
@@ -296,7 +305,7 @@ def test_a_task_that_is_cleared_cancels_its_job_and_records_that(
     job = submitted(candidate)
     ended_by_a_person(monkeypatch, candidate, state="deferred", waiting_try=2)
     assert store.verdict(candidate, Stage.INFERENCE) is None
-    with pytest.raises(AirflowFailException, match="was cancelled by Airflow. Its task in Airflow was cleared"):
+    with pytest.raises(AirflowFailException, match=r"was cancelled by Airflow. Its task in Airflow was cleared"):
         waited(candidate, job)
     assert list(jobs(config, candidate)) == [job]
 

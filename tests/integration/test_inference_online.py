@@ -182,7 +182,11 @@ def test_what_is_blocked_is_marked_with_its_reason(
 def test_functions_grounding_and_files_reach_the_model_and_come_back(
     settings: Settings, store: RecordStore, candidate: str
 ) -> None:
-    function = {"name": "block_card", "description": "Blocks a card.", "parameters": {"properties": {"why": {"type": "string"}}}}
+    function = {
+        "name": "block_card",
+        "description": "Blocks a card.",
+        "parameters": {"properties": {"why": {"type": "string"}}},
+    }
     settings(functions=[function])
     prompts(
         store,
@@ -261,7 +265,7 @@ def test_a_setting_that_no_row_can_be_asked_with_fails_the_run_early(
     cloud.vertex.faults(context_window_tokens=1)
     prompts(store, *({"prompt": f"prompt number {number}"} for number in range(3000)))
     before = cloud.vertex_calls("generateContent")
-    with pytest.raises(AllRefused, match="Vertex AI refused the first 50 prompts, all of them.*exceeds the maximum"):
+    with pytest.raises(AllRefused, match=r"Vertex AI refused the first 50 prompts, all of them.*exceeds the maximum"):
         answer(candidate)
     assert cloud.vertex_calls("generateContent") - before < 2000
 
@@ -271,7 +275,7 @@ def test_few_rows_of_which_none_is_answered_are_a_failed_verdict(
 ) -> None:
     cloud.vertex.faults(context_window_tokens=1)
     prompts(store, {"prompt": "one two three"}, {"prompt": "four five six"})
-    with pytest.raises(AirflowFailException, match="Answered 0 of 2 prompts. Most often: .*exceeds the maximum"):
+    with pytest.raises(AirflowFailException, match=r"Answered 0 of 2 prompts. Most often: .*exceeds the maximum"):
         answer(candidate)
     assert answers(store, candidate) == []
 
@@ -292,7 +296,7 @@ def test_a_file_without_a_prompt_is_told_as_such(
 
 
 def test_a_file_that_is_not_there_is_told_as_such(settings: Settings, candidate: str) -> None:
-    with pytest.raises(PromptsMissing, match="is not there, but genops.yaml names it"):
+    with pytest.raises(PromptsMissing, match=r"is not there, but genops.yaml names it"):
         answer(candidate)
 
 

@@ -79,6 +79,7 @@ def answer_online(
     tokens_per_minute: int | None = None,
     on_progress: Callable[[Totals], None] = lambda _: None,
     name: str = "",
+    at_once: int | None = None,
 ) -> Tally:
     """Answer every row that nothing is kept of; return when all are kept, answered or failed.
 
@@ -92,6 +93,7 @@ def answer_online(
         tokens_per_minute: quota of tokens, asked and answered; None for no bound.
         on_progress: told every two seconds what has come of the rows so far; may block.
         name: of the model in the answers, where that is another than what is called.
+        at_once: most rows that are under way at a time, by the quota of calls where None.
 
     Raises:
         CloudUnavailable: a call failed after its retries. What was answered is kept.
@@ -105,7 +107,7 @@ def answer_online(
         requests=requests,
         kept=kept,
         pace=Pace(requests_per_minute=requests_per_minute, tokens_per_minute=tokens_per_minute),
-        at_once=round(min(MOST_AT_ONCE, max(LEAST_AT_ONCE, requests_per_minute / 60 * ANSWER_SECONDS))),
+        at_once=at_once or round(min(MOST_AT_ONCE, max(LEAST_AT_ONCE, requests_per_minute / 60 * ANSWER_SECONDS))),
         on_progress=on_progress,
     )
     asyncio.run(run.answer(rows))

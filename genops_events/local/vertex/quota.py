@@ -36,7 +36,8 @@ class Quota:
         )
         if over:
             self.refused += 1
-            wait = self._asked[0][0] + WINDOW_SECONDS - now
+            oldest = self._asked[0][0] if self._asked else now
+            wait = oldest + WINDOW_SECONDS - now
             raise ApiError(
                 "RESOURCE_EXHAUSTED", "Resource exhausted. Please try again later.", retry_after_seconds=wait
             )
