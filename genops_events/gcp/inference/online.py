@@ -32,7 +32,8 @@ MOST_BYTES = 32 * 1024 * 1024
 SPREAD = 4096
 """How far rows run ahead of the oldest that is not done: so many are sorted in memory when they are read back."""
 PART_SECONDS = 0.25
-"""Between two parts of kept rows."""
+"""Between two parts of kept rows, unless there are `PART_ROWS` sooner."""
+PART_ROWS = 256
 PROGRESS_SECONDS = 2.0
 ROWS_READ_AT_ONCE = 64
 ALL_REFUSED = 50
@@ -91,9 +92,9 @@ def answer_online(
         kept: where what is done is kept.
         requests_per_minute: quota of calls.
         tokens_per_minute: quota of tokens, asked and answered; None for no bound.
-        on_progress: told every two seconds what has come of the rows so far; may block.
+        on_progress: told every two seconds how many rows are answered, and how many failed; may block.
         name: of the model in the answers, where that is another than what is called.
-        at_once: most rows that are under way at a time, by the quota of calls where None.
+        at_once: most calls at a time, by the quota of calls where None.
 
     Raises:
         CloudUnavailable: a call failed after its retries. What was answered is kept.
@@ -135,7 +136,9 @@ class _Run:
         self._kept = kept
         self._pace = pace
         self._retries = Retries(pace.hold_back)
-        self._window = _Window(at_once)
+        # Twice: rows that are answered and not kept yet must not keep others from being asked.
+        self._window = _Window(2 * at_once + PART_ROWS)
+        self._part_is_full = asyncio.Event()
         self._on_progress = on_progress
         self._connection = Connection(config, at_once=at_once)
         self._url = self._connection_url(model)
@@ -170,6 +173,7 @@ class _Run:
                             self._fail(error)
                 finally:
                     ended.set()
+                    self._part_is_full.set()
                 await keeping
                 telling.cancel()
         except BaseExceptionGroup as group_error:
@@ -220,7 +224,7 @@ class _Run:
             used = reply.input_tokens + reply.output_tokens
             self._pace.used(used, estimated=tokens)
             self._mean_output += (reply.output_tokens - self._mean_output) / 20
-            self._put(row.number, kept_answer(row, reply, model=self._name))
+            self._put(row.number, kept_answer(row, reply, model=self._name), reply)
 
     def _refused(self, row: PromptRow, error: CloudRefused) -> None:
         self._first_refusal = self._first_refusal or error.message
@@ -239,11 +243,20 @@ class _Run:
 
     def _seen(self, content: bytes) -> None:
         """Count a row that an earlier run has kept; in the thread that reads the rows."""
-        self._before.add(msgspec.json.decode(content))
+        answered = "answer" in msgspec.json.decode(content)
+        self._before.rows += 1
+        self._before.answered += answered
+        self._before.failed += not answered
 
-    def _put(self, number: int, content: bytes) -> None:
+    def _put(self, number: int, content: bytes, reply: Reply | None = None) -> None:
         self._done.append((number, content))
-        self._totals.add(msgspec.json.decode(content))
+        if len(self._done) >= PART_ROWS:
+            self._part_is_full.set()
+        self._totals.rows += 1
+        if reply is None:
+            self._totals.failed += 1
+        else:
+            self._totals.answered += 1
 
     async def _keep_on(self, ended: asyncio.Event) -> None:
         """Write what is done, and let as many further rows in; give up only when the bucket stays away."""
@@ -268,9 +281,10 @@ class _Run:
                 self._window.leave(number for number, _ in rows)
             if over:
                 return
+            self._part_is_full.clear()
             with suppress(TimeoutError):
-                async with asyncio.timeout(PART_SECONDS):
-                    await ended.wait()
+                async with asyncio.timeout(0 if ended.is_set() else PART_SECONDS):
+                    await self._part_is_full.wait()
 
     def _write(self, rows: list[KeptRow]) -> None:
         if rows:
