@@ -27,7 +27,7 @@ from genops_events.holds import Standing
 from genops_events.ledger import Purpose
 from genops_events.record import Arrival, Intent, Submission
 from genops_events.stages import Outcome, Stage
-from genops_events.verdicts import VERDICTS, TuningVerdict, Verdict
+from genops_events.verdicts import VERDICTS, InferenceVerdict, TuningVerdict, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -181,6 +181,7 @@ class StageRun:
         failed = verdict.outcome is Outcome.FAILED
         # What a failed stage cost is often unknown: what was reserved for it stays reserved, unless nothing was bought.
         known = not failed or bool(verdict.cost_usd) or (verdict.stage is Stage.TUNING and not self._submitted())
+        known = known or (isinstance(verdict, InferenceVerdict) and verdict.answered == 0)
         if known and verdict.stage in _PURPOSES:
             self._settle(verdict.stage, verdict.cost_usd)
         if verdict.outcome is Outcome.HELD or (failed and verdict.stage is not Stage.INFERENCE):

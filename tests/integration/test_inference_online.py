@@ -7,7 +7,9 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,9 @@ from cloud import DATASET, StandIns, cloud, config, connections_closed, stand_in
 from made_up import arrived, context, tuned
 
 from genops_events.airflow.inference import AnswerPrompts
+from genops_events.airflow.stage import StageRun
 from genops_events.config import Config
+from genops_events.gcp import ledger_store
 from genops_events.gcp.errors import CloudRefused, CloudUnavailable
 from genops_events.gcp.inference import calls, online
 from genops_events.gcp.inference.cache import find_all
@@ -228,10 +232,41 @@ def test_the_cache_is_made_once_used_by_every_call_and_removed(
     assert "`system_instruction` cannot be a row's own where the dataset has a cache" in failed["reason"]
 
 
-def test_the_service_is_waited_for_as_long_as_it_asks(
+@pytest.mark.parametrize("code", ["429", "503"])
+async def test_how_long_the_service_asks_to_wait_is_read_and_kept_to(
+    cloud: StandIns, config: Config, code: str
+) -> None:
+    cloud.vertex.faults(error_code=code, error_share=1.0, error_methods=["generateContent"], retry_after_seconds=2.0)
+    async with calls.Connection(config, at_once=1) as connection:
+        url = connection.url_of(MODEL, "generateContent")
+        with pytest.raises(CloudUnavailable) as refused:
+            await connection.post(url, b"{}", what="ask")
+    assert (refused.value.status, refused.value.retry_after_seconds) == (int(code), 2.0)
+    held_back: list[float] = []
+    retries = calls.Retries(held_back.append)
+    refused.value.retry_after_seconds = 0.2
+    left = [refused.value, refused.value]
+
+    async def make() -> bytes:
+        if left:
+            raise left.pop()
+        return b"answered"
+
+    async def before_again() -> None:
+        """Nothing is in the way."""
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(calls, "FIRST_PAUSE_SECONDS", 0.0)
+        begun = time.monotonic()
+        assert await retries.call(make, before_again=before_again) == b"answered"
+    assert 0.4 <= time.monotonic() - begun < 5
+    assert retries.again == 2
+    assert held_back == ([0.2, 0.2] if code == "429" else [])
+
+
+def test_answers_are_right_and_in_order_when_four_calls_in_ten_fail(
     settings: Settings, cloud: StandIns, store: RecordStore, candidate: str
 ) -> None:
-    # The stand-in lets one call through in a minute: whoever comes again sooner than it says is refused again.
     cloud.vertex.faults(error_code="503", error_share=0.4, error_methods=["generateContent"], retry_after_seconds=0.3)
     prompts(store, *({"prompt": f"prompt {number}"} for number in range(20)))
     with pytest.MonkeyPatch.context() as patch:
@@ -260,10 +295,11 @@ def test_a_call_that_can_never_succeed_ends_the_run_and_what_was_answered_is_kep
 
 
 def test_a_setting_that_no_row_can_be_asked_with_fails_the_run_early(
-    settings: Settings, cloud: StandIns, store: RecordStore, candidate: str
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, cloud: StandIns, store: RecordStore, candidate: str
 ) -> None:
     cloud.vertex.faults(context_window_tokens=1)
     prompts(store, *({"prompt": f"prompt number {number}"} for number in range(3000)))
+    monkeypatch.setattr(online, "ALL_REFUSED", 50)
     before = cloud.vertex_calls("generateContent")
     with pytest.raises(AllRefused, match=r"Vertex AI refused the first 50 prompts, all of them.*exceeds the maximum"):
         answer(candidate)
@@ -275,9 +311,14 @@ def test_few_rows_of_which_none_is_answered_are_a_failed_verdict(
 ) -> None:
     cloud.vertex.faults(context_window_tokens=1)
     prompts(store, {"prompt": "one two three"}, {"prompt": "four five six"})
+    run = StageRun(Stage.INFERENCE, candidate, "run-1")
+    reserved = {"candidate": candidate, "dataset": DATASET, "purpose": "inference", "at": run.month}
+    assert ledger_store.reserve(store, amount=Decimal(1), limit=Decimal(2), **reserved) is None  # type: ignore[arg-type]
     with pytest.raises(AirflowFailException, match=r"Answered 0 of 2 prompts. Most often: .*exceeds the maximum"):
         answer(candidate)
     assert answers(store, candidate) == []
+    # Nothing was bought, and nothing stays reserved.
+    assert ledger_store.committed(store, dataset=DATASET, at=run.month) == 0
 
 
 @pytest.mark.parametrize(
@@ -318,6 +359,7 @@ import sys
 sys.path.insert(0, sys.argv[2])
 from made_up import context
 from genops_events.airflow.inference import AnswerPrompts
+from genops_events.airflow.stage import StageRun
 AnswerPrompts(task_id="answer").execute(context(sys.argv[1]))
 """
 

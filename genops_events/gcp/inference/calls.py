@@ -167,7 +167,7 @@ class Retries:
                 pause = pause_seconds(number, asked_for=error.retry_after_seconds)
                 if error.status == 429:  # noqa: PLR2004 - HTTP
                     self.refused_for_quota += 1
-                    self._hold_back(error.retry_after_seconds or 0.0)
+                    self._hold_back(error.retry_after_seconds or FIRST_PAUSE_SECONDS)
                 self.again += 1
                 await asyncio.sleep(pause)
                 await before_again()

@@ -36,8 +36,8 @@ PART_SECONDS = 0.25
 PART_ROWS = 256
 PROGRESS_SECONDS = 2.0
 ROWS_READ_AT_ONCE = 64
-ALL_REFUSED = 50
-"""So many refusals and not one answer mean that a setting is wrong."""
+ALL_REFUSED = 1000
+"""So many refusals and not one answer mean that a setting is wrong, and not a row. Refusals cost nothing but time."""
 _FIRST_GUESS_TOKENS = 256
 WRITE_TRIES = 10
 
@@ -141,7 +141,8 @@ class _Run:
         self._part_is_full = asyncio.Event()
         self._on_progress = on_progress
         self._connection = Connection(config, at_once=at_once)
-        self._url = self._connection_url(model)
+        self._model = model
+        self._refusals = 0
         self._totals = Totals()
         self._before = Totals()
         self._done: list[KeptRow] = []
@@ -149,9 +150,6 @@ class _Run:
         self._asked = 0
         self._mean_output = float(_FIRST_GUESS_TOKENS)
         self._first_refusal = ""
-
-    def _connection_url(self, model: str) -> Callable[[], str]:
-        return lambda: self._connection.url_of(model, "generateContent")
 
     @property
     def tally(self) -> Tally:
@@ -186,7 +184,7 @@ class _Run:
             raise self._error
 
     async def _let_in(self, calls: asyncio.TaskGroup, rows: Iterator[PromptRow | BadRow]) -> None:
-        url = self._url()
+        url = self._connection.url_of(self._model, "generateContent")
         async for row in _in_threads(pending(rows, self._kept.in_order(), self._seen)):
             await self._window.enter(row.number, 0 if isinstance(row, BadRow) else row.size_bytes)
             if self._error is not None:
@@ -227,12 +225,13 @@ class _Run:
             self._put(row.number, kept_answer(row, reply, model=self._name), reply)
 
     def _refused(self, row: PromptRow, error: CloudRefused) -> None:
+        self._refusals += 1
         self._first_refusal = self._first_refusal or error.message
         self._put(row.number, kept_failure(row, f"Line {row.line}: {error.message}"))
-        if self._before.answered + self._totals.answered == 0 and self._totals.failed >= ALL_REFUSED:
+        if self._before.answered + self._totals.answered == 0 and self._refusals >= ALL_REFUSED:
             self._fail(
                 AllRefused(
-                    f"Vertex AI refused the first {ALL_REFUSED} prompts, all of them. {self._first_refusal}",
+                    f"Vertex AI refused the first {ALL_REFUSED:,} prompts, all of them. {self._first_refusal}",
                     "Check `inference` of the dataset in genops.yaml, and the prompt file.",
                 )
             )
@@ -283,7 +282,7 @@ class _Run:
                 return
             self._part_is_full.clear()
             with suppress(TimeoutError):
-                async with asyncio.timeout(0 if ended.is_set() else PART_SECONDS):
+                async with asyncio.timeout(0 if ended.is_set() and not failures else PART_SECONDS):
                     await self._part_is_full.wait()
 
     def _write(self, rows: list[KeptRow]) -> None:

@@ -20,11 +20,12 @@ from genops_events.local.faults import FaultSwitch, InjectedError
 from genops_events.local.vertex import evaluation, responses, tokens
 from genops_events.local.vertex.answering import Answering, check_publisher_model
 from genops_events.local.vertex.batches import Batches
-from genops_events.local.vertex.errors import ApiError, injected, invalid, not_implemented
+from genops_events.local.vertex.errors import ApiError, injected, not_implemented
 from genops_events.local.vertex.faults import VertexFaults
 from genops_events.local.vertex.registry import Registry
 from genops_events.local.vertex.tuning import Tuning
 from genops_events.local.vertex.tuning_requests import PUBLISHER_MODELS
+from genops_events.local.vertex.wire import read_json
 
 log = logging.getLogger("genops.local.vertex")
 
@@ -33,18 +34,6 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _PATH = re.compile(r"/v1(?:beta1)?/(?P<name>[^:]+)(?::(?P<verb>\w+))?")
 _LOCATION = "projects/*/locations/*"
-_SNAKE = re.compile(r"(?<=[a-z0-9])_([a-z0-9])")
-_USERS_KEYS = frozenset(
-    {
-        "labels",
-        "values",
-        "responseJsonSchema",
-        "response_json_schema",
-        "parametersJsonSchema",
-        "parameters_json_schema",
-        "args",
-    }
-)
 _JSON = b"application/json; charset=UTF-8"
 
 
@@ -195,7 +184,7 @@ class VertexApi:
             parent="/".join(segments[:4]) if segments[0] == "projects" else "",
             id=segments[-1],
             query=dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)),
-            body=_read_json(body) if body and method in ("POST", "PATCH") else {},
+            body=read_json(body) if body and method in ("POST", "PATCH") else {},
         )
         faults.check_text(name, call.body)
         # From here to the answer nothing depends on the client: a call whose client has gone away is still applied.
@@ -338,32 +327,6 @@ def _finished_operation(parent: str) -> dict[str, Any]:
         "name": f"{parent}/operations/{uuid.uuid4().int % 10**18}",
         "done": True,
         "response": {"@type": "type.googleapis.com/google.protobuf.Empty"},
-    }
-
-
-def _read_json(body: bytes) -> dict[str, Any]:
-    try:
-        read = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise invalid(f"Invalid JSON payload received: {error}.") from None
-    if not isinstance(read, dict):
-        raise invalid("Invalid JSON payload received: it must be an object.")
-    camel: dict[str, Any] = _camel_keys(read)
-    return camel
-
-
-def _camel_keys(value: Any) -> Any:
-    """Return JSON with the names of fields as Google writes them.
-
-    Proto JSON takes snake case as well, and google-genai sends it in places; names that users choose stay.
-    """
-    if isinstance(value, list):
-        return [_camel_keys(one) for one in value]
-    if not isinstance(value, dict):
-        return value
-    return {
-        _SNAKE.sub(lambda match: match[1].upper(), key): one if key in _USERS_KEYS else _camel_keys(one)
-        for key, one in value.items()
     }
 
 
