@@ -32,6 +32,7 @@ class StandIns:
 
     @property
     def environment(self) -> dict[str, str]:
+        """What leads Google's clients here."""
         return {
             "STORAGE_EMULATOR_HOST": self._url("storage"),
             "GOOGLE_VERTEX_BASE_URL": self._url("vertex"),
@@ -42,6 +43,7 @@ class StandIns:
         return f"http://127.0.0.1:{self._ports[name][admin]}"
 
     def start(self) -> None:
+        """Start both, and return when they are healthy."""
         more = {"storage": ("--pubsub", "127.0.0.1:1"), "vertex": ("--storage", self._url("storage"))}
         for name, (port, admin) in self._ports.items():
             command = [sys.executable, "-m", f"genops_events.local.{name}", "--port", str(port)]
@@ -60,21 +62,25 @@ class StandIns:
                     time.sleep(0.05)
 
     def stop(self) -> None:
+        """End both."""
         for one in self._processes:
             one.terminate()
         for one in self._processes:
             one.wait(timeout=10)
 
     def admin(self, name: str, method: str, path: str, body: object = None) -> Any:
+        """Call an admin route, and return its JSON."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self._url(name, admin=True) + path, data=data, method=method)
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.load(answer)
 
     def faults(self, **settings: object) -> None:
+        """Put fault settings in force, in place of what was."""
         self.admin("vertex", "PUT", "/faults", settings)
 
     def calls(self) -> int:
+        """Return how often the model was asked so far, refused calls included."""
         return int(self.admin("vertex", "GET", "/calls").get("generateContent", 0))
 
 

@@ -138,6 +138,7 @@ class _Run:
         self._retries = Retries(pace.hold_back)
         # Twice: rows that are answered and not kept yet must not keep others from being asked.
         self._window = _Window(2 * at_once + PART_ROWS)
+        self._slots = asyncio.Semaphore(at_once)
         self._part_is_full = asyncio.Event()
         self._on_progress = on_progress
         self._connection = Connection(config, at_once=at_once)
@@ -198,6 +199,7 @@ class _Run:
                 self._put(row.number, kept_failure(row, f"Line {row.line}: {error}."))
                 continue
             tokens = round(row.size_bytes / 4 + self._mean_output)
+            await self._slots.acquire()  # a connection is free then: waiting for one in aiohttp costs more
             await self._pace.begin(tokens)
             calls.create_task(self._ask(row, _encode(body), url, tokens))
 
@@ -223,6 +225,8 @@ class _Run:
             self._pace.used(used, estimated=tokens)
             self._mean_output += (reply.output_tokens - self._mean_output) / 20
             self._put(row.number, kept_answer(row, reply, model=self._name), reply)
+        finally:
+            self._slots.release()
 
     def _refused(self, row: PromptRow, error: CloudRefused) -> None:
         self._refusals += 1
