@@ -21,11 +21,11 @@ from made_up import arrived, context, tuned
 
 from genops_events.airflow.inference import AnswerPrompts
 from genops_events.airflow.stage import StageRun
-from genops_events.config import Config
+from genops_events.config import Config, load_config
 from genops_events.gcp import ledger_store
 from genops_events.gcp.errors import CloudRefused, CloudUnavailable
-from genops_events.gcp.inference import calls, online
-from genops_events.gcp.inference.cache import find_all
+from genops_events.gcp.inference import cache, calls, online
+from genops_events.gcp.inference.cache import cached, find_all
 from genops_events.gcp.inference.calls import AllRefused
 from genops_events.gcp.inference.kept import KeptRows
 from genops_events.gcp.inference.results import PromptsMissing
@@ -230,6 +230,30 @@ def test_the_cache_is_made_once_used_by_every_call_and_removed(
     assert {row["cached_tokens"] for row in kept} == {-(-len("A long book. " * 50) // 4) + 2}
     (failed,) = failures(store, candidate)
     assert "`system_instruction` cannot be a row's own where the dataset has a cache" in failed["reason"]
+
+
+def test_the_cache_of_a_try_that_died_is_found_again_unless_its_time_is_nearly_over(
+    settings: Settings, cloud: StandIns, candidate: str
+) -> None:
+    settings(cache={"text": "A long book.", "ttl_minutes": 5}, dataset={"system_instruction": "Be kind."})
+    config = load_config()
+    inference = config.dataset(DATASET).inference
+    given: dict[str, Any] = {"model": MODEL, "candidate": candidate, "system_instruction": "Be kind."}
+    dying = cached(config, inference, **given)
+    died = dying.__enter__()  # and never left
+    assert died is not None
+    before = cloud.vertex_calls("cachedContents.create")
+    with cached(config, inference, **given) as again:
+        assert again is not None
+        assert again.name == died.name
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(cache, "_LEAST_LEFT_SECONDS", 301.0)
+            with cached(config, inference, **given) as new:
+                assert new is not None
+                assert new.name != died.name
+        again.extend()
+    assert cloud.vertex_calls("cachedContents.create") == before + 1
+    assert find_all(config, candidate) == []
 
 
 @pytest.mark.parametrize("code", ["429", "503"])

@@ -63,7 +63,10 @@ class Pace:
 
 
 def _throttler(per_minute: int) -> Throttler:
-    """Return a throttle that spreads a minute's quota over tenths of a second, or over longer where that is less than one."""
+    """Return a throttle that spreads a minute's quota over half seconds, or over longer where that is less than one call.
+
+    Shorter ones would lose more to polling; longer ones would come as bursts, late ones of which may meet the next.
+    """
     allowed = per_minute * QUOTA_SHARE
-    at_once = max(1, int(allowed / 600))
+    at_once = max(1, int(allowed / 120))
     return Throttler(rate_limit=at_once, period=60.0 * at_once / allowed, retry_interval=0.004)
