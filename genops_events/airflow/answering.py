@@ -192,7 +192,7 @@ class Answering:
         failed = totals.failed
         reason = f"Answered {totals.answered:,} of {totals.rows:,} prompts."
         if not failed:
-            reason = f"Answered {totals.answered} prompts."
+            reason = f"Answered {totals.answered:,} prompts."
         beside = [f"{count:,} {word}" for count, word in ((totals.blocked, "blocked"), (totals.cut, "cut")) if count]
         if beside:
             reason += f" Of the answers, {' and '.join(beside)}."
