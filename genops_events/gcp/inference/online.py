@@ -136,8 +136,8 @@ class _Run:
         self._kept = kept
         self._pace = pace
         self._retries = Retries(pace.hold_back)
-        # Twice: rows that are answered and not kept yet must not keep others from being asked.
-        self._window = _Window(2 * at_once + PART_ROWS)
+        # More: rows that are answered, and not kept yet, must not keep others from being asked.
+        self._window = _Window(2 * at_once + 4 * PART_ROWS)
         self._slots = asyncio.Semaphore(at_once)
         self._part_is_full = asyncio.Event()
         self._on_progress = on_progress
