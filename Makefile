@@ -41,6 +41,9 @@ bench-arrivals: install ## upload to tuning run beside the Google provider's tri
 bench-waiting: install ## what 10 to 5,000 waiting tuning jobs cost, beside one trigger for each and the provider's operator
 	$(BIN)/python -m benchmarks.waiting
 
+bench-inference: install ## 10,000 prompts online: share of the quota, overhead, memory, and what a kill asks twice
+	$(BIN)/python -m benchmarks.inference
+
 chaos: install ## kill, stop and starve components under bursts of 100 uploads, and workers at each point of a submission: over an hour; prints tables
 	$(BIN)/pytest tests/chaos -m chaos --chaos-report chaos.md
 

@@ -1,4 +1,7 @@
-"""Answer the dataset's prompts with its new champion."""
+"""Answer the dataset's prompts with its new champion.
+
+Each prompt once: online under the quotas, or by a batch prediction job, which no worker waits for.
+"""
 
 from airflow.sdk import DAG, PartitionedAssetTimetable
 

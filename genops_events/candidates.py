@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from genops_events.inference.record import InferenceProgress
 from genops_events.promotion_record import PersonsAnswer, Question
 from genops_events.record import Approval, Arrival, Cancellation, Hold, Intent, Progress
 from genops_events.stages import CandidateState, Outcome, Stage, candidate_state, ready_stages
@@ -38,6 +39,8 @@ class Candidate:
     """What the person said, as long as promotion has no verdict."""
     holds: Mapping[Stage, Hold] = field(default_factory=dict)
     """What waits for somebody's approval."""
+    inference_progress: InferenceProgress | None = None
+    """How far its prompts are answered, as long as inference has no verdict."""
     approvals: Mapping[Stage, Approval] = field(default_factory=dict)
     """What somebody let go on over a limit, of the stages that have not ended."""
 
@@ -96,6 +99,11 @@ class Candidate:
             return self._tuning()
         if stage is Stage.PROMOTION and self.question is not None:
             return self._asked(self.question)
+        if stage is Stage.INFERENCE and stage in self.intents and self.inference_progress is not None:
+            seen = self.inference_progress.model_dump(
+                mode="json", exclude={"schema_name", "candidate"}, exclude_none=True
+            )
+            return self._open(stage, "running") | {"progress": seen, "reason": self.inference_progress.summary}
         if stage in self.intents:
             return self._open(stage, "running")
         return self._open(stage, "queued" if stage in ready_stages(self.outcomes) else "waiting")

@@ -17,13 +17,13 @@ from pydantic_core import InitErrorDetails
 
 from genops_events.arrivals import is_temporary
 from genops_events.config_budget import Budget, ProjectBudget, Tables, TomlFile, read_tables, shipped_tables
-from genops_events.config_evaluation import Evaluation, MaxOutputTokens
+from genops_events.config_evaluation import Evaluation
+from genops_events.config_inference import Inference
 from genops_events.config_problems import below, close_match, describe_problems, raise_wrongs, wrong
 from genops_events.config_promotion import Promotion
 from genops_events.config_tables import AnalysisTables
 from genops_events.config_tuning import Tuning
 from genops_events.config_values import (
-    ObjectName,
     Part,
     PositiveFloat,
     PositiveInt,
@@ -64,15 +64,6 @@ class Intake(Part):
     def patience(self) -> timedelta:
         """`patience_minutes` as a duration."""
         return timedelta(minutes=self.patience_minutes)
-
-
-class Inference(Part):
-    """What a promoted model answers."""
-
-    prompts: ObjectName
-    """Prompts as JSONL: an object in the bucket, outside every watched prefix."""
-    max_output_tokens: MaxOutputTokens = 256
-    """Longest answer to a prompt."""
 
 
 class Dataset(Part):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, get_args
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
@@ -125,9 +126,18 @@ def _model_at(model: type[BaseModel], place: tuple[str | int, ...]) -> type[Base
             field = here.model_fields.get(str(part))
             here = None if field is None else field.annotation
         else:
-            arguments = get_args(here)  # dict[name, model] at the name
-            here = arguments[-1] if arguments else None
+            arguments = get_args(here)  # dict[name, model] at the name, tuple[model, ...] at the number
+            here = next((one for one in reversed(arguments) if one not in (Ellipsis, type(None))), None)
+        here = _one_model(here)
     return here if isinstance(here, type) and issubclass(here, BaseModel) else None
+
+
+def _one_model(annotation: Any) -> Any:
+    """Return the model of `Model | None`, and what stands under `Annotated`; everything else as it is."""
+    arguments = [one for one in get_args(annotation) if one is not type(None)]
+    if hasattr(annotation, "__metadata__") or (get_origin(annotation) in (Union, UnionType) and len(arguments) == 1):
+        return _one_model(arguments[0])
+    return annotation
 
 
 def _keys_at(model: type[BaseModel], place: tuple[str | int, ...]) -> tuple[str, ...]:

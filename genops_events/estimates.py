@@ -63,13 +63,17 @@ def answers_step(
     max_output_tokens: int,
     limit_usd: Decimal | None = None,
     champion: Rates | None = None,
+    batch: bool = False,
 ) -> Step:
-    """Return what answering these prompts costs at most: by the candidate, and by the champion where it has rates."""
+    """Return what answering these prompts costs at most: by the candidate, and by the champion where it has rates.
+
+    A batch job makes the answers where `batch` says so.
+    """
     each = estimated_tokens(system_instruction or "")
     asked = sum(each + estimated_tokens(prompt) for prompt in prompts)
     answered = len(prompts) * max_output_tokens
     why = f"{len(prompts):,} prompts, answers of at most {max_output_tokens:,} tokens"
-    usd = rates.most_for(asked, answered)
+    usd = rates.most_for(asked, answered, batch=batch)
     if champion is not None:
         usd += champion.most_for(asked, answered)
         asked, answered = 2 * asked, 2 * answered

@@ -1,4 +1,4 @@
-"""Read evaluation examples and prompts from JSON Lines, and say which line is wrong and why."""
+"""Read evaluation examples from JSON Lines, and say which line is wrong and why."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from genops_events.errors import PermanentError
 from genops_events.metrics import TOOL_METRICS
 
 FOUND_CHARACTERS = 200
-_KNOWN_FORMS = '{"prompt": …}, {"id": …, "prompt": …} or {"request": {"contents": …}}'
 
 
 class EvaluationDataError(PermanentError):
-    """A file of evaluation examples or prompts cannot be used; `line` is 1-based, None for the whole file."""
+    """A file of evaluation examples cannot be used; `line` is 1-based, None for the whole file."""
 
     def __init__(self, message: str, hint: str = "", line: int | None = None) -> None:
         super().__init__(message, hint)
@@ -91,31 +90,6 @@ def _is_tool_call(text: str) -> bool:
     return isinstance(value, dict) and isinstance(value.get("tool_calls"), list)
 
 
-def read_prompts(lines: Iterable[str]) -> Iterator[Prompt]:
-    """Yield the prompts of a file; blank lines are skipped.
-
-    A line is {"prompt"}, {"id", "prompt"}, or a batch request of Gemini with one user's turn of text. Without an id
-    a prompt is called `line-<number>`. Raises EvaluationDataError as `read_evaluation_examples` does, and for an id
-    that was given before.
-    """
-    seen: dict[str, int] = {}
-    number = 0
-    for number, value in _objects(lines, _KNOWN_FORMS):
-        if "request" in value:
-            _refuse_other_keys(number, value, ("id", "request"))
-            prompt = _request_text(number, value["request"])
-        else:
-            _refuse_other_keys(number, value, ("id", "prompt"))
-            prompt = _text(number, value, "prompt")
-        name = _text(number, value, "id") if "id" in value else f"line-{number}"
-        if name in seen:
-            raise _wrong(number, f"the id {name!r} was given before, on line {seen[name]}", value)
-        seen[name] = number
-        yield Prompt(name, prompt, number)
-    if number == 0:
-        raise EvaluationDataError("The prompt file holds no prompt.", f"Write lines such as {_KNOWN_FORMS}.")
-
-
 def _objects(lines: Iterable[str], form: str) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, line in enumerate(lines, start=1):
         text = line.removeprefix("\ufeff") if number == 1 else line
@@ -162,20 +136,6 @@ def _refuse_other_keys(number: int, value: dict[str, Any], known: tuple[str, ...
         raise _wrong(
             number, f"the key `{others[0]}` is not known, allowed are {', '.join(known[:-1])} and {known[-1]}", value
         )
-
-
-def _request_text(number: int, request: Any) -> str:
-    """Return the text of a batch request that is one user's turn; more than that is not answered yet."""
-    contents = request.get("contents") if isinstance(request, dict) and set(request) == {"contents"} else None
-    turns = [contents] if isinstance(contents, dict) else contents
-    if isinstance(turns, list) and len(turns) == 1 and isinstance(turns[0], dict):
-        parts = turns[0].get("parts")
-        texts = [part.get("text") for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
-        joined = "".join(text for text in texts if isinstance(text, str))
-        whole = isinstance(parts, list) and all(isinstance(part, dict) and set(part) == {"text"} for part in parts)
-        if whole and joined.strip() and turns[0].get("role", "user") == "user":
-            return joined
-    raise _wrong(number, "`request` must hold `contents` with one turn of the user, of text only", request)
 
 
 def _wrong(number: int, what: str, found: Any) -> EvaluationDataError:

@@ -166,11 +166,18 @@ class Rates:
         cost += self.prices.get("thinking", self.price("output")) * thinking_tokens
         return _round_up(cost * (1 - self.batch_discount if batch else 1) / _MILLION)
 
-    def most_for(self, input_tokens: int, output_tokens: int) -> Decimal:
-        """Return the most that generating can cost where nobody knows how much of the output will be thinking."""
-        if self.prices.get("thinking", Decimal(0)) <= self.price("output"):
-            return self.generation_cost(input_tokens, output_tokens)
-        return self.generation_cost(input_tokens, 0, thinking_tokens=output_tokens)
+    def most_for(
+        self, input_tokens: int, output_tokens: int, *, cached_tokens: int = 0, batch: bool = False
+    ) -> Decimal:
+        """Return the most that generating can cost where nobody knows how much of the output will be thinking.
+
+        Arguments as `generation_cost` has them.
+        """
+        dearest = self.prices.get("thinking", Decimal(0)) > self.price("output")
+        output, thinking = (0, output_tokens) if dearest else (output_tokens, 0)
+        return self.generation_cost(
+            input_tokens, output, cached_tokens=cached_tokens, thinking_tokens=thinking, batch=batch
+        )
 
 
 @cache

@@ -148,11 +148,33 @@ class InferenceVerdict(Verdict):
 
     stage: Stage = Stage.INFERENCE
     prompts: int | None = None
+    """Rows of the prompt file."""
     answers_uri: str | None = None
     estimated_usd: Decimal | None = None
     """What was reserved for it, to be held against `cost_usd`."""
     input_tokens: int | None = None
     output_tokens: int | None = None
+    answered: int | None = None
+    """Rows that have an answer, those that were blocked or cut too."""
+    failed: int | None = None
+    """Rows that have none: `failures_uri` says why, row by row."""
+    blocked: int | None = None
+    cut: int | None = None
+    failures_uri: str | None = None
+    way: Literal["online", "batch"] | None = None
+    why: str | None = None
+    """Why in this way."""
+    job: str | None = None
+    """The batch prediction job."""
+    end: str | None = None
+    """How the batch job ended."""
+    help: str | None = None
+    """What to do about a batch job that did not succeed."""
+
+    @property
+    def told(self) -> str:
+        """The reason, and what to do about a batch job that did not succeed."""
+        return f"{self.reason} {self.help}" if self.help else self.reason
 
 
 VERDICTS: dict[Stage, type[Verdict]] = {

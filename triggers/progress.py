@@ -1,4 +1,4 @@
-"""Tell how far tuning jobs are, in the task's log and in the record, without keeping anybody waiting."""
+"""Tell how far jobs are, in the task's log and in the record, without keeping anybody waiting."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from genops_events.jobs import JobView, describe_state, expected_end
 
 if TYPE_CHECKING:
     from genops_events.gcp.record_store import RecordStore
+    from genops_events.inference.record import InferenceProgress
+    from genops_events.record import Progress
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +36,7 @@ class News:
         say: writes a line to the task's log, from any thread.
         seen_at: aware, UTC.
         context: by which Airflow knows whose log a line belongs to.
+        kind: of the job, `tuning` or `batch`.
     """
 
     job: str
@@ -42,6 +45,7 @@ class News:
     say: Callable[[str], None]
     seen_at: datetime
     context: contextvars.Context
+    kind: str = "tuning"
 
 
 class ProgressRecorder:
@@ -62,9 +66,11 @@ class ProgressRecorder:
         """Return the recorder of the running event loop."""
         return cls._shared.setdefault(asyncio.get_running_loop(), cls())
 
-    def note(self, job: str, view: JobView, *, candidate: str, say: Callable[[str], None]) -> None:
+    def note(
+        self, job: str, view: JobView, *, candidate: str, say: Callable[[str], None], kind: str = "tuning"
+    ) -> None:
         """Have it told soon how a job stands, in place of what was not told yet; returns at once."""
-        self._pending[job] = News(job, candidate, view, say, datetime.now(UTC), contextvars.copy_context())
+        self._pending[job] = News(job, candidate, view, say, datetime.now(UTC), contextvars.copy_context(), kind)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run(), name="recorder of progress", context=contextvars.Context())
 
@@ -80,22 +86,7 @@ class ProgressRecorder:
             await asyncio.sleep(PAUSE_SECONDS)
 
     def _tell(self, news: News) -> None:
-        # In this thread: the record's models take 0.2 s of a core to be imported.
-        from genops_events import record, record_paths
-
-        view = news.view
-        progress = record.Progress(
-            candidate=news.candidate,
-            written_at=news.seen_at,
-            job=news.job,
-            state=describe_state(view.state, view.detail),
-            epochs=view.epochs,
-            epochs_total=view.epochs_total,
-            steps=view.steps,
-            steps_total=view.steps_total,
-            tokens=view.tokens,
-            expected_end_at=expected_end(view, now=news.seen_at),
-        )
+        path, progress = _batch_progress(news) if news.kind == "batch" else _tuning_progress(news)
         news.say(f"{news.job}: {progress.summary}")
         if not news.candidate:
             return
@@ -104,4 +95,41 @@ class ProgressRecorder:
             from genops_events.gcp.record_store import RecordStore
 
             self._store = RecordStore.open(load_config())
-        self._store.put(record_paths.progress_path(news.candidate), progress)
+        self._store.put(path, progress)
+
+
+# In the thread that calls these: the record's models take 0.2 s of a core to be imported.
+
+
+def _tuning_progress(news: News) -> tuple[str, Progress]:
+    from genops_events import record, record_paths
+
+    view = news.view
+    progress = record.Progress(
+        candidate=news.candidate,
+        written_at=news.seen_at,
+        job=news.job,
+        state=describe_state(view.state, view.detail),
+        epochs=view.epochs,
+        epochs_total=view.epochs_total,
+        steps=view.steps,
+        steps_total=view.steps_total,
+        tokens=view.tokens,
+        expected_end_at=expected_end(view, now=news.seen_at),
+    )
+    return record_paths.progress_path(news.candidate), progress
+
+
+def _batch_progress(news: News) -> tuple[str, InferenceProgress]:
+    from genops_events.inference import record
+
+    view = news.view
+    progress = record.InferenceProgress(
+        candidate=news.candidate,
+        written_at=news.seen_at,
+        job=news.job,
+        state=f"batch job {describe_state(view.state, view.detail)}",
+        rows=view.steps or 0,
+        rows_total=view.steps_total,
+    )
+    return record.progress_path(news.candidate), progress

@@ -1,12 +1,13 @@
-"""What happens when a person ends the Airflow task that waits for a tuning job."""
+"""What happens when a person ends the Airflow task that waits for a job."""
 
 from __future__ import annotations
 
 from genops_events.airflow.stage import StageRun, settle_and_announce
 from genops_events.gcp.cancellation import cancel_tuning
+from genops_events.gcp.inference.batch_cancellation import cancel_batches, wish_to_cancel
 from genops_events.polling import JobEnd
 from genops_events.stages import Outcome, Stage
-from genops_events.verdicts import TuningVerdict
+from genops_events.verdicts import InferenceVerdict, TuningVerdict
 
 WAITING_TRY = "genops_waiting_try"
 """XCom of a task that waits for a job: the number of its try. A cleared task is back, as another try, within two seconds."""
@@ -38,6 +39,29 @@ def stop_tuning(candidate: str, *, run_id: str, ended: bool) -> list[str]:
             job=jobs[0] if jobs else None,
             end=str(JobEnd.CANCELLED),
             help="Upload the file again to tune anew.",
+        )
+        settle_and_announce(run, verdict)
+    return jobs
+
+
+def stop_answering(candidate: str, *, run_id: str, ended: bool) -> list[str]:
+    """Cancel the candidate's batch job; return the names of those that were under way. Arguments as `stop_tuning`."""
+    run = StageRun(Stage.INFERENCE, candidate, run_id)
+    owner = run.owner()
+    if owner is None or owner.run_id != run_id or run.store.verdict(candidate, Stage.INFERENCE) is not None:
+        return []
+    reason = f"Its task in Airflow was {'marked as failed, or removed' if ended else 'cleared'}."
+    wish_to_cancel(run.store, candidate, by="Airflow", reason=reason)
+    jobs = cancel_batches(run.config, run.store, candidate)
+    if ended:
+        named = f"Batch job {jobs[0]} was cancelled" if jobs else "Inference was cancelled"
+        verdict = run.conclude(
+            InferenceVerdict,
+            Outcome.FAILED,
+            f"{named} by Airflow. {reason}",
+            job=jobs[0] if jobs else None,
+            end=str(JobEnd.CANCELLED),
+            way="batch",
         )
         settle_and_announce(run, verdict)
     return jobs

@@ -9,7 +9,6 @@ from decimal import Decimal
 from functools import cached_property
 from pathlib import PurePosixPath
 
-from genops_events.airflow.asking import answers_cost
 from genops_events.airflow.python_metrics import functions_of
 from genops_events.airflow.spending import estimated, pay_for
 from genops_events.airflow.stage import StageRun
@@ -32,7 +31,7 @@ from genops_events.gates import Gate, judge
 from genops_events.gcp import inputs
 from genops_events.gcp.evaluation import record as kept
 from genops_events.gcp.evaluation.pipeline import Ask, Evaluated, evaluate
-from genops_events.gcp.generation import Answer
+from genops_events.gcp.generation import Answer, answers_cost
 from genops_events.gcp.kept_answers import KeptAnswers
 from genops_events.gcp.parts import PartWriter, remove_parts
 from genops_events.held_out import in_training
@@ -99,7 +98,7 @@ class Evaluating:
         tuning = None if self.plan.champion is None else self.run.store.verdict(self.plan.champion, Stage.TUNING)
         source = tuning.source_model if isinstance(tuning, TuningVerdict) else None
         # A champion that was tuned further names the model before it, which has no price of its own.
-        return source if source in self.run.config.tables.prices.models else billed
+        return source if source in self.run.config.price_tables.prices.models else billed
 
     def verdict(self) -> Verdict:
         """Evaluate, write rows, figures and report, and return the recorded verdict.
@@ -314,8 +313,8 @@ class Evaluating:
             report_uri=self.run.config.uri(report_path(self.candidate)),
             input_tokens=sum(answer.input_tokens for answer in (*used, *compared)),
             output_tokens=sum(answer.output_tokens for answer in (*used, *compared)),
-            cost_usd=answers_cost(self.run, used)
-            + answers_cost(self.run, compared, model=self.champion_model)
+            cost_usd=answers_cost(self.run.config.rates(self.run.dataset.billed_model), used)
+            + answers_cost(self.run.config.rates(self.champion_model), compared)
             + judge_usd,
         )
 

@@ -1,54 +1,100 @@
-"""Inference: let the champion answer the dataset's prompts."""
+"""Inference: let the champion answer the dataset's prompts, online or by a batch prediction job."""
 
 from __future__ import annotations
 
+import logging
+from datetime import timedelta
+from typing import Any, NoReturn
+
 from airflow.sdk import Context
 
-from genops_events.airflow.asking import ask
-from genops_events.airflow.budget import inference_limit, priced
-from genops_events.airflow.spending import estimated, pay_for
-from genops_events.airflow.stage import StageOperator, StageRun
-from genops_events.gcp import inputs
-from genops_events.gcp.holds import standing_of
-from genops_events.record_paths import answers_path, prompts_path
+from genops_events.airflow import batch_answers
+from genops_events.airflow.answering import Answering
+from genops_events.airflow.cancelling import WAITING_TRY
+from genops_events.airflow.stage import StageOperator, StageRun, finish
+from genops_events.airflow.submission import SubmitLater
+from genops_events.inference.record import BatchSubmission
+from genops_events.inference.replies import Totals
+from genops_events.polling import JobEnd
 from genops_events.stages import Outcome, Stage
 from genops_events.verdicts import InferenceVerdict, Verdict
 
+log = logging.getLogger(__name__)
+
 
 class AnswerPrompts(StageOperator):
-    """Answer every prompt of the dataset with the promoted model, under a throttle, and leave JSONL in the bucket."""
+    """Answer every prompt of the dataset with the promoted model, each once, and leave JSONL in the bucket.
+
+    Online, the task works; for a batch job it waits without a worker.
+    """
 
     stage = Stage.INFERENCE
 
-    def work(self, run: StageRun, context: Context) -> Verdict:  # noqa: ARG002
-        """Return the verdict, with where the answers are.
+    def work(self, run: StageRun, context: Context) -> Verdict:
+        """Return the verdict, with where the answers are; or defer until the batch job has ended.
 
         Raises:
-            AirflowSkipException: genops.yaml was changed since the budget was checked, the answers may cost more than was
-                reserved then, and a limit is in the way: held until somebody approves it.
+            AirflowSkipException: genops.yaml or a price was changed since the budget was checked, the answers may cost more
+                than was reserved then, and a limit is in the way: held until somebody approves it.
         """
         run.take_on()
-        dataset = run.dataset
-        # Those that the budget was checked by, whatever has become of the file since.
-        checked_in = standing_of(run.store, run.candidate, Stage.BUDGET).round
-        copy = prompts_path(run.candidate, checked_in)
-        prompts = inputs.prompts_to_answer(run.store.bucket, dataset.inference.prompts, copy)
-        _, most = priced(run, prompts)
-        pay_for(run, "inference", most, limit=inference_limit(run))
-        asked = ask(
-            run,
-            prompts,
-            name=answers_path(run.candidate),
-            max_output_tokens=dataset.inference.max_output_tokens,
+        answering = Answering(run)
+        if answering.plan.way == "online":
+            answering.pay()
+            return answering.answer_online()
+        task: Any = context["ti"]
+        task.xcom_push(key=WAITING_TRY, value=task.try_number)
+        submission = batch_answers.known_job(run)
+        if submission is None:
+            wish = batch_answers.wish_to_cancel(run)
+            if wish is not None:
+                reason = f"Cancelled by {wish.by} before a batch job was submitted. {wish.reason}"
+                return run.conclude(InferenceVerdict, Outcome.FAILED, reason, end=str(JobEnd.CANCELLED), way="batch")
+            answering.pay()
+            try:
+                submission = batch_answers.submit(answering)
+            except SubmitLater as error:
+                self._go_on_at(answering, error)
+        return self._wait(answering, submission)
+
+    def go_on(self, context: Context, event: Any = None) -> dict[str, Any]:  # noqa: ARG002 - a moment has come
+        """Try again to submit the batch job."""
+        return self.execute(context)
+
+    def resume(self, context: Context, event: dict[str, Any], job: str) -> dict[str, Any]:
+        """Join the answers of the batch job, as the job itself says now how it ended."""
+        run = StageRun.of(self.stage, context)
+        verdict = run.store.verdict(run.candidate, self.stage)
+        if verdict is None:
+            answering = Answering(run)
+            verdict = batch_answers.conclude(answering, job, JobEnd(event["end"]))
+            if verdict is None:
+                submission = batch_answers.known_job(run)
+                assert submission is not None
+                self._wait(answering, submission)
+        return finish(run, verdict)
+
+    def _wait(self, answering: Answering, submission: BatchSubmission) -> NoReturn:
+        from triggers.batch_job import BatchJobTrigger
+
+        run, batch = answering.run, answering.inference.batch
+        began = submission.written_at
+        trigger = BatchJobTrigger(
+            project=run.config.project,
+            location=run.config.location,
+            job=submission.job,
+            poll_seconds=batch.poll_seconds,
+            deadline=(began + timedelta(hours=batch.timeout_hours)).isoformat(),
+            began=began.isoformat(),
+            candidate=run.candidate,
         )
-        return run.conclude(
-            InferenceVerdict,
-            Outcome.COMPLETED,
-            f"Answered {len(prompts)} prompts.",
-            prompts=len(prompts),
-            estimated_usd=estimated(run, "inference"),
-            answers_uri=asked.uri,
-            input_tokens=asked.input_tokens,
-            output_tokens=asked.output_tokens,
-            cost_usd=asked.cost_usd,
-        )
+        self.defer(trigger=trigger, method_name="resume", kwargs={"job": submission.job})
+        raise AssertionError("deferring raises")
+
+    def _go_on_at(self, answering: Answering, error: SubmitLater) -> NoReturn:
+        from airflow.providers.standard.triggers.temporal import DateTimeTrigger
+
+        log.warning("%s", error)
+        answering.tell(f"waits to submit the batch job: {error}", Totals())
+        self.defer(trigger=DateTimeTrigger(moment=error.until), method_name="go_on")
+        raise AssertionError("deferring raises")

@@ -19,6 +19,8 @@ from genops_events.errors import PermanentError
 from genops_events.gcp import tuning_jobs, tuning_queue
 from genops_events.gcp.cancellation import cancel_jobs
 from genops_events.gcp.holds import is_released, standing_of
+from genops_events.gcp.inference import batch_jobs
+from genops_events.gcp.inference.batch_cancellation import cancel_batches
 from genops_events.gcp.ledger_store import settle
 from genops_events.gcp.outbox import announce
 from genops_events.gcp.record_store import RecordStore
@@ -26,7 +28,7 @@ from genops_events.holds import Standing
 from genops_events.ledger import Purpose
 from genops_events.record import Arrival, Intent, Submission
 from genops_events.stages import Outcome, Stage
-from genops_events.verdicts import VERDICTS, PromotionVerdict, TuningVerdict, Verdict
+from genops_events.verdicts import VERDICTS, InferenceVerdict, PromotionVerdict, TuningVerdict, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -183,6 +185,7 @@ class StageRun:
         failed = verdict.outcome is Outcome.FAILED
         # What a failed stage cost is often unknown: what was reserved for it stays reserved, unless nothing was bought.
         known = not failed or bool(verdict.cost_usd) or not self._bought(verdict.stage)
+        known = known or (isinstance(verdict, InferenceVerdict) and verdict.answered == 0)
         if known and verdict.stage in _PURPOSES:
             self._settle(verdict.stage, verdict.cost_usd)
         if verdict.outcome is Outcome.HELD or (failed and verdict.stage is not Stage.INFERENCE):
@@ -195,7 +198,9 @@ class StageRun:
         """
         if stage is Stage.TUNING:
             return self._submitted()
-        return any(self.store.names(prefix) for prefix in record_paths.bought_prefixes(self.candidate, stage))
+        if any(self.store.names(prefix) for prefix in record_paths.bought_prefixes(self.candidate, stage)):
+            return True
+        return stage is Stage.INFERENCE and batch_jobs.was_submitted(self.config, self.store, self.candidate)
 
     def _submitted(self) -> bool:
         recorded = self.store.read(record_paths.submission_path(self.candidate), Submission)
@@ -272,6 +277,8 @@ def settle_and_announce(run: StageRun, verdict: Verdict) -> None:
         tuning_queue.leave(run.store, run.candidate)
         if verdict.outcome is Outcome.FAILED:
             cancel_jobs(run.config, run.candidate)
+    if verdict.stage is Stage.INFERENCE and verdict.outcome is Outcome.FAILED:
+        cancel_batches(run.config, run.store, run.candidate)
     announce(run.config, run.store, verdict)
 
 

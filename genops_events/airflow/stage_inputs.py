@@ -9,6 +9,7 @@ from genops_events import record_paths
 from genops_events.airflow.python_metrics import MetricMissing, functions_of
 from genops_events.evaluation_data import EvaluationDataError
 from genops_events.gcp import inputs
+from genops_events.gcp.inference.results import PromptsMissing, check_prompts
 from genops_events.gcp.inputs import InputMissing
 from genops_events.record import Attempt
 
@@ -31,7 +32,7 @@ def unusable_inputs(run: StageRun) -> str | None:
             f"evaluation file {run.config.uri(evaluation.file)}",
             lambda: inputs.evaluation_examples(bucket, evaluation.file, needs_reference=evaluation.needs_reference),
         ),
-        (f"prompt file {run.config.uri(prompts)}", lambda: inputs.prompts(bucket, prompts)),
+        ("prompt file", lambda: check_prompts(bucket, prompts)),
         ("metrics", lambda: functions_of(evaluation.measured())),
     )
     for what, read in reads:
@@ -40,6 +41,6 @@ def unusable_inputs(run: StageRun) -> str | None:
         except EvaluationDataError as error:
             mend = "Mend it there, and upload the training file again."
             return f"The {what} cannot be used. {error.message} {error.hint} {mend} Nothing was spent."
-        except (InputMissing, MetricMissing) as error:
+        except (InputMissing, PromptsMissing, MetricMissing) as error:
             return f"{error.message} {error.hint} Nothing was spent."
     return None

@@ -120,15 +120,20 @@ def _evaluation(config: Config, entry: Dataset, file: Path) -> tuple[Step, ...]:
 
 def _inference(config: Config, entry: Dataset, file: Path) -> tuple[Step, ...]:
     from genops_events.estimates import answers_step
-    from genops_events.evaluation_data import read_prompts
+    from genops_events.inference.prompts import PromptRow, read_rows
 
+    rows = list(read_rows(line.encode() for line in _lines(file)))
+    asked = [one.text for one in rows if isinstance(one, PromptRow)]
+    if not asked:
+        raise UnusableFile(f"{file} has no prompt that can be asked.", "Name another one.")
     step = answers_step(
         "inference",
         config.rates(entry.billed_model),
-        [one.prompt for one in read_prompts(_lines(file))],
+        asked,
         system_instruction=entry.system_instruction,
         max_output_tokens=entry.inference.max_output_tokens,
         limit_usd=entry.budget.inference_usd,
+        batch=entry.inference.mode == "batch",
     )
     return (step,)
 

@@ -12,6 +12,8 @@ from genops_events import record_paths
 from genops_events.candidates import Candidate
 from genops_events.gcp import tuning_queue
 from genops_events.holds import standing as standing_in
+from genops_events.inference.record import InferenceProgress
+from genops_events.inference.record import progress_path as inference_progress_path
 from genops_events.promotion_record import PersonsAnswer, Question, answer_path, question_path
 from genops_events.record import Approval, Arrival, Cancellation, Hold, Intent, Progress
 from genops_events.stages import Stage
@@ -92,6 +94,9 @@ class CandidateReader:
             verdicts=verdicts,
             champion=None if champion is None else champion.candidate,
             progress=self._read(record_paths.progress_path(candidate), Progress) if tunes else None,
+            inference_progress=None
+            if Stage.INFERENCE in verdicts
+            else self._read(inference_progress_path(candidate), InferenceProgress),
             queued_behind=self._queued_behind(candidate) if tunes and self._may_wait(candidate) else None,
             holds=holds,
             approvals=approvals,

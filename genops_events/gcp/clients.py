@@ -137,12 +137,19 @@ def vertex_session(location: str) -> tuple[AuthorizedSession, str]:
 
     For what is asked so often that reading the answer with google-genai would cost more than all else.
     """
-    import google.auth
     from google.auth.transport.requests import AuthorizedSession
+
+    credentials, endpoint = vertex_credentials(location)
+    return AuthorizedSession(credentials), endpoint
+
+
+def vertex_credentials(location: str) -> tuple[Credentials, str]:
+    """Return the credentials, and the address of Vertex AI's REST API in `location`. May block on a network."""
+    import google.auth
 
     with google_call(_CREDENTIALS):
         credentials, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
-    return AuthorizedSession(credentials), _vertex_endpoint(location)
+    return credentials, _vertex_endpoint(location)
 
 
 @cache

@@ -7,7 +7,8 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
 
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, genai_client, idempotent_retry, llm_utility_client
 from genops_events.gcp.errors import google_call
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from google.genai import types
 
     from genops_events.config import Config
+    from genops_events.pricing import Rates
 
 CONCURRENT_CALLS = 8
 """Calls under way at once; the throttle bounds how many start per minute."""
@@ -38,62 +40,23 @@ class Answer:
     """How many of the output tokens are thinking."""
 
 
+def answers_cost(rates: Rates, answers: Sequence[Answer]) -> Decimal:
+    """Return what these answers cost in US dollars, by what the service says was used."""
+    thinking = sum(answer.thinking_tokens for answer in answers)
+    return rates.generation_cost(
+        sum(answer.input_tokens for answer in answers),
+        sum(answer.output_tokens for answer in answers) - thinking,
+        cached_tokens=sum(answer.cached_tokens for answer in answers),
+        thinking_tokens=thinking,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class TokenCount:
     """What a set of prompts would be billed by."""
 
     tokens: int
     billable_characters: int
-
-
-def answer_all(
-    config: Config,
-    *,
-    model: str,
-    prompts: Sequence[str],
-    max_output_tokens: int,
-    system_instruction: str | None,
-    kept: Mapping[int, Answer] | None = None,
-    on_answer: Callable[[int, Answer], None] | None = None,
-) -> list[Answer]:
-    """Return the answers of `model` in the order of `prompts`.
-
-    Args:
-        config: project, location and `requests_per_minute`, the throttle.
-        model: a publisher's model, or the endpoint of a tuned one.
-        prompts: texts, one user turn each.
-        max_output_tokens: bound of one answer.
-        system_instruction: sent with every prompt.
-        kept: answers that are there already, by the index of their prompt: these are not asked for again.
-        on_answer: gets the index of a prompt and every new answer as it comes, so that the caller can keep what was
-            paid for when a later call fails.
-
-    Raises:
-        CloudUnavailable: a call failed after the client's own retries.
-        CloudRefused: a call can never succeed.
-    """
-    answers = dict(kept or {})
-
-    async def run() -> None:
-        async with (
-            asking(
-                config, model=model, max_output_tokens=max_output_tokens, system_instruction=system_instruction
-            ) as ask,
-            asyncio.TaskGroup() as group,
-        ):
-
-            async def answer(number: int, prompt: str) -> None:
-                answers[number] = await ask(prompt)
-                if on_answer is not None:
-                    on_answer(number, answers[number])
-
-            for number, prompt in enumerate(prompts):
-                if number not in answers:
-                    group.create_task(answer(number, prompt))
-
-    with first_error():
-        asyncio.run(run())
-    return [answers[number] for number in range(len(prompts))]
 
 
 @contextmanager
@@ -171,16 +134,27 @@ def _text(candidate: types.Candidate | None) -> str:
     return json.dumps({"content": text, "tool_calls": calls}, ensure_ascii=False) if calls else text
 
 
-def count_tokens(config: Config, *, model: str, prompts: Sequence[str], system_instruction: str | None) -> TokenCount:
+def count_tokens(
+    config: Config,
+    *,
+    model: str,
+    prompts: Sequence[str | Sequence[Mapping[str, Any]]],
+    system_instruction: str | None,
+) -> TokenCount:
     """Count what `prompts` would be billed by, without asking the model; counting costs nothing.
 
     Args:
         config: project and location.
         model: a publisher's model id: tokens are those of the source model.
-        prompts: texts, one user turn each.
+        prompts: texts, one user turn each, or contents as the REST API takes them.
         system_instruction: sent, and billed, with every prompt.
     """
     from google.cloud import aiplatform_v1
+
+    def contents_of(prompt: str | Sequence[Mapping[str, Any]]) -> list[aiplatform_v1.Content]:
+        if isinstance(prompt, str):
+            return [aiplatform_v1.Content(role="user", parts=[aiplatform_v1.Part(text=prompt)])] if prompt else []
+        return [aiplatform_v1.Content.from_json(json.dumps(turn), ignore_unknown_fields=True) for turn in prompt]
 
     client = llm_utility_client(config)
     name = f"projects/{config.project}/locations/{config.location}/publishers/google/models/{model}"
@@ -188,10 +162,10 @@ def count_tokens(config: Config, *, model: str, prompts: Sequence[str], system_i
     tokens = characters = 0
     for start in range(0, len(prompts), COUNTED_PROMPTS_PER_CALL):
         contents = [
-            aiplatform_v1.Content(role="user", parts=[aiplatform_v1.Part(text=text)])
+            content
             for prompt in prompts[start : start + COUNTED_PROMPTS_PER_CALL]
-            for text in (system_instruction, prompt)
-            if text
+            for both in (system_instruction or "", prompt)
+            for content in contents_of(both)
         ]
         request = aiplatform_v1.CountTokensRequest(endpoint=endpoint, model=endpoint, contents=contents)
         with google_call("count tokens"):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from genops_events.errors import PermanentError
-from genops_events.evaluation_data import EvaluationExample, Prompt, read_evaluation_examples, read_prompts
+from genops_events.evaluation_data import EvaluationExample, Prompt, read_evaluation_examples
 from genops_events.evaluation_rows import digest
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
 from genops_events.gcp.errors import google_call
@@ -28,44 +28,6 @@ class InputMissing(PermanentError):
 def evaluation_examples(bucket: Bucket, name: str, *, needs_reference: Sequence[str]) -> list[EvaluationExample]:
     """Return the evaluation examples in the object `name`; at least one, each with what `needs_reference` needs."""
     return _some(list(read_evaluation_examples(_lines(bucket, name), needs_reference=needs_reference)), bucket, name)
-
-
-def prompts(bucket: Bucket, name: str) -> list[Prompt]:
-    """Return the prompts in the object `name`; at least one."""
-    return _some(list(read_prompts(_lines(bucket, name))), bucket, name)
-
-
-def pinned_prompts(bucket: Bucket, name: str, copy: str) -> list[Prompt]:
-    """Return the prompts in the object `name` as they were at the first call for `copy`: what is priced is what is asked.
-
-    Args:
-        bucket: of both.
-        name: of the prompt file.
-        copy: name of the candidate's copy, made by the first call.
-    """
-    from google.api_core.exceptions import NotFound, PreconditionFailed
-
-    with google_call(f"copy gs://{bucket.name}/{name}"):
-        try:
-            kept = bucket.blob(copy)
-            token, _, _ = kept.rewrite(bucket.blob(name), if_generation_match=0, timeout=CALL_TIMEOUT_SECONDS)
-            while token is not None:
-                token, _, _ = kept.rewrite(
-                    bucket.blob(name), token=token, if_generation_match=0, timeout=CALL_TIMEOUT_SECONDS
-                )
-        except PreconditionFailed:
-            pass  # an earlier try made the copy
-        except NotFound:
-            if not kept.exists(timeout=CALL_TIMEOUT_SECONDS):
-                return prompts(bucket, name)  # which says what is missing
-    return prompts(bucket, copy)
-
-
-def prompts_to_answer(bucket: Bucket, name: str, copy: str) -> list[Prompt]:
-    """Return the prompts in `copy`; those in the object `name` where an older version left no copy."""
-    with google_call(f"look for gs://{bucket.name}/{copy}"):
-        there = bucket.blob(copy).exists(timeout=CALL_TIMEOUT_SECONDS)
-    return prompts(bucket, copy if there else name)
 
 
 def _some(items: list[ItemT], bucket: Bucket, name: str) -> list[ItemT]:

@@ -134,7 +134,7 @@ def test_an_unknown_fault_is_refused_by_name(vertex: VertexStandIn) -> None:
     ("method", "path"),
     [
         ("PATCH", "/v1/projects/p/locations/l/batchPredictionJobs/1"),
-        ("GET", "/v1beta1/projects/p/locations/l/cachedContents"),
+        ("GET", "/v1beta1/projects/p/locations/l/ragCorpora"),
         ("POST", "/v1/projects/p/locations/l/tuningJobs:rebaseTunedModel"),
         ("DELETE", "/v1/projects/p/locations/l/tuningJobs/1"),
         ("GET", "/"),

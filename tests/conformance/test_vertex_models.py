@@ -109,7 +109,14 @@ async def test_the_asynchronous_client_asks_and_streams(vertex: VertexStandIn, t
         ("projects/local-project/locations/us-central1/endpoints/1", "hi", 404),
         (
             "gemini-2.5-flash",
-            types.Content(role="user", parts=[types.Part.from_bytes(data=b"x", mime_type="image/png")]),
+            types.Content(role="user", parts=[types.Part.from_bytes(data=b"x", mime_type="application/zip")]),
+            400,
+        ),
+        (
+            "gemini-2.5-flash",
+            types.Content(
+                role="user", parts=[types.Part.from_executable_code(code="1", language=types.Language.PYTHON)]
+            ),
             501,
         ),
     ],

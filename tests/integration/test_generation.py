@@ -3,24 +3,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from functools import partial
 
 import pytest
-from cloud import DATASET, StandIns, cloud, config, connections_closed, stand_ins, store
-from made_up import arrived, tuned
+from cloud import StandIns, cloud, config, connections_closed, stand_ins, store
 
-from genops_events.airflow.asking import ask
-from genops_events.airflow.stage import StageRun
 from genops_events.config import Config
 from genops_events.evaluation_data import Prompt
-from genops_events.gcp import clients, generation
 from genops_events.gcp.errors import CloudRefused, CloudUnavailable
-from genops_events.gcp.generation import Answer, answer_all, count_tokens
-from genops_events.gcp.inputs import answer_rows, answers_of
+from genops_events.gcp.generation import Answer, asking, count_tokens, first_error
 from genops_events.gcp.kept_answers import KeptAnswers
 from genops_events.gcp.record_store import RecordStore
-from genops_events.stages import Stage
 
 MODEL = "gemini-2.5-flash"
 PROMPTS = [f"question number {number} about my card" for number in range(24)]
@@ -29,18 +24,21 @@ PROMPTS = [f"question number {number} about my card" for number in range(24)]
 def answers_to(
     config: Config, prompts: list[str], *, longest: int = 64, instruction: str | None = None
 ) -> list[Answer]:
-    return answer_all(config, model=MODEL, prompts=prompts, max_output_tokens=longest, system_instruction=instruction)
+    """Return the answers in the order of their prompts, all asked at once."""
+
+    async def run() -> list[Answer]:
+        async with (
+            asking(config, model=MODEL, max_output_tokens=longest, system_instruction=instruction) as ask,
+            asyncio.TaskGroup() as group,
+        ):
+            asked = [group.create_task(ask(prompt)) for prompt in prompts]
+        return [one.result() for one in asked]
+
+    with first_error():
+        return asyncio.run(run())
 
 
-def with_model(config: Config, store: RecordStore) -> str:
-    """Return a candidate whose model answers."""
-    candidate = arrived(config, store).candidate
-    endpoint = f"projects/{config.project}/locations/{config.location}/publishers/google/models/{MODEL}"
-    tuned(store, candidate, endpoint=endpoint)
-    return candidate
-
-
-def test_answers_come_in_the_order_of_their_prompts_and_each_is_asked_for_once(cloud: StandIns, config: Config) -> None:
+def test_each_prompt_has_its_own_answer_and_is_asked_for_once(cloud: StandIns, config: Config) -> None:
     before = cloud.vertex_calls("generateContent")
     # A model that is not tuned repeats what it was asked.
     assert [answer.text for answer in answers_to(config, PROMPTS)] == PROMPTS
@@ -84,49 +82,6 @@ def test_a_permanent_error_is_told_as_itself_and_not_as_a_group(cloud: StandIns,
     cloud.vertex.faults(error_code="403", error_share=0.5, error_methods=["generateContent"])
     with pytest.raises(CloudRefused, match=f"ask {MODEL}"):
         answers_to(config, PROMPTS)
-
-
-def test_answers_that_are_paid_for_are_kept_when_another_call_fails(
-    cloud: StandIns, config: Config, store: RecordStore
-) -> None:
-    def asked() -> list[str]:
-        run = StageRun(Stage.INFERENCE, candidate, "run-1")
-        return [answer.text for answer in ask(run, prompts, name=name, max_output_tokens=64).answers]
-
-    candidate, name = with_model(config, store), "answers.jsonl"
-    prompts = [Prompt(id=str(number), prompt=prompt) for number, prompt in enumerate(PROMPTS)]
-    answered = 0
-    with pytest.MonkeyPatch.context() as patch:
-        # One call after the other and without the client's own tries: all before the one that fails were paid for.
-        patch.setattr(generation, "genai_client", partial(clients.genai_client, attempts=1))
-        patch.setattr(generation, "CONCURRENT_CALLS", 1)
-        cloud.vertex.faults(error_code="503", error_share=0.15, error_methods=["generateContent"])
-        while answered == 0:
-            before = cloud.vertex_calls("generateContent")
-            try:
-                asked()
-            except CloudUnavailable:
-                answered = cloud.vertex_calls("generateContent") - before - 1
-            else:
-                store.bucket.blob(name).delete()
-    cloud.vertex.faults()
-    before = cloud.vertex_calls("generateContent")
-    assert asked() == PROMPTS
-    assert cloud.vertex_calls("generateContent") - before == len(prompts) - answered
-
-
-def test_answers_that_were_written_are_read_and_not_asked_for_again(
-    cloud: StandIns, config: Config, store: RecordStore
-) -> None:
-    candidate = with_model(config, store)
-    prompts = [Prompt(id=str(number), prompt=prompt) for number, prompt in enumerate(PROMPTS)]
-    first = ask(StageRun(Stage.INFERENCE, candidate, "run-1"), prompts, name="answers.jsonl", max_output_tokens=64)
-    cloud.vertex.faults(error_code="403", error_share=1.0)
-    again = ask(StageRun(Stage.INFERENCE, candidate, "run-1"), prompts, name="answers.jsonl", max_output_tokens=64)
-    assert again == first
-    assert answers_of(answer_rows(store.bucket, "answers.jsonl"), prompts) == dict(enumerate(first.answers))
-    assert first.uri == f"gs://{config.bucket}/answers.jsonl"
-    assert first.cost_usd > 0
 
 
 def test_kept_answers_keep_cached_and_thinking_tokens_and_those_of_before_are_read_without(store: RecordStore) -> None:

@@ -64,7 +64,6 @@ def test_a_file_that_is_missing_rejects_the_candidate_before_its_tuning_is_paid_
         (EVALUATION, "", "holds no example"),
         (EVALUATION, '{"prompt": "a"}', "Line 1: the key `reference` is missing, which exact_match"),
         (EVALUATION, '{"prompt": "a", "reference": "b"}\nnot JSON', "Line 2: it is not JSON"),
-        (PROMPTS, '{"question": "a"}', "Line 1: the key `question` is not known"),
     ],
 )
 def test_a_file_that_cannot_be_read_rejects_it_and_is_named_with_its_line(
@@ -74,6 +73,26 @@ def test_a_file_that_cannot_be_read_rejects_it_and_is_named_with_its_line(
     reason = rejected(store, candidate)
     assert f"file gs://{store.bucket.name}/{name} cannot be used. " in reason
     assert said in reason
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", " is empty."),
+        ('{"question": "a"}\nnot JSON', " has no row that can be asked. Line 1: the key `question` is not known"),
+    ],
+)
+def test_a_prompt_file_without_a_row_that_can_be_asked_rejects_it(
+    store: RecordStore, candidate: str, text: str, said: str
+) -> None:
+    store.bucket.blob(PROMPTS).upload_from_string(text)
+    assert rejected(store, candidate).startswith(f"gs://{store.bucket.name}/{PROMPTS}{said}")
+
+
+def test_bad_rows_beside_a_good_one_do_not_reject_it(store: RecordStore, candidate: str) -> None:
+    store.bucket.blob(PROMPTS).upload_from_string('not JSON\n{"prompt": "a"}')
+    validate(candidate)
+    assert store.verdict(candidate, Stage.TUNING) is None
 
 
 def test_a_metric_that_cannot_be_imported_rejects_it(

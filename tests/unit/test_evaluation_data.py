@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 from genops_events.evaluation_data import (
     EvaluationDataError,
     EvaluationExample,
-    Prompt,
     read_evaluation_examples,
-    read_prompts,
 )
+from genops_events.inference.prompts import PromptRow, read_rows
 
 BUCKET = Path(__file__).parents[2] / "examples" / "bucket"
 TEXTS = st.text(min_size=1).filter(str.strip)
@@ -22,8 +21,8 @@ TEXTS = st.text(min_size=1).filter(str.strip)
 def test_shipped_examples_are_good() -> None:
     with (BUCKET / "evaluation" / "banking77.jsonl").open(encoding="utf-8") as lines:
         examples = list(read_evaluation_examples(lines))
-    with (BUCKET / "prompts" / "banking77.jsonl").open(encoding="utf-8") as lines:
-        prompts = list(read_prompts(lines))
+    with (BUCKET / "prompts" / "banking77.jsonl").open("rb") as rows:
+        prompts = [row for row in read_rows(rows) if isinstance(row, PromptRow)]
     assert (len(examples), len({example.reference for example in examples})) == (154, 77)
     assert len(prompts) == 20
     assert not {prompt.prompt for prompt in prompts} & {example.prompt for example in examples}
@@ -32,20 +31,6 @@ def test_shipped_examples_are_good() -> None:
 def test_blank_lines_and_a_byte_order_mark_are_skipped() -> None:
     lines = ['\ufeff{"prompt": "a", "reference": "b"}\r\n', "\n", '{"prompt": "c", "reference": "d"}']
     assert list(read_evaluation_examples(lines)) == [EvaluationExample("a", "b"), EvaluationExample("c", "d")]
-
-
-def test_prompts_without_an_id_are_called_by_their_line() -> None:
-    lines = ["", '{"prompt": "a"}', '{"id": "mine", "prompt": "b"}']
-    assert list(read_prompts(lines)) == [Prompt("line-2", "a"), Prompt("mine", "b")]
-
-
-def test_batch_requests_of_text_are_prompts() -> None:
-    contents = [{"role": "user", "parts": [{"text": "Hello "}, {"text": "there"}]}]
-    lines = [
-        json.dumps({"request": {"contents": contents}}),
-        json.dumps({"id": "x", "request": {"contents": contents}}),
-    ]
-    assert list(read_prompts(lines)) == [Prompt("line-1", "Hello there"), Prompt("x", "Hello there")]
 
 
 def test_half_of_a_character_is_refused_before_anything_is_paid_for_it() -> None:
@@ -89,29 +74,7 @@ def test_wrong_example_names_its_line_and_reason(line: str, expected: str) -> No
     assert len(caught.value.hint) < 220
 
 
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        ('{"id": "a"}', "`prompt` is missing"),
-        ('{"id": 7, "prompt": "a"}', "`id` must be a text"),
-        ('{"id": "first", "prompt": "a"}', "'first' was given before, on line 1"),
-        ('{"prompt": "a", "reference": "b"}', "`reference` is not known, allowed are id and prompt"),
-        ('{"request": 3}', "one turn of the user"),
-        ('{"request": {"contents": []}}', "one turn of the user"),
-        ('{"request": {"contents": [{"role": "model", "parts": [{"text": "a"}]}]}}', "one turn of the user"),
-        ('{"request": {"contents": [{"role": "user", "parts": [{"fileData": {}}]}]}}', "one turn of the user"),
-        ('{"request": {"contents": [{"parts": [{"text": "a"}]}], "tools": []}}', "one turn of the user"),
-    ],
-)
-def test_wrong_prompt_names_its_line_and_reason(line: str, expected: str) -> None:
-    with pytest.raises(EvaluationDataError, match="Line 2") as caught:
-        list(read_prompts(['{"id": "first", "prompt": "x"}', line]))
-    assert expected in caught.value.message
-
-
 @pytest.mark.parametrize("lines", [[], ["\n", "  "]])
 def test_file_without_content_is_an_error(lines: list[str]) -> None:
     with pytest.raises(EvaluationDataError, match="no example"):
         list(read_evaluation_examples(lines))
-    with pytest.raises(EvaluationDataError, match="no prompt"):
-        list(read_prompts(lines))

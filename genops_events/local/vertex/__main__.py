@@ -46,7 +46,9 @@ async def serve(chosen: argparse.Namespace) -> None:
             switch=switch,
             learning=Learning(learned=learned, data=data, executor=executor, scratch=chosen.state / "downloads"),
         )
-        answering = Answering(registry=registry, learned=learned, settle=tuning.settle)
+        answering = Answering(
+            registry=registry, learned=learned, settle=tuning.settle, switch=switch, database=database
+        )
         batches = Batches(
             database=database,
             answering=answering,
@@ -64,6 +66,11 @@ async def serve(chosen: argparse.Namespace) -> None:
         async def calls(_: Request) -> JSONResponse:
             return JSONResponse(dict(api.calls))
 
+        async def quota(_: Request) -> JSONResponse:
+            found = answering.quota
+            names = ("refused", "most_requests", "most_tokens")
+            return JSONResponse({name: getattr(found, name) for name in names})
+
         async def resume(request: Request) -> JSONResponse:
             name = request.query_params.get("name")
             return JSONResponse({"resumed": tuning.resume_paused(name) + batches.resume_paused(name)})
@@ -77,6 +84,7 @@ async def serve(chosen: argparse.Namespace) -> None:
             Route("/jobs/resume", resume, methods=["POST"]),
             Route("/batches", batch_jobs),
             Route("/calls", calls),
+            Route("/quota", quota),
         ]
         tuning.resume()
         batches.resume()

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from genops_events.local.vertex import generation
-from genops_events.local.vertex.errors import not_found
+from genops_events.local.faults import FaultSwitch
+from genops_events.local.vertex import generation, responses
+from genops_events.local.vertex.caches import Caches
+from genops_events.local.vertex.documents import Database
+from genops_events.local.vertex.errors import invalid, not_found
+from genops_events.local.vertex.faults import VertexFaults
 from genops_events.local.vertex.learner import LearnedModels, extract
+from genops_events.local.vertex.quota import Quota
 from genops_events.local.vertex.registry import Registry
 from genops_events.local.vertex.tuning_requests import PUBLISHER_MODELS
 
@@ -20,9 +26,22 @@ class Answering:
         registry: models and endpoints.
         learned: what the tuned ones have learned.
         settle: registers the models that are ready by now.
+        switch: the fault settings.
+        database: where cached content is kept.
     """
 
-    def __init__(self, *, registry: Registry, learned: LearnedModels, settle: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        learned: LearnedModels,
+        settle: Callable[[], object],
+        switch: FaultSwitch[VertexFaults],
+        database: Database,
+    ) -> None:
+        self.caches = Caches(database, self.served)
+        self.quota = Quota()
+        self._switch = switch
         self._registry = registry
         self._learned = learned
         self._settle = settle
@@ -57,12 +76,36 @@ class Answering:
         """
         job_id, model = self.served(name)
         prompt = generation.read_prompt(body)
+        cached = 0
+        if prompt.cache is not None:
+            cache = self.caches.used(prompt.cache, name if job_id is not None else model)
+            functions, must_call, search = generation.read_tools(cache.request)
+            prompt = replace(prompt, functions=functions, must_call=must_call, search=search)
+            cached = cache.tokens
+        told = self._switch.current
+        tokens = prompt.input_tokens + cached
+        if tokens > told.context_window_tokens:
+            raise invalid(
+                f"The input token count ({tokens}) exceeds the maximum number of tokens allowed "
+                f"({told.context_window_tokens})."
+            )
+        self.quota.take(
+            tokens,
+            requests_per_minute=told.quota_requests_per_minute,
+            tokens_per_minute=told.quota_tokens_per_minute,
+        )
+        if told.blocked_text and told.blocked_text in prompt.question:
+            return responses.blocked_prompt(prompt, model=model, now=time.time(), cached=cached)
+        if told.harmful_text and told.harmful_text in prompt.question and not prompt.harm_passes:
+            return responses.blocked_answer(prompt, model=model, now=time.time(), cached=cached)
         if job_id is None:
             answer = extract(prompt.question)
         else:
             learner = self._learned.ready(job_id) or await self._learned.learner(job_id)
             answer = learner.answer(prompt.question)
-        return generation.respond(prompt, answer, model=model, now=time.time())
+        response = responses.respond(prompt, answer, model=model, now=time.time(), cached=cached)
+        self.quota.used(response["usageMetadata"]["totalTokenCount"] - tokens)
+        return response
 
 
 def check_publisher_model(name: str) -> str:

@@ -17,14 +17,15 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from genops_events.local.faults import FaultSwitch, InjectedError
-from genops_events.local.vertex import evaluation, generation, tokens
+from genops_events.local.vertex import evaluation, responses, tokens
 from genops_events.local.vertex.answering import Answering, check_publisher_model
 from genops_events.local.vertex.batches import Batches
-from genops_events.local.vertex.errors import ApiError, injected, invalid, not_implemented
+from genops_events.local.vertex.errors import ApiError, injected, not_implemented
 from genops_events.local.vertex.faults import VertexFaults
 from genops_events.local.vertex.registry import Registry
 from genops_events.local.vertex.tuning import Tuning
 from genops_events.local.vertex.tuning_requests import PUBLISHER_MODELS
+from genops_events.local.vertex.wire import read_json
 
 log = logging.getLogger("genops.local.vertex")
 
@@ -33,8 +34,6 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _PATH = re.compile(r"/v1(?:beta1)?/(?P<name>[^:]+)(?::(?P<verb>\w+))?")
 _LOCATION = "projects/*/locations/*"
-_SNAKE = re.compile(r"(?<=[a-z0-9])_([a-z0-9])")
-_USERS_KEYS = frozenset({"labels", "values"})
 _JSON = b"application/json; charset=UTF-8"
 
 
@@ -101,7 +100,7 @@ class VertexApi:
         self.calls: Counter[str] = Counter()
         """How often each method was called since the start."""
         jobs, models, endpoints = (f"{_LOCATION}/{kind}" for kind in ("tuningJobs", "models", "endpoints"))
-        predictions = f"{_LOCATION}/batchPredictionJobs"
+        predictions, caches = f"{_LOCATION}/batchPredictionJobs", f"{_LOCATION}/cachedContents"
         publisher = f"{_LOCATION}/publishers/*/models/*"
         self._routes: dict[str, tuple[str, Callable[[Call], Awaitable[Answer]]]] = {
             f"POST {jobs}": ("tuningJobs.create", self._create_job),
@@ -113,6 +112,11 @@ class VertexApi:
             f"GET {predictions}/*": ("batchPredictionJobs.get", self._get_batch),
             f"POST {predictions}/*:cancel": ("batchPredictionJobs.cancel", self._cancel_batch),
             f"DELETE {predictions}/*": ("batchPredictionJobs.delete", self._delete_batch),
+            f"POST {caches}": ("cachedContents.create", self._create_cache),
+            f"GET {caches}": ("cachedContents.list", self._list_caches),
+            f"GET {caches}/*": ("cachedContents.get", self._get_cache),
+            f"PATCH {caches}/*": ("cachedContents.patch", self._patch_cache),
+            f"DELETE {caches}/*": ("cachedContents.delete", self._delete_cache),
             f"GET {models}": ("models.list", self._list_models),
             f"GET {models}/*": ("models.get", self._get_model),
             f"PATCH {models}/*": ("models.patch", self._patch_model),
@@ -180,7 +184,7 @@ class VertexApi:
             parent="/".join(segments[:4]) if segments[0] == "projects" else "",
             id=segments[-1],
             query=dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)),
-            body=_read_json(body) if body and method in ("POST", "PATCH") else {},
+            body=read_json(body) if body and method in ("POST", "PATCH") else {},
         )
         faults.check_text(name, call.body)
         # From here to the answer nothing depends on the client: a call whose client has gone away is still applied.
@@ -206,6 +210,22 @@ class VertexApi:
     async def _delete_batch(self, call: Call) -> Answer:
         self._batches.delete(call.name)
         return _finished_operation(call.parent)
+
+    async def _create_cache(self, call: Call) -> Answer:
+        return self._answering.caches.create(call.parent, call.body)
+
+    async def _list_caches(self, call: Call) -> Answer:
+        return self._answering.caches.list_caches(call.parent, call.query)
+
+    async def _get_cache(self, call: Call) -> Answer:
+        return self._answering.caches.get(call.name)
+
+    async def _patch_cache(self, call: Call) -> Answer:
+        return self._answering.caches.patch(call.name, call.body)
+
+    async def _delete_cache(self, call: Call) -> Answer:
+        self._answering.caches.delete(call.name)
+        return {}
 
     async def _create_job(self, call: Call) -> Answer:
         return await self._tuning.create(call.parent, call.body)
@@ -291,7 +311,7 @@ class VertexApi:
 
     async def _stream(self, call: Call) -> Answer:
         response = await self._generate(call)
-        return Events(generation.stream(response), sse=call.query.get("alt") == "sse")
+        return Events(responses.stream(response), sse=call.query.get("alt") == "sse")
 
     async def _generate(self, call: Call) -> dict[str, Any]:
         return await self._answering.generate(call.name, call.body)
@@ -307,32 +327,6 @@ def _finished_operation(parent: str) -> dict[str, Any]:
         "name": f"{parent}/operations/{uuid.uuid4().int % 10**18}",
         "done": True,
         "response": {"@type": "type.googleapis.com/google.protobuf.Empty"},
-    }
-
-
-def _read_json(body: bytes) -> dict[str, Any]:
-    try:
-        read = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise invalid(f"Invalid JSON payload received: {error}.") from None
-    if not isinstance(read, dict):
-        raise invalid("Invalid JSON payload received: it must be an object.")
-    camel: dict[str, Any] = _camel_keys(read)
-    return camel
-
-
-def _camel_keys(value: Any) -> Any:
-    """Return JSON with the names of fields as Google writes them.
-
-    Proto JSON takes snake case as well, and google-genai sends it in places; names that users choose stay.
-    """
-    if isinstance(value, list):
-        return [_camel_keys(one) for one in value]
-    if not isinstance(value, dict):
-        return value
-    return {
-        _SNAKE.sub(lambda match: match[1].upper(), key): one if key in _USERS_KEYS else _camel_keys(one)
-        for key, one in value.items()
     }
 
 

@@ -42,6 +42,16 @@ class VertexFaults(Faults):
 
     `error_methods` applies.
     """
+    blocked_text: str = ""
+    """A prompt that holds this text is blocked by the safety filters, whatever its settings."""
+    harmful_text: str = ""
+    """The answer to a prompt that holds this text is stopped as dangerous, unless its safety settings let that pass."""
+    context_window_tokens: int = Field(default=1_048_576, ge=1)
+    """A prompt with more tokens is refused."""
+    quota_requests_per_minute: int | None = Field(default=None, ge=0)
+    """Calls of generateContent in any 60 seconds; what is over is answered with 429. None for no bound."""
+    quota_tokens_per_minute: int | None = Field(default=None, ge=0)
+    """Tokens of these calls, asked and answered, in any 60 seconds."""
     nan_text: str = ""
     """A judge's rating of an instance that holds this text is no number."""
     job_seconds: float = Field(default=3.0, gt=0)

@@ -1,23 +1,78 @@
-"""generateContent: what is asked, what is answered, and what it counts as. No I/O."""
+"""generateContent: what is asked, and what it counts as. No I/O."""
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from genops_events.local.vertex.errors import as_object, invalid, not_implemented
-from genops_events.local.vertex.job import timestamp
-from genops_events.local.vertex.tokens import count_tokens, split_tokens, texts_of_request
+from genops_events.local.vertex.shaping import check_schema
+from genops_events.local.vertex.tokens import count_tokens, media_tokens, texts_of_request
 
-_KNOWN = frozenset({"contents", "systemInstruction", "generationConfig", "safetySettings", "labels", "model"})
-_NOT_HERE = ("tools", "toolConfig", "cachedContent", "modelArmorConfig")
-_SCHEMAS = ("responseSchema", "responseJsonSchema")
+_KNOWN = frozenset(
+    {
+        "contents",
+        "systemInstruction",
+        "generationConfig",
+        "safetySettings",
+        "labels",
+        "model",
+        "tools",
+        "toolConfig",
+        "cachedContent",
+    }
+)
+_NOT_HERE = ("modelArmorConfig",)
+_CONFIG = frozenset(
+    {
+        "temperature",
+        "topP",
+        "topK",
+        "candidateCount",
+        "maxOutputTokens",
+        "stopSequences",
+        "seed",
+        "presencePenalty",
+        "frequencyPenalty",
+        "responseMimeType",
+        "responseSchema",
+        "responseJsonSchema",
+        "thinkingConfig",
+        "mediaResolution",
+    }
+)
+_CONFIG_NOT_HERE = frozenset(
+    {
+        "responseLogprobs",
+        "logprobs",
+        "responseModalities",
+        "speechConfig",
+        "routingConfig",
+        "modelSelectionConfig",
+        "audioTimestamp",
+        "imageConfig",
+    }
+)
 _ROLES = ("user", "model")
+_MIME_TYPES = ("text/plain", "application/json", "text/x.enum")
+_THRESHOLDS = (
+    "OFF",
+    "BLOCK_NONE",
+    "BLOCK_ONLY_HIGH",
+    "BLOCK_MEDIUM_AND_ABOVE",
+    "BLOCK_LOW_AND_ABOVE",
+    "HARM_BLOCK_THRESHOLD_UNSPECIFIED",
+)
+HARM = "HARM_CATEGORY_DANGEROUS_CONTENT"
+"""The only harm that this stand-in can be told to see."""
+_LETS_PASS = ("OFF", "BLOCK_NONE")
 _MAX_TEMPERATURE = 2.0
 _MAX_CANDIDATES = 8
-_STREAM_WORDS = 8
+_MAX_STOPS = 5
+_MAX_THINKING = 32_768
+_SEARCHES = {"googleSearch", "googleSearchRetrieval", "enterpriseWebSearch", "retrieval"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +81,42 @@ class Prompt:
 
     Args:
         question: the last text of the user.
-        tokens: of everything in the request, the system instruction too.
+        tokens: of every text in the request, the system instruction too.
         max_output_tokens: None for no limit.
         candidates: how many answers are wanted.
+        media: tokens of the files that it shows, by modality.
+        stops: texts before which an answer ends.
+        mime_type: the form of the answer.
+        schema: that the answer keeps to; None for free text.
+        thinking: most tokens of thinking; 0 for none.
+        shows_thoughts: whether thoughts are part of the answer.
+        functions: declarations that may be called.
+        must_call: whether one of them has to be.
+        search: the tool that the answer is grounded by; None for none.
+        harm_passes: whether the safety settings let harm pass.
+        cache: name of the cached content that comes before; None for none.
     """
 
     question: str
     tokens: int
     max_output_tokens: int | None
     candidates: int
+    media: Counter[str] = field(default_factory=Counter)
+    stops: tuple[str, ...] = ()
+    mime_type: str = "text/plain"
+    schema: Mapping[str, Any] | None = None
+    thinking: int = 0
+    shows_thoughts: bool = False
+    functions: tuple[Mapping[str, Any], ...] = ()
+    must_call: bool = False
+    search: Mapping[str, Any] | None = None
+    harm_passes: bool = False
+    cache: str | None = None
+
+    @property
+    def input_tokens(self) -> int:
+        """All that the request holds; without what is in a cache."""
+        return self.tokens + self.media.total()
 
 
 def read_prompt(body: Mapping[str, Any]) -> Prompt:
@@ -53,79 +135,121 @@ def read_prompt(body: Mapping[str, Any]) -> Prompt:
         raise invalid("Unable to submit request because it has no content of the user.")
     _number(config, "temperature", low=0.0, high=_MAX_TEMPERATURE)
     _number(config, "topP", low=0.0, high=1.0)
+    _number(config, "topK", low=1, high=64)
+    _number(config, "presencePenalty", low=-2.0, high=2.0)
+    _number(config, "frequencyPenalty", low=-2.0, high=2.0)
     limit = _number(config, "maxOutputTokens", low=1, high=65_536)
+    functions, must_call, search = read_tools(body)
+    thinking = as_object(config.get("thinkingConfig"), "thinkingConfig")
+    budget = int(_number(thinking, "thinkingBudget", low=-1, high=_MAX_THINKING) or 0)
+    cache = body.get("cachedContent")
+    if cache and (search or functions or body.get("systemInstruction")):
+        raise invalid(
+            "Tool config, tools and system instruction should not be set in the request when using cached content."
+        )
     return Prompt(
         question=turns[-1],
         tokens=sum(count_tokens(text) for _, text in texts),
         max_output_tokens=None if limit is None else int(limit),
         candidates=int(_number(config, "candidateCount", low=1, high=_MAX_CANDIDATES) or 1),
+        media=media_tokens(body.get("contents")),
+        stops=_stops(config),
+        mime_type=str(config.get("responseMimeType", "text/plain")),
+        schema=_schema(config),
+        thinking=_MAX_THINKING if budget == -1 or thinking.get("thinkingLevel") else budget,
+        shows_thoughts=thinking.get("includeThoughts") is True,
+        functions=functions,
+        must_call=must_call,
+        search=search,
+        harm_passes=_harm_passes(body),
+        cache=cache or None,
     )
 
 
 def _config(body: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the generation config of a request that holds nothing unknown."""
-    for field in body:
-        if field in _NOT_HERE:
-            raise not_implemented(f"generateContent with {field}")
-        if field not in _KNOWN:
-            raise invalid(f'Invalid JSON payload received. Unknown name "{field}": Cannot find field.')
+    for name in body:
+        if name in _NOT_HERE:
+            raise not_implemented(f"generateContent with {name}")
+        if name not in _KNOWN:
+            raise invalid(f'Invalid JSON payload received. Unknown name "{name}": Cannot find field.')
     config = as_object(body.get("generationConfig"), "generationConfig")
-    for field in _SCHEMAS:
-        if field in config:
-            raise not_implemented(f"generateContent with generationConfig.{field}")
-    if config.get("responseMimeType", "text/plain") != "text/plain":
-        raise not_implemented(f"generateContent with responseMimeType {config['responseMimeType']}")
+    for name in config:
+        if name in _CONFIG_NOT_HERE:
+            raise not_implemented(f"generateContent with generationConfig.{name}")
+        if name not in _CONFIG:
+            raise invalid(
+                f"Invalid JSON payload received. Unknown name \"{name}\" at 'generation_config': Cannot find field."
+            )
+    if config.get("responseMimeType", "text/plain") not in _MIME_TYPES:
+        raise invalid(f"Unable to submit request because responseMimeType must be one of {', '.join(_MIME_TYPES)}.")
     return config
 
 
-def _number(config: Mapping[str, Any], field: str, *, low: float, high: float) -> float | None:
-    value = config.get(field)
+def _schema(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    found = [config[name] for name in ("responseSchema", "responseJsonSchema") if config.get(name) is not None]
+    if not found:
+        return None
+    if len(found) > 1:
+        raise invalid("Unable to submit request because only one of responseSchema and responseJsonSchema may be set.")
+    if config.get("responseMimeType", "text/plain") == "text/plain":
+        raise invalid("Unable to submit request because a response schema needs the responseMimeType application/json.")
+    return check_schema(found[0], "response schema")
+
+
+def _stops(config: Mapping[str, Any]) -> tuple[str, ...]:
+    stops = config.get("stopSequences", [])
+    if not isinstance(stops, list) or len(stops) > _MAX_STOPS or not all(isinstance(one, str) and one for one in stops):
+        raise invalid(f"Unable to submit request because stopSequences must be at most {_MAX_STOPS} texts.")
+    return tuple(stops)
+
+
+def read_tools(body: Mapping[str, Any]) -> tuple[tuple[Mapping[str, Any], ...], bool, Mapping[str, Any] | None]:
+    """Return the functions that may be called, whether one must be, and the tool that grounds the answer.
+
+    Raises:
+        ApiError: a tool is not here, or the tools do not go together.
+    """
+    functions: list[Mapping[str, Any]] = []
+    search: Mapping[str, Any] | None = None
+    for tool in body.get("tools") or ():
+        for name in as_object(tool, "tools"):
+            if name == "functionDeclarations":
+                functions += tool[name]
+            elif name in _SEARCHES:
+                search = tool
+            else:
+                raise not_implemented(f"generateContent with tools.{name}")
+    if functions and search is not None:
+        raise invalid("Multiple tools are supported only when they are all search tools.")
+    for one in functions:
+        if not isinstance(one.get("name"), str):
+            raise invalid("Unable to submit request because a function declaration must have a name.")
+        check_schema(one.get("parametersJsonSchema") or one.get("parameters") or {}, f"parameters of {one['name']}")
+    calling = as_object(as_object(body.get("toolConfig"), "toolConfig").get("functionCallingConfig"), "toolConfig")
+    mode, allowed = str(calling.get("mode", "AUTO")), calling.get("allowedFunctionNames")
+    if allowed and mode != "ANY":
+        raise invalid("Allowed function names should only be set when function calling mode is ANY.")
+    if mode == "NONE":
+        return (), False, search
+    chosen = [one for one in functions if not allowed or one["name"] in allowed]
+    return tuple(chosen), mode == "ANY", search
+
+
+def _harm_passes(body: Mapping[str, Any]) -> bool:
+    passes = False
+    for one in body.get("safetySettings") or ():
+        category, threshold = as_object(one, "safetySettings").get("category"), one.get("threshold")
+        if not str(category).startswith("HARM_CATEGORY_") or threshold not in _THRESHOLDS:
+            raise invalid(f"Invalid value at 'safety_settings': {category}, {threshold}.")
+        passes = passes or (category == HARM and threshold in _LETS_PASS)
+    return passes
+
+
+def _number(config: Mapping[str, Any], name: str, *, low: float, high: float) -> float | None:
+    value = config.get(name)
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise invalid(f"Unable to submit request because {field} must be from {low} to {high}; found {value!r}.")
+        raise invalid(f"Unable to submit request because {name} must be from {low} to {high}; found {value!r}.")
     return float(value)
-
-
-def respond(prompt: Prompt, answer: str, *, model: str, now: float) -> dict[str, Any]:
-    """Return the `GenerateContentResponse` that says `answer`, cut to the limit of output tokens."""
-    tokens = split_tokens(answer)
-    finish = "STOP"
-    if prompt.max_output_tokens is not None and len(tokens) > prompt.max_output_tokens:
-        tokens = tokens[: prompt.max_output_tokens]
-        finish = "MAX_TOKENS"
-    text = "".join(tokens)
-    answered = len(tokens) * prompt.candidates
-    return {
-        "candidates": [
-            {
-                "index": index,
-                "content": {"role": "model", "parts": [{"text": text}]},
-                "finishReason": finish,
-            }
-            for index in range(prompt.candidates)
-        ],
-        "usageMetadata": {
-            "promptTokenCount": prompt.tokens,
-            "candidatesTokenCount": answered,
-            "totalTokenCount": prompt.tokens + answered,
-            "trafficType": "ON_DEMAND",
-            "promptTokensDetails": [{"modality": "TEXT", "tokenCount": prompt.tokens}],
-            "candidatesTokensDetails": [{"modality": "TEXT", "tokenCount": answered}],
-        },
-        "modelVersion": model,
-        "createTime": timestamp(now),
-        "responseId": uuid.uuid4().hex,
-    }
-
-
-def stream(response: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the parts of a response as streamGenerateContent sends them: the usage comes with the last one."""
-    words = response["candidates"][0]["content"]["parts"][0]["text"].split(" ")
-    pieces = [" ".join(words[at : at + _STREAM_WORDS]) for at in range(0, len(words), _STREAM_WORDS)]
-    pieces = [piece if at == 0 else f" {piece}" for at, piece in enumerate(pieces)]
-    common = {field: response[field] for field in ("modelVersion", "createTime", "responseId")}
-    for piece in pieces[:-1]:
-        yield {"candidates": [{"index": 0, "content": {"role": "model", "parts": [{"text": piece}]}}], **common}
-    last = {**response["candidates"][0], "content": {"role": "model", "parts": [{"text": pieces[-1]}]}}
-    yield {"candidates": [last], "usageMetadata": response["usageMetadata"], **common}

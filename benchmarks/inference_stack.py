@@ -1,0 +1,120 @@
+"""What the benchmark of inference runs against: the stand-ins of Cloud Storage and Vertex AI, each a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from genops_events.config import Config, parse_config
+from genops_events.local.credentials import write_credentials
+
+EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "genops.yaml"
+BUCKET = "genops-data"
+MODEL = "gemini-2.5-flash"
+
+
+class StandIns:
+    """The two stand-ins; nothing listens for Pub/Sub, and no notification is configured."""
+
+    def __init__(self, state: Path) -> None:
+        self._state = state
+        self._ports = {name: (_free_port(), _free_port()) for name in ("storage", "vertex")}
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What leads Google's clients here."""
+        return {
+            "STORAGE_EMULATOR_HOST": self._url("storage"),
+            "GOOGLE_VERTEX_BASE_URL": self._url("vertex"),
+            "GOOGLE_APPLICATION_CREDENTIALS": str(write_credentials(self._state)),
+        }
+
+    def _url(self, name: str, *, admin: bool = False) -> str:
+        return f"http://127.0.0.1:{self._ports[name][admin]}"
+
+    def start(self) -> None:
+        """Start both, and return when they are healthy."""
+        more = {"storage": ("--pubsub", "127.0.0.1:1"), "vertex": ("--storage", self._url("storage"))}
+        for name, (port, admin) in self._ports.items():
+            command = [sys.executable, "-m", f"genops_events.local.{name}", "--port", str(port)]
+            command += ["--admin-port", str(admin), "--state", str(self._state / name), *more[name]]
+            with (self._state / f"{name}.log").open("ab") as log:
+                self._processes.append(subprocess.Popen(command, stdout=log, stderr=log))
+        deadline = time.monotonic() + 60
+        for name in self._ports:
+            while True:
+                try:
+                    self.admin(name, "GET", "/health")
+                    break
+                except OSError:
+                    if time.monotonic() > deadline:
+                        sys.exit(f"{name} did not start: {(self._state / f'{name}.log').read_text()}")
+                    time.sleep(0.05)
+
+    def stop(self) -> None:
+        """End both."""
+        for one in self._processes:
+            one.terminate()
+        for one in self._processes:
+            one.wait(timeout=10)
+
+    def admin(self, name: str, method: str, path: str, body: object = None) -> Any:
+        """Call an admin route, and return its JSON."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self._url(name, admin=True) + path, data=data, method=method)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
+    def faults(self, **settings: object) -> None:
+        """Put fault settings in force, in place of what was."""
+        self.admin("vertex", "PUT", "/faults", settings)
+
+    def calls(self) -> int:
+        """Return how often the model was asked so far, refused calls included."""
+        return int(self.admin("vertex", "GET", "/calls").get("generateContent", 0))
+
+
+@contextmanager
+def running(state: Path) -> Iterator[StandIns]:
+    """Run the stand-ins for as long as the block lasts, with a bucket, and Google's clients pointed at them."""
+    made = StandIns(state)
+    os.environ.update(made.environment)
+    try:
+        made.start()
+        from google.cloud import storage
+
+        storage.Client(project=config().project).create_bucket(BUCKET)
+        yield made
+    finally:
+        made.stop()
+
+
+def config() -> Config:
+    return parse_config(EXAMPLE.read_text(encoding="utf-8"))
+
+
+def write_prompts(name: str, rows: int) -> None:
+    from google.cloud import storage
+
+    lines = (json.dumps({"id": f"row-{row}", "prompt": prompt(row)}) for row in range(rows))
+    blob = storage.Client(project=config().project).bucket(BUCKET).blob(name)
+    blob.upload_from_string("\n".join(lines))
+
+
+def prompt(row: int) -> str:
+    return f"My card number {row} has not arrived yet; what can I do about it, and how long does it take?"
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])

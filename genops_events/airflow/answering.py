@@ -1,0 +1,227 @@
+"""The work of inference that both ways share: what is asked, of whom, how it is planned, and the verdict."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import cached_property
+
+from genops_events.airflow.budget import inference_limit, priced
+from genops_events.airflow.spending import estimated, pay_for
+from genops_events.airflow.stage import StageRun
+from genops_events.config_inference import Inference
+from genops_events.errors import PermanentError
+from genops_events.gcp.holds import standing_of
+from genops_events.gcp.inference.cache import cached
+from genops_events.gcp.inference.kept import KeptRows
+from genops_events.gcp.inference.online import answer_online
+from genops_events.gcp.inference.results import Written, copy_prompts, nothing_to_ask, rows_of, write_results
+from genops_events.gcp.parts import remove_parts
+from genops_events.inference import record as places
+from genops_events.inference.choice import choose
+from genops_events.inference.prompts import BadRow
+from genops_events.inference.record import InferencePlan, InferenceProgress
+from genops_events.inference.replies import Totals
+from genops_events.inference.requests import Requests
+from genops_events.pricing import estimated_tokens
+from genops_events.record_paths import answers_path, prompts_path
+from genops_events.stages import Outcome, Stage
+from genops_events.verdicts import InferenceVerdict, Verdict
+
+
+class NoBatch(PermanentError):
+    """The dataset wants a batch job, which cannot answer its prompts."""
+
+
+class Answering:
+    """One Dag run's inference of its candidate.
+
+    Args:
+        run: the stage's run; it has taken the stage on.
+    """
+
+    def __init__(self, run: StageRun) -> None:
+        self.run = run
+        self.bucket = run.store.bucket
+        self.candidate = run.candidate
+        self._told_at: tuple[datetime, int] | None = None
+
+    @property
+    def inference(self) -> Inference:
+        """The dataset's entry in genops.yaml."""
+        return self.run.dataset.inference
+
+    @cached_property
+    def prompts(self) -> str:
+        """Name of the copy of the prompt file that is answered: the one that the budget was checked by."""
+        return prompts_path(self.candidate, standing_of(self.run.store, self.candidate, Stage.BUDGET).round)
+
+    @property
+    def answered_by(self) -> str:
+        """Name of the model in the answers."""
+        return self.run.tuning.model or self.run.endpoint
+
+    @cached_property
+    def plan(self) -> InferencePlan:
+        """What is asked, and how: settled by the first try.
+
+        Raises:
+            PromptsMissing: there is no prompt file, or no row in it that can be asked.
+            NoBatch: a batch job is wanted, and cannot answer them.
+        """
+        copy_prompts(self.bucket, self.inference.prompts, self.prompts)  # an older version's budget left none
+        known = self.run.store.read(places.plan_path(self.candidate), InferencePlan)
+        return known if known is not None else self._settled()
+
+    def _settled(self) -> InferencePlan:
+        dataset = self.run.dataset
+        requests = self.requests(None)
+        rows = bad = asked = answered = 0
+        first_bad: BadRow | None = None
+        for row in rows_of(self.bucket, self.prompts):
+            rows += 1
+            if isinstance(row, BadRow):
+                bad += 1
+                first_bad = first_bad or row
+                continue
+            asked += estimated_tokens(row.text) + estimated_tokens(requests.system_instruction(row))
+            answered += requests.longest_answer(row)
+        if rows == bad:
+            raise nothing_to_ask(self.run.config.uri(self.inference.prompts), first_bad)
+        rates = self.run.config.rates(dataset.billed_model)
+        online, batch = (rates.most_for(asked, answered, batch=one) for one in (False, True))
+        not_batch = self._not_batch()
+        if self.inference.mode == "batch" and not_batch:
+            raise NoBatch(f"`inference.mode` is batch, but {not_batch}.", "Set it to online or auto.")
+        choice = choose(self.inference, rows=rows - bad, online_usd=online, batch_usd=batch, not_batch=not_batch)
+        plan = InferencePlan(
+            candidate=self.candidate,
+            written_at=datetime.now(UTC),
+            way=choice.way,
+            why=choice.why,
+            model=self.run.endpoint if choice.way == "online" else self._batch_model(),
+            rows=rows,
+            bad_rows=bad,
+            most_usd=batch if choice.way == "batch" else online,
+        )
+        return self.run.store.create_or_read(places.plan_path(self.candidate), plan)
+
+    def pay(self) -> None:
+        """Reserve what the answers may cost more than the budget was checked for, since genops.yaml or a price was changed.
+
+        Raises:
+            AirflowSkipException: a limit is in the way: held until somebody approves it.
+        """
+        _, most = priced(self.run, self.prompts, batch=self.plan.way == "batch")
+        pay_for(self.run, "inference", most, limit=inference_limit(self.run))
+
+    def _not_batch(self) -> str:
+        """Say why a batch job cannot answer for this model; empty where it can."""
+        if self.run.dataset.tuning.serve_checkpoint != "last":
+            return "a batch job answers with the model's last checkpoint, and `tuning.serve_checkpoint` is another"
+        return ""
+
+    def _batch_model(self) -> str:
+        """Return what a batch job is submitted for: it takes a model where online calls take its endpoint."""
+        endpoint = self.run.endpoint
+        return endpoint if "/publishers/" in endpoint else self.run.tuning.model or endpoint
+
+    def requests(self, cache: str | None) -> Requests:
+        """Return what makes the requests."""
+        return Requests(self.inference, system_instruction=self.run.dataset.system_instruction, cache=cache)
+
+    def answer_online(self) -> Verdict:
+        """Answer what is not answered yet, and return the recorded verdict.
+
+        Raises:
+            CloudUnavailable: a call failed after its retries; the next try goes on from what is kept.
+            AllRefused: no row is taken.
+        """
+        config, inference, plan = self.run.config, self.inference, self.plan
+        kept = KeptRows(self.bucket, places.parts_prefix(self.candidate))
+        with cached(
+            config,
+            inference,
+            model=plan.model,
+            candidate=self.candidate,
+            system_instruction=self.run.dataset.system_instruction,
+        ) as cache:
+
+            def tell(totals: Totals) -> None:
+                if cache is not None:
+                    cache.extend()
+                self.tell("asking", totals)
+
+            tell(Totals())
+            answer_online(
+                config,
+                model=plan.model,
+                name=self.answered_by,
+                rows=rows_of(self.bucket, self.prompts),
+                requests=self.requests(None if cache is None else cache.name),
+                kept=kept,
+                requests_per_minute=inference.requests_per_minute or config.requests_per_minute,
+                tokens_per_minute=inference.tokens_per_minute,
+                on_progress=tell,
+            )
+        written = write_results(
+            self.bucket,
+            kept.in_order(),
+            answers=answers_path(self.candidate),
+            failures=places.failures_path(self.candidate),
+        )
+        verdict = self.conclude(written, batch=False)
+        # The files have it all; a crash before this line leaves a few small objects.
+        remove_parts(self.bucket, places.parts_prefix(self.candidate))
+        return verdict
+
+    def tell(self, state: str, totals: Totals, *, job: str | None = None) -> None:
+        """Note in the record how far inference is."""
+        now = datetime.now(UTC)
+        since = self._told_at or (now, totals.rows)
+        self._told_at = since
+        minutes = (now - since[0]).total_seconds() / 60
+        progress = InferenceProgress(
+            candidate=self.candidate,
+            written_at=now,
+            state=state,
+            job=job,
+            rows=totals.rows,
+            rows_total=self.plan.rows,
+            failed=totals.failed,
+            per_minute=round((totals.rows - since[1]) / minutes) if minutes else None,
+        )
+        self.run.store.put(places.progress_path(self.candidate), progress)
+
+    def conclude(self, written: Written, *, batch: bool, **figures: str | None) -> Verdict:
+        """Record what has come of the prompts: a failure only where none of them is answered."""
+        totals = written.totals
+        failed = totals.failed
+        reason = f"Answered {totals.answered:,} of {totals.rows:,} prompts."
+        if not failed:
+            reason = f"Answered {totals.answered:,} prompts."
+        beside = [f"{count:,} {word}" for count, word in ((totals.blocked, "blocked"), (totals.cut, "cut")) if count]
+        if beside:
+            reason += f" Of the answers, {' and '.join(beside)}."
+        if failed:
+            reason += f" Most often: {written.most_often.rstrip('.')}."
+        rates = self.run.config.rates(self.run.dataset.billed_model)
+        return self.run.conclude(
+            InferenceVerdict,
+            Outcome.COMPLETED if totals.answered else Outcome.FAILED,
+            reason,
+            prompts=totals.rows,
+            answered=totals.answered,
+            failed=failed,
+            blocked=totals.blocked,
+            cut=totals.cut,
+            way=self.plan.way,
+            why=self.plan.why,
+            estimated_usd=estimated(self.run, "inference"),
+            answers_uri=self.run.config.uri(answers_path(self.candidate)),
+            failures_uri=self.run.config.uri(places.failures_path(self.candidate)) if failed else None,
+            input_tokens=totals.input_tokens,
+            output_tokens=totals.output_tokens,
+            cost_usd=totals.cost_usd(rates, batch=batch) if totals.answered else Decimal(0),
+            **figures,
+        )

@@ -1,0 +1,1 @@
+"""Ask models: online under a throttle, or by a batch prediction job; keep what was paid for."""

@@ -1,0 +1,119 @@
+"""What all prompts of a run have in common: sent once, kept by Vertex AI while the run takes, and then removed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from genops_events.errors import GenopsError
+from genops_events.gcp.clients import genai_client
+from genops_events.gcp.errors import google_call
+from genops_events.inference.requests import cache_contents, tools_json
+
+if TYPE_CHECKING:
+    from google import genai
+    from google.genai.types import CachedContent
+
+    from genops_events.config import Config
+    from genops_events.config_inference import Inference
+
+NAME_PREFIX = "genops-"
+
+
+class Cache:
+    """A cache of one run; call `extend` now and then while it is used.
+
+    Args:
+        config: project and location.
+        name: resource name.
+        ttl_seconds: after which Vertex AI removes it, from the last time that it was extended.
+    """
+
+    def __init__(self, config: Config, name: str, ttl_seconds: int) -> None:
+        self._config = config
+        self.name = name
+        self._ttl_seconds = ttl_seconds
+        self._extended_at = time.monotonic()
+
+    def extend(self) -> None:
+        """Keep it for another `ttl_minutes`, once half of them are over."""
+        from google.genai import types
+
+        if time.monotonic() - self._extended_at < self._ttl_seconds / 2:
+            return
+        with google_call(f"extend {self.name}"), _client(self._config) as client:
+            client.caches.update(name=self.name, config=types.UpdateCachedContentConfig(ttl=f"{self._ttl_seconds}s"))
+        self._extended_at = time.monotonic()
+
+
+@contextmanager
+def cached(
+    config: Config, inference: Inference, *, model: str, candidate: str, system_instruction: str | None
+) -> Iterator[Cache | None]:
+    """Make the cache that `inference.cache` asks for, or find the one of an earlier try, and remove it in the end.
+
+    A task that dies leaves it behind: the next try finds it by its display name, and Vertex AI removes it after its time.
+
+    Args:
+        config: project and location.
+        inference: the dataset's entry in genops.yaml.
+        model: what is asked: a cache belongs to a model.
+        candidate: whose run it is.
+        system_instruction: becomes a part of the cache, as do functions and grounding.
+    """
+    if inference.cache is None:
+        yield None
+        return
+    made = _find(config, candidate) or _create(config, inference, model, candidate, system_instruction)
+    assert made.name is not None
+    cache = Cache(config, made.name, 60 * inference.cache.ttl_minutes)
+    try:
+        yield cache
+    finally:
+        with suppress(GenopsError), google_call(f"remove {made.name}"), _client(config) as client:
+            client.caches.delete(name=made.name)  # where that fails, its time runs out
+
+
+def find_all(config: Config, candidate: str) -> list[CachedContent]:
+    """Return the caches of a candidate that are there."""
+    with google_call("list the caches"), _client(config) as client:
+        return [one for one in client.caches.list() if one.display_name == f"{NAME_PREFIX}{candidate}"]
+
+
+def _find(config: Config, candidate: str) -> CachedContent | None:
+    for one in find_all(config, candidate):
+        if one.expire_time is None or (one.expire_time - datetime.now(UTC)).total_seconds() > _LEAST_LEFT_SECONDS:
+            return one
+    return None
+
+
+_LEAST_LEFT_SECONDS = 30.0
+
+
+def _create(
+    config: Config, inference: Inference, model: str, candidate: str, system_instruction: str | None
+) -> CachedContent:
+    from google.genai import types
+
+    assert inference.cache is not None
+    tools = tools_json(inference)
+    settings = types.CreateCachedContentConfig.model_validate(
+        {
+            "display_name": f"{NAME_PREFIX}{candidate}",
+            "ttl": f"{60 * inference.cache.ttl_minutes}s",
+            "contents": cache_contents(inference.cache.text, inference.cache.files),
+            "system_instruction": system_instruction,
+            "tools": tools.get("tools"),
+            "tool_config": tools.get("toolConfig"),
+        }
+    )
+    # Once: two caches of one run would both be billed, and a try without an answer is found by its display name.
+    with google_call("create the cache"), _client(config, attempts=1) as client:
+        return client.caches.create(model=model, config=settings)
+
+
+def _client(config: Config, *, attempts: int = 4) -> genai.Client:
+    return genai_client(config.project, config.location, attempts=attempts)

@@ -1,0 +1,196 @@
+"""Call Gemini online: the documented REST API over aiohttp, which costs a fraction of google-genai (docs/adr/0012)."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+from collections.abc import Awaitable, Callable
+from types import SimpleNamespace, TracebackType
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import msgspec
+
+from genops_events.errors import PermanentError
+from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, tls_context, vertex_credentials
+from genops_events.gcp.errors import CloudRefused, CloudUnavailable, google_call
+
+if TYPE_CHECKING:
+    import aiohttp
+    from google.auth.credentials import Credentials
+
+    from genops_events.config import Config
+
+TRIES = 8
+"""Of one call: with back-off, about three minutes of trouble pass unnoticed; then the task itself is tried again."""
+FIRST_PAUSE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 60.0
+ANSWER_TIMEOUT_SECONDS = 5 * CALL_TIMEOUT_SECONDS
+"""Of one try: a long answer with thinking takes minutes."""
+
+
+class Connection:
+    """The connections of one run to Vertex AI, with the credentials that go with them.
+
+    Args:
+        config: project and location.
+        at_once: most connections.
+    """
+
+    def __init__(self, config: Config, *, at_once: int) -> None:
+        self._config = config
+        self._at_once = at_once
+        self._session: aiohttp.ClientSession | None = None
+        self._credentials: Credentials | None = None
+        self._base = ""
+        self._headers: dict[str, str] = {}
+        self._refreshing = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        import aiohttp
+
+        self._credentials, self._base = await asyncio.to_thread(vertex_credentials, self._config.location)
+        trusted = await asyncio.to_thread(_trusted)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self._at_once, ssl=trusted),
+            timeout=aiohttp.ClientTimeout(total=ANSWER_TIMEOUT_SECONDS, sock_connect=CALL_TIMEOUT_SECONDS),
+            # Not `trust_env`: that looks the proxy up in two threads, for each call.
+            proxy=await asyncio.to_thread(_proxy_for, self._base),
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._session is not None
+        await self._session.close()
+
+    def url_of(self, model: str, method: str) -> str:
+        """Return the address of a method of a model: a published one by its id, all others by their resource name."""
+        where = f"projects/{self._config.project}/locations/{self._config.location}"
+        name = model if model.startswith("projects/") else f"{where}/publishers/google/models/{model}"
+        return f"{self._base}/v1beta1/{name}:{method}"
+
+    async def post(self, url: str, body: bytes, *, what: str) -> bytes:
+        """Return the answer to one try of a call.
+
+        Raises:
+            CloudUnavailable: no answer, or one that asks to be called later.
+            CloudRefused: the call can never succeed as it is.
+        """
+        assert self._session is not None
+        with google_call(what):
+            headers = self._headers if self._is_fresh() else await self._refreshed()
+            async with self._session.post(url, data=body, headers=headers) as answer:
+                content = await answer.read()
+                if answer.status >= 400:  # noqa: PLR2004 - HTTP
+                    raise _error(answer.status, content, answer.headers)
+                return content
+
+    def _is_fresh(self) -> bool:
+        credentials: Any = self._credentials
+        return bool(self._headers) and credentials.token_state.name == "FRESH"
+
+    async def _refreshed(self) -> dict[str, str]:
+        from google.auth.transport.requests import Request
+
+        credentials: Any = self._credentials
+        async with self._refreshing:
+            if not self._is_fresh():
+                headers = {"Content-Type": "application/json"}
+                # It refreshes the token where that is needed, and adds the project that is billed for the quota.
+                await asyncio.to_thread(credentials.before_request, Request(), "POST", self._base, headers)
+                self._headers = headers
+            return self._headers
+
+
+def _trusted() -> ssl.SSLContext | bool:
+    return tls_context() or True
+
+
+def _proxy_for(address: str) -> str | None:
+    """Return the proxy that the environment names for an address; None for none."""
+    parts = urlsplit(address)
+    if parts.hostname is None or proxy_bypass(parts.hostname):
+        return None
+    return getproxies().get(parts.scheme)
+
+
+def _error(status: int, content: bytes, headers: Any) -> Exception:
+    """Return what google-api-core would raise, which `google_call` reads."""
+    from google.api_core import exceptions
+
+    try:
+        found = msgspec.json.decode(content)
+        found = found[0] if isinstance(found, list) and found else found
+        error = found["error"]
+        message, details = f"{error.get('status', '')}: {error.get('message', '')}", error.get("details", [])
+    except (msgspec.DecodeError, LookupError, TypeError, AttributeError, UnicodeDecodeError):
+        message, details = content[:500].decode("utf-8", "replace"), []
+    response = SimpleNamespace(headers=headers)
+    raised: Exception = exceptions.from_http_status(status, message, details=details, response=response)
+    return raised
+
+
+class Retries:
+    """Makes a call again while the service may yet answer it, after the pause that it asked for.
+
+    Args:
+        hold_back: told how long nobody should call, where the service refuses for being called too often.
+    """
+
+    def __init__(self, hold_back: Callable[[float], None] = lambda _: None) -> None:
+        self._hold_back = hold_back
+        self.again = 0
+        """Tries that were not the first."""
+        self.refused_for_quota = 0
+
+    async def call(self, make: Callable[[], Awaitable[bytes]], *, before_again: Callable[[], Awaitable[None]]) -> bytes:
+        """Return what `make` returns in one of `TRIES` tries.
+
+        Args:
+            make: one try.
+            before_again: awaited before each further one: it counts against the quota, too.
+
+        Raises:
+            CloudUnavailable: none was answered.
+            CloudRefused: the call can never succeed as it is.
+        """
+        for number in range(1, TRIES + 1):
+            try:
+                return await make()
+            except CloudUnavailable as error:
+                if number == TRIES:
+                    raise
+                pause = pause_seconds(number, asked_for=error.retry_after_seconds)
+                if error.status == 429:  # noqa: PLR2004 - HTTP
+                    self.refused_for_quota += 1
+                    self._hold_back(error.retry_after_seconds or FIRST_PAUSE_SECONDS)
+                self.again += 1
+                await asyncio.sleep(pause)
+                await before_again()
+        raise AssertionError("the last try returns or raises")
+
+
+def pause_seconds(number: int, *, asked_for: float | None = None, drawn: float | None = None) -> float:
+    """Return the pause after the try of this number: doubling, bounded, drawn; never less than the service asked for.
+
+    Args:
+        number: 1 after the first.
+        asked_for: by `Retry-After` or `RetryInfo`, in seconds.
+        drawn: 0 to 1; at random where None.
+    """
+    bound = min(FIRST_PAUSE_SECONDS * 2.0 ** (number - 1), LONGEST_PAUSE_SECONDS)
+    share = random.random() if drawn is None else drawn  # noqa: S311 - not a secret
+    return (asked_for or 0.0) + bound * (0.25 + 0.75 * share)
+
+
+class AllRefused(PermanentError):
+    """Vertex AI takes none of the prompts: a setting is to blame, and not a row."""
+
+
+def is_the_rows_fault(error: CloudRefused) -> bool:
+    """Return whether another row may be answered though this one was refused."""
+    return error.status in (400, 413)

@@ -1,0 +1,296 @@
+"""Read a prompt file (JSON Lines) row by row; what is wrong with a row is said of that row alone.
+
+A row is {"prompt": …} or {"contents": […]}, with an `id`, `files` (gs:// addresses, for a prompt) and settings of its own
+(the keys of `inference` that say how to answer, and `system_instruction`) if it likes. {"request": {"contents": …}}, the
+row of a batch job, is read, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+import msgspec
+from pydantic import ValidationError
+
+from genops_events.inference.media import TYPES, mime_type_of, not_taken
+from genops_events.inference.settings import RowSettings
+
+FORMS = '{"prompt": …}, {"contents": [{"role": "user", "parts": […]}]} or {"request": {"contents": …}}'
+MOST_LINE_BYTES = 20 * 1024 * 1024
+"""Longest line: Vertex AI takes requests of 20 MB. What is longer fails without being held in memory."""
+FOUND_CHARACTERS = 200
+_OWN_KEYS = ("id", "prompt", "contents", "request", "files")
+_SETTINGS = tuple(RowSettings.model_fields)
+_SNAKE = {
+    "file_data": "fileData",
+    "file_uri": "fileUri",
+    "mime_type": "mimeType",
+    "inline_data": "inlineData",
+    "function_call": "functionCall",
+    "function_response": "functionResponse",
+    "video_metadata": "videoMetadata",
+    "start_offset": "startOffset",
+    "end_offset": "endOffset",
+    "thought_signature": "thoughtSignature",
+}
+_PART_KEYS = ("text", "fileData", "inlineData", "functionCall", "functionResponse")
+_BESIDE = ("videoMetadata", "thought", "thoughtSignature")
+_MARK = b"\xef\xbb\xbf"
+_decode = msgspec.json.Decoder().decode
+
+
+@dataclass(frozen=True, slots=True)
+class PromptRow:
+    """A prompt to answer."""
+
+    number: int
+    """0 for the first row that is not blank."""
+    line: int
+    """1-based line of the file."""
+    id: str
+    contents: list[dict[str, Any]]
+    """As the REST API takes them."""
+    size_bytes: int
+    prompt: str | None = None
+    """The text, where the row is nothing but one."""
+    settings: RowSettings | None = None
+
+    @property
+    def has_own_id(self) -> bool:
+        """Whether the file names the row: others are called by their line."""
+        return self.id != name_of(self.line)
+
+    @property
+    def text(self) -> str:
+        """All that is written in the row, without what is in files."""
+        return "".join(
+            part["text"] for turn in self.contents for part in turn["parts"] if isinstance(part.get("text"), str)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that cannot be asked, and why."""
+
+    number: int
+    line: int
+    id: str
+    reason: str
+    found: str = ""
+
+
+def name_of(line: int) -> str:
+    """Return what a row without an id is called."""
+    return f"line-{line}"
+
+
+class _Wrong(Exception):
+    """Why a row cannot be asked."""
+
+
+def lines_of(chunks: Iterable[bytes]) -> Iterator[bytes | int]:
+    """Yield the lines of a file; of one that is longer than a request may be, only how many bytes it has.
+
+    Args:
+        chunks: the file's bytes, in pieces of any size.
+    """
+    rest: list[bytes] = []
+    held = 0
+    for chunk in chunks:
+        *whole, last = chunk.split(b"\n")
+        for piece in whole:
+            size = held + len(piece)
+            yield b"".join([*rest, piece]) if size <= MOST_LINE_BYTES else size
+            rest, held = [], 0
+        held += len(last)
+        rest = [*rest, last] if held <= MOST_LINE_BYTES else []
+    if held:
+        yield b"".join(rest) if held <= MOST_LINE_BYTES else held
+
+
+def read_rows(lines: Iterable[bytes | int]) -> Iterator[PromptRow | BadRow]:
+    """Yield every row of a prompt file, in order; blank lines are skipped, and counted.
+
+    Of rows with the same `id` the first one is asked, and the others are bad: nobody could tell whose answer it is. For
+    that, 0.1 kB is held of each id.
+    """
+    number = 0
+    first: dict[int, int] = {}
+    for line, content in enumerate(lines, start=1):
+        if isinstance(content, bytes) and not content.removeprefix(_MARK).strip():
+            continue
+        row = _row(number, line, content)
+        # Names by line cannot repeat; of the others a hash is held, since a long file has many.
+        if isinstance(row, PromptRow) and row.has_own_id and (seen := first.setdefault(hash(row.id), line)) != line:
+            row = BadRow(number, line, row.id, f"Line {line}: the id {row.id!r} was given before, on line {seen}.")
+        yield row
+        number += 1
+
+
+def _row(number: int, line: int, content: bytes | int) -> PromptRow | BadRow:
+    name = name_of(line)
+    try:
+        text = _short(content)
+        value = _object(text.removeprefix(_MARK) if line == 1 else text)
+        if "id" in value:
+            name = _text(value, "id")
+        contents = _contents(value)
+        return PromptRow(
+            number=number,
+            line=line,
+            id=name,
+            contents=contents,
+            size_bytes=len(text),
+            prompt=_only_text(contents),
+            settings=_settings(value),
+        )
+    except _Wrong as error:
+        shown = content if isinstance(content, bytes) else b""
+        found = shown[: 4 * FOUND_CHARACTERS].decode("utf-8", "replace").strip()
+        cut = found[:FOUND_CHARACTERS] + ("…" if len(found) > FOUND_CHARACTERS else "")
+        return BadRow(number, line, name, f"Line {line}: {error}.", cut)
+
+
+def _short(content: bytes | int) -> bytes:
+    if isinstance(content, int):
+        raise _Wrong(f"it has {content:,} bytes, and Vertex AI takes requests of at most {MOST_LINE_BYTES:,}")
+    return content
+
+
+def _object(content: bytes) -> dict[str, Any]:
+    try:
+        value = _decode(content)
+    except (msgspec.DecodeError, RecursionError) as error:
+        why = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise _Wrong(f"it is not JSON ({why}); each line must read {FORMS}") from None
+    except UnicodeDecodeError as error:
+        raise _Wrong(f"it is not UTF-8 (byte {error.start})") from None
+    if not isinstance(value, dict):
+        raise _Wrong(f"it is not a JSON object; each line must read {FORMS}")
+    if others := [key for key in value if key not in _OWN_KEYS and key not in _SETTINGS]:
+        raise _Wrong(f"the key `{others[0]}` is not known, allowed are {', '.join((*_OWN_KEYS, *_SETTINGS))}")
+    return value
+
+
+def _text(value: Mapping[str, Any], key: str) -> str:
+    text = value[key]
+    if not isinstance(text, str) or not text.strip():
+        raise _Wrong(f"`{key}` must be a text that is not empty")
+    return text
+
+
+def _contents(value: dict[str, Any]) -> list[dict[str, Any]]:
+    given = [key for key in ("prompt", "contents", "request") if key in value]
+    if len(given) != 1:
+        raise _Wrong(f"exactly one of `prompt`, `contents` and `request` is needed; each line must read {FORMS}")
+    if "files" in value and given != ["prompt"]:
+        raise _Wrong("`files` goes with `prompt`; in `contents`, a file is a part with `fileData`")
+    if given == ["prompt"]:
+        files = value.get("files", [])
+        if not isinstance(files, list):
+            raise _Wrong("`files` must be a list of gs:// addresses")
+        parts = [*(_file(one) for one in files), {"text": _text(value, "prompt")}]
+        return [{"role": "user", "parts": parts}]
+    if given == ["contents"]:
+        return _turns(value["contents"])
+    request = value["request"]
+    if not isinstance(request, dict) or set(request) != {"contents"}:
+        raise _Wrong("`request` must hold `contents` and nothing else; settings stand beside it, as in genops.yaml")
+    return _turns(request["contents"])
+
+
+def _turns(contents: Any) -> list[dict[str, Any]]:
+    if isinstance(contents, str) and contents.strip():
+        return [{"role": "user", "parts": [{"text": contents}]}]
+    turns = [contents] if isinstance(contents, dict) else contents
+    if not isinstance(turns, list) or not turns:
+        raise _Wrong("`contents` must be a list of turns, each with `role` and `parts`")
+    read = [_turn(turn, f"contents[{number}]") for number, turn in enumerate(turns)]
+    if read[-1]["role"] != "user":
+        raise _Wrong("the last turn of `contents` must be the user's, or there is nothing to answer")
+    return read
+
+
+def _turn(turn: Any, where: str) -> dict[str, Any]:
+    if not isinstance(turn, dict) or set(turn) - {"role", "parts"}:
+        raise _Wrong(f"{where} must be an object of `role` and `parts`")
+    role = turn.get("role", "user")
+    if role not in ("user", "model", "function"):
+        raise _Wrong(f"{where}.role must be user or model; it is {role!r}")
+    parts = turn.get("parts")
+    if isinstance(parts, (str, dict)):
+        parts = [parts]
+    if not isinstance(parts, list) or not parts:
+        raise _Wrong(f"{where}.parts must be a list with at least one part")
+    return {
+        "role": "user" if role == "function" else role,
+        "parts": [_part(part, f"{where}.parts[{number}]") for number, part in enumerate(parts)],
+    }
+
+
+def _part(part: Any, where: str) -> dict[str, Any]:
+    if isinstance(part, str):
+        part = {"text": part}
+    if not isinstance(part, dict):
+        raise _Wrong(f"{where} must be an object with one of {', '.join(_PART_KEYS)}")
+    part = {_SNAKE.get(key, key): value for key, value in part.items()}
+    kinds = [key for key in part if key in _PART_KEYS]
+    others = [key for key in part if key not in _PART_KEYS and key not in _BESIDE]
+    if len(kinds) != 1 or others:
+        raise _Wrong(f"{where} must hold exactly one of {', '.join(_PART_KEYS)}; it has {', '.join(part) or 'nothing'}")
+    (kind,) = kinds
+    if kind == "text" and (not isinstance(part["text"], str) or not part["text"]):
+        raise _Wrong(f"{where}.text must be a text that is not empty")
+    if kind in ("fileData", "inlineData"):
+        part[kind] = _data(part[kind], kind, f"{where}.{kind}")
+    if kind in ("functionCall", "functionResponse") and not (
+        isinstance(part[kind], dict) and isinstance(part[kind].get("name"), str)
+    ):
+        raise _Wrong(f"{where}.{kind} must be an object with the function's `name`")
+    if isinstance(part.get("videoMetadata"), dict):
+        part["videoMetadata"] = {_SNAKE.get(key, key): value for key, value in part["videoMetadata"].items()}
+    return dict(part)
+
+
+def _data(data: Any, kind: str, where: str) -> dict[str, Any]:
+    key = "fileUri" if kind == "fileData" else "data"
+    data = {_SNAKE.get(name, name): value for name, value in data.items()} if isinstance(data, dict) else {}
+    if not isinstance(data.get(key), str) or not data[key]:
+        raise _Wrong(f"{where}.{key} must be a text that is not empty")
+    if kind == "fileData":
+        return _file(data[key], mime_type=data.get("mimeType"), where=where)["fileData"]
+    if data.get("mimeType") not in TYPES:
+        raise _Wrong(f"{where}: {not_taken(repr(data.get('mimeType')))}")
+    return {"mimeType": data["mimeType"], "data": data["data"]}
+
+
+def _file(uri: Any, *, mime_type: Any = None, where: str = "files") -> dict[str, dict[str, Any]]:
+    """Return the part that shows a file."""
+    if not isinstance(uri, str) or not uri.startswith(("gs://", "https://")) or uri.endswith("/"):
+        raise _Wrong(f"{where} must name objects, gs://BUCKET/OBJECT; found {uri!r}")
+    found = mime_type if mime_type is not None else mime_type_of(uri)
+    if found not in TYPES:
+        name = PurePosixPath(uri).name if mime_type is None else repr(mime_type)
+        raise _Wrong(f"{where}: {not_taken(name)}")
+    return {"fileData": {"fileUri": uri, "mimeType": found}}
+
+
+def _settings(value: Mapping[str, Any]) -> RowSettings | None:
+    own = {key: value[key] for key in value if key in _SETTINGS}
+    if not own:
+        return None
+    try:
+        return RowSettings.model_validate(own)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise _Wrong(f"`{place}` is {first['input']!r}: {first['msg'][:1].lower()}{first['msg'][1:]}") from None
+
+
+def _only_text(contents: list[dict[str, Any]]) -> str | None:
+    if len(contents) == 1 and all(set(part) == {"text"} for part in contents[0]["parts"]):
+        return "".join(part["text"] for part in contents[0]["parts"])
+    return None

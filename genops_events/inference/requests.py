@@ -1,0 +1,195 @@
+"""Put a prompt and its settings into the JSON of Gemini's REST API: online calls and the rows of a batch job are the same.
+
+https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference. google-genai says the same things with
+types of its own, and only for online calls; a test holds each field against what it sends (docs/adr/0012).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from genops_events.inference.media import mime_type_of
+from genops_events.inference.prompts import PromptRow
+from genops_events.inference.settings import AnswerSettings, Function, Grounding, Safety, Thinking, merged
+
+ROW_LABEL = "genops-row"
+"""Label of a batch request that names its line: a batch job answers in any order, and repeats the request."""
+
+_GENERATION = {
+    "temperature": "temperature",
+    "top_p": "topP",
+    "top_k": "topK",
+    "candidate_count": "candidateCount",
+    "max_output_tokens": "maxOutputTokens",
+    "seed": "seed",
+    "presence_penalty": "presencePenalty",
+    "frequency_penalty": "frequencyPenalty",
+    "response_mime_type": "responseMimeType",
+    "response_json_schema": "responseJsonSchema",
+}
+_HARMS = {
+    "harassment": "HARM_CATEGORY_HARASSMENT",
+    "hate_speech": "HARM_CATEGORY_HATE_SPEECH",
+    "sexually_explicit": "HARM_CATEGORY_SEXUALLY_EXPLICIT",
+    "dangerous_content": "HARM_CATEGORY_DANGEROUS_CONTENT",
+}
+
+
+class CannotAsk(Exception):
+    """A row's own settings do not go together with those of the dataset."""
+
+
+class Requests:
+    """Makes the requests of one run.
+
+    Args:
+        settings: the dataset's.
+        system_instruction: sent with every prompt, unless its row has one of its own.
+        cache: resource name of what all prompts have in common; it holds the system instruction and the tools.
+    """
+
+    def __init__(
+        self, settings: AnswerSettings, *, system_instruction: str | None = None, cache: str | None = None
+    ) -> None:
+        self._settings = AnswerSettings.model_validate(
+            {name: getattr(settings, name) for name in AnswerSettings.model_fields}
+        )
+        self._system_instruction = system_instruction
+        self._cache = cache
+        self._common = request_json(self._settings, system_instruction=system_instruction, cache=cache)
+
+    def body(self, row: PromptRow) -> dict[str, Any]:
+        """Return the request of one row.
+
+        Raises:
+            CannotAsk: its settings do not go together with the dataset's.
+        """
+        own = row.settings
+        if own is None or not own.model_fields_set:
+            return {**self._common, "contents": row.contents}
+        if self._cache is not None and (kept := sorted(own.model_fields_set & IN_CACHE)):
+            raise CannotAsk(f"`{kept[0]}` cannot be a row's own where the dataset has a cache: it is part of the cache")
+        try:
+            settings = merged(self._settings, own)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(map(str, first["loc"]))
+            raise CannotAsk(f"`{place}`, with the dataset's settings: {first['msg']}") from None
+        has_own = "system_instruction" in own.model_fields_set
+        instruction = own.system_instruction if has_own else self._system_instruction
+        common = request_json(settings, system_instruction=instruction, cache=self._cache)
+        return {**common, "contents": row.contents}
+
+    def longest_answer(self, row: PromptRow) -> int:
+        """Return the most output tokens that a row can be billed."""
+        own = row.settings
+        given = {} if own is None else {name: getattr(own, name) for name in own.model_fields_set}
+        longest = given.get("max_output_tokens", self._settings.max_output_tokens)
+        count = given.get("candidate_count", self._settings.candidate_count)
+        return (longest or MOST_OUTPUT_TOKENS) * (count or 1)
+
+    def system_instruction(self, row: PromptRow) -> str:
+        """Return what is sent with the row as system instruction; empty for none."""
+        own = row.settings
+        if own is not None and "system_instruction" in own.model_fields_set:
+            return own.system_instruction or ""
+        return self._system_instruction or ""
+
+
+MOST_OUTPUT_TOKENS = 65_535
+"""Where a row takes the bound away, its answer may have as many as the model gives."""
+IN_CACHE = frozenset({"system_instruction", "functions", "function_calling", "grounding"})
+"""What belongs to a cache: a call that uses one must not have it."""
+
+
+def request_json(
+    settings: AnswerSettings, *, system_instruction: str | None = None, cache: str | None = None
+) -> dict[str, Any]:
+    """Return all of a request but its contents."""
+    body: dict[str, Any] = {}
+    if system_instruction and cache is None:
+        body["systemInstruction"] = {"parts": [{"text": system_instruction}]}
+    if config := _generation_config(settings):
+        body["generationConfig"] = config
+    if settings.safety is not None and (safety := _safety(settings.safety)):
+        body["safetySettings"] = safety
+    if cache is not None:
+        return body | {"cachedContent": cache}
+    return body | tools_json(settings)
+
+
+def tools_json(settings: AnswerSettings) -> dict[str, Any]:
+    """Return the tools of a request, and how they are to be used."""
+    body: dict[str, Any] = {}
+    if settings.functions:
+        body["tools"] = [{"functionDeclarations": [_function(one) for one in settings.functions]}]
+    elif settings.grounding is not None:
+        body["tools"] = [_grounding(settings.grounding)]
+    if settings.function_calling is not None and settings.functions:
+        calling: dict[str, Any] = {"mode": settings.function_calling.mode.upper()}
+        if settings.function_calling.allowed:
+            calling["allowedFunctionNames"] = list(settings.function_calling.allowed)
+        body["toolConfig"] = {"functionCallingConfig": calling}
+    return body
+
+
+def batch_row(body: Mapping[str, Any], row: PromptRow) -> dict[str, Any]:
+    """Return the line of a batch job's input that asks one row."""
+    return {"request": {**body, "labels": {ROW_LABEL: str(row.line)}}}
+
+
+def cache_contents(text: str | None, files: Sequence[str] | None) -> list[dict[str, Any]]:
+    """Return what all prompts have in common as the contents of a cache."""
+    parts: list[dict[str, Any]] = [{"fileData": {"fileUri": uri, "mimeType": mime_type_of(uri)}} for uri in files or ()]
+    if text is not None:
+        parts.append({"text": text})
+    return [{"role": "user", "parts": parts}]
+
+
+def _generation_config(settings: AnswerSettings) -> dict[str, Any]:
+    config = {name: value for key, name in _GENERATION.items() if (value := getattr(settings, key)) is not None}
+    if settings.stop_sequences:
+        config["stopSequences"] = list(settings.stop_sequences)
+    if settings.response_json_schema is not None:
+        config.setdefault("responseMimeType", "application/json")
+    if settings.thinking is not None:
+        config["thinkingConfig"] = _thinking(settings.thinking)
+    if settings.media_resolution is not None:
+        config["mediaResolution"] = f"MEDIA_RESOLUTION_{settings.media_resolution.upper()}"
+    return config
+
+
+def _thinking(thinking: Thinking) -> dict[str, Any]:
+    config: dict[str, Any] = {}
+    if thinking.budget_tokens is not None:
+        config["thinkingBudget"] = thinking.budget_tokens
+    if thinking.level is not None:
+        config["thinkingLevel"] = thinking.level.upper()
+    if thinking.include_thoughts:
+        config["includeThoughts"] = True
+    return config
+
+
+def _safety(safety: Safety) -> list[dict[str, str]]:
+    return [
+        {"category": category, "threshold": value.upper()}
+        for name, category in _HARMS.items()
+        if (value := getattr(safety, name)) is not None
+    ]
+
+
+def _function(function: Function) -> dict[str, Any]:
+    declared: dict[str, Any] = {"name": function.name, "description": function.description}
+    if function.parameters is not None:
+        declared["parametersJsonSchema"] = {"type": "object", **function.parameters}
+    return declared
+
+
+def _grounding(grounding: Grounding) -> dict[str, Any]:
+    if grounding.data_store is None:
+        return {"googleSearch": {}}
+    kind = "engine" if "/engines/" in grounding.data_store else "datastore"
+    return {"retrieval": {"vertexAiSearch": {kind: grounding.data_store}}}
