@@ -11,6 +11,7 @@ from genops_events.airflow.spending import estimated, pay_for
 from genops_events.airflow.stage import StageRun
 from genops_events.config_inference import Inference
 from genops_events.errors import PermanentError
+from genops_events.estimates import prompt_tokens
 from genops_events.gcp.holds import standing_of
 from genops_events.gcp.inference.cache import cached
 from genops_events.gcp.inference.calls import AllRefused
@@ -20,11 +21,9 @@ from genops_events.gcp.inference.results import Written, copy_prompts, nothing_t
 from genops_events.gcp.parts import remove_parts
 from genops_events.inference import record as places
 from genops_events.inference.choice import choose
-from genops_events.inference.prompts import BadRow
 from genops_events.inference.record import InferencePlan, InferenceProgress
 from genops_events.inference.replies import Totals
 from genops_events.inference.requests import Requests
-from genops_events.pricing import estimated_tokens
 from genops_events.record_paths import answers_path, prompts_path
 from genops_events.stages import Outcome, Stage
 from genops_events.verdicts import InferenceVerdict, Verdict
@@ -75,34 +74,23 @@ class Answering:
         return known if known is not None else self._settled()
 
     def _settled(self) -> InferencePlan:
-        dataset = self.run.dataset
-        requests = self.requests(None)
-        rows = bad = asked = answered = 0
-        first_bad: BadRow | None = None
-        for row in rows_of(self.bucket, self.prompts):
-            rows += 1
-            if isinstance(row, BadRow):
-                bad += 1
-                first_bad = first_bad or row
-                continue
-            asked += estimated_tokens(row.text) + estimated_tokens(requests.system_instruction(row))
-            answered += requests.longest_answer(row)
-        if rows == bad:
-            raise nothing_to_ask(self.run.config.uri(self.inference.prompts), first_bad)
-        rates = self.run.config.rates(dataset.billed_model)
-        online, batch = (rates.most_for(asked, answered, batch=one) for one in (False, True))
+        found = prompt_tokens(rows_of(self.bucket, self.prompts), self.requests(None))
+        if not found.rows:
+            raise nothing_to_ask(self.run.config.uri(self.inference.prompts), found.first_bad)
+        rates = self.run.config.rates(self.run.dataset.billed_model)
+        online, batch = (rates.most_for(found.asked, found.answered, batch=one) for one in (False, True))
         not_batch = self._not_batch()
         if self.inference.mode == "batch" and not_batch:
             raise NoBatch(f"`inference.mode` is batch, but {not_batch}.", "Set it to online or auto.")
-        choice = choose(self.inference, rows=rows - bad, online_usd=online, batch_usd=batch, not_batch=not_batch)
+        choice = choose(self.inference, rows=found.rows, online_usd=online, batch_usd=batch, not_batch=not_batch)
         plan = InferencePlan(
             candidate=self.candidate,
             written_at=datetime.now(UTC),
             way=choice.way,
             why=choice.why,
             model=self.run.endpoint if choice.way == "online" else self._batch_model(),
-            rows=rows,
-            bad_rows=bad,
+            rows=found.rows + found.bad_rows,
+            bad_rows=found.bad_rows,
             most_usd=batch if choice.way == "batch" else online,
         )
         return self.run.store.create_or_read(places.plan_path(self.candidate), plan)
