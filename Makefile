@@ -68,4 +68,4 @@ $(STAMP): requirements.lock pyproject.toml
 	fi
 	@touch $@
 
-.PHONY: help demo test browser install up down lint bench bench-arrivals bench-waiting chaos schemas lock
+.PHONY: help demo test browser install up down lint bench bench-arrivals bench-waiting bench-inference chaos schemas lock
