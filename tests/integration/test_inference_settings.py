@@ -13,6 +13,7 @@ from made_up import context
 
 from genops_events.config import Config, load_config
 from genops_events.gcp.errors import CloudUnavailable
+from genops_events.gcp.inference import cache, calls
 from genops_events.gcp.inference.cache import cached, find_all
 from genops_events.gcp.record_store import RecordStore
 
