@@ -13,7 +13,7 @@ from genops_events.config_inference import Inference
 from genops_events.errors import PermanentError
 from genops_events.estimates import prompt_tokens
 from genops_events.gcp.holds import standing_of
-from genops_events.gcp.inference.cache import cached
+from genops_events.gcp.inference.cache import Cache, cached
 from genops_events.gcp.inference.calls import AllRefused
 from genops_events.gcp.inference.kept import KeptRows
 from genops_events.gcp.inference.online import answer_online
@@ -154,20 +154,26 @@ class Answering:
                     on_progress=tell,
                 )
             except AllRefused as error:
-                return self._none_taken(error)
+                return self._none_taken(error, making_usd=self._making_usd(cache))
         written = write_results(
             self.bucket,
             kept.in_order(),
             answers=answers_path(self.candidate),
             failures=places.failures_path(self.candidate),
         )
-        verdict = self.conclude(written, batch=False)
+        verdict = self.conclude(written, batch=False, making_usd=self._making_usd(cache))
         # The files have it all; a crash before this line leaves a few small objects.
         remove_parts(self.bucket, places.parts_prefix(self.candidate))
         return verdict
 
-    def _none_taken(self, error: AllRefused) -> Verdict:
-        """Record that nothing was bought: refusals cost nothing, and what was reserved is released."""
+    def _making_usd(self, cache: Cache | None) -> Decimal:
+        """Return what making the cache cost; reading it is billed with each answer."""
+        if cache is None:
+            return Decimal(0)
+        return self.run.config.rates(self.run.dataset.billed_model).generation_cost(cache.tokens, 0)
+
+    def _none_taken(self, error: AllRefused, *, making_usd: Decimal) -> Verdict:
+        """Record that no answer was bought: refusals cost nothing, and what was reserved for answers is released."""
         return self.run.conclude(
             InferenceVerdict,
             Outcome.FAILED,
@@ -177,6 +183,7 @@ class Answering:
             way=self.plan.way,
             why=self.plan.why,
             estimated_usd=estimated(self.run, "inference"),
+            cost_usd=making_usd,
             help=error.hint,
         )
 
@@ -198,8 +205,17 @@ class Answering:
         )
         self.run.store.put(places.progress_path(self.candidate), progress)
 
-    def conclude(self, written: Written, *, batch: bool, **figures: str | None) -> Verdict:
-        """Record what has come of the prompts: a failure only where none of them is answered."""
+    def conclude(
+        self, written: Written, *, batch: bool, making_usd: Decimal = Decimal(0), **figures: str | None
+    ) -> Verdict:
+        """Record what has come of the prompts: a failure only where none of them is answered.
+
+        Args:
+            written: what stands in the files.
+            batch: whether a batch job made the answers.
+            making_usd: what was paid beside them, for the cache.
+            figures: further ones of the verdict.
+        """
         totals = written.totals
         failed = totals.failed
         reason = f"Answered {totals.answered:,} of {totals.rows:,} prompts."
@@ -227,6 +243,6 @@ class Answering:
             failures_uri=self.run.config.uri(places.failures_path(self.candidate)) if failed else None,
             input_tokens=totals.input_tokens,
             output_tokens=totals.output_tokens,
-            cost_usd=totals.cost_usd(rates, batch=batch) if totals.answered else Decimal(0),
+            cost_usd=totals.cost_usd(rates, batch=batch) + making_usd,
             **figures,
         )

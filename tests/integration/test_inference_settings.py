@@ -16,6 +16,7 @@ from genops_events.gcp.errors import CloudUnavailable
 from genops_events.gcp.inference import cache, calls
 from genops_events.gcp.inference.cache import cached, find_all
 from genops_events.gcp.record_store import RecordStore
+from genops_events.stages import Stage
 
 
 def test_a_row_says_how_it_is_answered_in_place_of_the_dataset(
@@ -97,12 +98,18 @@ def test_the_cache_is_made_once_used_by_every_call_and_removed(
     assert find_all(config, candidate) == []
     cloud.vertex.faults()
     before = cloud.vertex_calls("cachedContents.create")
-    answer(candidate)
+    done = answer(candidate)
     assert cloud.vertex_calls("cachedContents.create") == before + 1
     assert find_all(config, candidate) == []
     kept = answers(store, candidate)
     assert len(kept) == 5
-    assert {row["cached_tokens"] for row in kept} == {-(-len("A long book. " * 50) // 4) + 2}
+    in_cache = -(-len("A long book. " * 50) // 4) + 2
+    assert {row["cached_tokens"] for row in kept} == {in_cache}
+    rates = config.rates(MODEL)
+    read = rates.generation_cost(done["input_tokens"], done["output_tokens"], cached_tokens=5 * in_cache)
+    verdict = store.verdict(candidate, Stage.INFERENCE)
+    assert verdict is not None
+    assert verdict.cost_usd == read + rates.generation_cost(in_cache, 0)
     (failed,) = failures(store, candidate)
     assert "`system_instruction` cannot be a row's own where the dataset has a cache" in failed["reason"]
 
