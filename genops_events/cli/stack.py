@@ -237,7 +237,8 @@ def _make_places(config: Config, environment: Mapping[str, str]) -> None:
     while True:
         try:
             return set_pool(rest, config.tuning_jobs_at_once)
-        except (AirflowUnavailable, AirflowConflict):  # a conflict: with an earlier try of ours, whose answer never came
+        except (AirflowUnavailable, AirflowConflict):
+            # A conflict: with an earlier try of ours, whose answer never came.
             if time.monotonic() > deadline:
                 raise
             time.sleep(_LOOK_SECONDS)
