@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from genops_events.jobs import JobView
 
 _UNKNOWN = object()
+_ENDING_SECONDS = 60.0
+"""Longest time that the end of a wait may hold up; every call within it has a shorter one."""
 
 
 class VertexJobTrigger(BaseTrigger):
@@ -87,6 +89,16 @@ class VertexJobTrigger(BaseTrigger):
         Airflow calls this as well when another triggerer has taken the wait over: then the same try is still deferred, and
         the job goes on. It also goes on when nobody can tell, and when the task was marked as a success.
         """
+        # Airflow 3.3.2 cancels what it has cancelled again at each look, every second, and so this, too: it must not end half done.
+        loop = asyncio.get_running_loop()
+        ending, latest = loop.create_task(self._end_with_task()), loop.time() + _ENDING_SECONDS
+        while not ending.done() and loop.time() < latest:
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait({ending}, timeout=latest - loop.time())
+        if ending.done():
+            ending.result()
+
+    async def _end_with_task(self) -> None:
         try:
             state = await self._task_state()
             if state == "deferred" and await self._waits_as_another_try():

@@ -347,6 +347,18 @@ async def test_the_job_goes_on_unless_a_person_has_ended_its_task(
     assert store.read(record_paths.cancellation_path(tuned[0]), Cancellation) is None
 
 
+async def test_airflow_that_cancels_again_and_again_does_not_interrupt_the_cancelling(
+    monkeypatch: pytest.MonkeyPatch, config: Config, store: RecordStore, tuned: tuple[str, str]
+) -> None:
+    ending = asyncio.create_task(killed(monkeypatch, config, *tuned, {RUN: {"tune": "failed"}}))
+    while not ending.done():  # as Airflow does at each look, until the trigger is gone
+        await asyncio.sleep(0.01)
+        ending.cancel()
+    await ending
+    assert await asyncio.to_thread(state_of, config, tuned[1]) in {"JOB_STATE_CANCELLING", "JOB_STATE_CANCELLED"}
+    assert store.read(record_paths.cancellation_path(tuned[0]), Cancellation) is not None
+
+
 @pytest.mark.parametrize("answer", [{RUN: {"tune": "failed"}}, {}], ids=["marked failed", "Dag run deleted"])
 async def test_ending_the_task_cancels_the_job_and_ends_the_candidate(  # noqa: PLR0917
     monkeypatch: pytest.MonkeyPatch,
