@@ -169,11 +169,11 @@ class InferenceVerdict(Verdict):
     end: str | None = None
     """How the batch job ended."""
     help: str | None = None
-    """What to do about a batch job that did not succeed."""
+    """What to do where there are no answers."""
 
     @property
     def told(self) -> str:
-        """The reason, and what to do about a batch job that did not succeed."""
+        """The reason, and what to do where there are no answers."""
         return f"{self.reason} {self.help}" if self.help else self.reason
 
 

@@ -13,6 +13,7 @@ from genops_events.config_inference import Inference
 from genops_events.errors import PermanentError
 from genops_events.gcp.holds import standing_of
 from genops_events.gcp.inference.cache import cached
+from genops_events.gcp.inference.calls import AllRefused
 from genops_events.gcp.inference.kept import KeptRows
 from genops_events.gcp.inference.online import answer_online
 from genops_events.gcp.inference.results import Written, copy_prompts, nothing_to_ask, rows_of, write_results
@@ -135,7 +136,6 @@ class Answering:
 
         Raises:
             CloudUnavailable: a call failed after its retries; the next try goes on from what is kept.
-            AllRefused: no row is taken.
         """
         config, inference, plan = self.run.config, self.inference, self.plan
         kept = KeptRows(self.bucket, places.parts_prefix(self.candidate))
@@ -153,17 +153,20 @@ class Answering:
                 self.tell("asking", totals)
 
             tell(Totals())
-            answer_online(
-                config,
-                model=plan.model,
-                name=self.answered_by,
-                rows=rows_of(self.bucket, self.prompts),
-                requests=self.requests(None if cache is None else cache.name),
-                kept=kept,
-                requests_per_minute=inference.requests_per_minute or config.requests_per_minute,
-                tokens_per_minute=inference.tokens_per_minute,
-                on_progress=tell,
-            )
+            try:
+                answer_online(
+                    config,
+                    model=plan.model,
+                    name=self.answered_by,
+                    rows=rows_of(self.bucket, self.prompts),
+                    requests=self.requests(None if cache is None else cache.name),
+                    kept=kept,
+                    requests_per_minute=inference.requests_per_minute or config.requests_per_minute,
+                    tokens_per_minute=inference.tokens_per_minute,
+                    on_progress=tell,
+                )
+            except AllRefused as error:
+                return self._none_taken(error)
         written = write_results(
             self.bucket,
             kept.in_order(),
@@ -174,6 +177,20 @@ class Answering:
         # The files have it all; a crash before this line leaves a few small objects.
         remove_parts(self.bucket, places.parts_prefix(self.candidate))
         return verdict
+
+    def _none_taken(self, error: AllRefused) -> Verdict:
+        """Record that nothing was bought: refusals cost nothing, and what was reserved is released."""
+        return self.run.conclude(
+            InferenceVerdict,
+            Outcome.FAILED,
+            error.message,
+            prompts=self.plan.rows,
+            answered=0,
+            way=self.plan.way,
+            why=self.plan.why,
+            estimated_usd=estimated(self.run, "inference"),
+            help=error.hint,
+        )
 
     def tell(self, state: str, totals: Totals, *, job: str | None = None) -> None:
         """Note in the record how far inference is."""

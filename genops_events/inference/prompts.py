@@ -7,6 +7,7 @@ row of a batch job, is read, too.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -164,6 +165,8 @@ def _object(content: bytes) -> dict[str, Any]:
     try:
         value = _decode(content)
     except (msgspec.DecodeError, RecursionError) as error:
+        if _has_half_a_pair(content):  # msgspec would say that it is truncated
+            raise _Wrong("it holds half of a surrogate pair, such as \\ud83d, which is no character") from None
         why = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise _Wrong(f"it is not JSON ({why}); each line must read {FORMS}") from None
     except UnicodeDecodeError as error:
@@ -173,6 +176,18 @@ def _object(content: bytes) -> dict[str, Any]:
     if others := [key for key in value if key not in _OWN_KEYS and key not in _SETTINGS]:
         raise _Wrong(f"the key `{others[0]}` is not known, allowed are {', '.join((*_OWN_KEYS, *_SETTINGS))}")
     return value
+
+
+def _has_half_a_pair(content: bytes) -> bool:
+    if b"\\ud" not in content.lower():
+        return False
+    try:
+        json.dumps(json.loads(content), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    except (ValueError, RecursionError):
+        return False
+    return False
 
 
 def _text(value: Mapping[str, Any], key: str) -> str:

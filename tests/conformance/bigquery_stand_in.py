@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
-from storage_stand_in import PROJECT, StorageProcess, free_port, until
+from storage_stand_in import PROJECT, StorageProcess, until
+
+from genops_events.local import ports
 
 NO_RETRY = None
 
@@ -23,8 +25,7 @@ class BigQueryProcess:
     """One stand-in process; `kill` and `start` again keep ports and state."""
 
     def __init__(self, state: Path, storage: str) -> None:
-        self.port = free_port()
-        self.admin_port = free_port()
+        self.port, self.admin_port = ports.choose(("api", "admin"), home=state, kept={}).values()
         self.url = f"http://127.0.0.1:{self.port}"
         self.state = state
         self.storage = storage

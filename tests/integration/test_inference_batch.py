@@ -29,11 +29,13 @@ from cloud import (
 )
 from made_up import arrived, context, tuned
 
+from genops_events.airflow.budget import CheckBudget
 from genops_events.airflow.cancelling import WAITING_TRY
 from genops_events.airflow.inference import AnswerPrompts
 from genops_events.airflow.stage import StageRun, settle_and_announce
 from genops_events.airflow.submission import UNANSWERED
 from genops_events.config import Config, load_config
+from genops_events.gcp import ledger_store
 from genops_events.gcp.inference import batch_jobs
 from genops_events.gcp.inference.results import PromptsMissing
 from genops_events.gcp.record_store import RecordStore
@@ -260,6 +262,21 @@ def test_a_stage_that_the_sweep_closes_cancels_its_job(
     run = StageRun(Stage.INFERENCE, candidate, "run-1")
     settle_and_announce(run, run.conclude(InferenceVerdict, Outcome.FAILED, "Dag run run-1 ended without a verdict."))
     until(lambda: jobs(config, candidate)[job] == "JOB_STATE_CANCELLED")
+
+
+@pytest.mark.parametrize("submitted_before", [False, True])
+def test_money_is_released_only_where_no_job_was_ever_submitted(
+    *, cloud: StandIns, store: RecordStore, candidate: str, submitted_before: bool
+) -> None:
+    CheckBudget(task_id="check").execute(context(candidate))
+    cloud.vertex.faults(job_seconds=600)
+    if submitted_before:
+        cloud.vertex.faults(lose_answers=1.0, error_methods=["batchPredictionJobs.create"], job_seconds=600)
+        assert deferred(candidate)[0].method_name == "go_on"  # there is a job that nothing but its name tells of
+    run = StageRun(Stage.INFERENCE, candidate, "run-1")
+    settle_and_announce(run, run.conclude(InferenceVerdict, Outcome.FAILED, "Dag run run-1 ended without a verdict."))
+    reserved = ledger_store.committed(store, dataset=DATASET, at=run.month)
+    assert (reserved > 0) is submitted_before
 
 
 @dataclass

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,25 @@ def test_answers_that_may_be_longer_than_the_budget_was_checked_for_are_held_and
     holds.approve(store, hold, by="ada@laptop", reason="It is worth it.")
     assert answer(candidate, run_id="run-2")["prompts"] == 2
     assert posting(store, candidate).approved_by == "ada@laptop"
+
+
+def test_answers_that_were_priced_for_a_batch_job_and_are_asked_online_are_paid_in_full_or_held(
+    cloud: StandIns, store: RecordStore, candidate: str, change: Any
+) -> None:
+    prompts(store, 2)
+    change(inference={"mode": "batch"})
+    check(candidate)
+    promoted(store, candidate)
+    half = posting(store, candidate).reserved_usd
+    change(inference={"mode": "online"}, budget={"inference_usd": str(half * Decimal("1.9"))})
+    with pytest.raises(AirflowSkipException, match="held: Inference would cost about"):
+        answer(candidate)
+    change(budget={"inference_usd": str(half * Decimal("2.1"))})
+    (hold,) = holds.held(store, candidate)
+    assert hold.limits == ("budget.inference_usd",)
+    assert abs(hold.asked_usd - 2 * half) < half / 50
+    holds.approve(store, hold, by="ada@laptop", reason="There is more money now.")
+    assert answer(candidate, run_id="run-2")["way"] == "online"
 
 
 def test_prompts_that_were_shortened_for_an_approval_are_those_that_are_answered(

@@ -17,7 +17,7 @@ import pytest
 import yaml
 from airflow.sdk.exceptions import AirflowFailException
 from cloud import DATASET, StandIns, cloud, config, connections_closed, stand_ins, store, until
-from made_up import arrived, context, tuned
+from made_up import arrived, context, now, tuned
 
 from genops_events.airflow.inference import AnswerPrompts
 from genops_events.airflow.stage import StageRun
@@ -32,6 +32,7 @@ from genops_events.gcp.inference.results import PromptsMissing
 from genops_events.gcp.record_store import RecordStore
 from genops_events.inference import record as places
 from genops_events.inference.record import InferencePlan, InferenceProgress
+from genops_events.ledger import Posting, month_of
 from genops_events.record_paths import answers_path
 from genops_events.stages import Stage
 from genops_events.verdicts import InferenceVerdict
@@ -83,6 +84,12 @@ def answers(store: RecordStore, candidate: str) -> list[dict[str, Any]]:
 
 def failures(store: RecordStore, candidate: str) -> list[dict[str, Any]]:
     return lines(store, places.failures_path(candidate))
+
+
+def posting(store: RecordStore, candidate: str) -> Posting:
+    ledger = ledger_store.read(store, month_of(now()))
+    assert ledger is not None
+    return ledger.entries[candidate].purposes["inference"]
 
 
 def test_rows_are_answered_in_their_order_and_what_is_wrong_fails_alone(
@@ -325,9 +332,13 @@ def test_a_setting_that_no_row_can_be_asked_with_fails_the_run_early(
     prompts(store, *({"prompt": f"prompt number {number}"} for number in range(3000)))
     monkeypatch.setattr(online, "ALL_REFUSED", 50)
     before = cloud.vertex_calls("generateContent")
-    with pytest.raises(AllRefused, match=r"Vertex AI refused the first 50 prompts, all of them.*exceeds the maximum"):
+    all_refused = r"Vertex AI refused the first 50 prompts, all of them.*exceeds the maximum.*Check `inference`"
+    with pytest.raises(AirflowFailException, match=all_refused):
         answer(candidate)
     assert cloud.vertex_calls("generateContent") - before < 2000
+    # Refusals cost nothing, and nothing stays reserved.
+    assert posting(store, candidate).settled
+    assert posting(store, candidate).spent_usd == 0
 
 
 def test_few_rows_of_which_none_is_answered_are_a_failed_verdict(
@@ -335,14 +346,12 @@ def test_few_rows_of_which_none_is_answered_are_a_failed_verdict(
 ) -> None:
     cloud.vertex.faults(context_window_tokens=1)
     prompts(store, {"prompt": "one two three"}, {"prompt": "four five six"})
-    run = StageRun(Stage.INFERENCE, candidate, "run-1")
-    reserved = {"candidate": candidate, "dataset": DATASET, "purpose": "inference", "at": run.month}
-    assert ledger_store.reserve(store, amount=Decimal(1), limit=Decimal(2), **reserved) is None  # type: ignore[arg-type]
     with pytest.raises(AirflowFailException, match=r"Answered 0 of 2 prompts. Most often: .*exceeds the maximum"):
         answer(candidate)
     assert answers(store, candidate) == []
     # Nothing was bought, and nothing stays reserved.
-    assert ledger_store.committed(store, dataset=DATASET, at=run.month) == 0
+    assert posting(store, candidate).settled
+    assert posting(store, candidate).spent_usd == 0
 
 
 @pytest.mark.parametrize(
@@ -360,7 +369,8 @@ def test_a_file_without_a_prompt_is_told_as_such(
         answer(candidate)
 
 
-def test_a_file_that_is_not_there_is_told_as_such(settings: Settings, candidate: str) -> None:
+def test_a_file_that_is_not_there_is_told_as_such(settings: Settings, store: RecordStore, candidate: str) -> None:
+    store.bucket.blob(f"prompts/{DATASET}.jsonl").delete()
     with pytest.raises(PromptsMissing, match=r"is not there, but genops.yaml names it"):
         answer(candidate)
 

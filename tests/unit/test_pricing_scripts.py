@@ -26,3 +26,11 @@ def test_the_most_that_answers_cost_is_priced_as_the_dearer_of_answers_and_think
     rates = Rates("a", "b", prices, Decimal(0), "2026-11-01")  # type: ignore[arg-type]
     assert rates.most_for(1_000_000, 1_000_000) == most
     assert all(rates.generation_cost(1_000_000, 1_000_000 - n, thinking_tokens=n) <= most for n in (0, 1, 10**6))
+
+
+def test_the_most_that_answers_cost_of_a_batch_job_or_with_a_cache_is_that_much_less() -> None:
+    prices = {"input": Decimal(10), "output": Decimal(2), "thinking": Decimal(4), "cached": Decimal(1)}
+    rates = Rates("a", "b", prices, Decimal("0.5"), "2026-11-01")  # type: ignore[arg-type]
+    assert rates.most_for(1_000_000, 1_000_000) == 14
+    assert rates.most_for(1_000_000, 1_000_000, batch=True) == 7
+    assert rates.most_for(1_000_000, 1_000_000, cached_tokens=500_000) == Decimal("9.5")

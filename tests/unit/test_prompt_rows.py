@@ -118,6 +118,29 @@ def test_a_wrong_row_says_what_is_wrong_and_the_others_are_read(line: Any, reaso
     assert len(wrong.found) <= prompts.FOUND_CHARACTERS + 1
 
 
+def test_half_of_a_character_fails_its_row_alone_and_a_whole_one_may_be_escaped() -> None:
+    whole, prompt, name = rows(
+        rb'{"prompt": "\ud83d\ude00"}', rb'{"prompt": "a \uD83D"}', rb'{"id": "\ude00", "prompt": "a"}'
+    )
+    assert isinstance(whole, PromptRow)
+    assert whole.prompt == "\U0001f600"
+    for number, row in enumerate((prompt, name), start=2):
+        assert isinstance(row, BadRow)
+        assert row.reason.startswith(f"Line {number}: it holds half of a surrogate pair")
+
+
+def test_of_rows_with_the_same_id_the_first_is_asked_and_the_others_are_told_with_their_line() -> None:
+    first, other, unnamed, second, third = rows(
+        {"id": "a", "prompt": "x"}, {"id": "b", "prompt": "x"}, {"prompt": "x"}, *[{"id": "a", "prompt": "y"}] * 2
+    )
+    assert [isinstance(row, PromptRow) for row in (first, other, unnamed)] == [True] * 3
+    assert isinstance(second, BadRow)
+    assert isinstance(third, BadRow)
+    assert (second.number, second.line, second.id) == (3, 4, "a")
+    assert second.reason == "Line 4: the id 'a' was given before, on line 1."
+    assert third.reason == "Line 5: the id 'a' was given before, on line 1."
+
+
 @given(st.lists(st.binary(max_size=20)), st.integers(1, 9))
 def test_lines_are_the_same_however_the_bytes_come(lines: list[bytes], size: int) -> None:
     whole = b"\n".join(line.replace(b"\n", b"") for line in lines)
