@@ -9,13 +9,17 @@ from airflow.sdk import DAG, Param
 
 from genops_events.airflow.generate_content import GenerateContent, known_datasets, known_models, usual_budget
 
-PROMPT = "What to ask. Either this or a file."
+PROMPT = "What to ask. Either this or a file of prompts."
+FILES = "What the prompt is about: images, audio, video, PDF or text, as a list of gs:// addresses."
 FILE = "Prompts as JSON Lines (docs/inference.md): gs://BUCKET/OBJECT, or an object of genops.yaml's bucket."
 MODEL = "A published model. Either this or the champion of a dataset."
 CHAMPION = "Ask the model that this dataset serves now, with the dataset's own settings and system instruction."
 SYSTEM = "Sent with every prompt; empty for the dataset's, or for none where a model is asked."
 SETTINGS = 'As under `inference` in genops.yaml, for instance {"temperature": 0.2, "max_output_tokens": 500}.'
 BUDGET = "Most that this run may cost, in US dollars: input, and every answer as long as it may be, thinking included."
+COUNT = "Count tokens and billable characters and say what it would cost at most; nothing is asked, and nothing paid."
+
+TEXT, LIST = ["null", "string"], ["null", "array"]
 
 with DAG(
     "genops_generate_content",
@@ -24,17 +28,15 @@ with DAG(
     doc_md=__doc__,
     tags=["genops"],
     params={
-        "prompt": Param(None, PROMPT, title="Prompt", type=["null", "string"], format="multiline"),
-        "file": Param(None, FILE, title="File of prompts", type=["null", "string"]),
-        "model": Param(None, MODEL, title="Model", type=["null", "string"], enum=[None, *known_models()]),
-        "champion_of": Param(
-            None, CHAMPION, title="Champion of", type=["null", "string"], enum=[None, *known_datasets()]
-        ),
-        "system_instruction": Param(
-            None, SYSTEM, title="System instruction", type=["null", "string"], format="multiline"
-        ),
+        "prompt": Param(None, PROMPT, title="Prompt", format="multiline", type=TEXT),
+        "files": Param(None, FILES, title="Attached files", items={"type": "string"}, type=LIST),
+        "file": Param(None, FILE, title="File of prompts", type=TEXT),
+        "model": Param(None, MODEL, title="Model", enum=[None, *known_models()], type=TEXT),
+        "champion_of": Param(None, CHAMPION, title="Champion of", enum=[None, *known_datasets()], type=TEXT),
+        "system_instruction": Param(None, SYSTEM, title="System instruction", format="multiline", type=TEXT),
         "settings": Param({}, SETTINGS, title="Settings", type=["null", "object"]),
         "budget_usd": Param(usual_budget(), BUDGET, title="Budget in USD", type=["null", "number"], minimum=0),
+        "count_only": Param(False, COUNT, title="Only count", type="boolean"),
     },
 ):
     GenerateContent(task_id="ask")

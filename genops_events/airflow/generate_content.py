@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,9 @@ from airflow.sdk.exceptions import AirflowFailException
 from genops_events.airflow.retries import INTAKE_RETRIES, STAGE_DEFAULTS
 from genops_events.config import Config, load_config
 from genops_events.config_budget import Ask
-from genops_events.gcp.inference.asking import ask, release, settled_plan
+from genops_events.gcp.asking.money import Money
+from genops_events.gcp.asking.planning import counted_only, settled_plan
+from genops_events.gcp.asking.running import ask, release
 from genops_events.gcp.record_store import RecordStore
 from genops_events.inference.ask_form import read_question
 from genops_events.inference.asks import AskResult, run_of
@@ -40,33 +43,31 @@ class GenerateContent(BaseOperator):
             OverBudget: the answers may cost more than the budget, or than is left of a month. Nothing was asked.
             AirflowFailException: no prompt has an answer.
         """
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # Airflow's worker has taken Python's own away
         config = load_config()
         store = RecordStore.open(config)
-        question = read_question(_filled_in(context["params"]), config)
+        fields = _filled_in(context["params"])
+        question = read_question(fields, config)
+        if fields.get("count_only"):
+            plan = counted_only(config, store, question)
+            log.info("%s", plan.estimate)
+            return plan.counted_json() | {"over_limit": Money(config, store, plan).refusal()}
         run = _run(context)
         plan = settled_plan(config, store, question, run=run, by=f"Airflow, {context['dag_run'].run_id}")
-        log.info(
-            "Asking %s (%s): %s prompts, %s input tokens, at most %s USD of %s",
-            plan.model,
-            run,
-            f"{plan.rows:,}",
-            f"{plan.input_tokens:,}",
-            plan.most_usd,
-            plan.budget_usd,
-        )
+        log.info("%s: %s", run, plan.estimate)
         return _told(ask(config, store, plan))
+
+    def on_kill(self) -> None:
+        """Settle what is answered when somebody ends the task: as Ctrl+C does for `genops ask`."""
+        signal.raise_signal(signal.SIGINT)
 
 
 def _told(result: AskResult) -> dict[str, Any]:
-    figures: dict[str, Any] = result.model_dump(
-        mode="json", exclude={"schema_name", "written_at", "row", "most_often"}, exclude_none=True
-    )
-    figures["run"] = figures.pop("candidate")
+    figures = result.figures()
     row = result.row or {}
     if "answer" in row:
         log.info("Answer:\n%s", row["answer"])
-        kept = {key: row[key] for key in ("state", "reason", "function_calls", "sources") if key in row}
-        figures |= {"answer": row["answer"][:ANSWER_CHARACTERS], **kept}
+        figures["answer"] = row["answer"][:ANSWER_CHARACTERS]
     log.log(logging.INFO if result.is_whole else logging.WARNING, "%s %s", result.outcome, result.bill)
     if row.get("reason"):
         log.warning("%s: %s", row.get("state", "failed"), row["reason"])

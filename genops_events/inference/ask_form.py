@@ -1,4 +1,4 @@
-"""What somebody asks a model by a form or a command: every mistake is told before anything is asked, by its field."""
+"""What somebody asks a model by a form, a command or a call: every mistake is told before anything is asked, by its field."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import msgspec
 from pydantic import ValidationError
 
 from genops_events.config_problems import describe_problems
 from genops_events.errors import PermanentError
+from genops_events.inference.prompts import BadRow, read_rows
 from genops_events.inference.settings import AnswerSettings, merged
 from genops_events.ledger import MOST_USD
 from genops_events.yaml_lines import YamlDocument
@@ -19,6 +21,8 @@ from genops_events.yaml_lines import YamlDocument
 if TYPE_CHECKING:
     from genops_events.config import Config
 
+ROW_ID = "prompt"
+"""`id` of the one row that a single prompt is."""
 _FILE = re.compile(r"(gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]/)?[^/\s].*[^/]")
 T = TypeVar("T")
 
@@ -32,6 +36,7 @@ class FieldNames:
     """What the fields are called where they are filled in."""
 
     prompt: str = "`prompt`"
+    files: str = "`files`"
     file: str = "`file`"
     model: str = "`model`"
     champion_of: str = "`champion_of`"
@@ -41,8 +46,10 @@ class FieldNames:
 
 
 FORM = FieldNames()
+ARGUMENTS = FieldNames(champion_of="`dataset`")
 COMMAND = FieldNames(
     prompt="PROMPT",
+    files="--attach",
     file="--file",
     model="--model",
     champion_of="--dataset",
@@ -54,9 +61,10 @@ COMMAND = FieldNames(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """A form that is filled in well. Exactly one of `prompt` and `file` is given, and one of `model` and `champion_of`."""
+    """A form that is filled in well. Exactly one of `row` and `file` is given, and one of `model` and `champion_of`."""
 
-    prompt: str | None
+    row: bytes | None
+    """The prompt, as a row of a prompt file."""
     file: str | None
     """gs://BUCKET/OBJECT, an object of the bucket, or where the command runs a path."""
     model: str | None
@@ -73,7 +81,7 @@ def read_question(values: Mapping[str, Any], config: Config, *, names: FieldName
     """Return what is asked.
 
     Args:
-        values: by field; None, blank or absent for one that is not filled in.
+        values: by field; None, blank or absent for one that is not filled in. `prompt` may hold turns, too.
         config: knows datasets, prices and the usual budget.
         names: of the fields, for the errors.
 
@@ -91,6 +99,7 @@ def read_question(values: Mapping[str, Any], config: Config, *, names: FieldName
 
     for first, second in (("prompt", "file"), ("model", "champion_of")):
         read(lambda first=first, second=second: _exactly_one(values, first, second, names))  # type: ignore[misc]
+    row = read(lambda: _row(values, names))
     file = read(lambda: _file(values, names))
     model = read(lambda: _model(values, config, names))
     dataset = read(lambda: _dataset(values, config, names))
@@ -102,7 +111,7 @@ def read_question(values: Mapping[str, Any], config: Config, *, names: FieldName
     if wrong or settings is None or budget is None:
         raise WrongForm(" ".join(wrong), "Nothing was asked.")
     return Question(
-        prompt=_text(values, "prompt", names),
+        row=row,
         file=file,
         model=model,
         champion_of=dataset,
@@ -122,8 +131,29 @@ def _text(values: Mapping[str, Any], field: str, names: FieldNames) -> str | Non
     return found if found.strip() else None
 
 
+def _is_blank(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def _row(values: Mapping[str, Any], names: FieldNames) -> bytes | None:
+    prompt, files = values.get("prompt"), values.get("files") or []
+    if _is_blank(prompt):
+        if files:
+            raise WrongForm(f"{names.files} goes with {names.prompt}; in a file of prompts, each row names its own.")
+        return None
+    row: dict[str, Any] = {"id": ROW_ID, **({"prompt": prompt} if isinstance(prompt, str) else {"contents": prompt})}
+    try:
+        encoded = msgspec.json.encode(row | ({"files": files} if files else {}))
+    except (TypeError, UnicodeEncodeError) as error:
+        raise WrongForm(f"{names.prompt} is no JSON: {error}.") from None
+    (read,) = read_rows([encoded])
+    if isinstance(read, BadRow):
+        raise WrongForm(f"{names.prompt}: {read.reason.removeprefix('Line 1: ').rstrip('.')}.")
+    return encoded
+
+
 def _exactly_one(values: Mapping[str, Any], first: str, second: str, names: FieldNames) -> None:
-    given = [field for field in (first, second) if _text(values, field, names) is not None]
+    given = [field for field in (first, second) if not _is_blank(values.get(field))]
     one, other = getattr(names, first), getattr(names, second)
     if not given:
         raise WrongForm(f"Neither {one} nor {other} is filled in, and one of them is needed.")
@@ -136,7 +166,9 @@ def _file(values: Mapping[str, Any], names: FieldNames) -> str | None:
     if file is None:
         return None
     if _FILE.fullmatch(file) is None:
-        raise WrongForm(f"{names.file} must name a file of prompts (JSON Lines), such as gs://BUCKET/OBJECT; it is {file!r}.")
+        raise WrongForm(
+            f"{names.file} must name a file of prompts (JSON Lines), such as gs://BUCKET/OBJECT; it is {file!r}."
+        )
     return file
 
 
@@ -168,7 +200,9 @@ def _settings(values: Mapping[str, Any], config: Config, dataset: str | None, na
     if given is None or given == "":
         given = {}
     if not isinstance(given, Mapping):
-        raise WrongForm(f"{names.settings} must be a JSON object of settings, such as {{\"temperature\": 0.2}}; it is {given!r}.")
+        raise WrongForm(
+            f'{names.settings} must be a JSON object of settings, such as {{"temperature": 0.2}}; it is {given!r}.'
+        )
     usual = AnswerSettings() if dataset is None else config.dataset(dataset).inference
     try:
         own = AnswerSettings.model_validate(dict(given))

@@ -31,9 +31,9 @@ class AskPlan(Document):
     """What is called: a publisher's model, or an endpoint."""
     billed_model: str
     system_instruction: str | None = None
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any]
     """As under `inference` in genops.yaml."""
-    common: list[dict[str, Any]] = []
+    common: list[dict[str, Any]]
     """Contents that come before every prompt: what `inference.cache` holds."""
     source: str
     """The prompt file, or `the prompt`."""
@@ -44,6 +44,8 @@ class AskPlan(Document):
     """Rows of the file that cannot be asked."""
     input_tokens: int
     """Counted by Vertex AI."""
+    billable_characters: int = 0
+    """Counted by Vertex AI."""
     longest_answers: int
     """Output tokens, thinking included, if every answer is as long as it may be."""
     budget_usd: Decimal
@@ -53,6 +55,45 @@ class AskPlan(Document):
     """The same by an estimate of each prompt's tokens: what a prompt's share of `most_usd` is told by."""
     requests_per_minute: int
     tokens_per_minute: int | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the answers may cost more than the budget."""
+        return self.most_usd > self.budget_usd
+
+    @property
+    def estimate(self) -> str:
+        """What is asked, of whom, and for how much at most, in words."""
+        rows = self.rows - self.bad_rows
+        prompts = "one prompt" if self.is_single else f"{rows:,} {'prompt' if rows == 1 else 'prompts'}"
+        bad = f" ({self.bad_rows:,} further rows cannot be asked)" if self.bad_rows else ""
+        champion = "" if self.champion is None else f" ({self.champion}, champion of {self.dataset})"
+        return (
+            f"{self.billed_model}{champion}: {prompts}{bad}, {self.input_tokens:,} input tokens, "
+            f"{self.billable_characters:,} billable characters, answers of up to {self.longest_answers:,} tokens: "
+            f"at most {usd(self.most_usd)}, the budget is {usd(self.budget_usd)}"
+        )
+
+    def counted_json(self) -> dict[str, Any]:
+        """Return what a count says; amounts are texts, since JSON's numbers are no money."""
+        shown = {
+            "dataset",
+            "champion",
+            "model",
+            "billed_model",
+            "source",
+            "bad_rows",
+            "input_tokens",
+            "billable_characters",
+        }
+        shown |= {"longest_answers", "most_usd", "budget_usd"}
+        counts = self.model_dump(mode="json", include=shown)
+        return counts | {"prompts": self.rows - self.bad_rows, "over_budget": self.is_over}
+
+    @property
+    def share(self) -> Decimal:
+        """What a prompt may cost at most, as a share of what is estimated for it."""
+        return self.most_usd / self.estimated_usd if self.estimated_usd else Decimal(1)
 
 
 class AskResult(Document):
@@ -82,6 +123,15 @@ class AskResult(Document):
     """Of a single prompt: its answer with state and reason, or why it has none."""
     most_often: str = ""
     """The reason that most failures have."""
+
+    def figures(self) -> dict[str, Any]:
+        """Return the figures for programs; of a single prompt the answer, too. Amounts are texts."""
+        figures: dict[str, Any] = {"run": self.candidate}
+        left_out = {"schema_name", "candidate", "written_at", "row", "most_often"}
+        figures |= self.model_dump(mode="json", exclude=left_out, exclude_none=True)
+        row = self.row or {}
+        shown = ("answer", "state", "reason", "function_calls", "sources", "thoughts", "other_answers")
+        return figures | {key: row[key] for key in shown if key in row}
 
     @property
     def is_whole(self) -> bool:

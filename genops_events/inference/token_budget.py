@@ -11,7 +11,7 @@ from genops_events.inference.prompts import PromptRow
 from genops_events.inference.replies import Totals
 from genops_events.inference.requests import CannotAsk, Requests
 from genops_events.ledger import usd
-from genops_events.pricing import Rates, estimated_tokens
+from genops_events.pricing import CENT_FRACTION, Rates, estimated_tokens
 
 ZERO = Decimal(0)
 
@@ -66,7 +66,8 @@ class TokenBudget:
         mine = most * self._share
         with self._lock:
             committed = self.spent_usd + sum(self._under_way.values(), ZERO)
-            if committed + mine > self._budget:
+            # Costs are rounded up to six places: a budget that just covers all prompts must not fail the last one for that.
+            if committed + mine > self._budget + CENT_FRACTION:
                 raise CannotAsk(
                     f"not asked, since the budget of {usd(self._budget)} is used up: {usd(_cents(committed))} of it is "
                     f"spent or under way, and this prompt may cost {usd(_cents(mine))}"

@@ -6,11 +6,12 @@ import hashlib
 import json
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from genops_events.errors import PermanentError
+from genops_events.errors import GenopsError, PermanentError
 from genops_events.inference.ask_form import ARGUMENTS, read_question
 from genops_events.inference.asks import AskResult, run_of
 from genops_events.inference.replies import State
@@ -107,11 +108,13 @@ def generate(
     run = run_of(uuid.uuid4().hex if name is None else f"{name}/{_digest(values)}")
     plan = settled_plan(config, store, question, run=run, by=name or "generate")
     try:
-        result = ask(config, store, plan)
-    except PermanentError:
-        release(config, store, run)
+        return generated(ask(config, store, plan))
+    except GenopsError as error:
+        # Under a name, what may pass by itself is tried again with the same reservation; nobody can come back without one.
+        if name is None or isinstance(error, PermanentError):
+            with suppress(GenopsError):  # what cannot be settled now stays reserved
+                release(config, store, run)
         raise
-    return generated(result)
 
 
 def generated(result: AskResult) -> Generated:
