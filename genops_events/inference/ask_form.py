@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 ROW_ID = "prompt"
 """`id` of the one row that a single prompt is."""
-_FILE = re.compile(r"(gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]/)?[^/\s].*[^/]")
+_OBJECT = re.compile(r"gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]/[^\r\n]*[^/\r\n]")
 T = TypeVar("T")
 
 
@@ -165,7 +165,8 @@ def _file(values: Mapping[str, Any], names: FieldNames) -> str | None:
     file = _text(values, "file", names)
     if file is None:
         return None
-    if _FILE.fullmatch(file) is None:
+    is_object = "://" in file
+    if file.endswith("/") or (is_object and _OBJECT.fullmatch(file) is None):
         raise WrongForm(
             f"{names.file} must name a file of prompts (JSON Lines), such as gs://BUCKET/OBJECT; it is {file!r}."
         )
