@@ -109,7 +109,7 @@ def read_question(values: Mapping[str, Any], config: Config, *, names: FieldName
     settings = read(lambda: _settings(values, config, dataset, names))
     budget = read(lambda: _budget(values, config, names))
     if wrong or settings is None or budget is None:
-        raise WrongForm(" ".join(wrong), "Nothing was asked.")
+        raise WrongForm("\n".join(wrong), "Nothing was asked.")
     return Question(
         row=row,
         file=file,
