@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -11,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.dag_processing.dagbag import DagBag
 from asked import MODEL, champion_of, change, entries, objects, reserved, spent
-from cloud import DATASET, StandIns, cloud, config, connections_closed, stand_ins, store, until
+from cloud import DATASET, ROOT, StandIns, cloud, config, connections_closed, stand_ins, store, until
 
 from genops_events.config import Config
 from genops_events.gcp.asking import NotAnswered, generate
@@ -188,6 +190,23 @@ def test_what_makes_no_sense_is_told_by_its_argument(config: Config, cloud: Stan
     with pytest.raises(WrongForm, match=r"models do not take page\.docx"):
         generate("look", model=MODEL, files=["gs://bucket/page.docx"])
     assert cloud.vertex_calls("generateContent") == before
+
+
+def test_the_dag_in_the_docs_does_what_the_page_says(
+    config: Config, cloud: StandIns, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    page = (ROOT / "docs" / "asking.md").read_text(encoding="utf-8")
+    [code] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    file = tmp_path / "greet.py"
+    file.write_text(code, encoding="utf-8")
+    bag = DagBag(file)
+    assert bag.import_errors == {}
+    task: Any = bag.dags["greet"].get_task("ask")
+    before = cloud.vertex_calls("generateContent")
+    for _ in range(2):  # a retry
+        task.python_callable(run_id="run-1")
+        assert capsys.readouterr().out.splitlines()[-1] == "Name three birds. 5 5 0.000014 complete"
+    assert cloud.vertex_calls("generateContent") == before + 1
 
 
 _GENERATE = """
