@@ -12,7 +12,8 @@ demo: install ## the whole cascade on this machine: a good training file, then o
 	@$(BIN)/genops demo
 
 test: lint browser ## lint, types, unit and conformance tests, the report in a browser, and the cascade end to end
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile tests/unit tests/conformance tests/integration tests/browser
+	$(BIN)/pytest tests/e2e
 
 browser: install ## fetch the Chromium that the report is looked at with into .browser/ (once; 70 MB)
 	@$(BIN)/python tests/browser/fetch_browser.py
@@ -68,4 +69,4 @@ $(STAMP): requirements.lock pyproject.toml
 	fi
 	@touch $@
 
-.PHONY: help demo test browser install up down lint bench bench-arrivals bench-waiting chaos schemas lock
+.PHONY: help demo test browser install up down lint bench bench-arrivals bench-waiting bench-inference chaos schemas lock

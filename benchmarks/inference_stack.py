@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from genops_events.config import Config, parse_config
+from genops_events.local import ports
 from genops_events.local.credentials import write_credentials
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "genops.yaml"
@@ -27,7 +27,10 @@ class StandIns:
 
     def __init__(self, state: Path) -> None:
         self._state = state
-        self._ports = {name: (_free_port(), _free_port()) for name in ("storage", "vertex")}
+        chosen = iter(
+            ports.choose(("storage", "storage admin", "vertex", "vertex admin"), home=state, kept={}).values()
+        )
+        self._ports = {name: (next(chosen), next(chosen)) for name in ("storage", "vertex")}
         self._processes: list[subprocess.Popen[bytes]] = []
 
     @property
@@ -113,8 +116,3 @@ def write_prompts(name: str, rows: int) -> None:
 
 def prompt(row: int) -> str:
     return f"My card number {row} has not arrived yet; what can I do about it, and how long does it take?"
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])

@@ -5,13 +5,16 @@ Every figure is an upper estimate: answers at their longest, amounts rounded up.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from genops_events.config_evaluation import Evaluation
+from genops_events.config_inference import Inference
 from genops_events.evaluation_data import EvaluationExample
+from genops_events.inference.prompts import BadRow, PromptRow
+from genops_events.inference.requests import Requests
 from genops_events.judge_usage import judge_cost, judge_tokens, priced_as
 from genops_events.metrics import PAIRWISE, Metric
 from genops_events.pricing import Rates, estimated_tokens
@@ -63,22 +66,65 @@ def answers_step(
     max_output_tokens: int,
     limit_usd: Decimal | None = None,
     champion: Rates | None = None,
-    batch: bool = False,
 ) -> Step:
-    """Return what answering these prompts costs at most: by the candidate, and by the champion where it has rates.
-
-    A batch job makes the answers where `batch` says so.
-    """
+    """Return what answering these prompts costs at most: by the candidate, and by the champion where it has rates."""
     each = estimated_tokens(system_instruction or "")
     asked = sum(each + estimated_tokens(prompt) for prompt in prompts)
     answered = len(prompts) * max_output_tokens
     why = f"{len(prompts):,} prompts, answers of at most {max_output_tokens:,} tokens"
-    usd = rates.most_for(asked, answered, batch=batch)
+    usd = rates.most_for(asked, answered)
     if champion is not None:
         usd += champion.most_for(asked, answered)
         asked, answered = 2 * asked, 2 * answered
         why += ", by the candidate and the champion"
     return Step(name, usd, limit_usd, asked, answered, why)
+
+
+@dataclass(slots=True)
+class PromptTokens:
+    """About how many tokens a prompt file has, and the most that its answers may have."""
+
+    rows: int = 0
+    """That can be asked."""
+    bad_rows: int = 0
+    first_bad: BadRow | None = None
+    with_files: int = 0
+    """Rows whose files nobody can count the tokens of but the service: they are not among the tokens."""
+    asked: int = 0
+    answered: int = 0
+
+
+def prompt_tokens(rows: Iterable[PromptRow | BadRow], requests: Requests) -> PromptTokens:
+    """Count what the rows of a prompt file ask for, each with its own settings; asks nobody."""
+    found = PromptTokens()
+    for row in rows:
+        if isinstance(row, BadRow):
+            found.bad_rows += 1
+            found.first_bad = found.first_bad or row
+            continue
+        found.rows += 1
+        found.with_files += row.has_files
+        found.asked += estimated_tokens(row.text) + estimated_tokens(requests.system_instruction(row))
+        found.answered += requests.longest_answer(row)
+    return found
+
+
+def inference_step(rates: Rates, inference: Inference, found: PromptTokens, *, limit_usd: Decimal) -> Step:
+    """Return what answering a prompt file costs at most, in the way that is sure: online, unless `mode` is batch."""
+    cache = inference.cache
+    why = f"{found.rows:,} prompts, answers of at most {found.answered:,} tokens together"
+    if found.with_files or (cache is not None and cache.files):
+        files = (
+            "`inference.cache` has files" if cache is not None and cache.files else f"{found.with_files:,} have files"
+        )
+        return Step(
+            "inference", None, limit_usd, None, found.answered, f"{why}; {files}, which the budget stage counts"
+        )
+    # Once to make it, and with each prompt; there it may be cheaper, which depends on the model.
+    common = 0 if cache is None else estimated_tokens(cache.text or "") * (found.rows + 1)
+    asked = found.asked + common
+    usd = rates.most_for(asked, found.answered, batch=inference.mode == "batch")
+    return Step("inference", usd, limit_usd, asked, found.answered, why)
 
 
 def evaluation_steps(

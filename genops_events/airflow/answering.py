@@ -11,8 +11,9 @@ from genops_events.airflow.spending import estimated, pay_for
 from genops_events.airflow.stage import StageRun
 from genops_events.config_inference import Inference
 from genops_events.errors import PermanentError
+from genops_events.estimates import prompt_tokens
 from genops_events.gcp.holds import standing_of
-from genops_events.gcp.inference.cache import cached
+from genops_events.gcp.inference.cache import Cache, cached
 from genops_events.gcp.inference.calls import AllRefused
 from genops_events.gcp.inference.kept import KeptRows
 from genops_events.gcp.inference.online import answer_online
@@ -20,11 +21,9 @@ from genops_events.gcp.inference.results import Written, copy_prompts, nothing_t
 from genops_events.gcp.parts import remove_parts
 from genops_events.inference import record as places
 from genops_events.inference.choice import choose
-from genops_events.inference.prompts import BadRow
 from genops_events.inference.record import InferencePlan, InferenceProgress
 from genops_events.inference.replies import Totals
 from genops_events.inference.requests import Requests
-from genops_events.pricing import estimated_tokens
 from genops_events.record_paths import answers_path, prompts_path
 from genops_events.stages import Outcome, Stage
 from genops_events.verdicts import InferenceVerdict, Verdict
@@ -75,34 +74,23 @@ class Answering:
         return known if known is not None else self._settled()
 
     def _settled(self) -> InferencePlan:
-        dataset = self.run.dataset
-        requests = self.requests(None)
-        rows = bad = asked = answered = 0
-        first_bad: BadRow | None = None
-        for row in rows_of(self.bucket, self.prompts):
-            rows += 1
-            if isinstance(row, BadRow):
-                bad += 1
-                first_bad = first_bad or row
-                continue
-            asked += estimated_tokens(row.text) + estimated_tokens(requests.system_instruction(row))
-            answered += requests.longest_answer(row)
-        if rows == bad:
-            raise nothing_to_ask(self.run.config.uri(self.inference.prompts), first_bad)
-        rates = self.run.config.rates(dataset.billed_model)
-        online, batch = (rates.most_for(asked, answered, batch=one) for one in (False, True))
+        found = prompt_tokens(rows_of(self.bucket, self.prompts), self.requests(None))
+        if not found.rows:
+            raise nothing_to_ask(self.run.config.uri(self.inference.prompts), found.first_bad)
+        rates = self.run.config.rates(self.run.dataset.billed_model)
+        online, batch = (rates.most_for(found.asked, found.answered, batch=one) for one in (False, True))
         not_batch = self._not_batch()
         if self.inference.mode == "batch" and not_batch:
             raise NoBatch(f"`inference.mode` is batch, but {not_batch}.", "Set it to online or auto.")
-        choice = choose(self.inference, rows=rows - bad, online_usd=online, batch_usd=batch, not_batch=not_batch)
+        choice = choose(self.inference, rows=found.rows, online_usd=online, batch_usd=batch, not_batch=not_batch)
         plan = InferencePlan(
             candidate=self.candidate,
             written_at=datetime.now(UTC),
             way=choice.way,
             why=choice.why,
             model=self.run.endpoint if choice.way == "online" else self._batch_model(),
-            rows=rows,
-            bad_rows=bad,
+            rows=found.rows + found.bad_rows,
+            bad_rows=found.bad_rows,
             most_usd=batch if choice.way == "batch" else online,
         )
         return self.run.store.create_or_read(places.plan_path(self.candidate), plan)
@@ -166,20 +154,26 @@ class Answering:
                     on_progress=tell,
                 )
             except AllRefused as error:
-                return self._none_taken(error)
+                return self._none_taken(error, making_usd=self._making_usd(cache))
         written = write_results(
             self.bucket,
             kept.in_order(),
             answers=answers_path(self.candidate),
             failures=places.failures_path(self.candidate),
         )
-        verdict = self.conclude(written, batch=False)
+        verdict = self.conclude(written, batch=False, making_usd=self._making_usd(cache))
         # The files have it all; a crash before this line leaves a few small objects.
         remove_parts(self.bucket, places.parts_prefix(self.candidate))
         return verdict
 
-    def _none_taken(self, error: AllRefused) -> Verdict:
-        """Record that nothing was bought: refusals cost nothing, and what was reserved is released."""
+    def _making_usd(self, cache: Cache | None) -> Decimal:
+        """Return what making the cache cost; reading it is billed with each answer."""
+        if cache is None:
+            return Decimal(0)
+        return self.run.config.rates(self.run.dataset.billed_model).generation_cost(cache.tokens, 0)
+
+    def _none_taken(self, error: AllRefused, *, making_usd: Decimal) -> Verdict:
+        """Record that no answer was bought: refusals cost nothing, and what was reserved for answers is released."""
         return self.run.conclude(
             InferenceVerdict,
             Outcome.FAILED,
@@ -189,6 +183,7 @@ class Answering:
             way=self.plan.way,
             why=self.plan.why,
             estimated_usd=estimated(self.run, "inference"),
+            cost_usd=making_usd,
             help=error.hint,
         )
 
@@ -210,8 +205,17 @@ class Answering:
         )
         self.run.store.put(places.progress_path(self.candidate), progress)
 
-    def conclude(self, written: Written, *, batch: bool, **figures: str | None) -> Verdict:
-        """Record what has come of the prompts: a failure only where none of them is answered."""
+    def conclude(
+        self, written: Written, *, batch: bool, making_usd: Decimal = Decimal(0), **figures: str | None
+    ) -> Verdict:
+        """Record what has come of the prompts: a failure only where none of them is answered.
+
+        Args:
+            written: what stands in the files.
+            batch: whether a batch job made the answers.
+            making_usd: what was paid beside them, for the cache.
+            figures: further ones of the verdict.
+        """
         totals = written.totals
         failed = totals.failed
         reason = f"Answered {totals.answered:,} of {totals.rows:,} prompts."
@@ -239,6 +243,6 @@ class Answering:
             failures_uri=self.run.config.uri(places.failures_path(self.candidate)) if failed else None,
             input_tokens=totals.input_tokens,
             output_tokens=totals.output_tokens,
-            cost_usd=totals.cost_usd(rates, batch=batch) if totals.answered else Decimal(0),
+            cost_usd=totals.cost_usd(rates, batch=batch) + making_usd,
             **figures,
         )

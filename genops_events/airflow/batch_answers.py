@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _TOO_MANY = 429
-_AGAIN = "Upload the training file again, or ask the champion with `genops_generate_content`."
+_AGAIN = "Upload the training file again."
 
 
 def known_job(run: StageRun) -> BatchSubmission | None:

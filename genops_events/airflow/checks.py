@@ -17,11 +17,11 @@ from genops_events.health.remedies import Component, Remedies
 from genops_events.stages import Stage
 
 INTAKE = "genops_intake"
-DAGS = (INTAKE, *(f"genops_{stage}" for stage in Stage))
-"""The Dags of the cascade."""
+DAGS = (INTAKE, *(f"genops_{stage}" for stage in Stage), "genops_tables")
+"""The Dags of the cascade, and the one that writes the tables."""
 ARRIVALS = "training_arrivals"
 """The asset that the arrival trigger watches for."""
-TRIGGERS = ("triggers.gcs_arrival", "triggers.tuning_job")
+TRIGGERS = ("triggers.gcs_arrival", "triggers.tuning_job", "triggers.batch_job")
 """Modules that Airflow's database names, so that the triggerer imports them by these names."""
 
 IMPORT_SECONDS = 25.0
@@ -106,7 +106,7 @@ class AirflowChecks:
         consequence = {
             "scheduler": "No Dag run is made and no task is started.",
             "dag-processor": "New and changed Dags are not seen.",
-            "triggerer": "No arrival is taken from Pub/Sub, and no tuning job is waited for.",
+            "triggerer": "No arrival is taken from Pub/Sub, and no job is waited for.",
         }[component]
         return failed(
             f"No {component} has a fresh heartbeat; the last one came at {beat}." if beat else f"No {component} runs.",
@@ -115,7 +115,7 @@ class AirflowChecks:
         )
 
     def parsed(self) -> Finding:
-        """Look whether all Dags of the cascade are there, as they are in their files."""
+        """Look whether all Dags are there, as they are in their files."""
         found = self._dags()
         errors = self._airflow().get("/api/v2/importErrors", {"limit": 100})["import_errors"]
         ours = [one for one in errors if _is_ours(one)]
@@ -133,7 +133,7 @@ class AirflowChecks:
         )
 
     def not_paused(self) -> Finding:
-        """Look whether all Dags of the cascade run."""
+        """Look whether all Dags run."""
         paused = [dag for dag, found in self._dags().items() if dag in DAGS and found["is_paused"]]
         if not paused:
             return ok("all of them run")

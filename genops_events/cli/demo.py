@@ -123,7 +123,7 @@ def _answers(store: RecordStore, found: Candidate) -> list[dict[str, Any]]:
     """Return the answers that the candidate left in the bucket; none where it was not promoted."""
     if Stage.INFERENCE not in found.verdicts:
         return []
-    content = store.bucket.blob(answers_path(found.id)).download_as_text(timeout=TIMEOUT_SECONDS)
+    content = store.bucket.blob(answers_path(found.id)).download_as_bytes(timeout=TIMEOUT_SECONDS)
     return [json.loads(line) for line in content.splitlines()]
 
 

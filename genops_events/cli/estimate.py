@@ -119,23 +119,22 @@ def _evaluation(config: Config, entry: Dataset, file: Path) -> tuple[Step, ...]:
 
 
 def _inference(config: Config, entry: Dataset, file: Path) -> tuple[Step, ...]:
-    from genops_events.estimates import answers_step
-    from genops_events.inference.prompts import PromptRow, read_rows
+    from genops_events.estimates import inference_step, prompt_tokens
+    from genops_events.inference.prompts import lines_of, read_rows
+    from genops_events.inference.requests import Requests
 
-    rows = list(read_rows(line.encode() for line in _lines(file)))
-    asked = [one.text for one in rows if isinstance(one, PromptRow)]
-    if not asked:
-        raise UnusableFile(f"{file} has no prompt that can be asked.", "Name another one.")
-    step = answers_step(
-        "inference",
-        config.rates(entry.billed_model),
-        asked,
-        system_instruction=entry.system_instruction,
-        max_output_tokens=entry.inference.max_output_tokens,
-        limit_usd=entry.budget.inference_usd,
-        batch=entry.inference.mode == "batch",
-    )
-    return (step,)
+    requests = Requests(entry.inference, system_instruction=entry.system_instruction)
+    try:
+        with file.open("rb") as opened:
+            rows = read_rows(lines_of(iter(lambda: opened.read(_CHUNK_BYTES), b"")))
+            found = prompt_tokens(rows, requests)
+    except OSError as error:
+        raise UnusableFile(f"{file} cannot be read: {error.strerror}", "Name a copy of it.") from error
+    if not found.rows:
+        why = "" if found.first_bad is None else f" {found.first_bad.reason}"
+        raise UnusableFile(f"{file} has no prompt that can be asked.{why}", "Name another one.")
+    rates = config.rates(entry.billed_model)
+    return (inference_step(rates, entry.inference, found, limit_usd=entry.budget.inference_usd),)
 
 
 def _tokens(file: Path, entry: Dataset) -> int:
@@ -161,7 +160,7 @@ def _tokens(file: Path, entry: Dataset) -> int:
 
 def _lines(file: Path) -> list[str]:
     try:
-        return file.read_text(encoding="utf-8-sig").splitlines()
+        return file.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise UnusableFile(f"{file} cannot be read: {why}", "Name a copy of it.") from error

@@ -229,7 +229,7 @@ def _make_places(config: Config, environment: Mapping[str, str]) -> None:
     Asked of the API server, which runs anyway: the `airflow` command takes seconds of a core to start.
     """
     from genops_events.airflow.pool import set_pool
-    from genops_events.airflow.rest import AirflowRest, AirflowUnavailable
+    from genops_events.airflow.rest import AirflowConflict, AirflowRest, AirflowUnavailable
 
     _point_at(environment)
     rest = AirflowRest(environment["GENOPS_AIRFLOW_URL"])
@@ -237,7 +237,8 @@ def _make_places(config: Config, environment: Mapping[str, str]) -> None:
     while True:
         try:
             return set_pool(rest, config.tuning_jobs_at_once)
-        except AirflowUnavailable:
+        except (AirflowUnavailable, AirflowConflict):
+            # A conflict: with an earlier try of ours, whose answer never came.
             if time.monotonic() > deadline:
                 raise
             time.sleep(_LOOK_SECONDS)

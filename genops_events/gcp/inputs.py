@@ -48,7 +48,8 @@ def _lines(bucket: Bucket, name: str) -> Iterator[str]:
                 "Upload the file, or mend its name in genops.yaml; then upload the training file again.",
             ) from error
     try:
-        return iter(content.decode("utf-8-sig").splitlines())
+        # Not `splitlines`: a JSON text may hold U+2028, which ends a line there.
+        return iter(content.decode("utf-8-sig").split("\n"))
     except UnicodeDecodeError as error:
         raise InputMissing(
             f"gs://{bucket.name}/{name} is not UTF-8 (byte {error.start}).", "Save it as UTF-8 and upload it again."

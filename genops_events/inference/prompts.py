@@ -65,6 +65,13 @@ class PromptRow:
         return self.id != name_of(self.line)
 
     @property
+    def has_files(self) -> bool:
+        """Whether the model is shown files, whose tokens their size does not tell."""
+        return any(
+            key in part for turn in self.contents for part in turn["parts"] for key in ("fileData", "inlineData")
+        )
+
+    @property
     def text(self) -> str:
         """All that is written in the row, without what is in files."""
         return "".join(

@@ -23,6 +23,7 @@ IMMEDIATE_SHUTDOWN = signal.SIGQUIT
 
 _CLONE_NEWUSER = 0x10000000
 _NOBODY = 65534
+_ELSEWHERE = "Put GENOPS_HOME in a folder that every user may enter, for instance under /var/tmp, or do not be root."
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",  # a home with a long path must work
@@ -128,7 +129,13 @@ def run_as(folder: Path, *, namespaces: bool = True) -> RunAs:
         raise ComponentError(
             "PostgreSQL refuses to run as root, user namespaces are blocked here, "
             f"and user {_NOBODY} (nobody) cannot run {binaries / 'postgres'}.",
-            "Put GENOPS_HOME in a folder that every user may enter, for instance under /var/tmp, or do not be root.",
+            _ELSEWHERE,
+        )
+    closed = next((path for path in folder.resolve().parents if not path.stat().st_mode & 0o001), None)
+    if closed is not None:
+        raise ComponentError(
+            f"PostgreSQL refuses to run as root, user namespaces are blocked here, and user {_NOBODY} (nobody) may not enter {closed}.",
+            _ELSEWHERE,
         )
     for path in (folder, *(one for name in ("data", "data.draft") for one in (folder / name).rglob("*"))):
         os.chown(path, _NOBODY, _NOBODY)

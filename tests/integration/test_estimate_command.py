@@ -99,6 +99,68 @@ def test_what_cannot_be_told_is_not_known_and_never_nothing(tmp_path: Path, monk
     assert "all at least $" in estimate(TRAIN)[2]
 
 
+def test_each_prompt_is_estimated_with_its_own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "prompts.jsonl"
+    usd = {}
+    for mode in ("online", "batch"):
+        changed(tmp_path, monkeypatch, inference={"mode": mode, "max_output_tokens": 100, "cache": None})
+        plain = {"prompt": "Line\u2028separated."}
+        longer = {"prompt": "x", "max_output_tokens": 1000, "candidate_count": 2, "system_instruction": "y" * 400}
+        lines = [json.dumps(one, ensure_ascii=False).encode() for one in (plain, longer)]
+        file.write_bytes(b"\n".join([*lines, b"\xff is no row"]))
+        step = json.loads(estimate(TRAIN, "--json", "--prompts", file)[1])["steps"]["inference"]
+        assert step["output_tokens"] == 100 + 2 * 1000
+        assert step["input_tokens"] > 100
+        assert "2 prompts, answers of at most 2,100 tokens together" in step["why"]
+        usd[mode] = Decimal(step["usd"])
+    assert usd["batch"] == pytest.approx(usd["online"] / 2, abs=Decimal("0.000001"))
+
+
+def test_what_prompts_have_in_common_is_estimated_with_each_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts = BUCKET / "prompts" / "banking77.jsonl"
+    rows = len(prompts.read_text().splitlines())
+    asked = []
+    for cache in (None, {"text": "x" * 4000}):
+        changed(tmp_path, monkeypatch, inference={"mode": "online", "cache": cache})
+        step = json.loads(estimate(TRAIN, "--json", "--prompts", prompts)[1])["steps"]["inference"]
+        asked.append(step["input_tokens"])
+    assert asked[1] - asked[0] == 1000 * (rows + 1)
+
+
+@pytest.mark.parametrize(
+    ("inference", "row", "told"),
+    [
+        ({}, {"prompt": "What is it?", "files": ["gs://a-bucket/a.pdf"]}, "1 have files"),
+        ({"cache": {"files": ["gs://a-bucket/a.pdf"]}}, {"prompt": "What is it?"}, "`inference.cache` has files"),
+    ],
+)
+def test_the_tokens_of_files_are_not_guessed(
+    inference: dict[str, Any], row: dict[str, Any], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed(tmp_path, monkeypatch, inference=inference)
+    file = tmp_path / "prompts.jsonl"
+    file.write_text(json.dumps(row))
+    code, out, _ = estimate(TRAIN, "--json", "--prompts", file)
+    document = json.loads(out)
+    assert code == 0
+    assert document["complete"] is False
+    assert document["steps"]["inference"]["usd"] is None
+    assert told in document["steps"]["inference"]["why"]
+
+
+def test_a_prompt_file_without_a_row_that_can_be_asked_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed(tmp_path, monkeypatch)
+    file = tmp_path / "prompts.jsonl"
+    file.write_text('{"question": "x"}')
+    step = json.loads(estimate(TRAIN, "--json", "--prompts", file)[1])["steps"]["inference"]
+    assert step["usd"] is None
+    assert "Line 1: the key `question` is not known" in step["why"]
+
+
 @pytest.mark.parametrize("limit", ["tuning_usd", "candidate_usd"])
 def test_a_file_that_would_be_held_is_said_to_be_and_exits_with_2(
     limit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -8,88 +8,27 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 from airflow.sdk.exceptions import AirflowFailException
+from answered_online import MODEL, Settings, answer, answers, candidate, failures, posting, prompts, settings
 from cloud import DATASET, StandIns, cloud, config, connections_closed, stand_ins, store, until
-from made_up import arrived, context, now, tuned
+from made_up import context
 
 from genops_events.airflow.inference import AnswerPrompts
 from genops_events.airflow.stage import StageRun
-from genops_events.config import Config, load_config
-from genops_events.gcp import ledger_store
+from genops_events.config import Config
 from genops_events.gcp.errors import CloudRefused, CloudUnavailable
-from genops_events.gcp.inference import cache, calls, online
-from genops_events.gcp.inference.cache import cached, find_all
-from genops_events.gcp.inference.calls import AllRefused
+from genops_events.gcp.inference import calls, online
 from genops_events.gcp.inference.kept import KeptRows
 from genops_events.gcp.inference.results import PromptsMissing
 from genops_events.gcp.record_store import RecordStore
 from genops_events.inference import record as places
 from genops_events.inference.record import InferencePlan, InferenceProgress
-from genops_events.ledger import Posting, month_of
-from genops_events.record_paths import answers_path
 from genops_events.stages import Stage
 from genops_events.verdicts import InferenceVerdict
-
-MODEL = "gemini-2.5-flash"
-Settings = Callable[..., None]
-
-
-@pytest.fixture
-def settings(config: Config, tmp_path: Path) -> Settings:
-    """Change `inference` in genops.yaml, and what stands beside it in the dataset."""
-
-    def change(*, dataset: dict[str, Any] | None = None, **inference: Any) -> None:
-        file = tmp_path / "genops.yaml"
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))
-        found["datasets"][DATASET]["inference"] |= inference
-        found["datasets"][DATASET] |= dataset or {}
-        file.write_text(yaml.safe_dump(found), encoding="utf-8")
-
-    change(mode="online", dataset={"system_instruction": None})
-    return change
-
-
-@pytest.fixture
-def candidate(config: Config, store: RecordStore) -> str:
-    """A candidate whose model repeats what it is asked."""
-    made = arrived(config, store).candidate
-    endpoint = f"projects/{config.project}/locations/{config.location}/publishers/google/models/{MODEL}"
-    tuned(store, made, endpoint=endpoint)
-    return made
-
-
-def prompts(store: RecordStore, *rows: Any) -> None:
-    lines = [row if isinstance(row, bytes) else json.dumps(row).encode() for row in rows]
-    store.bucket.blob(f"prompts/{DATASET}.jsonl").upload_from_string(b"\n".join(lines))
-
-
-def answer(candidate: str, run_id: str = "run-1") -> dict[str, Any]:
-    return AnswerPrompts(task_id="answer").execute(context(candidate, run_id=run_id))
-
-
-def lines(store: RecordStore, name: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in store.bucket.blob(name).download_as_bytes().splitlines()]
-
-
-def answers(store: RecordStore, candidate: str) -> list[dict[str, Any]]:
-    return lines(store, answers_path(candidate))
-
-
-def failures(store: RecordStore, candidate: str) -> list[dict[str, Any]]:
-    return lines(store, places.failures_path(candidate))
-
-
-def posting(store: RecordStore, candidate: str) -> Posting:
-    ledger = ledger_store.read(store, month_of(now()))
-    assert ledger is not None
-    return ledger.entries[candidate].purposes["inference"]
 
 
 def test_rows_are_answered_in_their_order_and_what_is_wrong_fails_alone(
@@ -148,119 +87,6 @@ def test_the_verdict_has_what_the_answers_cost_and_the_parts_are_gone(
     assert (done["way"], done["answered"], done["failed"]) == ("online", 30, 0)
     assert "failures_uri" not in done
     assert store.names(places.parts_prefix(candidate)) == []
-
-
-def test_a_row_says_how_it_is_answered_in_place_of_the_dataset(
-    settings: Settings, store: RecordStore, candidate: str
-) -> None:
-    settings(stop_sequences=["stop"], dataset={"system_instruction": "Be kind."})
-    prompts(
-        store,
-        {"prompt": "go and stop here"},
-        {"prompt": "go and stop here", "stop_sequences": ["here"]},
-        {"prompt": "go and stop here", "stop_sequences": None, "system_instruction": ""},
-        {"prompt": "many words are cut", "max_output_tokens": 2},
-        {"prompt": "a form", "response_json_schema": {"type": "object", "properties": {"intent": {"type": "string"}}}},
-    )
-    answer(candidate)
-    plain, own, without, cut, formed = answers(store, candidate)
-    assert [row["answer"] for row in (plain, own, without)] == ["go and ", "go and stop ", "go and stop here"]
-    assert without["input_tokens"] < plain["input_tokens"]
-    assert (cut["state"], cut["reason"]) == ("cut", "the answer reached max_output_tokens")
-    assert json.loads(formed["answer"]) == {"intent": "a form"}
-
-
-def test_what_is_blocked_is_marked_with_its_reason(
-    settings: Settings, cloud: StandIns, store: RecordStore, candidate: str
-) -> None:
-    cloud.vertex.faults(blocked_text="bomb", harmful_text="knife")
-    prompts(
-        store,
-        {"prompt": "a bomb"},
-        {"prompt": "a knife"},
-        {"prompt": "a knife, please", "safety": {"dangerous_content": "block_none"}},
-    )
-    done = answer(candidate)
-    prompt, stopped, passed = answers(store, candidate)
-    assert (prompt["state"], prompt["answer"]) == ("blocked", "")
-    assert prompt["reason"] == "the prompt was blocked: SAFETY (DANGEROUS_CONTENT HIGH)"
-    assert stopped["reason"] == "the answer was stopped: SAFETY (DANGEROUS_CONTENT HIGH)"
-    assert (passed["state"], passed["answer"]) == ("complete", "a knife, please")
-    assert (done["answered"], done["blocked"]) == (3, 2)
-    assert done["reason"] == "Answered 3 prompts. Of the answers, 2 blocked."
-
-
-def test_functions_grounding_and_files_reach_the_model_and_come_back(
-    settings: Settings, store: RecordStore, candidate: str
-) -> None:
-    function = {
-        "name": "block_card",
-        "description": "Blocks a card.",
-        "parameters": {"properties": {"why": {"type": "string"}}},
-    }
-    settings(functions=[function])
-    prompts(
-        store,
-        {"prompt": "please block it"},
-        {"prompt": "what is new", "functions": None, "grounding": "google_search"},
-        {"prompt": "what is here", "files": ["gs://bucket/a.pdf", "gs://bucket/b.png"]},
-        {"prompt": "and this", "grounding": "google_search"},
-    )
-    answer(candidate)
-    called, found, seen = answers(store, candidate)
-    assert called["function_calls"] == [{"name": "block_card", "arguments": {"why": "please block it"}}]
-    assert found["sources"][0]["uri"].startswith("https://")
-    assert seen["input_tokens"] > 2 * 258
-    assert "contents" in seen
-    (failed,) = failures(store, candidate)
-    assert "`grounding`, with the dataset's settings" in failed["reason"]
-
-
-def test_the_cache_is_made_once_used_by_every_call_and_removed(
-    settings: Settings, cloud: StandIns, config: Config, store: RecordStore, candidate: str
-) -> None:
-    settings(cache={"text": "A long book. " * 50}, dataset={"system_instruction": "Be kind."})
-    prompts(store, *({"prompt": f"page {number}"} for number in range(5)), {"prompt": "x", "system_instruction": "y"})
-    cloud.vertex.faults(error_code="503", error_share=1.0, error_methods=["generateContent"])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(calls, "TRIES", 1)
-        with pytest.raises(CloudUnavailable):
-            answer(candidate)
-    assert find_all(config, candidate) == []
-    cloud.vertex.faults()
-    before = cloud.vertex_calls("cachedContents.create")
-    answer(candidate)
-    assert cloud.vertex_calls("cachedContents.create") == before + 1
-    assert find_all(config, candidate) == []
-    kept = answers(store, candidate)
-    assert len(kept) == 5
-    assert {row["cached_tokens"] for row in kept} == {-(-len("A long book. " * 50) // 4) + 2}
-    (failed,) = failures(store, candidate)
-    assert "`system_instruction` cannot be a row's own where the dataset has a cache" in failed["reason"]
-
-
-def test_the_cache_of_a_try_that_died_is_found_again_unless_its_time_is_nearly_over(
-    settings: Settings, cloud: StandIns, candidate: str
-) -> None:
-    settings(cache={"text": "A long book.", "ttl_minutes": 5}, dataset={"system_instruction": "Be kind."})
-    config = load_config()
-    inference = config.dataset(DATASET).inference
-    given: dict[str, Any] = {"model": MODEL, "candidate": candidate, "system_instruction": "Be kind."}
-    dying = cached(config, inference, **given)
-    died = dying.__enter__()  # and never left
-    assert died is not None
-    before = cloud.vertex_calls("cachedContents.create")
-    with cached(config, inference, **given) as again:
-        assert again is not None
-        assert again.name == died.name
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(cache, "_LEAST_LEFT_SECONDS", 301.0)
-            with cached(config, inference, **given) as new:
-                assert new is not None
-                assert new.name != died.name
-        again.extend()
-    assert cloud.vertex_calls("cachedContents.create") == before + 1
-    assert find_all(config, candidate) == []
 
 
 @pytest.mark.parametrize("code", ["429", "503"])

@@ -95,6 +95,14 @@ def test_bad_rows_beside_a_good_one_do_not_reject_it(store: RecordStore, candida
     assert store.verdict(candidate, Stage.TUNING) is None
 
 
+@pytest.mark.parametrize("name", [EVALUATION, PROMPTS])
+def test_a_text_may_hold_what_ends_a_line_elsewhere(store: RecordStore, candidate: str, name: str) -> None:
+    row = {"prompt": "one\u2028two\x85three"} | ({"reference": "a"} if name == EVALUATION else {})
+    store.bucket.blob(name).upload_from_string(json.dumps(row, ensure_ascii=False) + "\r\n")
+    validate(candidate)
+    assert store.verdict(candidate, Stage.TUNING) is None
+
+
 def test_a_metric_that_cannot_be_imported_rejects_it(
     config: Config, store: RecordStore, candidate: str, tmp_path: Path
 ) -> None:

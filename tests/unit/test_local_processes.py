@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from genops_events.local import postgres
+from genops_events.local.ports import choose
 from genops_events.local.processes import (
     ProcessId,
     birth,
@@ -21,6 +23,7 @@ from genops_events.local.processes import (
     session_members,
     spawn,
 )
+from genops_events.local.stack_errors import ComponentError
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
 
@@ -90,20 +93,27 @@ def test_how_it_ended_names_the_signal() -> None:
 @pytest.mark.parametrize("namespaces", [True, False])
 def test_a_database_cluster_comes_up_as_this_user(tmp_path: Path, *, namespaces: bool) -> None:
     """As root both ways of not being root are tried; as an ordinary user there is one."""
-    if not namespaces:
-        if os.geteuid() != 0:
-            pytest.skip("only root has to become somebody else")
-        for folder in (tmp_path, *tmp_path.parents[:2]):
-            folder.chmod(0o755)  # pytest's folders are closed to other users
-    folder = tmp_path / "postgres"
+    if os.geteuid() == 0:
+        for folder in (tmp_path, *tmp_path.parents):
+            if folder.stat().st_mode & 0o005 != 0o005:
+                folder.chmod(0o755)  # pytest's folders are closed to other users
+    elif not namespaces:
+        pytest.skip("only root has to become somebody else")
+    # In a process of its own: who starts PostgreSQL has one thread, but gRPC of other tests leaves some here.
+    alone = multiprocessing.get_context("spawn").Process(target=cluster_comes_up, args=(tmp_path, namespaces))
+    alone.start()
+    alone.join(120)
+    assert alone.exitcode == 0
+
+
+def cluster_comes_up(home: Path, namespaces: bool) -> None:  # noqa: FBT001 - as a process takes it
+    folder = home / "postgres"
     folder.mkdir()
-    log = tmp_path / "postgres.log"
+    log = home / "postgres.log"
     way = postgres.run_as(folder, namespaces=namespaces)
     made = postgres.start_initdb(way, folder, password="secret", log=log)
     postgres.finish_initdb(folder, code=made.wait(60), log=log)
-    from genops_events.local.ports import choose
-
-    port = choose(["postgres"], home=tmp_path, kept={})["postgres"]
+    port = choose(["postgres"], home=home, kept={})["postgres"]
     way = postgres.run_as(folder, namespaces=namespaces)
     server = way.run("postgres", *postgres.server_arguments(folder, port=port), log=log)
     try:
@@ -122,6 +132,15 @@ def test_a_database_cluster_comes_up_as_this_user(tmp_path: Path, *, namespaces:
         server.send_signal(postgres.FAST_SHUTDOWN)
         assert server.wait(30) == 0
     assert session_members(server.pid) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has to become somebody else")
+def test_a_folder_that_nobody_may_enter_is_named_with_what_to_do(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    (tmp_path / "postgres").mkdir()
+    with pytest.raises(ComponentError, match="may not enter") as raised:
+        postgres.run_as(tmp_path / "postgres", namespaces=False)
+    assert "GENOPS_HOME" in raised.value.hint
 
 
 def test_a_lock_file_of_a_dead_postmaster_whose_pid_lives_again_is_removed(tmp_path: Path) -> None:

@@ -30,11 +30,13 @@ class Cache:
         config: project and location.
         name: resource name.
         ttl_seconds: after which Vertex AI removes it, from the last time that it was extended.
+        tokens: that it holds; making it is billed by them.
     """
 
-    def __init__(self, config: Config, name: str, ttl_seconds: int) -> None:
+    def __init__(self, config: Config, name: str, ttl_seconds: int, *, tokens: int) -> None:
         self._config = config
         self.name = name
+        self.tokens = tokens
         self._ttl_seconds = ttl_seconds
         self._extended_at = time.monotonic()
 
@@ -69,7 +71,8 @@ def cached(
         return
     made = _find(config, candidate) or _create(config, inference, model, candidate, system_instruction)
     assert made.name is not None
-    cache = Cache(config, made.name, 60 * inference.cache.ttl_minutes)
+    tokens = (made.usage_metadata and made.usage_metadata.total_token_count) or 0
+    cache = Cache(config, made.name, 60 * inference.cache.ttl_minutes, tokens=tokens)
     try:
         yield cache
     finally:

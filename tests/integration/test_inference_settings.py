@@ -1,0 +1,138 @@
+# ruff: noqa: F401, F811 - fixtures are imported by name, and come back as arguments
+"""How answers are asked for online: settings of dataset and row, functions, grounding, files, cached content."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from answered_online import MODEL, Settings, answer, answers, candidate, failures, prompts, settings
+from cloud import DATASET, StandIns, cloud, config, connections_closed, stand_ins, store
+from made_up import context
+
+from genops_events.config import Config, load_config
+from genops_events.gcp.errors import CloudUnavailable
+from genops_events.gcp.inference import cache, calls
+from genops_events.gcp.inference.cache import cached, find_all
+from genops_events.gcp.record_store import RecordStore
+from genops_events.stages import Stage
+
+
+def test_a_row_says_how_it_is_answered_in_place_of_the_dataset(
+    settings: Settings, store: RecordStore, candidate: str
+) -> None:
+    settings(stop_sequences=["stop"], dataset={"system_instruction": "Be kind."})
+    prompts(
+        store,
+        {"prompt": "go and stop here"},
+        {"prompt": "go and stop here", "stop_sequences": ["here"]},
+        {"prompt": "go and stop here", "stop_sequences": None, "system_instruction": ""},
+        {"prompt": "many words are cut", "max_output_tokens": 2},
+        {"prompt": "a form", "response_json_schema": {"type": "object", "properties": {"intent": {"type": "string"}}}},
+    )
+    answer(candidate)
+    plain, own, without, cut, formed = answers(store, candidate)
+    assert [row["answer"] for row in (plain, own, without)] == ["go and ", "go and stop ", "go and stop here"]
+    assert without["input_tokens"] < plain["input_tokens"]
+    assert (cut["state"], cut["reason"]) == ("cut", "the answer reached max_output_tokens")
+    assert json.loads(formed["answer"]) == {"intent": "a form"}
+
+
+def test_what_is_blocked_is_marked_with_its_reason(
+    settings: Settings, cloud: StandIns, store: RecordStore, candidate: str
+) -> None:
+    cloud.vertex.faults(blocked_text="bomb", harmful_text="knife")
+    prompts(
+        store,
+        {"prompt": "a bomb"},
+        {"prompt": "a knife"},
+        {"prompt": "a knife, please", "safety": {"dangerous_content": "block_none"}},
+    )
+    done = answer(candidate)
+    prompt, stopped, passed = answers(store, candidate)
+    assert (prompt["state"], prompt["answer"]) == ("blocked", "")
+    assert prompt["reason"] == "the prompt was blocked: SAFETY (DANGEROUS_CONTENT HIGH)"
+    assert stopped["reason"] == "the answer was stopped: SAFETY (DANGEROUS_CONTENT HIGH)"
+    assert (passed["state"], passed["answer"]) == ("complete", "a knife, please")
+    assert (done["answered"], done["blocked"]) == (3, 2)
+    assert done["reason"] == "Answered 3 prompts. Of the answers, 2 blocked."
+
+
+def test_functions_grounding_and_files_reach_the_model_and_come_back(
+    settings: Settings, store: RecordStore, candidate: str
+) -> None:
+    function = {
+        "name": "block_card",
+        "description": "Blocks a card.",
+        "parameters": {"properties": {"why": {"type": "string"}}},
+    }
+    settings(functions=[function])
+    prompts(
+        store,
+        {"prompt": "please block it"},
+        {"prompt": "what is new", "functions": None, "grounding": "google_search"},
+        {"prompt": "what is here", "files": ["gs://bucket/a.pdf", "gs://bucket/b.png"]},
+        {"prompt": "and this", "grounding": "google_search"},
+    )
+    answer(candidate)
+    called, found, seen = answers(store, candidate)
+    assert called["function_calls"] == [{"name": "block_card", "arguments": {"why": "please block it"}}]
+    assert found["sources"][0]["uri"].startswith("https://")
+    assert seen["input_tokens"] > 2 * 258
+    assert "contents" in seen
+    (failed,) = failures(store, candidate)
+    assert "`grounding`, with the dataset's settings" in failed["reason"]
+
+
+def test_the_cache_is_made_once_used_by_every_call_and_removed(
+    settings: Settings, cloud: StandIns, config: Config, store: RecordStore, candidate: str
+) -> None:
+    settings(cache={"text": "A long book. " * 50}, dataset={"system_instruction": "Be kind."})
+    prompts(store, *({"prompt": f"page {number}"} for number in range(5)), {"prompt": "x", "system_instruction": "y"})
+    cloud.vertex.faults(error_code="503", error_share=1.0, error_methods=["generateContent"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(calls, "TRIES", 1)
+        with pytest.raises(CloudUnavailable):
+            answer(candidate)
+    assert find_all(config, candidate) == []
+    cloud.vertex.faults()
+    before = cloud.vertex_calls("cachedContents.create")
+    done = answer(candidate)
+    assert cloud.vertex_calls("cachedContents.create") == before + 1
+    assert find_all(config, candidate) == []
+    kept = answers(store, candidate)
+    assert len(kept) == 5
+    in_cache = -(-len("A long book. " * 50) // 4) + 2
+    assert {row["cached_tokens"] for row in kept} == {in_cache}
+    rates = config.rates(MODEL)
+    read = rates.generation_cost(done["input_tokens"], done["output_tokens"], cached_tokens=5 * in_cache)
+    verdict = store.verdict(candidate, Stage.INFERENCE)
+    assert verdict is not None
+    assert verdict.cost_usd == read + rates.generation_cost(in_cache, 0)
+    (failed,) = failures(store, candidate)
+    assert "`system_instruction` cannot be a row's own where the dataset has a cache" in failed["reason"]
+
+
+def test_the_cache_of_a_try_that_died_is_found_again_unless_its_time_is_nearly_over(
+    settings: Settings, cloud: StandIns, candidate: str
+) -> None:
+    settings(cache={"text": "A long book.", "ttl_minutes": 5}, dataset={"system_instruction": "Be kind."})
+    config = load_config()
+    inference = config.dataset(DATASET).inference
+    given: dict[str, Any] = {"model": MODEL, "candidate": candidate, "system_instruction": "Be kind."}
+    dying = cached(config, inference, **given)
+    died = dying.__enter__()  # and never left
+    assert died is not None
+    before = cloud.vertex_calls("cachedContents.create")
+    with cached(config, inference, **given) as again:
+        assert again is not None
+        assert again.name == died.name
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(cache, "_LEAST_LEFT_SECONDS", 301.0)
+            with cached(config, inference, **given) as new:
+                assert new is not None
+                assert new.name != died.name
+        again.extend()
+    assert cloud.vertex_calls("cachedContents.create") == before + 1
+    assert find_all(config, candidate) == []

@@ -1,0 +1,68 @@
+"""`genops up` makes the pool for tuning jobs, however slowly Airflow answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+from config_texts import CONFIG
+
+from genops_events.airflow.pool import TUNING_JOBS_POOL
+from genops_events.airflow.rest import AirflowConflict
+from genops_events.cli import stack
+from genops_events.config import Config
+
+PROJECT = Config.model_validate(CONFIG)
+CONFLICT = (409, {"detail": {"reason": "Unique constraint violation"}})
+DONE = (200, {"create": {"success": [TUNING_JOBS_POOL], "errors": []}})
+
+
+@contextmanager
+def api_server(*answers: tuple[int, Any]) -> Iterator[tuple[str, list[Any]]]:
+    """Run an API server that gives one answer after the other, and the last for ever; yield its URL and what it was asked."""
+    left = list(answers)
+    asked: list[Any] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_PATCH(self) -> None:
+            asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            status, body = left.pop(0) if len(left) > 1 else left[0]
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(json.dumps(body).encode())
+
+        def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002 - the name it has
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", asked
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+
+
+def test_a_try_whose_answer_never_came_is_no_reason_to_fail() -> None:
+    with api_server(CONFLICT, DONE) as (url, asked):
+        stack._make_places(PROJECT, {"GENOPS_AIRFLOW_URL": url})
+    assert [one["actions"][0]["entities"][0]["slots"] for one in asked] == [PROJECT.tuning_jobs_at_once] * 2
+
+
+def test_a_conflict_that_stays_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stack, "_POOL_SECONDS", 0.3)
+    with api_server(CONFLICT) as (url, asked), pytest.raises(AirflowConflict, match="Unique constraint"):
+        stack._make_places(PROJECT, {"GENOPS_AIRFLOW_URL": url})
+    assert len(asked) > 1
