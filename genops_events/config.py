@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Field, PrivateAttr, ValidationError, model_
 from pydantic_core import InitErrorDetails
 
 from genops_events.arrivals import is_temporary
-from genops_events.config_budget import Budget, ProjectBudget, Tables, TomlFile, read_tables, shipped_tables
+from genops_events.config_budget import Ask, Budget, ProjectBudget, Tables, TomlFile, read_tables, shipped_tables
 from genops_events.config_evaluation import Evaluation
 from genops_events.config_inference import Inference
 from genops_events.config_problems import below, close_match, describe_problems, raise_wrongs, wrong
@@ -144,6 +144,8 @@ class Config(Part):
     """Most tuning jobs that are under way at a time, as the project's quota for concurrent tuning jobs allows; the others wait in order."""
     budget: ProjectBudget = ProjectBudget()
     """Limits in US dollars for all datasets together."""
+    ask: Ask = Ask()
+    """What asking a model by hand may cost."""
     prices: TomlFile | None = None
     """A TOML file of prices, relative to this file: overrides those that ship with genops, figure by figure."""
     limits: TomlFile | None = None

@@ -58,6 +58,13 @@ class ProjectBudget(Part):
     """Most that all datasets together may cost in a calendar month (UTC); no limit if not given."""
 
 
+class Ask(Part):
+    """`genops ask` and the form `genops_generate_content`: what they may cost where nobody says."""
+
+    budget_usd: Amount = Decimal(1)
+    """Most that one of them may cost, in US dollars; the months' limits count, too."""
+
+
 class Tables(BaseModel, frozen=True):
     """Prices and limits as they hold for one configuration."""
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from genops_events.ledger import ZERO, Ledger, Posting, Purpose
 
-PURPOSES: tuple[Purpose, ...] = ("tuning", "evaluation", "inference")
+PURPOSES: tuple[Purpose, ...] = ("tuning", "evaluation", "inference", "asking")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class DatasetSpending:
     dataset: str
     stages: Mapping[Purpose, Spent]
     limit_usd: Decimal | None
-    """None where the dataset is no longer in genops.yaml."""
+    """None where the dataset is no longer in genops.yaml, or is none."""
 
     @property
     def committed_usd(self) -> Decimal:

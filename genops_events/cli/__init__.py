@@ -6,6 +6,7 @@ import typer
 
 from genops_events.cli import (
     approve,
+    ask,
     cancel,
     candidates,
     champions,
@@ -45,6 +46,7 @@ for command in (
     candidates.events,
     dead_letters.dead_letters,
     demo.demo,
+    ask.ask,
     estimate.estimate,
     spend.spend,
     sql.sql,

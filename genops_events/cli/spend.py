@@ -56,7 +56,7 @@ def table(found: Spending) -> Any:
             amounts = (one.estimated_usd, one.spent_usd, one.reserved_usd)
             shown.add_row(row.dataset, purpose, f"{one.candidates:,}", *map(usd, amounts), "", "")
         spent = sum((one.spent_usd for one in row.stages.values()), Decimal(0))
-        limit = ("no longer in genops.yaml", "") if row.limit_usd is None else (usd(row.limit_usd), usd(row.left_usd))
+        limit = (_unlimited(row.dataset), "") if row.limit_usd is None else (usd(row.limit_usd), usd(row.left_usd))
         shown.add_row(row.dataset, "all", "", "", usd(spent), usd(row.committed_usd - spent), *limit)
     limit = ("no limit", "")
     if found.limit_usd is not None:
@@ -70,6 +70,12 @@ def usd(amount: Decimal | None) -> str:
     from genops_events.ledger import usd as dollars
 
     return "" if amount is None else dollars(amount)
+
+
+def _unlimited(dataset: str) -> str:
+    from genops_events.ledger import NO_DATASET
+
+    return "no limit" if dataset == NO_DATASET else "no longer in genops.yaml"
 
 
 def _title(found: Spending) -> str:
