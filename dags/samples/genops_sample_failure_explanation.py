@@ -48,7 +48,7 @@ with DAG(
         log = log_of(airflow, failed, most_characters=params["characters"])
         prompt = f"{failed} ({failed.operator}). {log.left_out} earlier characters are left out.\n\n{log.text}"
         if not params["send"]:
-            print(prompt)  # noqa: T201 - the log of a task
+            print(prompt)
             raise AirflowSkipException(
                 "Nothing was sent: this is what would be. Trigger it with `send` to have it explained."
             )
@@ -63,7 +63,7 @@ with DAG(
             budget_usd=params["budget_usd"],
             name=run_id,  # a retry of this task pays once
         )
-        print(f"{failed}:\n{found.text}")  # noqa: T201 - the log of a task
+        print(f"{failed}:\n{found.text}")
         return {"task": str(failed), "explanation": found.text, "state": found.state, "cost_usd": str(found.cost_usd)}
 
     explain()

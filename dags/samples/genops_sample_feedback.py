@@ -41,7 +41,7 @@ with DAG(
     asked = GenerateContent(task_id="classify")
 
     @task
-    def count(asked: dict[str, Any]) -> dict[str, int]:
+    def count(asked: Any) -> dict[str, int]:
         """Return how often each topic and mood was found."""
         import json
 
@@ -53,7 +53,7 @@ with DAG(
         rows = answer_rows(bucket, asked["answers_uri"].removeprefix(f"gs://{bucket.name}/"))
         found = [json.loads(row["answer"]) for row in rows if row["state"] == "complete"]
         counts = Counter(f"{one['topic']}, {one['mood']}" for one in found)
-        print(*(f"{number:5,}  {name}" for name, number in counts.most_common()), sep="\n")  # noqa: T201
+        print(*(f"{number:5,}  {name}" for name, number in counts.most_common()), sep="\n")
         return dict(counts.most_common())
 
     count(asked.output)

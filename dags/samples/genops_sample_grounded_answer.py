@@ -48,7 +48,7 @@ with DAG(
         if not found.sources:
             raise ValueError(f"The model gave no source for its answer: {found.text}")
         cited = [f"{one['title']}: {one['uri']}" for one in found.sources]
-        print(found.text, "Sources:", *cited, sep="\n")  # noqa: T201 - the log of a task
+        print(found.text, "Sources:", *cited, sep="\n")
         return {"answer": found.text, "sources": cited, "state": found.state, "cost_usd": str(found.cost_usd)}
 
     answer()

@@ -47,7 +47,7 @@ with DAG(
         config = load_config()
         period = Period.before(dag_run.run_after, hours=params["hours"])
         text = status_report(config, period, QUERIES)
-        print(text)  # noqa: T201 - the log of a task
+        print(text)
         return keep_report(config, period, text)
 
     report()

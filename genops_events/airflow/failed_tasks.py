@@ -101,7 +101,7 @@ def log_of(airflow: AirflowRest, task: FailedTask, *, most_characters: int) -> E
     again with what this process knows; the values of this process's environment whose names say that they are secrets; and
     the forms of `log_masking`.
     """
-    from airflow.sdk.log import redact
+    from airflow.sdk.log import redact  # type: ignore[attr-defined] # the providers import it from here, too
 
     path = (
         f"/api/v2/dags/{_in_path(task.dag_id)}/dagRuns/{_in_path(task.run_id)}/taskInstances/{_in_path(task.task_id)}"
