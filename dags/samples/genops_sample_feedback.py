@@ -11,6 +11,7 @@ from typing import Any
 from airflow.sdk import DAG, Param, task
 
 from genops_events.airflow.generate_content import GenerateContent
+from genops_events.airflow.retries import OWN_DAG_DEFAULTS
 
 INSTRUCTION = "You sort what customers of a bank write. Take the topic that fits best, and other if none does."
 FORM = {
@@ -29,6 +30,7 @@ with DAG(
     is_paused_upon_creation=True,  # it costs money
     doc_md=__doc__,
     tags=["genops", "sample"],
+    default_args=OWN_DAG_DEFAULTS,
     params={
         "file": Param("prompts/banking77.jsonl", "JSON Lines in the bucket, or gs://BUCKET/OBJECT.", type="string"),
         "model": Param("gemini-2.5-flash", type="string"),

@@ -8,6 +8,9 @@ by Google beside the tokens: see docs/samples.md.
 from typing import Any
 
 from airflow.sdk import DAG, Param, task
+from airflow.sdk.exceptions import AirflowFailException
+
+from genops_events.airflow.retries import OWN_DAG_DEFAULTS
 
 INSTRUCTION = "Answer in at most five sentences, from what you find alone. If you find nothing, say so."
 
@@ -18,6 +21,7 @@ with DAG(
     is_paused_upon_creation=True,  # it costs money
     doc_md=__doc__,
     tags=["genops", "sample"],
+    default_args=OWN_DAG_DEFAULTS,
     params={
         "question": Param("Who won the most recent football world cup, and where?", type="string", minLength=1),
         "model": Param("gemini-2.5-flash", type="string"),
@@ -31,7 +35,7 @@ with DAG(
     },
 ):
 
-    @task(retries=2)
+    @task
     def answer(params: Any = None, run_id: Any = None) -> dict[str, Any]:
         """Return the answer, its sources and its cost."""
         from genops_events.gcp.asking import generate
@@ -46,7 +50,7 @@ with DAG(
             name=run_id,  # a retry of this task pays once
         )
         if not found.sources:
-            raise ValueError(f"The model gave no source for its answer: {found.text}")
+            raise AirflowFailException(f"The model gave no source for its answer: {found.text}")
         cited = [f"{one['title']}: {one['uri']}" for one in found.sources]
         print(found.text, "Sources:", *cited, sep="\n")
         return {"answer": found.text, "sources": cited, "state": found.state, "cost_usd": str(found.cost_usd)}

@@ -9,6 +9,8 @@ from typing import Any
 
 from airflow.sdk import DAG, Param, task
 
+from genops_events.airflow.retries import OWN_DAG_DEFAULTS
+
 # DuckDB's SQL; `genops sql` without a query lists the tables. $since and $until are the period's ends.
 QUERIES = {
     "Candidates, by how they stand": """
@@ -34,10 +36,11 @@ with DAG(
     is_paused_upon_creation=True,  # a sample runs for whoever wants it
     doc_md=__doc__,
     tags=["genops", "sample"],
+    default_args=OWN_DAG_DEFAULTS,
     params={"hours": Param(24, "How far the report goes back.", title="Hours", type="number", exclusiveMinimum=0)},
 ):
 
-    @task(retries=2)
+    @task
     def report(params: Any = None, dag_run: Any = None) -> str:
         """Return where the report is in the bucket."""
         from genops_events.config import load_config

@@ -8,6 +8,9 @@ import json
 from typing import Any
 
 from airflow.sdk import DAG, Param, task
+from airflow.sdk.exceptions import AirflowFailException
+
+from genops_events.airflow.retries import OWN_DAG_DEFAULTS
 
 ASKED = "Summarize this file for somebody who has one minute."
 FORM = {
@@ -31,6 +34,7 @@ with DAG(
     is_paused_upon_creation=True,  # it costs money
     doc_md=__doc__,
     tags=["genops", "sample"],
+    default_args=OWN_DAG_DEFAULTS,
     params={
         "files": Param(EXAMPLES, "gs:// addresses of PDF files and videos.", type="array", items={"type": "string"}),
         "model": Param("gemini-2.5-flash", type="string"),
@@ -43,7 +47,7 @@ with DAG(
         """Return the files, a task for each."""
         return list(params["files"])
 
-    @task(retries=2, max_active_tis_per_dag=4, map_index_template="{{ task.op_kwargs['file'] }}")
+    @task(max_active_tis_per_dag=4, map_index_template="{{ task.op_kwargs['file'] }}")
     def summarize(file: str, params: Any = None, run_id: Any = None) -> dict[str, Any]:
         """Return the summary of a file, and what it cost."""
         from genops_events.gcp.asking import generate
@@ -57,7 +61,7 @@ with DAG(
             name=run_id,  # a retry of this task pays once
         )
         if found.state != "complete":
-            raise ValueError(f"The summary is {found.state}: {found.reason}")
+            raise AirflowFailException(f"The summary is {found.state}: {found.reason}")
         return {"file": file, **json.loads(found.text), "cost_usd": str(found.cost_usd)}
 
     summarize.expand(file=files())

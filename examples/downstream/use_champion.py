@@ -8,6 +8,7 @@ from typing import Any
 from airflow.sdk import DAG, PartitionedAssetTimetable, task
 
 from genops_events.airflow.assets import PROMOTED_MODEL
+from genops_events.airflow.retries import OWN_DAG_DEFAULTS
 
 with DAG(
     "use_champion",
@@ -16,6 +17,7 @@ with DAG(
     catchup=False,
     doc_md=__doc__,
     tags=["downstream"],
+    default_args=OWN_DAG_DEFAULTS,
 ):
 
     @task
