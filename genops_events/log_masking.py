@@ -57,6 +57,8 @@ _FORMS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\b[\w.+-]+@[\w-]+\.[\w.-]+\b", MASK),
     )
 )
+_NO_SECRETS_IN = {"PWD", "OLDPWD"}
+"""Folders that a shell works in, whatever their names sound like."""
 _SENSITIVE_NAME = re.compile(rf"(?i){_SENSITIVE}|token|_key$|auth|conn")
 
 
@@ -88,7 +90,10 @@ def secret_values(environment: Mapping[str, str]) -> set[str]:
     return {
         value
         for name, value in environment.items()
-        if len(value) >= _SHORTEST_VALUE and value.lower() not in _NO_SECRETS and _SENSITIVE_NAME.search(name)
+        if len(value) >= _SHORTEST_VALUE
+        and value.lower() not in _NO_SECRETS
+        and name not in _NO_SECRETS_IN
+        and _SENSITIVE_NAME.search(name)
     }
 
 

@@ -51,10 +51,8 @@ with DAG(
         log = log_of(airflow, failed, most_characters=params["characters"])
         prompt = f"{failed} ({failed.operator}). {log.left_out} earlier characters are left out.\n\n{log.text}"
         if not params["send"]:
-            print(prompt)
-            raise AirflowSkipException(
-                "Nothing was sent: this is what would be. Trigger it with `send` to have it explained."
-            )
+            print(f"{prompt}\n\nNothing was sent: this is what would be. Start it with `send` to have it explained.")
+            raise AirflowSkipException("nothing was sent")
 
         from genops_events.gcp.asking import generate
 

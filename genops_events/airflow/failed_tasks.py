@@ -21,6 +21,8 @@ ANY = "~"
 _MESSAGES = 500
 """Of a log, the last ones."""
 _LOOKED_AT = 100
+_FOLDS = ("::group::", "::endgroup::")
+"""Marks by which Airflow's pages fold a log."""
 
 
 class NoAirflow(PermanentError):
@@ -128,6 +130,8 @@ def _failed(one: Mapping[str, Any]) -> FailedTask:
 def _lines(messages: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Yield messages as lines: time, level and event, and the exception below it. What else they carry is left out."""
     for one in messages:
+        if str(one.get("event", "")).startswith(_FOLDS):
+            continue
         head = " ".join(str(one[key]) for key in ("timestamp", "level") if one.get(key))
         yield f"{head} {one.get('event', '')}".strip()
         for error in one.get("error_detail") or ():

@@ -123,6 +123,7 @@ def test_a_log_is_lines_with_the_exception_and_without_secrets(
     airflow.log = [
         message("connecting to postgresql://ada:pw@db/x", level="info", extra={"other": "is left out"}),
         b"",
+        message("::group::Post Execute"),
         message("Task failed with exception", error_detail=[error]),
     ]
     found = log_of(rest(airflow), TASK, most_characters=10_000)

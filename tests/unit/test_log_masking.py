@@ -77,6 +77,7 @@ def test_known_values_go_wherever_they_stand() -> None:
         "PIN_SECRET": "1234",  # so short that half the log would go
         "POSTGRES_PASSWORD": "airflow",
         "HOME": "/home/ada",
+        "PWD": "/home/ada/work",
     }
     values = secret_values(environment)
     assert values == {"blue-42", "blue-42-long", "f" * 44}
