@@ -7,7 +7,7 @@ beside `failures.jsonl` with the reason for each prompt that has no answer. In a
 
 from airflow.sdk import DAG, Param
 
-from genops_events.airflow.generate_content import GenerateContent, known_datasets, known_models, usual_budget
+from genops_events.airflow.generate_content import GenerateContent, choices
 
 PROMPT = "What to ask. Either this or a file of prompts."
 FILES = "What the prompt is about: images, audio, video, PDF or text, as a list of gs:// addresses."
@@ -19,6 +19,7 @@ SETTINGS = 'As under `inference` in genops.yaml, for instance {"temperature": 0.
 BUDGET = "Most that this run may cost, in US dollars: input, and every answer as long as it may be, thinking included."
 COUNT = "Count tokens and billable characters and say what it would cost at most; nothing is asked, and nothing paid."
 
+KNOWN = choices()
 TEXT, LIST = ["null", "string"], ["null", "array"]
 
 with DAG(
@@ -31,11 +32,11 @@ with DAG(
         "prompt": Param(None, PROMPT, title="Prompt", format="multiline", type=TEXT),
         "files": Param(None, FILES, title="Attached files", items={"type": "string"}, type=LIST),
         "file": Param(None, FILE, title="File of prompts", type=TEXT),
-        "model": Param(None, MODEL, title="Model", enum=[None, *known_models()], type=TEXT),
-        "champion_of": Param(None, CHAMPION, title="Champion of", enum=[None, *known_datasets()], type=TEXT),
+        "model": Param(None, MODEL, title="Model", enum=[None, *KNOWN.models], type=TEXT),
+        "champion_of": Param(None, CHAMPION, title="Champion of", enum=[None, *KNOWN.datasets], type=TEXT),
         "system_instruction": Param(None, SYSTEM, title="System instruction", format="multiline", type=TEXT),
         "settings": Param({}, SETTINGS, title="Settings", type=["null", "object"]),
-        "budget_usd": Param(usual_budget(), BUDGET, title="Budget in USD", type=["null", "number"], minimum=0),
+        "budget_usd": Param(KNOWN.budget_usd, BUDGET, title="Budget in USD", type=["null", "number"], minimum=0),
         "count_only": Param(False, COUNT, title="Only count", type="boolean"),
     },
 ):

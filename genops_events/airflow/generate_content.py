@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import signal
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException
 
 from genops_events.airflow.retries import INTAKE_RETRIES, STAGE_DEFAULTS
-from genops_events.config import Config, load_config
+from genops_events.config import load_config
 from genops_events.config_budget import Ask
 from genops_events.gcp.asking.money import Money
 from genops_events.gcp.asking.planning import counted_only, settled_plan
@@ -92,26 +93,22 @@ def _filled_in(params: Mapping[str, Any]) -> dict[str, Any]:
     return {name: None if value == "" else value for name, value in params.items()}
 
 
-def _known() -> Config | None:
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What the form offers: what genops.yaml knows, or without it what ships with genops."""
+
+    models: tuple[str, ...]
+    """Those that have a price."""
+    datasets: tuple[str, ...]
+    budget_usd: float
+    """What is filled in."""
+
+
+def choices() -> Choices:
+    """Return what the form offers; never fails: a Dag that is not there tells nobody why."""
     try:
-        return load_config()
-    except Exception:  # noqa: BLE001 - whatever it is, the Dag stays; the task reports it when it loads the configuration
-        return None
-
-
-def known_models() -> list[str]:
-    """Return the models that have a price, for the form."""
-    config = _known()
-    return sorted(load_prices().models if config is None else config.price_tables.prices.models)
-
-
-def known_datasets() -> list[str]:
-    """Return the datasets of genops.yaml, for the form."""
-    config = _known()
-    return [] if config is None else sorted(config.datasets)
-
-
-def usual_budget() -> float:
-    """Return `ask.budget_usd`, in USD."""
-    config = _known()
-    return float((Ask() if config is None else config.ask).budget_usd)
+        config = load_config()
+    except Exception:  # noqa: BLE001 - whatever it is, the task reports it when it loads the configuration
+        return Choices(tuple(sorted(load_prices().models)), (), float(Ask().budget_usd))
+    models = tuple(sorted(config.price_tables.prices.models))
+    return Choices(models, tuple(sorted(config.datasets)), float(config.ask.budget_usd))

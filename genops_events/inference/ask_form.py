@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 ROW_ID = "prompt"
 """`id` of the one row that a single prompt is."""
-_FILE = re.compile(r"(gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]/)?[^/\s].*[^/]")
+_OBJECT = re.compile(r"gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]/[^\r\n]*[^/\r\n]")
 T = TypeVar("T")
 
 
@@ -109,7 +109,7 @@ def read_question(values: Mapping[str, Any], config: Config, *, names: FieldName
     settings = read(lambda: _settings(values, config, dataset, names))
     budget = read(lambda: _budget(values, config, names))
     if wrong or settings is None or budget is None:
-        raise WrongForm(" ".join(wrong), "Nothing was asked.")
+        raise WrongForm("\n".join(wrong), "Nothing was asked.")
     return Question(
         row=row,
         file=file,
@@ -165,7 +165,8 @@ def _file(values: Mapping[str, Any], names: FieldNames) -> str | None:
     file = _text(values, "file", names)
     if file is None:
         return None
-    if _FILE.fullmatch(file) is None:
+    is_object = "://" in file
+    if file.endswith("/") or (is_object and _OBJECT.fullmatch(file) is None):
         raise WrongForm(
             f"{names.file} must name a file of prompts (JSON Lines), such as gs://BUCKET/OBJECT; it is {file!r}."
         )

@@ -66,7 +66,11 @@ class AskPlan(Document):
         """What is asked, of whom, and for how much at most, in words."""
         rows = self.rows - self.bad_rows
         prompts = "one prompt" if self.is_single else f"{rows:,} {'prompt' if rows == 1 else 'prompts'}"
-        bad = f" ({self.bad_rows:,} further rows cannot be asked)" if self.bad_rows else ""
+        bad = (
+            f" ({self.bad_rows:,} further {'row' if self.bad_rows == 1 else 'rows'} cannot be asked)"
+            if self.bad_rows
+            else ""
+        )
         champion = "" if self.champion is None else f" ({self.champion}, champion of {self.dataset})"
         return (
             f"{self.billed_model}{champion}: {prompts}{bad}, {self.input_tokens:,} input tokens, "

@@ -40,6 +40,7 @@ class TokenBudget:
         self._share = share
         self._totals = Totals()
         self._under_way: dict[int, Decimal] = {}
+        self._under_way_usd = ZERO
         self._lock = threading.Lock()  # rows are asked in the event loop and kept in a thread
 
     @property
@@ -50,8 +51,7 @@ class TokenBudget:
     @property
     def under_way_usd(self) -> Decimal:
         """What the prompts may cost at most that were asked and are not kept yet."""
-        with self._lock:
-            return sum(self._under_way.values(), ZERO)
+        return self._under_way_usd
 
     def begin(self, row: PromptRow, most: Decimal) -> None:
         """Let a prompt be asked.
@@ -65,7 +65,7 @@ class TokenBudget:
         """
         mine = most * self._share
         with self._lock:
-            committed = self.spent_usd + sum(self._under_way.values(), ZERO)
+            committed = self.spent_usd + self._under_way_usd
             # Costs are rounded up to six places: a budget that just covers all prompts must not fail the last one for that.
             if committed + mine > self._budget + CENT_FRACTION:
                 raise CannotAsk(
@@ -73,12 +73,13 @@ class TokenBudget:
                     f"spent or under way, and this prompt may cost {usd(_cents(mine))}"
                 )
             self._under_way[row.number] = mine
+            self._under_way_usd += mine
 
     def kept(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Take note of what rows have really cost; failures cost nothing."""
         with self._lock:
             for row in rows:
-                self._under_way.pop(row["number"], None)
+                self._under_way_usd -= self._under_way.pop(row["number"], ZERO)
                 self._totals.add(dict(row))
 
 
