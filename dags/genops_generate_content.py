@@ -20,6 +20,7 @@ BUDGET = "Most that this run may cost, in US dollars: input, and every answer as
 COUNT = "Count tokens and billable characters and say what it would cost at most; nothing is asked, and nothing paid."
 
 KNOWN = choices()
+NOBODY = {"null": "(nobody)"}
 TEXT, LIST = ["null", "string"], ["null", "array"]
 
 with DAG(
@@ -32,8 +33,10 @@ with DAG(
         "prompt": Param(None, PROMPT, title="Prompt", format="multiline", type=TEXT),
         "files": Param(None, FILES, title="Attached files", items={"type": "string"}, type=LIST),
         "file": Param(None, FILE, title="File of prompts", type=TEXT),
-        "model": Param(None, MODEL, title="Model", enum=[None, *KNOWN.models], type=TEXT),
-        "champion_of": Param(None, CHAMPION, title="Champion of", enum=[None, *KNOWN.datasets], type=TEXT),
+        "model": Param(None, MODEL, title="Model", enum=[None, *KNOWN.models], type=TEXT, values_display=NOBODY),
+        "champion_of": Param(
+            None, CHAMPION, title="Champion of", enum=[None, *KNOWN.datasets], type=TEXT, values_display=NOBODY
+        ),
         "system_instruction": Param(None, SYSTEM, title="System instruction", format="multiline", type=TEXT),
         "settings": Param({}, SETTINGS, title="Settings", type=["null", "object"]),
         "budget_usd": Param(KNOWN.budget_usd, BUDGET, title="Budget in USD", type=["null", "number"], minimum=0),

@@ -70,8 +70,8 @@ def _told(result: AskResult) -> dict[str, Any]:
         log.info("Answer:\n%s", row["answer"])
         figures["answer"] = row["answer"][:ANSWER_CHARACTERS]
     log.log(logging.INFO if result.is_whole else logging.WARNING, "%s %s", result.outcome, result.bill)
-    if row.get("reason"):
-        log.warning("%s: %s", row.get("state", "failed"), row["reason"])
+    if result.reason is not None:
+        log.warning("%s: %s", row.get("state", "failed"), result.reason)
     if not result.answered:
         raise AirflowFailException(f"No prompt was answered: {result.most_often}")
     return figures

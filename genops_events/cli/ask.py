@@ -15,7 +15,7 @@ import typer
 from genops_events.cli.candidates import AsJson
 from genops_events.cli.console import errors_reported, human, print_json
 from genops_events.cli.target import connect
-from genops_events.errors import GenopsError
+from genops_events.errors import GenopsError, TransientError
 
 if TYPE_CHECKING:
     from genops_events.config import Config
@@ -194,10 +194,11 @@ def _asked(config: Config, store: RecordStore, plan: AskPlan) -> AskResult:
     except KeyboardInterrupt:
         human().print(f"\nStopped. {goes_on}", markup=False)
         raise typer.Exit(STOPPED) from None
-    except GenopsError:
+    except GenopsError as error:
         with suppress(GenopsError):  # what cannot be settled now stays reserved, and `genops spend` shows it
             release(config, store, plan.candidate)
-        human().print(goes_on, markup=False)
+        if isinstance(error, TransientError):
+            error.hint = f"{error.hint} {goes_on}".strip()
         raise
 
 
@@ -208,9 +209,8 @@ def _show(store: RecordStore, result: AskResult, *, as_json: bool) -> None:
         _show_one(result.row)
     elif result.answers_uri is not None:
         _show_file(store, result)
-    row = result.row or {}
-    if row.get("reason"):
-        human().print(f"{row.get('state', 'not answered')}: {row['reason']}", markup=False)
+    if result.reason is not None:
+        human().print(f"{(result.row or {}).get('state', 'not answered')}: {result.reason}", markup=False)
     if result.row is None:
         human().print(result.outcome, markup=False)
     for uri in (result.answers_uri, result.failures_uri):

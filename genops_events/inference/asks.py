@@ -128,13 +128,20 @@ class AskResult(Document):
     most_often: str = ""
     """The reason that most failures have."""
 
+    @property
+    def reason(self) -> str | None:
+        """Why a single prompt has no answer, or none that is complete."""
+        found = (self.row or {}).get("reason")
+        return None if found is None else f"{str(found).removeprefix('Line 1: ').rstrip('.')}."
+
     def figures(self) -> dict[str, Any]:
         """Return the figures for programs; of a single prompt the answer, too. Amounts are texts."""
         figures: dict[str, Any] = {"run": self.candidate}
         left_out = {"schema_name", "candidate", "written_at", "row", "most_often"}
         figures |= self.model_dump(mode="json", exclude=left_out, exclude_none=True)
         row = self.row or {}
-        shown = ("answer", "state", "reason", "function_calls", "sources", "thoughts", "other_answers")
+        figures |= {} if self.reason is None else {"reason": self.reason}
+        shown = ("answer", "state", "function_calls", "sources", "thoughts", "other_answers")
         return figures | {key: row[key] for key in shown if key in row}
 
     @property

@@ -125,6 +125,9 @@ def test_a_blocked_or_cut_answer_is_told_with_its_reason_and_an_exit_code(config
     blocked = ask("the forbidden word", "--model", MODEL, expect=3)
     assert blocked.stdout == ""
     assert "blocked: the prompt was blocked: " in blocked.stderr
+    cloud.vertex.faults(refused_text="unlucky", error_methods=["generateContent"])
+    refused = ask("the unlucky one", "--model", MODEL, expect=3)
+    assert "not answered: Could not ask gemini-2.5-flash: 400 " in one_line(refused.stderr)
     cut = ask("one two three four", "--model", MODEL, "--set", "max_output_tokens=2", expect=3)
     assert cut.stdout == "one two \n"
     assert "cut: the answer reached max_output_tokens" in cut.stderr
@@ -169,6 +172,7 @@ def test_what_failed_goes_on_by_its_id_and_an_ended_run_shows_its_answer_again_f
     found = RUN.search(failed.stderr)
     assert found is not None
     assert f"`genops ask --run {found[0]}` goes on" in failed.stderr
+    assert failed.stderr.startswith("error: ")
     cloud.vertex.faults()
     before = cloud.vertex_calls("generateContent")
     assert ask("--run", found[0]).stdout == "where\n"
@@ -179,6 +183,31 @@ def test_what_failed_goes_on_by_its_id_and_an_ended_run_shows_its_answer_again_f
         found[0]: Decimal(0),
         f"{found[0]}-2": Decimal("0.000006"),
     }
+
+
+def test_a_run_that_grows_dearer_than_its_budget_is_stopped(
+    config: Config, cloud: StandIns, store: RecordStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = prompt_file(tmp_path, *({"prompt": f"prompt number {number}"} for number in range(10)))
+    monkeypatch.setattr(calls, "TRIES", 1)
+    cloud.vertex.faults(error_share=1, error_methods=["generateContent"])
+    failed = ask("--file", file, "--model", MODEL, *SHORT, "--budget", "0.003", expect=1)
+    run = RUN.search(failed.stderr)
+    assert run is not None
+    cloud.vertex.faults()
+    # Somebody corrects the prices before it goes on: four times what it was settled by.
+    prices = '[models."gemini-2.5-flash".usd_per_million_tokens]\ninput = 1.2\noutput = 10.0\n'
+    (tmp_path / "prices.toml").write_text(f'as_of = 2026-11-23\nsource = "a bill"\n{prices}', encoding="utf-8")
+    change(tmp_path, prices="prices.toml")
+    before = cloud.vertex_calls("generateContent")
+    done = ask("--run", run[0], "--json", expect=3)
+    found = json.loads(done.stdout)
+    assert 0 < found["answered"] < 10
+    assert found["answered"] + found["failed"] == 10
+    assert cloud.vertex_calls("generateContent") == before + found["answered"]
+    left = lines(store, f"genops/asks/{run[0]}/failures.jsonl")
+    assert all("not asked, since the budget of $0.003 is used up: " in row["reason"] for row in left)
+    assert Decimal(found["cost_usd"]) == spent(store) < Decimal("0.003")
 
 
 def _long_file(tmp_path: Path, rows: int) -> str:

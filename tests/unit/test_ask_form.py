@@ -72,7 +72,9 @@ def test_one_of_two_is_needed_and_both_are_too_many() -> None:
 
 
 def test_all_that_is_wrong_is_told_at_once_a_line_each() -> None:
-    told = wrong(prompt=None, file="gs://bucket/", model="gemini-9", settings={"temprature": 1}, budget_usd="lots").split("\n")
+    told = wrong(
+        prompt=None, file="gs://bucket/", model="gemini-9", settings={"temprature": 1}, budget_usd="lots"
+    ).split("\n")
     assert [one.split(":")[0].split(" ")[0] for one in told] == ["`file`", "`model`", "`settings`", "`budget_usd`"]
     assert "Did you mean `temperature`?" in told[2]
 
@@ -82,12 +84,16 @@ def test_a_budget_that_is_no_amount_is_refused(budget: object) -> None:
     assert wrong(budget_usd=budget) == f"`budget_usd` must be US dollars, 0 or more; it is {budget!r}."
 
 
-@pytest.mark.parametrize("file", ["gs://", "gs://bucket", "gs://bucket/", "gs://UPPER/a", "s3://bucket/a", "folder/", "gs://b/a\n"])
+@pytest.mark.parametrize(
+    "file", ["gs://", "gs://bucket", "gs://bucket/", "gs://UPPER/a", "s3://bucket/a", "folder/", "gs://b/a\n"]
+)
 def test_a_file_that_names_no_object_is_refused(file: str) -> None:
     assert wrong(prompt=None, file=file).startswith("`file` must name a file of prompts")
 
 
-@pytest.mark.parametrize("file", ["gs://bucket/a.jsonl", "gs://my.bucket-1/a/b c.jsonl", "a", "/home/me/a.jsonl", "prompts/a.jsonl"])
+@pytest.mark.parametrize(
+    "file", ["gs://bucket/a.jsonl", "gs://my.bucket-1/a/b c.jsonl", "a", "/home/me/a.jsonl", "prompts/a.jsonl"]
+)
 def test_a_file_may_be_an_object_or_a_path(file: str) -> None:
     found = read(prompt=None, file=file)
     assert (found.file, found.row) == (file, None)
@@ -103,7 +109,9 @@ def test_files_go_with_a_prompt_that_is_a_text() -> None:
     asked = row(read(files=["gs://b/a.pdf"])).contents[0]["parts"]
     assert [next(iter(part)) for part in asked] == ["fileData", "text"]
     assert wrong(files=["a.pdf"]).startswith("`prompt`: files must name objects, gs://BUCKET/OBJECT")
-    assert "`files` goes with `prompt`" in wrong(prompt=[{"role": "user", "parts": [{"text": "x"}]}], files=["gs://b/a.pdf"])
+    assert "`files` goes with `prompt`" in wrong(
+        prompt=[{"role": "user", "parts": [{"text": "x"}]}], files=["gs://b/a.pdf"]
+    )
     assert "each row names its own" in wrong(prompt=None, file="a.jsonl", files=["gs://b/a.pdf"])
 
 

@@ -41,7 +41,9 @@ def test_prompts_under_way_count_at_their_most_and_what_they_have_cost_after() -
     budget = TokenBudget(3 * MOST + Decimal("0.0001"), RATES)
     for number in range(3):
         budget.begin(prompt(number), MOST)
-    with pytest.raises(CannotAsk, match=r"the budget of \$0\.0076009 is used up: \$0\.007501 of it is spent or under way"):
+    with pytest.raises(
+        CannotAsk, match=r"the budget of \$0\.0076009 is used up: \$0\.007501 of it is spent or under way"
+    ):
         budget.begin(prompt(3), MOST)
     assert (budget.spent_usd, budget.under_way_usd) == (Decimal(0), 3 * MOST)
     budget.kept([answered(0, tokens=10)])
