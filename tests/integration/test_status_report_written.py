@@ -19,6 +19,7 @@ from genops_events.gcp.dead_letters import letter_attributes
 from genops_events.gcp.outbox import announce
 from genops_events.gcp.record_store import RecordStore
 from genops_events.gcp.status import keep_report, status_report
+from genops_events.gcp.tables import parts
 from genops_events.gcp.tables.query import SqlProblem
 from genops_events.promotion_record import Question, question_path
 from genops_events.record_paths import arrival_path, open_path
@@ -59,6 +60,16 @@ def test_a_report_has_what_ended_a_moment_ago_what_it_cost_and_what_waits(
     assert waits.startswith(f"| {candidate} | tuning: ")
     assert f"`genops approve {candidate} --budget`" in waits
     assert section(text, "Dead letters, now") == ["None."]
+
+
+def test_more_candidates_than_one_round_writes_are_all_in_it(
+    config: Config, store: RecordStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "MOST_CANDIDATES", 1)
+    for _ in range(3):
+        whole_candidate(config, store)
+    text = status_report(config, Period.before(now(), hours=24), QUERIES)
+    assert section(text, "By end")[2:] == ["| under_way | 3 |"]
 
 
 def test_what_is_older_than_the_period_is_not_in_it(config: Config, store: RecordStore) -> None:
