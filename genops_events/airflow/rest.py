@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from genops_events.errors import PermanentError, TransientError
+from genops_events.settings import Settings
+
+if TYPE_CHECKING:
+    from requests import Response
 
 _REFUSED = (401, 403)
+_NOT_THERE = 404
 _CONFLICTS = (404, 409)
 _SERVER_ERROR = 500
 
@@ -19,6 +26,10 @@ class AirflowUnavailable(TransientError):
 
 class AirflowRefused(PermanentError):
     """Airflow wants to know who asks, or does not let this user see it."""
+
+
+class AirflowKnowsNone(PermanentError):
+    """Airflow has not got what it was asked for (404)."""
 
 
 class AirflowConflict(PermanentError):
@@ -61,6 +72,22 @@ class AirflowRest:
         """Change something as this user, and return what Airflow says to it; errors as `public`."""
         return self._json("PATCH", path, json=body, headers=self._headers())
 
+    def last_lines(self, path: str, *, count: int) -> list[Any]:
+        """Return the last documents of an answer in JSON Lines, such as a task's log, however long it is; errors as `public`."""
+        import requests
+
+        url = self.url.rstrip("/") + path
+        headers = {**self._headers(), "Accept": "application/x-ndjson"}
+        try:
+            with requests.get(
+                url, headers=headers, timeout=self.timeout_seconds, stream=True, allow_redirects=False
+            ) as answer:
+                _check(url, answer)
+                lines = deque((one for one in answer.iter_lines() if one.strip()), maxlen=count)
+            return [json.loads(one) for one in lines]
+        except (requests.RequestException, ValueError) as error:
+            raise AirflowUnavailable(f"{url} breaks off: {_short(error)}") from error
+
     def _headers(self) -> dict[str, str]:
         token = self._token()
         return {} if token is None else {"Authorization": f"Bearer {token}"}
@@ -80,16 +107,40 @@ class AirflowRest:
             answer = requests.request(method, url, timeout=self.timeout_seconds, allow_redirects=False, **request)
         except requests.RequestException as error:
             raise AirflowUnavailable(f"{url} does not answer: {_short(error)}") from error
-        if answer.status_code in _REFUSED:
-            raise AirflowRefused(f"{url} answers {answer.status_code}: {answer.text[:200]}")
         if method == "PATCH" and answer.status_code in _CONFLICTS:
             raise AirflowConflict(f"{url} answers {answer.status_code}: {answer.text[:200]}")
+        _check(url, answer)
         try:
-            answer.raise_for_status()
             return answer.json()
         except requests.RequestException as error:
-            kind = AirflowUnavailable if answer.status_code >= _SERVER_ERROR else PermanentError
-            raise kind(f"{url} answers {answer.status_code}, which no Airflow 3 does: {answer.text[:200]}") from error
+            raise PermanentError(f"{url} answers no JSON, which no Airflow 3 does: {answer.text[:200]}") from error
+
+
+def known_airflow() -> AirflowRest | None:
+    """Return the Airflow that GENOPS_AIRFLOW_URL names, with its user; None where it is not set."""
+    settings = Settings()
+    if settings.airflow_url is None:
+        return None
+    token, password = settings.airflow_token, settings.airflow_password
+    return AirflowRest(
+        url=settings.airflow_url,
+        token=None if token is None else token.get_secret_value(),
+        username=settings.airflow_username,
+        password=None if password is None else password.get_secret_value(),
+    )
+
+
+def _check(url: str, answer: Response) -> None:
+    """Raise what an answer that is none means."""
+    if answer.status_code in _REFUSED:
+        raise AirflowRefused(f"{url} answers {answer.status_code}: {answer.text[:200]}")
+    if not answer.ok:
+        kind: type[PermanentError | TransientError] = PermanentError
+        if answer.status_code == _NOT_THERE:
+            kind = AirflowKnowsNone
+        elif answer.status_code >= _SERVER_ERROR:
+            kind = AirflowUnavailable
+        raise kind(f"{url} answers {answer.status_code}, which no Airflow 3 does: {answer.text[:200]}")
 
 
 def _short(error: Exception) -> str:

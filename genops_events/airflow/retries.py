@@ -42,6 +42,14 @@ STAGE_DEFAULTS: dict[str, Any] = {
 }
 """How every stage task is retried: about eight minutes of trouble at Google Cloud pass unnoticed."""
 
+OWN_DAG_DEFAULTS: dict[str, Any] = {
+    "retries": 3,
+    "retry_delay": timedelta(seconds=10),
+    "retry_exponential_backoff": True,
+    "retry_policy": INTAKE_RETRIES,
+}
+"""`default_args` for a Dag of your own that calls this library: a wrong form or a spent budget is not tried again."""
+
 VALIDATION_PRIORITY = 10
 """Weight of validation, over 1 of what follows the tuning job: a job that runs early ends early."""
 

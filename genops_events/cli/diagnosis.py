@@ -58,18 +58,9 @@ def _checks(config: Config, *, is_local: bool) -> Iterator[Check]:
 
 def known_airflow() -> AirflowRest | None:
     """Return the Airflow that GENOPS_AIRFLOW_URL names; None where it is not set."""
-    from genops_events.airflow.rest import AirflowRest
+    from genops_events.airflow import rest
 
-    settings = Settings()
-    if settings.airflow_url is None:
-        return None
-    token, password = settings.airflow_token, settings.airflow_password
-    return AirflowRest(
-        url=settings.airflow_url,
-        token=None if token is None else token.get_secret_value(),
-        username=settings.airflow_username,
-        password=None if password is None else password.get_secret_value(),
-    )
+    return rest.known_airflow()
 
 
 def run(checks: Sequence[Check], *, timeout_seconds: float) -> tuple[Result, ...]:

@@ -133,6 +133,14 @@ def test_an_answer_ends_before_a_stop_sequence(vertex: VertexStandIn) -> None:
     assert "at most 5" in refused(vertex, "a", stop_sequences=list("abcdef"))
 
 
+def test_a_part_of_a_kind_that_it_does_not_know_is_refused(vertex: VertexStandIn) -> None:
+    code = types.Part(executable_code=types.ExecutableCode(code="1", language=types.Language.PYTHON))
+    with pytest.raises(errors.APIError, match="executableCode"):
+        ask(vertex, [types.Part.from_text(text="run it"), code])
+    seen = types.Part(text="look", media_resolution=types.PartMediaResolution(num_tokens=5))
+    assert ask(vertex, [seen]).text == "look"
+
+
 def test_files_are_counted_by_what_they_are(vertex: VertexStandIn) -> None:
     contents: list[Any] = [
         types.Part.from_uri(file_uri="gs://bucket/a.png", mime_type="image/png"),
@@ -141,7 +149,10 @@ def test_files_are_counted_by_what_they_are(vertex: VertexStandIn) -> None:
         types.Part.from_text(text="what is that"),
     ]
     answer = ask(vertex, contents)
-    assert answer.text == "what is that"
+    # It says that it has not looked, so that nobody takes its answer for what is in the files.
+    assert answer.text == (
+        "The stand-in cannot look into files (1 audio, 1 document, 1 image). It was asked: what is that"
+    )
     assert answer.usage_metadata
     assert answer.usage_metadata.prompt_tokens_details
     counts = {one.modality: one.token_count for one in answer.usage_metadata.prompt_tokens_details}

@@ -99,7 +99,7 @@ class Answering:
         if told.harmful_text and told.harmful_text in prompt.question and not prompt.harm_passes:
             return responses.blocked_answer(prompt, model=model, now=time.time(), cached=cached)
         if job_id is None:
-            answer = extract(prompt.question)
+            answer = generation.without_eyes(prompt, extract(prompt.question))
         else:
             learner = self._learned.ready(job_id) or await self._learned.learner(job_id)
             answer = learner.answer(prompt.question)

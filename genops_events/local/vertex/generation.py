@@ -9,7 +9,7 @@ from typing import Any
 
 from genops_events.local.vertex.errors import as_object, invalid, not_implemented
 from genops_events.local.vertex.shaping import check_schema
-from genops_events.local.vertex.tokens import count_tokens, media_tokens, texts_of_request
+from genops_events.local.vertex.tokens import TOKENS_PER_FILE, count_tokens, media_tokens, texts_of_request
 
 _KNOWN = frozenset(
     {
@@ -164,6 +164,15 @@ def read_prompt(body: Mapping[str, Any]) -> Prompt:
         harm_passes=_harm_passes(body),
         cache=cache or None,
     )
+
+
+def without_eyes(prompt: Prompt, answer: str) -> str:
+    """Return the answer to a prompt that shows files: it says that nobody has looked into them."""
+    if not prompt.media:
+        return answer
+    counts = ((kind.lower(), tokens // TOKENS_PER_FILE) for kind, tokens in sorted(prompt.media.items()))
+    shown = ", ".join(f"{count} {kind}" for kind, count in counts)
+    return f"The stand-in cannot look into files ({shown}). It was asked: {answer}"
 
 
 def _config(body: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -20,6 +20,10 @@ _MODALITIES = {
     "text/plain": "TEXT",
 }
 _CALLS = frozenset({"functionCall", "functionResponse"})
+_BESIDE = frozenset(
+    {"text", "fileData", "inlineData", "videoMetadata", "mediaResolution", "thought", "thoughtSignature"}
+)
+"""What a part may hold beside calls: https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference#part"""
 CHARACTERS_PER_TOKEN = 4
 """Google's own rule of thumb for Gemini: a token is about four characters of English."""
 
@@ -58,11 +62,19 @@ def text_of(content: Any, *, where: str) -> str:
     for part in parts:
         if not isinstance(part, Mapping):
             raise invalid(f"{where}.parts must be objects with a text; found {type(part).__name__}.")
+        if others := {_camel(name) for name in part} - _CALLS - _BESIDE:
+            raise not_implemented(f"parts with {', '.join(sorted(others))} ({where})")
         if isinstance(part.get("text"), str):
             texts.append(part["text"])
         elif not media_of(part) and not _CALLS.intersection(part):
             raise not_implemented(f"parts that are not text ({where}: {', '.join(sorted(part)) or 'an empty part'})")
     return "".join(texts)
+
+
+def _camel(name: str) -> str:
+    """Return a field's name as the API writes it; it also reads file_data for fileData."""
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
 
 
 def media_of(part: Mapping[str, Any]) -> str | None:
