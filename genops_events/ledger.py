@@ -16,7 +16,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 from genops_events.errors import PermanentError
 
 ZERO = Decimal(0)
-Purpose = Literal["tuning", "evaluation", "inference"]
+Purpose = Literal["tuning", "evaluation", "inference", "comparison"]
 MOST_USD = Decimal(10) ** 12
 """More than anybody spends: with six places, sums of such amounts are still exact."""
 MOST_PLACES = 6

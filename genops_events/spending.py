@@ -9,7 +9,7 @@ from typing import Any
 
 from genops_events.ledger import ZERO, Ledger, Posting, Purpose
 
-PURPOSES: tuple[Purpose, ...] = ("tuning", "evaluation", "inference")
+PURPOSES: tuple[Purpose, ...] = ("tuning", "evaluation", "inference", "comparison")
 
 
 @dataclass(frozen=True, slots=True)

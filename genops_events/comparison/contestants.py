@@ -1,11 +1,11 @@
 """Who takes part in a comparison: one syntax for genops.yaml, the form in Airflow and the command line.
 
-    champion                                            the dataset's champion
-    gemini-2.5-flash                                    a published model
-    banking77-0123456789abcdef                          a candidate that was tuned
-    warm: {model: champion, generation_config: {temperature: 1.0}}
-    grounded: {model: gemini-2.5-flash, generation_config: {grounding: google_search}}
-    theirs: {model: projects/…/locations/…/endpoints/7, base_model: gemini-2.5-flash}
+- champion                       (the dataset's)
+- gemini-2.5-flash               (a published model)
+- banking77-0123456789abcdef     (a candidate that was tuned)
+- warm: {model: champion, generation_config: {temperature: 1.0}}
+- grounded: {model: gemini-2.5-flash, generation_config: {grounding: google_search}}
+- theirs: {model: projects/…/locations/…/endpoints/7, base_model: gemini-2.5-flash}
 """
 
 from __future__ import annotations

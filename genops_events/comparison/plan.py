@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -65,6 +64,8 @@ class ContestantDocument(Document):
 
     round: int = 1
     """How often it was tried until its end: each has a reservation of its own."""
+    spent_usd: Decimal = Decimal(0)
+    """What this round has spent: `result` has what all of them have."""
     result: ContestantResult
 
 
@@ -144,11 +145,6 @@ def contestant_rows_path(comparison: str, contestant: str) -> str:
 def upload_path(digest: str) -> str:
     """Return where a file of prompts lies that a command brought along."""
     return f"{ROOT}comparison-prompts/{digest}.jsonl"
-
-
-def table_part(table: str, comparison: str, at: datetime) -> str:
-    """Return the name, without an ending, of a comparison's part of a table for analysis."""
-    return f"{ROOT}tables/parts/{table}/{at.astimezone(UTC):%Y-%m-%d}/{comparison}-comparison"
 
 
 def account(comparison: str, contestant: str, round_: int) -> str:

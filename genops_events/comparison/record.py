@@ -120,6 +120,8 @@ class Comparison(Document):
 
     candidate: str
     """The comparison's id: where a promotion started it, the promoted candidate."""
+    number: int = 1
+    """How often it has ended: who clears its Dag run lets those try again that did not complete."""
     dataset: str
     outcome: ComparisonOutcome
     reason: str
