@@ -107,7 +107,9 @@ class Contestant(Part):
 
     def _wrongs(self) -> Iterator[InitErrorDetails]:
         if self.kind == "endpoint" and self.base_model is None:
-            yield wrong(("base_model",), None, "Input should be the published model beneath the endpoint, for its prices")
+            yield wrong(
+                ("base_model",), None, "Input should be the published model beneath the endpoint, for its prices"
+            )
         if self.kind != "endpoint" and self.base_model is not None:
             yield wrong(("base_model",), self.base_model, "Input should be left out: it is only for an endpoint")
         if (count := self.generation_config.candidate_count) not in (None, 1):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from genops_events.comparison.record import Comparison, ComparedRow, ContestantResult
+from genops_events.comparison.record import ComparedRow, Comparison, ContestantResult
 from genops_events.evaluation_rows import Row
 from genops_events.table_rows import TableRow, scored_rows
 from genops_events.table_schema import Column, Table
@@ -50,16 +50,11 @@ SUMMARY = Table(
 
 def summary_rows(comparison: Comparison) -> list[TableRow]:
     """Return the figures: a row for each contestant and metric."""
+    common = {"comparison": comparison.id, "dataset": comparison.dataset, "ended_at": comparison.ended_at}
     return [
-        {
-            "comparison": comparison.id,
-            "dataset": comparison.dataset,
-            "ended_at": comparison.ended_at,
-            **_figures(one),
-            **({} if metric is None else {"metric": metric} | _measured(one, metric)),
-        }
+        {**common, **_figures(one), **measured}
         for one in comparison.contestants
-        for metric in (list(one.metrics) or [None])
+        for measured in ([{"metric": name, **_measured(one, name)} for name in one.metrics] or [{}])
     ]
 
 

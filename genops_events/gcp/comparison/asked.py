@@ -100,10 +100,13 @@ class Asked:
         verdict = self._store.verdict(candidate, Stage.TUNING)
         if not isinstance(verdict, TuningVerdict):
             raise NoSuchContestant(
-                f"The record has no tuned model of a candidate {candidate}.", "`genops candidates` lists the known ones."
+                f"The record has no tuned model of a candidate {candidate}.",
+                "`genops candidates` lists the known ones.",
             )
         if verdict.endpoint is None:
-            raise NoSuchContestant(f"Tuning of {candidate} left no model: {verdict.reason}", "Compare another candidate.")
+            raise NoSuchContestant(
+                f"Tuning of {candidate} left no model: {verdict.reason}", "Compare another candidate."
+            )
         source = verdict.source_model
         # A model that was tuned further names the one before it, which has no price of its own.
         billed = source if source in self._config.price_tables.prices.models else self.dataset.billed_model

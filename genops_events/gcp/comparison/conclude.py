@@ -98,7 +98,7 @@ def _result(config: Config, store: RecordStore, plan: ComparisonPlan, name: str)
     return Contest(config, store, plan, name).give_up(NO_RESULT) if found is None else found.result
 
 
-def _record(
+def _record(  # noqa: PLR0917 - what is common to all ends
     config: Config,
     store: RecordStore,
     plan: ComparisonPlan,

@@ -38,7 +38,7 @@ from genops_events.gcp.generation import answers_cost
 from genops_events.gcp.kept_answers import KeptAnswers
 from genops_events.gcp.parts import PartWriter, remove_parts
 from genops_events.judge_usage import judge_cost, judged_tokens
-from genops_events.ledger import LedgerDamaged, Refusal, usd
+from genops_events.ledger import LedgerDamaged, Refusal
 from genops_events.metrics import Metric
 
 if TYPE_CHECKING:
@@ -100,7 +100,9 @@ class Contest:
             most = self._asked.most_usd()
             refusal = self._reserve(most)
             if refusal is not None:
-                help_ = "Raise the limit in genops.yaml, then clear this task in Airflow; the others keep what they have."
+                help_ = (
+                    "Raise the limit in genops.yaml, then clear this task in Airflow; the others keep what they have."
+                )
                 return self._record("refused", refusal.reason, help_, estimated_usd=most)
             return self._contend(functions, most)
         except _WAITED_FOR:
@@ -336,12 +338,3 @@ def _judged(figures: Mapping[str, Any], found: Evaluated, rows: int) -> tuple[Co
     if figures["failed_rows"]:
         told.append(f"{figures['failed_rows']:,} rows have no score in some metric.{most_often}")
     return "completed", " ".join(told)
-
-
-def over_budget(plan: ComparisonPlan, most: Mapping[str, Decimal]) -> tuple[Decimal, str] | None:
-    """Return how much is missing for a comparison that is over its own budget, and why; None where it is not."""
-    total = sum(most.values(), Decimal(0))
-    if plan.budget_usd is None or total <= plan.budget_usd:
-        return None
-    missing = total - plan.budget_usd
-    return missing, f"its budget (`comparison.budget_usd`) is {usd(plan.budget_usd)}: {usd(missing)} are missing"

@@ -1,0 +1,28 @@
+"""Let contestants answer the same prompts side by side: champion, candidates, base models, other settings.
+
+Each promotion starts it for the contestants that its dataset has in genops.yaml. By hand, the form says who is compared
+(`genops compare` fills it in). Who fails, fails alone: the others answer, are scored, and stand in the report with it.
+"""
+
+from airflow.sdk import DAG, PartitionedAssetTimetable
+
+from genops_events.airflow.assets import PROMOTED_MODEL
+from genops_events.airflow.comparison import ConcludeComparison, PlanComparison, RunContestant, form, when_promoted
+from genops_events.comparison.plan import MOST_AT_ONCE
+
+with DAG(
+    "genops_comparison",
+    schedule=when_promoted(lambda: PartitionedAssetTimetable(assets=PROMOTED_MODEL)),
+    catchup=False,
+    max_active_runs=16,
+    params=form(),
+    doc_md=__doc__,
+    tags=["genops"],
+):
+    plan = PlanComparison(task_id="plan")
+    contest = RunContestant.partial(
+        task_id="contest", map_index_template="{{ task.contestant }}", max_active_tis_per_dagrun=MOST_AT_ONCE
+    ).expand(contestant=plan.output)
+    report = ConcludeComparison(task_id="report")
+    plan >> contest >> report
+    plan >> report
