@@ -14,10 +14,8 @@ from genops_events.comparison.record import ContestantResult
 from genops_events.config_values import Part, refuse_bool
 from genops_events.identity import DIGEST_CHARACTERS
 from genops_events.record import Document
-from genops_events.record_paths import ROOT
+from genops_events.record_paths import COMPARISONS, ROOT
 
-COMPARISONS = f"{ROOT}comparisons/"
-"""Everything about comparisons lies below it, a folder for each."""
 MOST_AT_ONCE = 4
 """Contestants of one comparison that answer at the same time; together they keep to `requests_per_minute`."""
 
