@@ -107,7 +107,7 @@ def quality_against_cost(metric: str, points: Sequence[Point], *, low: float | N
         kind = "best" if one.number in best else "other"
         between = "" if one.low is None or one.high is None else f" (95 %: {one.low:.4g} to {one.high:.4g})"
         told.append(
-            f"{one.number}, {short(one.name)}: {one.quality:.4g}{between} for {dollars(one.cost_usd)}"
+            f"{one.number}, {_isolated(short(one.name))}: {one.quality:.4g}{between} for {dollars(one.cost_usd)}"
             f"{', beaten by nobody' if kind == 'best' else ''}"
         )
         if bar.bottom > bar.top:
@@ -143,11 +143,16 @@ def _named(
     """Return names with their places where there is room for all of them; else numbers with theirs."""
     numbers = [str(one.number) for one in points]
     if len(points) <= _NAMED_AT_MOST:
-        texts = [f"{one.number} {short(one.name, _NAME_CHARACTERS)}" for one in points]
+        texts = [f"{one.number} {_isolated(short(one.name, _NAME_CHARACTERS))}" for one in points]
         boxes = placed(spots, texts, within=_NAMES, radius=_RADIUS, lines=bars)
         if None not in boxes:
             return texts, boxes
     return numbers, placed(spots, numbers, within=_NAMES, radius=_RADIUS, lines=bars)
+
+
+def _isolated(name: str) -> str:
+    """Return a name that keeps what it may say about the direction of writing to itself."""
+    return f"\u2068{name}\u2069"
 
 
 def _front(points: Sequence[Point], best: set[int], across: _Axis, up: _Axis) -> list[tuple[float, float]]:

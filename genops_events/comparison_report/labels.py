@@ -46,7 +46,11 @@ class Box:
 def width(text: str) -> float:
     """Return how wide a text is at most, in the drawing's own units: fonts differ from machine to machine."""
     return math.fsum(
-        0.0 if unicodedata.combining(one) else _WIDE if unicodedata.east_asian_width(one) in "WF" else _NARROW
+        0.0
+        if unicodedata.combining(one) or unicodedata.category(one) == "Cf"
+        else _WIDE
+        if unicodedata.east_asian_width(one) in "WF"
+        else _NARROW
         for one in text
     )
 

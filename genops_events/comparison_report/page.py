@@ -14,6 +14,10 @@ from genops_events.comparison_report.summary import failures, summary_table, tho
 from genops_events.report_parts import heading, html_page, mark, number, short
 
 _REASON_CHARACTERS = 2_000
+_READ = (
+    "Below a mean is its 95 % interval; the highest mean is bold. What 1,000 answers cost is reckoned from their tokens, "
+    "whoever paid for them; spent is what this comparison paid. Of latencies, the middle one is shown, and what 95 % of them do not exceed."
+)
 
 
 def render(comparison: Comparison, rows: Iterable[ComparedRow]) -> str:
@@ -36,7 +40,8 @@ def _sections(comparison: Comparison, chosen: Chosen) -> Iterator[str]:
     yield from (f'<p dir="auto">{escape(short(note, _REASON_CHARACTERS))}</p>\n' for note in comparison.notes)
     if comparison.contestants:
         yield from _charts(comparison)
-        yield f"{heading('contestants', 'Contestants')}{summary_table(comparison)}\n"
+        yield f"{heading('contestants', 'Contestants')}{summary_table(comparison)}"
+        yield f"<p>{_READ}</p>\n"
         yield from failures(comparison.contestants)
     yield from _answers(comparison, chosen)
     yield from _addresses(comparison)

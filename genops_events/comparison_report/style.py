@@ -1,7 +1,7 @@
 """What the comparison's report draws beside what all reports have."""
 
 STYLE = """
-main { max-width: 76rem; } .who { white-space: normal; } .who bdi { font-weight: 600; }
+main { max-width: 80rem; } .who { display: inline-block; max-width: 100%; white-space: normal; } .who bdi { font-weight: 600; }
 .no { display: inline-block; min-width: 1.7em; padding: 0 .35em; border-radius: .8em; border: 1px solid var(--soft);
   font-size: .82em; line-height: 1.5; text-align: center; font-variant-numeric: tabular-nums; color: var(--ink); }
 .trade { display: grid; grid-template-columns: minmax(0, 33rem) minmax(0, 1fr); gap: 1.2rem 2rem; align-items: start; }
@@ -16,7 +16,7 @@ circle.other { fill: var(--card); stroke: var(--soft); stroke-width: 2; } line.o
 .key.best::before { border-color: var(--candidate); background: var(--candidate); border-radius: 50%; }
 .key.other::before { border-color: var(--soft); border-radius: 50%; }
 .more { margin-top: 1rem; } .tiles + p { margin-top: 1rem; }
-td.what { min-width: 15rem; } td .soft { font-size: .92em; } td.what p { margin: .35rem 0 0; } th .outcome { font-size: .92em; }
+th, td { padding: .55rem; } tbody th { min-width: 8rem; } td.what { min-width: 13rem; } td .soft { font-size: .92em; } td.what p { margin: .35rem 0 0; } th .outcome { font-size: .92em; }
 .files { display: grid; grid-template-columns: 9.5rem minmax(0, 1fr); gap: .3rem 1rem; margin: 0; } .files dd { margin: 0; }
 .answers { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 16rem), 1fr)); gap: .7rem;
   padding: 0 1rem 1rem; }
@@ -24,13 +24,16 @@ td.what { min-width: 15rem; } td .soft { font-size: .92em; } td.what p { margin:
 .answer.none { border-style: dashed; } .answer p { margin: 0 0 .35rem; }
 .givers { margin: 0 0 .3rem; font-size: .92rem; } .givers .who { margin-right: .5rem; }
 .tag { font-size: .85rem; font-weight: 600; } .tag.passed { color: var(--good); } .tag.refused { color: var(--bad); }
+p, .who, .text:not(.long), td { overflow: clip; overflow-clip-margin: .3em; }
 mark { background: none; color: inherit; text-decoration: underline 2px var(--champion); text-underline-offset: 3px;
   font-weight: 600; }
 .said { font-size: .92rem; margin-top: .4rem; } .said summary { padding: 0; color: var(--soft); }
 .row .said dl { display: block; border: 0; padding: .3rem 0 0; } .row .said dd { margin: 0 0 .4rem; }
 @media (max-width: 62rem) { .trade { grid-template-columns: minmax(0, 1fr); } }
 @media (max-width: 40rem) { .answers { padding: 0 .8rem .8rem; } .answer { padding: .5rem .6rem; } }
-@media print { .trade { grid-template-columns: minmax(0, 1.4fr) minmax(0, 1fr); } .trade ul { columns: auto; }
-  .answers { grid-template-columns: repeat(auto-fit, minmax(13rem, 1fr)); } td.what { min-width: 0; }
+@media print { .trade { grid-template-columns: minmax(0, 1.4fr) minmax(0, 1fr); } .trade ul { columns: 8rem; }
+  .answers { grid-template-columns: repeat(auto-fit, minmax(13rem, 1fr)); } tbody th, td.what { min-width: 0; }
+  table { font-size: 8pt; } th, td { padding: .25rem .3rem; } thead th, tbody th, td.what { overflow-wrap: anywhere; }
+  td.what { width: 26%; } td.number { white-space: normal; } .wide { border: 0; }
   mark { print-color-adjust: exact; } }
 """

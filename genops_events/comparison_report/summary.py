@@ -37,7 +37,7 @@ def summary_table(comparison: Comparison) -> str:
         for place, one in enumerate(comparison.contestants, start=1)
     )
     means = [f"#{escape(name)}" for name in metrics]
-    headings = ("Contestant", "What it is", *means, "#Answers", "#Cost", "#Tokens", "#Latency")
+    headings = ("Contestant", "What it is", *means, "#Answers", "#Cost of 1,000", "#Tokens", "#Latency")
     return table("contestants", headings, lines)
 
 
@@ -77,7 +77,8 @@ def _what(one: ContestantResult) -> str:
     if one.candidate and one.candidate != one.model:
         parts.append(f"candidate {_told(one.candidate)}")
     if one.called and one.called != one.model:
-        parts.append(f"asked: {_told(one.called.split('/locations/')[-1].split('/', 1)[-1])}")
+        *_, endpoint = one.called.rpartition("/endpoints/")  # an endpoint's project and place tell nobody anything here
+        parts.append(f"asked {_told(endpoint)}")
     if one.billed_model and one.billed_model not in (one.model, one.called):
         parts.append(f"at the prices of {_told(one.billed_model)}")
     if one.settings:
@@ -110,7 +111,7 @@ def _figure(found: MetricSummary | None, highest: float | None, rows: int) -> st
         failed = f"{found.failed:,} failed" if found and found.failed else ""
         return _numbers(number(None), failed)
     mean = f"<strong>{number(found.mean)}</strong>" if found.mean == highest else number(found.mean)
-    between = "" if found.low is None or found.high is None else f"{found.low:.4g} to {found.high:.4g}"
+    between = "" if found.low is None or found.high is None else f"{found.low:.3g} to {found.high:.3g}"
     counted = "" if found.count == rows else f"of {found.count:,} row{'s' * (found.count != 1)}"
     return _numbers(mean, between, counted)
 
@@ -128,10 +129,10 @@ def _cost(one: ContestantResult) -> str:
     cost = thousand_usd(one)
     notes = [
         f"{name} {dollars(float(amount))}"
-        for name, amount in (("answers", one.answers_usd), ("judge", one.judge_usd), ("spent here", one.cost_usd))
+        for name, amount in (("answers", one.answers_usd), ("judge", one.judge_usd), ("spent", one.cost_usd))
         if amount is not None
     ]
-    return _numbers(number(None) if cost is None else f"{dollars(cost)} for 1,000", *notes)
+    return _numbers(number(None) if cost is None else dollars(cost), *notes)
 
 
 def _tokens(one: ContestantResult) -> str:
@@ -150,7 +151,7 @@ def _latency(one: ContestantResult) -> str:
     if found is None:
         return _numbers(number(None))
     of = f"of {found.count:,}" if found.count != one.answered else ""
-    return _numbers(f"{found.p50_seconds:.3g} s median", f"{found.p95_seconds:.3g} s 95 %", of)
+    return _numbers(f"{found.p50_seconds:.3g} s", f"95 %: {found.p95_seconds:.3g} s", of)
 
 
 def _numbers(first: str, *notes: str) -> str:

@@ -167,11 +167,13 @@ def usual() -> str:
     return render(*intents())
 
 
-SUMMARIES = (
+SUMMARY = (
     "The customer asks where the card is. It was ordered two weeks ago, and has not arrived. Support offers to send"
-    " another one free of charge.",
-    "The customer asks where the card is. It was ordered two weeks ago, but has not arrived. Support offers to send"
-    " another one free of charge.",
+    " another one free of charge."
+)
+SUMMARIES = (
+    SUMMARY,
+    SUMMARY.replace("and has", "but has"),
     "A card that was ordered a fortnight ago is late; a replacement is on offer.",
 )
 
