@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, field_serializer
 
 from genops_events.comparison.contestants import Contestant
 from genops_events.comparison.record import ContestantResult
@@ -39,6 +39,11 @@ class ComparisonPlan(Document):
     metrics: tuple[str, ...]
     budget_usd: Decimal | None = None
     notes: tuple[str, ...] = ()
+
+    @field_serializer("contestants")
+    def _as_given(self, contestants: tuple[Contestant, ...]) -> list[dict[str, Any]]:
+        # What was not given must not come back as given: null would be the model's own default.
+        return [one.model_dump(mode="json", exclude_unset=True) for one in contestants]
 
     @property
     def id(self) -> str:
