@@ -20,8 +20,9 @@ _RADIUS = 5.0
 _MOST_TICKS = 5
 _LOGARITHMIC_FROM = 20.0
 """Where the dearest costs so many times as much as the cheapest, the cheap ones would all lie on the left edge."""
-_NAMED_AT_MOST = 8
-_NAME_CHARACTERS = 22
+_NAMED_AT_MOST, _NUMBERED_AT_MOST = 8, 60
+"""Points with a name, and with a number beside them; of any others, the list beside the chart tells the figures."""
+_NAME_CHARACTERS = 28
 _CENTS_FROM = 0.1
 _UNLED = 9.0
 _HAIR = 1e-9
@@ -147,7 +148,8 @@ def _named(
         boxes = placed(spots, texts, within=_NAMES, radius=_RADIUS, lines=bars)
         if None not in boxes:
             return texts, boxes
-    return numbers, placed(spots, numbers, within=_NAMES, radius=_RADIUS, lines=bars)
+    boxes = placed(spots, numbers[:_NUMBERED_AT_MOST], within=_NAMES, radius=_RADIUS, lines=bars)
+    return numbers, boxes + [None] * (len(points) - len(boxes))
 
 
 def _isolated(name: str) -> str:

@@ -62,14 +62,14 @@ def placed(
 
     Args:
         points: where the points are.
-        texts: what stands beside each, in the same order.
+        texts: what stands beside each, in the same order; points beyond them have no text.
         within: what no text may reach out of.
         radius: of a point; no text lies on any of them.
         lines: what a text had better not cross.
     """
     taken = [Box(x - radius, y - radius, x + radius, y + radius) for x, y in points]
     found: list[Box | None] = []
-    for (x, y), text in zip(points, texts, strict=True):
+    for (x, y), text in zip(points, texts, strict=False):
         best: tuple[float, Box] | None = None
         for far, box in _around(x, y, width(text)):
             if best is not None and far >= best[0]:
