@@ -278,7 +278,7 @@ class Comparing:
             return None
         return ledger_store.reserve(
             self.store,
-            candidate=places.account(plan.id, "all", 1),
+            candidate=plan.id,
             dataset=plan.dataset,
             purpose="comparison",
             amount=total,
