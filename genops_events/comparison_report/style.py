@@ -30,7 +30,8 @@ mark { background: none; color: inherit; text-decoration: underline 2px var(--ch
 .said { font-size: .92rem; margin-top: .4rem; } .said summary { padding: 0; color: var(--soft); }
 .row .said dl { display: block; border: 0; padding: .3rem 0 0; } .row .said dd { margin: 0 0 .4rem; }
 @media (max-width: 62rem) { .trade { grid-template-columns: minmax(0, 1fr); } }
-@media (max-width: 40rem) { .answers { padding: 0 .8rem .8rem; } .answer { padding: .5rem .6rem; } }
+@media (max-width: 40rem) { .files { grid-template-columns: minmax(0, 1fr); gap: .1rem; } .files dd { margin-bottom: .5rem; }
+  .answers { padding: 0 .8rem .8rem; } .answer { padding: .5rem .6rem; } }
 @media print { .trade { grid-template-columns: minmax(0, 1.4fr) minmax(0, 1fr); } .trade ul { columns: 8rem; }
   .answers { grid-template-columns: repeat(auto-fit, minmax(13rem, 1fr)); } tbody th, td.what { min-width: 0; }
   table { font-size: 8pt; } th, td { padding: .25rem .3rem; } thead th, tbody th, td.what { overflow-wrap: anywhere; }
