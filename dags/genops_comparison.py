@@ -8,7 +8,6 @@ from airflow.sdk import DAG, PartitionedAssetTimetable
 
 from genops_events.airflow.assets import PROMOTED_MODEL
 from genops_events.airflow.comparison import ConcludeComparison, PlanComparison, RunContestant, form, when_promoted
-from genops_events.comparison.plan import MOST_AT_ONCE
 
 with DAG(
     "genops_comparison",
@@ -20,9 +19,7 @@ with DAG(
     tags=["genops"],
 ):
     plan = PlanComparison(task_id="plan")
-    contest = RunContestant.partial(
-        task_id="contest", map_index_template="{{ task.contestant }}", max_active_tis_per_dagrun=MOST_AT_ONCE
-    ).expand(contestant=plan.output)
+    contest = RunContestant.side_by_side("contest", contestants=plan.output)
     report = ConcludeComparison(task_id="report")
     plan >> contest >> report
     plan >> report

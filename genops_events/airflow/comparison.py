@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator, Context, Param
+from airflow.sdk import BaseOperator, Context, Param, XComArg
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from genops_events.airflow.comparing import Comparing
 from genops_events.airflow.python_metrics import functions_of
 from genops_events.airflow.report_link import ReportLink
 from genops_events.airflow.retries import STAGE_DEFAULTS
-from genops_events.comparison.plan import ComparisonPlan
+from genops_events.comparison.plan import MOST_AT_ONCE, ComparisonPlan
 from genops_events.comparison.record import Comparison
 from genops_events.config import load_config
 from genops_events.errors import GenopsError
@@ -21,6 +21,9 @@ from genops_events.gcp.at_once import widen
 from genops_events.gcp.comparison.conclude import conclude, fail, refuse
 from genops_events.gcp.comparison.contest import Contest
 from genops_events.gcp.evaluation.record import browser_url
+
+if TYPE_CHECKING:
+    from airflow.sdk.definitions.mappedoperator import MappedOperator
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +75,25 @@ class RunContestant(_ComparisonOperator):
     def __init__(self, *, contestant: str, **kwargs: Any) -> None:
         super().__init__(**{"on_failure_callback": record_failed_contestant, **kwargs})
         self.contestant = contestant
+
+    @classmethod
+    def side_by_side(cls, task_id: str, *, contestants: XComArg) -> MappedOperator:
+        """Return a task for each contestant that a Dag run has.
+
+        Args:
+            task_id: of all of them.
+            contestants: their names.
+        """
+        # Of a mapped task, the scheduler sees no constructor: what it is to know has to be said here.
+        mapped = cls.partial(
+            task_id=task_id,
+            map_index_template="{{ task.contestant }}",
+            max_active_tis_per_dagrun=MOST_AT_ONCE,
+            priority_weight=_PRIORITY,
+            on_failure_callback=record_failed_contestant,
+            **STAGE_DEFAULTS,
+        )
+        return mapped.expand(contestant=contestants)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return its means.

@@ -289,6 +289,10 @@ def _print(found: Comparison, *, as_json: bool) -> None:
     console = human()
     console.print(table(found))
     console.print(found.reason, markup=False)
+    for one in found.contestants:
+        more = one.help if one.status != "completed" else one.reason
+        if more:
+            console.print(f"{one.name}: {more}", markup=False)
     for note in found.notes:
         console.print(note, markup=False)
     if found.report_uri:
@@ -310,11 +314,10 @@ def table(found: Comparison) -> Table:
         shown.add_column(one.name, justify="right", no_wrap=True)
     for heading in ("failed rows", "tokens in", "out", "answers", "spent", "p50", "p95"):
         shown.add_column(heading, justify="right", no_wrap=True)
-    shown.add_column("reason", overflow="fold")
     for each in found.contestants:
         shown.add_row(
             each.name,
-            Text(each.called if each.candidate is None and each.called else each.candidate or each.model),
+            each.candidate or "/".join(each.model.split("/")[-2:]),
             Text(each.status, style=_STYLES[each.status]),
             *(_mean(each, one.name) for one in found.metrics),
             f"{each.failed_rows:,}",
@@ -324,7 +327,6 @@ def table(found: Comparison) -> Table:
             f"${each.cost_usd:.6f}",
             "" if each.latency is None else f"{each.latency.p50_seconds:.2f} s",
             "" if each.latency is None else f"{each.latency.p95_seconds:.2f} s",
-            Text(f"{each.reason} {each.help or ''}".strip()),
         )
     return shown
 

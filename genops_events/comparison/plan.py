@@ -157,18 +157,20 @@ def account(comparison: str, contestant: str, round_: int) -> str:
 
 def summarised(outcomes: Sequence[ContestantResult]) -> str:
     """Say how it went: who completed, who did not and why."""
+    if not outcomes:
+        return "There was nobody to compare."
     done = [one for one in outcomes if one.status == "completed"]
     others = [one for one in outcomes if one.status != "completed"]
-    count = f"{len(done)} of {len(outcomes)} contestants" if others else f"All {len(outcomes)} contestants"
+    count = f"{len(done) or 'None'} of {len(outcomes)} contestants" if others else f"All {len(outcomes)} contestants"
     if len(outcomes) == 1 and not others:
         count = "The contestant"
-    told = f"{count} answered and {'was' if len(done) == 1 else 'were'} scored."
+    told = f"{count} answered and {'was' if len(done) <= 1 else 'were'} scored."
     return " ".join([told, *(f"{one.name} {one.status}: {_stopped(one.reason)}" for one in others)])
 
 
 def _stopped(text: str) -> str:
     line = " ".join(text.split())
-    return line if line.endswith((".", "!", "?")) else f"{line}."
+    return line if line.endswith(("!", "?")) else f"{line.rstrip('.')}."
 
 
 def _of(comparison: str, contestant: str) -> str:
