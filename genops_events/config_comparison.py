@@ -45,14 +45,12 @@ class Comparison(Part):
         """
         if self.metrics is not None:
             yield from wrong_metrics(self.metrics, evaluation)
-        elif self.contestants and not usual_metrics(evaluation):
-            yield wrong(("metrics",), None, "Input should name a metric: the evaluation has none but pairwise")
         if models is not None:
             yield from (below(("contestants",), one) for one in unknown_models(self.contestants, models))
 
 
 def usual_metrics(evaluation: Evaluation) -> tuple[str, ...]:
-    """Return the metrics of the evaluation that score one answer without another one."""
+    """Return the metrics of the evaluation that score one answer without another one; there is one, its decisive metric."""
     return tuple(name for name in evaluation.metrics if name != PAIRWISE)
 
 

@@ -156,11 +156,6 @@ class Comparing:
                 "Name contestants such as champion and gemini-2.5-flash.",
             )
         metrics = self.request.metrics or comparison.measured_with(evaluation)
-        if not metrics:
-            raise BadRequest(
-                f"There is nothing to measure: the evaluation of {self.dataset_name} has no metric but pairwise.",
-                "Name one, such as exact_match.",
-            )
         if wrongs := list(wrong_metrics(metrics, evaluation)):
             known = [one for one in evaluation.known_metrics if one != PAIRWISE]
             found = str(wrongs[0]["input"])
