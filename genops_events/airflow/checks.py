@@ -17,8 +17,8 @@ from genops_events.health.remedies import Component, Remedies
 from genops_events.stages import Stage
 
 INTAKE = "genops_intake"
-DAGS = (INTAKE, *(f"genops_{stage}" for stage in Stage))
-"""The Dags of the cascade."""
+DAGS = (INTAKE, *(f"genops_{stage}" for stage in Stage), "genops_comparison", "genops_tables")
+"""The Dags of the cascade, the one that compares, and the one that writes the tables."""
 ARRIVALS = "training_arrivals"
 """The asset that the arrival trigger watches for."""
 TRIGGERS = ("triggers.gcs_arrival", "triggers.tuning_job")
