@@ -249,7 +249,9 @@ class Comparing:
         """
         total = sum(most.values(), Decimal(0))
         each = ", ".join(f"{name} {usd(amount)}" for name, amount in most.items())
-        hint = "Raise it, leave somebody out, or take fewer prompts; then clear the Dag run. Nothing was spent."
+        hint = "Nothing was spent. Start it again with a higher limit, fewer contestants or fewer prompts."
+        if plan.started_by == "promotion":
+            hint = "Nothing was spent. Raise the limit in genops.yaml and clear the Dag run, or let `genops compare` ask fewer."
         if plan.budget_usd is not None and total > self._budget(plan):
             missing = total - self._budget(plan)
             reason = (
