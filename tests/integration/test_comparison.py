@@ -268,7 +268,11 @@ def test_a_task_whose_retries_are_used_up_leaves_the_reason_and_one_that_died_is
     ("given", "error", "says"),
     [
         ({"contestants": [MODEL, MODEL]}, BadContestants, "have a name that no other contestant has"),
-        ({"contestants": ["x: {model: champion, generation_config: {temprature: 1}}"]}, BadContestants, "`temperature`"),
+        (
+            {"contestants": ["x: {model: champion, generation_config: {temprature: 1}}"]},
+            BadContestants,
+            "`temperature`",
+        ),
         ({"contestants": []}, BadRequest, "There is nobody to compare"),
         ({"contestants": [MODEL], "metrics": ["exact_mtch"]}, BadRequest, "Did you mean `exact_match`"),
         ({"contestants": [MODEL], "metrics": ["pairwise"]}, BadRequest, "cannot be measured here"),
