@@ -33,8 +33,8 @@ mark { background: none; color: inherit; text-decoration: underline 2px var(--ch
 @media (max-width: 40rem) { .files { grid-template-columns: minmax(0, 1fr); gap: .1rem; } .files dd { margin-bottom: .5rem; }
   .answers { padding: 0 .8rem .8rem; } .answer { padding: .5rem .6rem; } }
 @media print { .trade { grid-template-columns: minmax(0, 1.4fr) minmax(0, 1fr); } .trade ul { columns: 8rem; }
-  .answers { grid-template-columns: repeat(auto-fit, minmax(13rem, 1fr)); } tbody th, td.what { min-width: 0; }
+  .answers { grid-template-columns: repeat(auto-fit, minmax(13rem, 1fr)); } tbody th { min-width: 0; } td.what { min-width: 9rem; }
   table { font-size: 8pt; } th, td { padding: .25rem .3rem; } thead th, tbody th, td.what { overflow-wrap: anywhere; }
-  td.what { width: 26%; } td.number { white-space: normal; } .wide { border: 0; }
+  td.what { width: 22%; } .number { white-space: normal; } .wide { border: 0; }
   mark { print-color-adjust: exact; } }
 """

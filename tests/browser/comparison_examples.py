@@ -241,6 +241,20 @@ def one() -> str:
     return render(comparison([result("champion", rows, (EXACT,))], metrics=(Measured.of(EXACT),)), rows)
 
 
+def much_measured() -> str:
+    """Five contestants and eight metrics: the widest table that goes on a page."""
+    told, rows = intents()
+    names = ("exact_match", "rouge_1", "fluency", "bleu", "rouge_l", "safety", "coherence", "verbosity")
+    contestants = [
+        one.model_copy(
+            update={"metrics": {name: figures for name in names if (figures := one.metrics.get("exact_match"))}}
+        )
+        for one in told.contestants
+    ]
+    measured = tuple(Measured(name=name, kind="computed", low=0, high=1) for name in names)
+    return render(told.model_copy(update={"contestants": tuple(contestants), "metrics": measured}), rows)
+
+
 def nothing() -> str:
     """Nobody was asked: there is not one figure."""
     refused = [

@@ -36,8 +36,14 @@ def test_on_paper_everything_is_dark_on_white_and_nothing_is_cut(look: Look, sch
     seen = look(comparison_examples.usual(), width=720, scheme=scheme)
     seen.page.emulate_media(media="print", color_scheme=scheme)
     assert_clear(seen.contrast(paper="rgb(255, 255, 255)"))
-    table = seen.page.get_by_role("table", name="Contestants", exact=True)
-    assert table.evaluate("table => table.getBoundingClientRect().right <= innerWidth + 1"), "nothing scrolls on paper"
+    wide = look(comparison_examples.much_measured(), width=720)
+    wide.page.emulate_media(media="print")
+    for page in (seen.page, wide.page):
+        table = page.get_by_role("table", name="Contestants", exact=True)
+        assert table.evaluate("table => table.getBoundingClientRect().right <= innerWidth + 1"), "paper does not scroll"
+        cell = table.locator("td.what").first.bounding_box()
+        assert cell is not None
+        assert cell["width"] > 110, "wide enough for words"
     long = look(comparison_examples.summaries(), width=720)
     long.page.emulate_media(media="print")
     clipped = "one => one.scrollHeight > one.clientHeight + 1"

@@ -191,6 +191,13 @@ def test_words_that_the_other_text_does_not_have_are_marked(text: str, other: st
     assert marked(text, other) == expected
 
 
+def test_answers_are_held_against_the_one_that_most_gave() -> None:
+    answers = {f"c{one}": ComparedAnswer(f"the card is {word}") for one, word in enumerate(("late", "here", "here"), 1)}
+    page = render(comparison(contestants(3)), [ComparedRow("line-1", "Where?", None, answers)])
+    assert "the card is <mark>late</mark>" in page
+    assert "the card is here" in page
+
+
 def test_texts_made_to_be_slow_to_hold_against_each_other_are_not() -> None:
     began = time.process_time()
     for one in range(50):
