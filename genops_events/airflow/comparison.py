@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from genops_events.airflow.comparing import Comparing
 from genops_events.airflow.python_metrics import functions_of
-from genops_events.airflow.report_link import ReportLink
+from genops_events.airflow.report_link import ComparisonLink
 from genops_events.airflow.retries import STAGE_DEFAULTS
 from genops_events.comparison.plan import MOST_AT_ONCE, ComparisonPlan
 from genops_events.comparison.record import Comparison
@@ -116,7 +116,7 @@ class RunContestant(_ComparisonOperator):
 class ConcludeComparison(_ComparisonOperator):
     """Put all contestants side by side: rows, summary, tables, report, completion event."""
 
-    operator_extra_links = (ReportLink(),)
+    operator_extra_links = (ComparisonLink(),)
 
     report_url: str | None = None
     """Where a browser shows the report, once there is one."""

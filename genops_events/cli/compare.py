@@ -190,7 +190,7 @@ def uploaded(config: Config, file: Path) -> str:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise NotAFile(f"{file} is not UTF-8 (byte {error.start}).", "Save it as UTF-8.") from error
-    for _ in read_evaluation_examples(text.splitlines(), needs_reference=()):
+    for _ in read_evaluation_examples(text.split("\n"), needs_reference=()):
         pass
     name = upload_path(hashlib.sha256(content).hexdigest()[:32])
     upload_if_absent(config, file, name=name)
