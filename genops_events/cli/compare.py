@@ -17,6 +17,7 @@ from genops_events.cli.candidates import AsJson
 from genops_events.cli.console import errors_reported, human, print_json
 from genops_events.cli.target import connect
 from genops_events.cli.watch import EXIT_ENDED_OTHERWISE, EXIT_TIMEOUT
+from genops_events.cli.who import me
 from genops_events.errors import ConfigError, PermanentError, TransientError
 
 if TYPE_CHECKING:
@@ -207,7 +208,7 @@ def start(airflow: AirflowRest, conf: dict[str, Any]) -> Started:
     from genops_events.comparison.plan import comparison_id
 
     run_id = f"compare__{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}__{uuid.uuid4().hex[:8]}"
-    body = {"dag_run_id": run_id, "logical_date": None, "conf": conf, "note": "genops compare"}
+    body = {"dag_run_id": run_id, "logical_date": None, "conf": conf, "note": f"genops compare, by {me()}"}
     airflow.post(f"/api/v2/dags/{DAG_ID}/dagRuns", body)
     return Started(comparison_id(conf["dataset"], run_id), run_id, conf["dataset"])
 
