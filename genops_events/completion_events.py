@@ -15,6 +15,8 @@ from typing import Any
 from pydantic import JsonValue
 from pydantic.json_schema import models_json_schema
 
+from genops_events.comparison.plan import folder as comparison_folder
+from genops_events.comparison.record import Comparison
 from genops_events.holds import HOLDABLE
 from genops_events.record import Announcement, Document, Hold, Rollback
 from genops_events.record_paths import folder
@@ -43,6 +45,11 @@ HOLD_TYPES: dict[str, Stage] = {f"genops.{stage}.held.v1": stage for stage in HO
 ROLLED_BACK = f"genops.{Stage.PROMOTION}.rolled_back.v1"
 """The type that announces a rollback: somebody gave the champion's place to another candidate."""
 
+COMPARISON_TYPES: dict[str, str] = {
+    f"genops.comparison.{outcome}.v1": outcome for outcome in ("completed", "failed", "refused")
+}
+"""The types that announce the end of a comparison, and its outcome."""
+
 
 def announcement_path(candidate: str, stage: Stage, outcome: Outcome) -> str:
     """Return where the completion event of a verdict lies in the record."""
@@ -52,6 +59,11 @@ def announcement_path(candidate: str, stage: Stage, outcome: Outcome) -> str:
 def hold_announcement_path(candidate: str, stage: Stage, number: int) -> str:
     """Return where the completion event of a hold lies in the record: before that of the stage's verdict."""
     return f"{folder(candidate)}events/{_NUMBER[stage] - 5:02}-genops.{stage}.held.v1-{number}.json"
+
+
+def comparison_announcement_path(comparison: Comparison) -> str:
+    """Return where the completion event of a comparison lies; one that ends anew is announced anew."""
+    return f"{comparison_folder(comparison.id)}events/{comparison.number:02}-genops.comparison.{comparison.outcome}.v1.json"
 
 
 def rollback_announcement_path(rollback: Rollback) -> str:
@@ -77,6 +89,13 @@ def hold_announcement(hold: Hold, *, bucket: str, now: datetime) -> Announcement
     kind = f"genops.{hold.stage}.held.v1"
     event_id = f"{hold.candidate}/{kind}/{hold.number}"
     return _announcement(hold, kind, event_id, at=hold.held_at, bucket=bucket, now=now)
+
+
+def comparison_announcement(comparison: Comparison, *, bucket: str, now: datetime) -> Announcement:
+    """Return the completion event of a comparison; its subject is the comparison's id."""
+    kind = f"genops.comparison.{comparison.outcome}.v1"
+    event_id = f"{comparison.id}/{kind}/{comparison.number}"
+    return _announcement(comparison, kind, event_id, at=comparison.ended_at, bucket=bucket, now=now)
 
 
 def rollback_announcement(rollback: Rollback, *, bucket: str, now: datetime) -> Announcement:
@@ -141,6 +160,9 @@ def data_schema(kind: str) -> dict[str, JsonValue]:
     if (held := HOLD_TYPES.get(kind)) is not None:
         fixed = _fixed(held, Outcome.HELD)
         return _schema(kind, Hold, fixed, {*Hold.model_fields, *fixed})
+    if (outcome_ := COMPARISON_TYPES.get(kind)) is not None:
+        given = {name for name, one in Comparison.model_fields.items() if one.is_required()}
+        return _schema(kind, Comparison, {"outcome": {"const": outcome_}}, {*given, "contestants", "cost_usd"})
     stage = EVENT_TYPES[kind]
     outcome = next(one for one in POSSIBLE[stage] if event_type(stage, one) == kind)
     return _schema(kind, VERDICTS[stage], _fixed(stage, outcome), list(Verdict.model_fields))
@@ -172,8 +194,11 @@ def _schema(
 
 def _definitions(properties: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
     """Return the definitions that `properties` refer to, under the key that JSON Schema has for them; nothing for none."""
+    used: dict[str, Any] = {}
     text = json.dumps(properties)
-    used = {name: one for name, one in definitions.items() if f'"#/$defs/{name}"' in text}
+    while new := {name: one for name, one in definitions.items() if name not in used and f'"#/$defs/{name}"' in text}:
+        used |= new
+        text = json.dumps(new)  # definitions refer to others
     return {"$defs": used} if used else {}
 
 
@@ -191,7 +216,7 @@ def _without_null(properties: Mapping[str, Any]) -> dict[str, Any]:
 
 def write_schemas(folder: Path) -> None:
     """Write the JSON Schema of every event type into `folder`; `make schemas` calls this."""
-    for kind in (*EVENT_TYPES, *HOLD_TYPES, ROLLED_BACK):
+    for kind in (*EVENT_TYPES, *HOLD_TYPES, *COMPARISON_TYPES, ROLLED_BACK):
         text = json.dumps(data_schema(kind), indent=2, ensure_ascii=False)
         (folder / f"{kind}.json").write_text(text + "\n", encoding="utf-8")
 

@@ -17,6 +17,7 @@ from pydantic_core import InitErrorDetails
 
 from genops_events.arrivals import is_temporary
 from genops_events.config_budget import Ask, Budget, ProjectBudget, Tables, TomlFile, read_tables, shipped_tables
+from genops_events.config_comparison import Comparison
 from genops_events.config_evaluation import Evaluation
 from genops_events.config_inference import Inference
 from genops_events.config_problems import below, close_match, describe_problems, raise_wrongs, wrong
@@ -89,6 +90,8 @@ class Dataset(Part):
     """What a promoted model answers."""
     promotion: Promotion = Promotion()
     """How a candidate becomes champion."""
+    comparison: Comparison = Comparison()
+    """Who is held against the others after each promotion."""
 
     @property
     def billed_model(self) -> str:
@@ -119,6 +122,8 @@ class Dataset(Part):
         """Yield key and object name of each file that this dataset reads beside its training files."""
         yield ("evaluation", "file"), self.evaluation.file
         yield ("inference", "prompts"), self.inference.prompts
+        if self.comparison.prompts is not None:
+            yield ("comparison", "prompts"), self.comparison.prompts
         if self.tuning.validation_file is not None:
             yield ("tuning", "validation_file"), self.tuning.validation_file
 
@@ -183,6 +188,10 @@ class Config(Part):
                         wrongs.append(wrong(("datasets", name, *key), file, text))
             found = dataset.tuning.wrong_in(self.location, dataset.billed_model, dataset=name)
             wrongs += [below(("datasets", name, "tuning"), one) for one in found]
+        models = tuple(sorted(load_prices().models)) if self.prices is None else None
+        for name, dataset in self.datasets.items():
+            unfit = dataset.comparison.wrong_with(dataset.evaluation, models)
+            wrongs += [below(("datasets", name, "comparison"), one) for one in unfit]
         raise_wrongs(wrongs)
         return self
 
@@ -291,4 +300,9 @@ def json_schema() -> dict[str, Any]:
     del model["type"]
     resource = {"type": "string", "pattern": "^projects/[^/]+/locations/[^/]+/models/[^/]+$"}
     model["anyOf"] = [{"enum": sorted(load_prices().models)}, resource]
+    named = {"type": "object", "minProperties": 1, "maxProperties": 1}
+    about = {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/Contestant"}]}
+    schema["$defs"]["Contestant"]["required"].remove("name")  # it stands before the colon
+    contestants = schema["$defs"]["Comparison"]["properties"]["contestants"]
+    contestants["items"] = {"anyOf": [{"type": "string"}, named | {"additionalProperties": about}]}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "genops.yaml"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -113,7 +113,7 @@ class Evaluation(Part):
         return self
 
     def _wrong_names(self) -> Iterator[InitErrorDetails]:
-        known = (*KNOWN_METRICS, *self.own_metrics, *self.python_metrics)
+        known = self.known_metrics
         for number, name in enumerate(self.metrics):
             if name not in known:
                 yield wrong(("metrics", number), name, f"Input should be one of {', '.join(known)}", known)
@@ -152,9 +152,15 @@ class Evaluation(Part):
                 text = f"Input should be from {metric.low:g} to {metric.high:g}: {name} is never outside"
                 yield wrong(("gate", name), least, text)
 
-    def measured(self) -> tuple[Metric, ...]:
-        """Return the metrics of this dataset, in the order of `metrics`."""
-        return tuple(metric for name in self.metrics if (metric := self._metric(name)) is not None)
+    @property
+    def known_metrics(self) -> tuple[str, ...]:
+        """Every metric that may be named here: those that need no definition, and this dataset's own."""
+        return (*KNOWN_METRICS, *self.own_metrics, *self.python_metrics)
+
+    def measured(self, names: Sequence[str] | None = None) -> tuple[Metric, ...]:
+        """Return the metrics of this dataset, in the order of `metrics`; or those of `names`, in their order."""
+        wanted = self.metrics if names is None else names
+        return tuple(metric for name in wanted if (metric := self._metric(name)) is not None)
 
     def _metric(self, name: str) -> Metric | None:
         judge = kinds.Asked(self.judge.model or "", self.judge.samples)

@@ -170,7 +170,12 @@ def without_bucket(data: Any) -> Any:
             return {**part, key: value[len(own) :]}
         return part
 
-    inputs = (("evaluation", "file"), ("inference", "prompts"), ("tuning", "validation_file"))
+    inputs = (
+        ("evaluation", "file"),
+        ("inference", "prompts"),
+        ("comparison", "prompts"),
+        ("tuning", "validation_file"),
+    )
     datasets = {
         name: {**dataset, **{part: shorten(dataset[part], key) for part, key in inputs if part in dataset}}
         if isinstance(dataset, dict)

@@ -16,7 +16,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 from genops_events.errors import PermanentError
 
 ZERO = Decimal(0)
-Purpose = Literal["tuning", "evaluation", "inference", "asking"]
+Purpose = Literal["tuning", "evaluation", "inference", "comparison", "asking"]
 NO_DATASET = "(no dataset)"
 """Whose money it is where somebody asks a model that belongs to no dataset: only the project's limit counts."""
 MOST_USD = Decimal(10) ** 12

@@ -12,6 +12,9 @@ ROOT = "genops/"
 
 CANDIDATES = f"{ROOT}candidates/"
 
+COMPARISONS = f"{ROOT}comparisons/"
+"""Everything about comparisons lies below it, a folder for each."""
+
 QUEUE = f"{ROOT}queue/"
 """A marker of each candidate that waits for a place for its tuning job."""
 

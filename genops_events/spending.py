@@ -9,7 +9,7 @@ from typing import Any
 
 from genops_events.ledger import ZERO, Ledger, Posting, Purpose
 
-PURPOSES: tuple[Purpose, ...] = ("tuning", "evaluation", "inference", "asking")
+PURPOSES: tuple[Purpose, ...] = ("tuning", "evaluation", "inference", "comparison", "asking")
 
 
 @dataclass(frozen=True, slots=True)

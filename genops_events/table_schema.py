@@ -139,8 +139,8 @@ SPEND = Table(
     clusters=("dataset", "purpose"),
     columns=(
         _key("month", "STRING", "Of the ledger, yyyy-mm (UTC)"),
-        _key("candidate", "STRING", "Whose money it is: a candidate, or the run of an asking by hand"),
-        _key("purpose", "STRING", "tuning, evaluation, inference or asking"),
+        _key("candidate", "STRING", "Whose money it is: a candidate, COMPARISON/CONTESTANT, or the run of an asking by hand"),
+        _key("purpose", "STRING", "tuning, evaluation, inference, comparison or asking"),
         _key("dataset", "STRING", "Entry of genops.yaml"),
         _key("posted_at", "TIMESTAMP", "When it was reserved; the begin of the month where it never was"),
         Column("estimated_usd", "NUMERIC", "What was reserved"),
@@ -160,7 +160,7 @@ COMPLETIONS = Table(
     columns=(
         _key("event_id", "STRING", "ce-id"),
         _key("type", "STRING", "ce-type, such as genops.promotion.promoted.v1"),
-        _key("candidate", "STRING", "ce-subject"),
+        _key("candidate", "STRING", "ce-subject: a candidate, or a comparison"),
         _key("happened_at", "TIMESTAMP", "ce-time"),
         Column("dataset", "STRING", "Entry of genops.yaml"),
         Column("stage", "STRING", "Whose verdict or hold it announces"),

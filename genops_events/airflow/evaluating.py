@@ -35,6 +35,7 @@ from genops_events.gcp.generation import Answer, answers_cost
 from genops_events.gcp.kept_answers import KeptAnswers
 from genops_events.gcp.parts import PartWriter, remove_parts
 from genops_events.held_out import in_training
+from genops_events.inference.settings import evaluated_with
 from genops_events.judge_usage import judge_cost, judged_tokens
 from genops_events.metrics import PAIRWISE, Metric
 from genops_events.record_paths import evaluation_answers_path, training_path, valid_lines_path
@@ -184,7 +185,7 @@ class Evaluating:
     def _ask(self, model: str, answers: KeptAnswers) -> Ask:
         return Ask(
             model=model,
-            max_output_tokens=self.evaluation.max_output_tokens,
+            settings=evaluated_with(self.evaluation.max_output_tokens),
             system_instruction=self.run.dataset.system_instruction,
             kept=answers,
         )

@@ -16,7 +16,7 @@ from genops_events.airflow.queueing import OldestFirst
 
 log = logging.getLogger(__name__)
 
-_STAGES = ("budget", "evaluation", "inference", "intake", "promotion", "tuning")
+_STAGES = ("budget", "comparison", "evaluation", "inference", "intake", "promotion", "tuning")
 
 
 class WarmStart:

@@ -1,4 +1,4 @@
-"""The button that leads from the evaluation task in Airflow to its report."""
+"""The button that leads from a task in Airflow to its report."""
 
 from __future__ import annotations
 
@@ -25,3 +25,12 @@ class ReportLink(BaseOperatorLink):
         Airflow calls this in the task's own process when the task has ended, on the operator that has run.
         """
         return str(getattr(operator, "report_url", "") or "")
+
+
+class ComparisonLink(ReportLink):
+    """Open the comparison's report."""
+
+    @property
+    def name(self) -> str:
+        """What is on the button."""
+        return "Comparison report"

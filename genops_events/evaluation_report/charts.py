@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import Literal
 
 from genops_events.evaluation_statistics import histogram
+from genops_events.report_parts import svg
 
 BINS = 10
 _WIDTH = 400
@@ -101,7 +102,7 @@ def distribution(title: str, scores: Sequence[float], champion: Sequence[float],
     else:
         drawn.append(_ends(low, high, _LEFT, _RIGHT, _BASE + 17))
         drawn.append(f'<text class="middle" x="{(_LEFT + _RIGHT) / 2}" y="{_BASE + 17}">{(low + high) / 2:.4g}</text>')
-    return _svg(f"Distribution of {title}: {'; '.join(told)}", "".join(drawn), height=_BASE + 26)
+    return svg(f"Distribution of {title}: {'; '.join(told)}", "".join(drawn), width=_WIDTH, height=_BASE + 26)
 
 
 def comparison(title: str, means: Sequence[Mean], bounds: Sequence[Bound], *, low: float, high: float) -> str:
@@ -143,7 +144,7 @@ def comparison(title: str, means: Sequence[Mean], bounds: Sequence[Bound], *, lo
         drawn.append(f'<line class="bound" {ends}><title>{escape(told[-1])}</title></line>')
         drawn.append(_named_figure(bound.name, f"≥ {bound.value:.3g}", y))
         y += _LINE
-    return _svg(f"{title}: {'; '.join(told)}", "".join(drawn), height=y - _LINE + (12 if bounds else 24))
+    return svg(f"{title}: {'; '.join(told)}", "".join(drawn), width=_WIDTH, height=y - _LINE + (12 if bounds else 24))
 
 
 def _named(scores: Sequence[float], champion: Sequence[float]) -> list[tuple[str, Sequence[float]]]:
@@ -183,8 +184,3 @@ def _named_figure(name: str, figure: str, y: int) -> str:
         f'<text class="name" x="0" y="{y + 4}">{escape(name)}</text>'
         f'<text class="name right" x="{_WIDTH - 6}" y="{y + 4}">{figure}</text>'
     )
-
-
-def _svg(title: str, drawn: str, *, height: int) -> str:
-    label = escape(title, quote=True)
-    return f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{label}">{drawn}</svg>'

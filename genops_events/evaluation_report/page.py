@@ -8,16 +8,16 @@ from datetime import datetime
 from html import escape
 
 from genops_events.evaluation_report.charts import Bound, Mean, comparison, distribution
-from genops_events.evaluation_report.rows import row_card, short
-from genops_events.evaluation_report.style import STYLE
+from genops_events.evaluation_report.rows import row_card
 from genops_events.evaluation_rows import Row, causes, worst
 from genops_events.evaluation_summary import Condition, MetricSummary
 from genops_events.metrics import PAIRWISE, Metric
+from genops_events.report_parts import heading, html_page, mark, number, short, table
 
 WORST_ROWS = 10
 _NAMED_AT_MOST = 50
 _CAUSE_CHARACTERS, _REASON_CHARACTERS = 500, 2_000
-_MARKS = {True: ("M3 8.5l3.4 3.4L13 4.6", "passed"), False: ("M3.8 3.8l8.4 8.4m0-8.4l-8.4 8.4", "refused")}
+_STATES = {True: "passed", False: "refused"}
 _BOUNDS = {"minimum": "minimum", "no_regression": "no regression"}
 
 
@@ -41,38 +41,30 @@ class Report:
 def report_html(report: Report) -> str:
     """Return the report as one HTML document; whatever stands in prompts and answers is text in it, and never markup."""
     title = f"Evaluation of {report.candidate}"
-    page = (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}: {_MARKS[report.passed][1]}</title><style>{STYLE}</style></head><body><main>\n"
-        f"<h1>{escape(title)}</h1>\n{''.join(_sections(report))}</main></body></html>\n"
-    )
-    # Half a surrogate pair, as a text that was cut may end in, could not be written as UTF-8.
-    return page.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return html_page(f"{title}: {_STATES[report.passed]}", title, "".join(_sections(report)))
 
 
 def _sections(report: Report) -> Iterator[str]:
     yield _verdict(report)
     yield _tiles(report)
     if report.conditions:
-        yield f"{_heading('gate', 'Gate')}{_conditions(report.conditions)}\n"
+        yield f"{heading('gate', 'Gate')}{_conditions(report.conditions)}\n"
     if report.figures:
-        yield f"{_heading('figures', 'Figures')}{_figures(report)}\n"
+        yield f"{heading('figures', 'Figures')}{_figures(report)}\n"
     if charts := "".join(_charts(report)):
-        yield f'{_heading("charts", "Charts")}{_legend(report)}<div class="charts">{charts}</div>\n'
+        yield f'{heading("charts", "Charts")}{_legend(report)}<div class="charts">{charts}</div>\n'
     yield from _worst(report)
     yield from _failures(report)
     yield from _left_out(report)
 
 
 def _verdict(report: Report) -> str:
-    state = _MARKS[report.passed][1]
+    state = _STATES[report.passed]
     against = f"champion <code>{escape(report.champion)}</code>" if report.champion else "no champion yet"
     return (
         f'<p class="soft">Dataset <code>{escape(report.dataset)}</code>, {against}, '
         f"{report.written_at:%Y-%m-%d %H:%M} UTC</p>\n"
-        f'<section class="verdict {state}" aria-label="Verdict"><p class="state">{_mark(passed=report.passed)} '
+        f'<section class="verdict {state}" aria-label="Verdict"><p class="state">{mark(passed=report.passed)} '
         f'{state.capitalize()}</p><p dir="auto">{escape(short(report.reason, _REASON_CHARACTERS))}</p></section>\n'
     )
 
@@ -89,8 +81,8 @@ def _tiles(report: Report) -> str:
     if report.champion:
         champion = "every row is held against it" if report.decisive == PAIRWISE else f"mean of {report.decisive}"
     tiles = (
-        (f"{report.decisive} (decisive)", _number(decisive.mean), f"95 %: {interval}" if interval else "no interval"),
-        ("champion", _number(decisive.champion_mean), champion),
+        (f"{report.decisive} (decisive)", number(decisive.mean), f"95 %: {interval}" if interval else "no interval"),
+        ("champion", number(decisive.champion_mean), champion),
         (
             "conditions met",
             f"{met} of {len(report.conditions)}",
@@ -112,15 +104,15 @@ def _tiles(report: Report) -> str:
 def _conditions(conditions: Sequence[Condition]) -> str:
     kinds = {"minimum": ("minimum", "≥"), "no_regression": ("no regression", "≥"), "failed_rows": ("failed rows", "≤")}
     lines = "".join(
-        f'<tr><td class="outcome {_MARKS[one.passed][1]}">{_mark(passed=one.passed)} '
+        f'<tr><td class="outcome {_STATES[one.passed]}">{mark(passed=one.passed)} '
         f"<span>{'pass' if one.passed else 'fail'}</span></td>"
         f'<th scope="row">{escape(one.metric or "all metrics")}<br><span class="soft">{kinds[one.kind][0]}</span></th>'
-        f'<td class="number">{_number(one.figure)}</td>'
-        f'<td class="number">{"" if one.bound is None else kinds[one.kind][1]} {_number(one.bound)}</td>'
+        f'<td class="number">{number(one.figure)}</td>'
+        f'<td class="number">{"" if one.bound is None else kinds[one.kind][1]} {number(one.bound)}</td>'
         f'<td class="words">{escape(one.reason)}</td></tr>'
         for one in conditions
     )
-    return _table("gate", ("Outcome", "Condition", "#Figure", "#Bound", "In words"), lines)
+    return table("gate", ("Outcome", "Condition", "#Figure", "#Bound", "In words"), lines)
 
 
 def _figures(report: Report) -> str:
@@ -128,16 +120,16 @@ def _figures(report: Report) -> str:
     for name, one in report.figures.items():
         same = ""
         if one.common_rows is not None and one.common_rows != one.count:
-            same = f'<br><span class="soft">candidate {_number(one.common_mean)} on these {one.common_rows} rows</span>'
+            same = f'<br><span class="soft">candidate {number(one.common_mean)} on these {one.common_rows} rows</span>'
         lines += (
             f'<tr><th scope="row">{escape(name)}{" (decisive)" if name == report.decisive else ""}</th>'
-            f'<td class="number">{_number(one.mean)}</td><td class="number">{_interval(one)}</td>'
-            f'<td class="number">{_number(one.champion_mean)}{same}</td>'
-            f'<td class="number">{_number(one.standard_deviation)}</td>'
+            f'<td class="number">{number(one.mean)}</td><td class="number">{_interval(one)}</td>'
+            f'<td class="number">{number(one.champion_mean)}{same}</td>'
+            f'<td class="number">{number(one.standard_deviation)}</td>'
             f'<td class="number">{one.count}</td><td class="number">{one.failed}</td></tr>'
         )
     headings = ("Metric", "#Mean", "#95 % interval", "#Champion", "#Standard deviation", "#Rows", "#Failed")
-    return _table("figures", headings, lines)
+    return table("figures", headings, lines)
 
 
 def _legend(report: Report) -> str:
@@ -158,7 +150,7 @@ def _charts(report: Report) -> Iterator[str]:
         means = [Mean("candidate", "candidate", found.mean, found.low, found.high)]
         notes = ["1: won against the champion, 0.5: tie, 0: lost"] if metric.name == PAIRWISE else []
         if found.champion_mean is not None:
-            if found.common_mean is not None and _number(found.common_mean) != _number(found.mean):
+            if found.common_mean is not None and number(found.common_mean) != number(found.mean):
                 means.append(Mean("candidate", "on same rows", found.common_mean))
                 notes.append(f"same rows: the {found.common_rows} that the champion was scored on, too")
             means.append(Mean("champion", "champion", found.champion_mean))
@@ -182,7 +174,7 @@ def _worst(report: Report) -> Iterator[str]:
     found = worst(report.rows, report.decisive, WORST_ROWS)
     if found:
         rows = "The worst row" if len(found) == 1 else f"The {len(found)} worst rows"
-        yield _heading("worst", f"{rows} by {escape(report.decisive)}")
+        yield heading("worst", f"{rows} by {escape(report.decisive)}")
         yield from (row_card(row, report.decisive) for row in found)
 
 
@@ -190,19 +182,19 @@ def _failures(report: Report) -> Iterator[str]:
     failed = [row for row in report.rows if row.failures]
     if not failed:
         return
-    yield f"{_heading('failures', f'Rows without a score: {len(failed)}')}<p>They are in no mean.</p>"
+    yield f"{heading('failures', f'Rows without a score: {len(failed)}')}<p>They are in no mean.</p>"
     lines = "".join(
         f'<tr><td class="words" dir="auto">{escape(short(cause, _CAUSE_CHARACTERS))}</td><td class="number">{count}</td></tr>'
         for cause, count in causes(failed).items()
     )
-    yield _table("failures", ("Cause", "#Times"), lines)
+    yield table("failures", ("Cause", "#Times"), lines)
     yield f"<p>{_ids(failed)}</p>\n"
 
 
 def _left_out(report: Report) -> Iterator[str]:
     left_out = [row for row in report.rows if row.left_out is not None]
     if left_out:
-        yield _heading("left-out", f"Rows that stand in the training file: {len(left_out)}")
+        yield heading("left-out", f"Rows that stand in the training file: {len(left_out)}")
         yield f"<p>They are left out of every score.</p><p>{_ids(left_out)}</p>\n"
 
 
@@ -211,29 +203,5 @@ def _ids(rows: Sequence[Row]) -> str:
     return shown + (f", and {len(rows) - _NAMED_AT_MOST} more" if len(rows) > _NAMED_AT_MOST else "")
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4g}"  # noqa: RUF001 - a dash in a table
-
-
 def _interval(found: MetricSummary) -> str:
     return "" if found.low is None or found.high is None else f"{found.low:.4g} to {found.high:.4g}"
-
-
-def _mark(*, passed: bool) -> str:
-    return f'<svg class="mark" viewBox="0 0 16 16" aria-hidden="true"><path d="{_MARKS[passed][0]}"/></svg>'
-
-
-def _heading(name: str, text: str) -> str:
-    return f'<h2 id="{name}">{text}</h2>'
-
-
-def _table(named_by: str, headings: Sequence[str], lines: str) -> str:
-    """Return a table that scrolls by itself where it is wider than the page; `#` marks a column of numbers."""
-    head = "".join(
-        f'<th scope="col" class="number">{one[1:]}</th>' if one[0] == "#" else f'<th scope="col">{one}</th>'
-        for one in headings
-    )
-    return (
-        f'<div class="wide" role="region" aria-labelledby="{named_by}" tabindex="0">'
-        f'<table aria-labelledby="{named_by}"><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>'
-    )

@@ -6,24 +6,15 @@ from collections.abc import Iterator
 from html import escape
 
 from genops_events.evaluation_rows import Row
-
-_TEXT_CHARACTERS = 2_000
-_ID_CHARACTERS = 120
-_LONG_CHARACTERS, _LONG_LINES = 700, 9
-"""Longer texts scroll by themselves, and so must be reachable by keyboard."""
+from genops_events.report_parts import short, text_box
 
 
 def row_card(row: Row, decisive: str) -> str:
     """Return the row, with its score in the metric `decisive` first."""
     names = sorted(row.scores, key=lambda name: name != decisive)
     scores = "".join(f"<span>{escape(name)} {_score(row, name)}</span> " for name in names)
-    texts = "".join(f"<dt>{escape(name)}</dt><dd>{_text(name, text)}</dd>" for name, text in _texts(row))
+    texts = "".join(f"<dt>{escape(name)}</dt><dd>{text_box(name, text)}</dd>" for name, text in _texts(row))
     return f'<details class="row" open><summary><code>{escape(short(row.id))}</code> <span class="scores">{scores}</span></summary><dl>{texts}</dl></details>\n'
-
-
-def short(text: str, most: int = _ID_CHARACTERS) -> str:
-    """Return the text, or its beginning where it is longer than `most` characters."""
-    return text if len(text) <= most else text[:most] + "…"
 
 
 def _score(row: Row, name: str) -> str:
@@ -43,15 +34,3 @@ def _texts(row: Row) -> Iterator[tuple[str, str]]:
     ):
         if text is not None:
             yield name, text
-
-
-def _text(name: str, text: str) -> str:
-    if not text:
-        return "<em>nothing</em>"
-    shown, left = text[:_TEXT_CHARACTERS], len(text) - _TEXT_CHARACTERS
-    cut = f'<span class="cut">… and {left:,} characters more, in the file of rows</span>' if left > 0 else ""
-    # The text decides which way it runs, and ends what it began: nothing of it reaches beyond its own box.
-    if len(shown) <= _LONG_CHARACTERS and shown.count("\n") < _LONG_LINES:
-        return f'<div class="text" dir="auto">{escape(shown)}</div>'
-    reached = f'role="region" aria-label="{escape(name, quote=True)}" tabindex="0"'
-    return f'<div class="text long" dir="auto" {reached}>{escape(shown)}</div>{cut}'

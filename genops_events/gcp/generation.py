@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -12,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, genai_client, idempotent_retry, llm_utility_client
 from genops_events.gcp.errors import google_call
+from genops_events.inference.requests import request_json
 
 if TYPE_CHECKING:
     from google.genai import types
 
     from genops_events.config import Config
+    from genops_events.inference.settings import AnswerSettings
     from genops_events.pricing import Rates
 
 CONCURRENT_CALLS = 8
@@ -38,6 +41,8 @@ class Answer:
     """How many of the input tokens came from a cache."""
     thinking_tokens: int = 0
     """How many of the output tokens are thinking."""
+    seconds: float | None = None
+    """From the request to its answer, the client's own retries included; None where nobody measured it."""
 
 
 def answers_cost(rates: Rates, answers: Sequence[Answer]) -> Decimal:
@@ -73,22 +78,26 @@ def first_error() -> Iterator[None]:
 
 @asynccontextmanager
 async def asking(
-    config: Config, *, model: str, max_output_tokens: int, system_instruction: str | None
+    config: Config, *, model: str, settings: AnswerSettings, system_instruction: str | None
 ) -> AsyncIterator[Callable[[str], Awaitable[Answer]]]:
     """Yield what asks `model` one prompt, as often as one throttle for this model allows.
+
+    Args:
+        config: project, location and throttle.
+        model: a publisher's model, or the endpoint of a tuned one.
+        settings: how it is to answer.
+        system_instruction: sent with every prompt.
 
     What is yielded raises CloudUnavailable after the client's own retries, and CloudRefused for what can never succeed.
     """
     from asyncio_throttle import Throttler
     from google.genai import types
 
-    settings = types.GenerateContentConfig(
-        max_output_tokens=max_output_tokens,
-        temperature=0.0,
-        system_instruction=system_instruction,
-        # There is no function to call; left on, the client writes a line about it into the task's log for each prompt.
-        automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
-    )
+    body = request_json(settings, system_instruction=system_instruction)
+    # The REST request has these two levels, google-genai one; its names are accepted as they are there.
+    how = types.GenerateContentConfig.model_validate(body.pop("generationConfig", {}) | body)
+    # There is nobody to call functions; left on, the client writes a line about it into the task's log for each prompt.
+    how.automatic_function_calling = types.AutomaticFunctionCallingConfig(disable=True)
     throttler = Throttler(rate_limit=config.requests_per_minute, period=60.0)
     slots = asyncio.Semaphore(CONCURRENT_CALLS)
     owner = genai_client(config.project, config.location)  # closes its connections when it is collected
@@ -97,9 +106,11 @@ async def asking(
     async def ask(prompt: str) -> Answer:
         async with slots, throttler:
             with google_call(f"ask {model}"):
+                began = time.monotonic()
                 async with asyncio.timeout(4 * CALL_TIMEOUT_SECONDS):
-                    response = await client.models.generate_content(model=model, contents=prompt, config=settings)
-        return _answer(response)
+                    response = await client.models.generate_content(model=model, contents=prompt, config=how)
+                seconds = round(time.monotonic() - began, 3)
+        return _answer(response, seconds)
 
     try:
         yield ask
@@ -108,17 +119,19 @@ async def asking(
         owner.close()
 
 
-def _answer(response: types.GenerateContentResponse) -> Answer:
+def _answer(response: types.GenerateContentResponse, seconds: float) -> Answer:
     usage = response.usage_metadata
     candidate = response.candidates[0] if response.candidates else None
     thoughts = (usage.thoughts_token_count or 0) if usage else 0
     return Answer(
         text=_text(candidate),
-        input_tokens=(usage.prompt_token_count or 0) if usage else 0,
+        # What tools brought in is billed as input, and is not part of the prompt's own count.
+        input_tokens=((usage.prompt_token_count or 0) + (usage.tool_use_prompt_token_count or 0)) if usage else 0,
         output_tokens=((usage.candidates_token_count or 0) if usage else 0) + thoughts,
         finish_reason=str(candidate.finish_reason.value) if candidate and candidate.finish_reason else "NO_CANDIDATE",
         cached_tokens=(usage.cached_content_token_count or 0) if usage else 0,
         thinking_tokens=thoughts,
+        seconds=seconds,
     )
 
 

@@ -95,8 +95,9 @@ def answers_of(rows: Iterable[Mapping[str, Any]], asked: Sequence[Prompt]) -> An
             row["input_tokens"],
             row["output_tokens"],
             row["finish_reason"],
-            row.get("cached_tokens", 0),  # lines of before do not have these two
+            row.get("cached_tokens", 0),  # lines of before do not have these three
             row.get("thinking_tokens", 0),
+            row.get("seconds"),
         )
         for row in rows
         if row["number"] < len(asked) and asked[row["number"]].prompt == row["prompt"]
@@ -117,6 +118,7 @@ def answer_row(number: int, prompt: Prompt, answer: Answer, *, model: str, setti
         "output_tokens": answer.output_tokens,
         "cached_tokens": answer.cached_tokens,
         "thinking_tokens": answer.thinking_tokens,
+        "seconds": answer.seconds,
     }
 
 

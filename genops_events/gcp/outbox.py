@@ -5,9 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from genops_events.comparison.record import Comparison
 from genops_events.completion_events import (
     announcement,
     announcement_path,
+    comparison_announcement,
+    comparison_announcement_path,
     hold_announcement,
     hold_announcement_path,
 )
@@ -45,12 +48,21 @@ def announce_hold(config: Config, store: RecordStore, hold: Hold) -> None:
     deliver(config, store, path, hold_announcement(hold, bucket=store.bucket.name, now=datetime.now(UTC)))
 
 
-def deliver(config: Config, store: RecordStore, path: str, written: Announcement) -> None:
+def announce_comparison(config: Config, store: RecordStore, comparison: Comparison) -> None:
+    """Announce the end of a comparison, as `announce` does a verdict; its tables are written by whoever ends it."""
+    event = comparison_announcement(comparison, bucket=store.bucket.name, now=datetime.now(UTC))
+    deliver(config, store, comparison_announcement_path(comparison), event, of_a_candidate=False)
+
+
+def deliver(
+    config: Config, store: RecordStore, path: str, written: Announcement, *, of_a_candidate: bool = True
+) -> None:
     """Publish an event at least once by way of the outbox; as `announce`, for an event that announces no verdict."""
     event = store.create_or_read(path, written)
     if event.published_at is None:
-        # Between the event and its publication: for whatever is published, the tables have heard of it.
-        note_due(store, event.candidate)
+        if of_a_candidate:
+            # Between the event and its publication: for whatever is published, the tables have heard of it.
+            note_due(store, event.candidate)
         message_id = publish(config, event)
         _mark_published(store, path, message_id)
 

@@ -215,10 +215,12 @@ class RecordStore:
         """Yield path and completion event of one candidate or of all, in the order of their times.
 
         Args:
-            candidate: None for all.
+            candidate: None for all, those of comparisons too.
             skip: paths that the caller has seen already; they are not read again.
         """
-        prefix = record_paths.CANDIDATES if candidate is None else record_paths.folder(candidate)
-        paths = [name for name in self.names(prefix) if "/events/" in name and name not in skip]
+        everybody = [record_paths.CANDIDATES, record_paths.COMPARISONS]
+        prefixes = everybody if candidate is None else [record_paths.folder(candidate)]
+        names = (name for prefix in prefixes for name in self.names(prefix))
+        paths = [name for name in names if "/events/" in name and name not in skip]
         found = [(path, event) for path in paths if (event := self.read(path, Announcement)) is not None]
         yield from sorted(found, key=lambda one: (one[1].attributes["ce-time"], one[0]))

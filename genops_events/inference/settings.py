@@ -192,6 +192,11 @@ class RowSettings(AnswerSettings):
     """In place of the dataset's; empty for none."""
 
 
+def evaluated_with(max_output_tokens: int) -> AnswerSettings:
+    """Return how an evaluation asks: for the likeliest answer, so that a repetition gives the same."""
+    return AnswerSettings(temperature=0.0, max_output_tokens=max_output_tokens)
+
+
 def merged(settings: AnswerSettings, own: AnswerSettings | None) -> AnswerSettings:
     """Return `settings` with everything that `own` gives in place of theirs, null included: the model's default then.
 

@@ -16,6 +16,7 @@ from genops_events.gcp.errors import CloudRefused, CloudUnavailable
 from genops_events.gcp.generation import Answer, asking, count_tokens, first_error
 from genops_events.gcp.kept_answers import KeptAnswers
 from genops_events.gcp.record_store import RecordStore
+from genops_events.inference.settings import evaluated_with
 
 MODEL = "gemini-2.5-flash"
 PROMPTS = [f"question number {number} about my card" for number in range(24)]
@@ -28,7 +29,7 @@ def answers_to(
 
     async def run() -> list[Answer]:
         async with (
-            asking(config, model=MODEL, max_output_tokens=longest, system_instruction=instruction) as ask,
+            asking(config, model=MODEL, settings=evaluated_with(longest), system_instruction=instruction) as ask,
             asyncio.TaskGroup() as group,
         ):
             asked = [group.create_task(ask(prompt)) for prompt in prompts]

@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 
 from genops_events.completion_events import (
+    COMPARISON_TYPES,
     EVENT_TYPES,
     HOLD_TYPES,
     ROLLED_BACK,
@@ -117,7 +118,9 @@ def test_the_schemas_that_ship_are_those_of_the_code():
     folder = files("genops_events").joinpath("schemas")
     shipped = {path.name: json.loads(path.read_text(encoding="utf-8")) for path in folder.iterdir()}
     # `make schemas` writes them anew.
-    assert shipped == {f"{kind}.json": data_schema(kind) for kind in (*EVENT_TYPES, *HOLD_TYPES, ROLLED_BACK)}
+    assert shipped == {
+        f"{kind}.json": data_schema(kind) for kind in (*EVENT_TYPES, *HOLD_TYPES, *COMPARISON_TYPES, ROLLED_BACK)
+    }
 
 
 def test_the_order_of_outbox_names_is_the_order_of_the_cascade():

@@ -16,6 +16,7 @@ from genops_events.gcp.errors import CloudRefused, google_call
 from genops_events.gcp.evaluation.requests import INSTANCES_PER_CALL, Scored, request, scores
 from genops_events.gcp.generation import Answer, asking, first_error
 from genops_events.gcp.kept_answers import KeptAnswers
+from genops_events.inference.settings import AnswerSettings
 from genops_events.metrics import PAIRWISE, Metric
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Ask:
     """A model, and how it is asked."""
 
     model: str
-    max_output_tokens: int
+    settings: AnswerSettings
     system_instruction: str | None
     kept: KeptAnswers
 
@@ -227,7 +228,7 @@ async def _voice(stack: AsyncExitStack, config: Config, asked: Ask) -> Voice:
         asking(
             config,
             model=asked.model,
-            max_output_tokens=asked.max_output_tokens,
+            settings=asked.settings,
             system_instruction=asked.system_instruction,
         )
     )

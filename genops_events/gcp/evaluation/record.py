@@ -33,7 +33,12 @@ def keep_score(parts: PartWriter, key: str, score: Score) -> None:
 
 def write_rows(bucket: Bucket, name: str, rows: Sequence[Row]) -> None:
     """Write the rows as JSON Lines; writing the same again changes nothing."""
-    _write(bucket, name, "".join(row.to_json_line() for row in rows), "application/jsonl")
+    write_lines(bucket, name, (row.to_json_line() for row in rows))
+
+
+def write_lines(bucket: Bucket, name: str, lines: Iterable[str]) -> None:
+    """Write lines of JSON, each with its end; writing the same again changes nothing."""
+    _write(bucket, name, "".join(lines), "application/jsonl")
 
 
 def write_report(bucket: Bucket, name: str, text: str) -> None:

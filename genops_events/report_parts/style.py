@@ -1,4 +1,4 @@
-"""The report's style sheet: readable on paper and on a phone, in the light and in the dark."""
+"""The style sheet of all reports: readable on paper and on a phone, in the light and in the dark."""
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1b2430; --soft: #566071; --paper: #f6f7f9; --card: #fff; --line: #dfe3e9;

@@ -1,0 +1,25 @@
+"""Let contestants answer the same prompts side by side: champion, candidates, base models, other settings.
+
+Each promotion starts it for the contestants that its dataset has in genops.yaml. By hand, the form says who is compared
+(`genops compare` fills it in). Who fails, fails alone: the others answer, are scored, and stand in the report with it.
+"""
+
+from airflow.sdk import DAG, PartitionedAssetTimetable
+
+from genops_events.airflow.assets import PROMOTED_MODEL
+from genops_events.airflow.comparison import ConcludeComparison, PlanComparison, RunContestant, form, when_promoted
+
+with DAG(
+    "genops_comparison",
+    schedule=when_promoted(lambda: PartitionedAssetTimetable(assets=PROMOTED_MODEL)),
+    catchup=False,
+    max_active_runs=16,
+    params=form(),
+    doc_md=__doc__,
+    tags=["genops"],
+):
+    plan = PlanComparison(task_id="plan")
+    contest = RunContestant.side_by_side("contest", contestants=plan.output)
+    report = ConcludeComparison(task_id="report")
+    plan >> contest >> report
+    plan >> report

@@ -1,0 +1,5 @@
+"""The report of a comparison: one HTML file that needs nothing else, no script and no network."""
+
+from genops_events.comparison_report.page import render
+
+__all__ = ["render"]

@@ -1,0 +1,200 @@
+"""End a comparison: put the contestants side by side, write rows, tables and report, announce it; all may be repeated."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from genops_events.comparison import plan as places
+from genops_events.comparison.plan import ComparisonPlan, ContestantDocument, summarised
+from genops_events.comparison.record import (
+    ComparedAnswer,
+    ComparedRow,
+    Comparison,
+    ComparisonOutcome,
+    ContestantResult,
+    Measured,
+)
+from genops_events.comparison.table import SUMMARY, evaluation_rows, summary_rows
+from genops_events.comparison_report import render
+from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
+from genops_events.gcp.comparison.contest import Contest
+from genops_events.gcp.errors import google_call
+from genops_events.gcp.evaluation import record as kept
+from genops_events.gcp.outbox import announce_comparison
+from genops_events.gcp.tables.parts import parquet, write_part
+from genops_events.record import Announcement
+from genops_events.table_paths import candidate_part
+from genops_events.table_rows import completion_rows, json_lines
+from genops_events.table_schema import COMPLETIONS, EVALUATIONS
+
+if TYPE_CHECKING:
+    from genops_events.config import Config
+    from genops_events.gcp.record_store import RecordStore
+
+NO_RESULT = "Its task ended without a result; the log of the task in Airflow says more."
+
+
+def conclude(config: Config, store: RecordStore, plan: ComparisonPlan) -> Comparison:
+    """Return the comparison as it has ended, recorded and announced.
+
+    A contestant that left no result has failed. What was concluded before, and has not changed since, is left as it is,
+    and what of it is not done yet is done.
+    """
+    results = [_result(config, store, plan, one.name) for one in plan.contestants]
+    done = sum(one.status == "completed" for one in results)
+    if done:
+        outcome: ComparisonOutcome = "completed"
+    else:
+        outcome = "refused" if all(one.status == "refused" for one in results) else "failed"
+    return _record(config, store, plan, outcome, summarised(results), results)
+
+
+def refuse(
+    config: Config,
+    store: RecordStore,
+    plan: ComparisonPlan,
+    reason: str,
+    *,
+    missing: Decimal,
+    most: Mapping[str, Decimal],
+) -> Comparison:
+    """Return the comparison as refused, recorded and announced: nobody was asked, and nothing spent.
+
+    Args:
+        config: topics and tables.
+        store: the record.
+        plan: of the comparison.
+        reason: with the sum that is missing.
+        missing: that sum, in USD.
+        most: what each contestant may cost at most; who is not there cannot be asked anyway.
+    """
+    results = [
+        ContestantResult(
+            name=one.name,
+            model=one.model,
+            settings=one.settings,
+            system_instruction=one.system_instruction,
+            status="refused",
+            reason="The comparison was refused before anybody was asked.",
+            estimated_usd=most.get(one.name),
+        )
+        for one in plan.contestants
+    ]
+    total = sum(most.values(), Decimal(0))
+    return _record(config, store, plan, "refused", reason, results, estimated_usd=total, missing_usd=missing)
+
+
+def fail(config: Config, store: RecordStore, plan: ComparisonPlan, reason: str) -> Comparison:
+    """Return the comparison as failed before it began, recorded and announced."""
+    return _record(config, store, plan, "failed", reason, [])
+
+
+def _result(config: Config, store: RecordStore, plan: ComparisonPlan, name: str) -> ContestantResult:
+    found = store.read(places.result_path(plan.id, name), ContestantDocument)
+    return Contest(config, store, plan, name).give_up(NO_RESULT) if found is None else found.result
+
+
+def _record(  # noqa: PLR0917 - what is common to all ends
+    config: Config,
+    store: RecordStore,
+    plan: ComparisonPlan,
+    outcome: ComparisonOutcome,
+    reason: str,
+    results: Sequence[ContestantResult],
+    **figures: Any,
+) -> Comparison:
+    before = store.read(places.summary_path(plan.id), Comparison)
+    rows = _rows(store, plan)
+    if before is not None and before.contestants == tuple(results) and before.outcome == outcome:
+        comparison = before
+    else:
+        estimated = [one.estimated_usd for one in results if one.estimated_usd is not None]
+        dataset = config.dataset(plan.dataset)
+        now = datetime.now(UTC)
+        given = {
+            "candidate": plan.id,
+            "written_at": now,
+            "number": 1 if before is None else before.number + 1,
+            "dataset": plan.dataset,
+            "outcome": outcome,
+            "reason": reason,
+            "started_by": plan.started_by,
+            "champion": plan.champion,
+            "prompts": config.uri(plan.prompts),
+            "rows": len(rows) or max((one.rows for one in results), default=0),
+            "metrics": tuple(Measured.of(one) for one in dataset.evaluation.measured(plan.metrics)),
+            "contestants": tuple(results),
+            "notes": plan.notes,
+            "cost_usd": sum((one.cost_usd for one in results), Decimal(0)),
+            "estimated_usd": sum(estimated, Decimal(0)) if estimated else None,
+            "started_at": plan.written_at,
+            "ended_at": now,
+            "rows_uri": config.uri(places.rows_path(plan.id)) if rows else None,
+            "parquet_uri": config.uri(f"{_part(EVALUATIONS.name, plan)}.parquet") if rows else None,
+            "report_uri": config.uri(places.report_path(plan.id)),
+        }
+        comparison = Comparison.model_validate(given | figures)
+        _write(config, store, plan, comparison, rows)
+    announce_comparison(config, store, comparison)
+    events = [
+        event
+        for name in store.names(f"{places.folder(plan.id)}events/")
+        if (event := store.read(name, Announcement)) is not None
+    ]
+    write_part(config, store, COMPLETIONS, _part(COMPLETIONS.name, plan), completion_rows(events))
+    return comparison
+
+
+def _write(
+    config: Config, store: RecordStore, plan: ComparisonPlan, comparison: Comparison, rows: Sequence[ComparedRow]
+) -> None:
+    """Write everything that the summary names, and then the summary itself."""
+    if rows:
+        kept.write_lines(store.bucket, places.rows_path(plan.id), (row.to_json_line() for row in rows))
+        write_part(config, store, EVALUATIONS, _part(EVALUATIONS.name, plan), evaluation_rows(comparison, rows))
+    lines = json_lines(SUMMARY, summary_rows(comparison))
+    _upload(store, f"{places.summary_table(plan.id)}.jsonl", lines, "application/jsonl")
+    _upload(
+        store, f"{places.summary_table(plan.id)}.parquet", parquet(SUMMARY, lines), "application/vnd.apache.parquet"
+    )
+    kept.write_report(store.bucket, places.report_path(plan.id), render(comparison, rows))
+    store.put(places.summary_path(plan.id), comparison)
+
+
+def _rows(store: RecordStore, plan: ComparisonPlan) -> list[ComparedRow]:
+    """Return the rows of all contestants side by side, in the order of the prompts."""
+    merged: list[ComparedRow] = []
+    for contestant in plan.contestants:
+        name = places.contestant_rows_path(plan.id, contestant.name)
+        for number, row in enumerate(_read_rows(store, name)):
+            if number == len(merged):
+                merged.append(row)
+            else:
+                answers: dict[str, ComparedAnswer] = {**merged[number].answers, **row.answers}
+                merged[number] = ComparedRow(row.id, row.prompt, row.reference, answers)
+    return merged
+
+
+def _read_rows(store: RecordStore, name: str) -> list[ComparedRow]:
+    from google.api_core.exceptions import NotFound
+
+    with google_call(f"read gs://{store.bucket.name}/{name}"):
+        try:
+            content = store.bucket.blob(name).download_as_text(timeout=CALL_TIMEOUT_SECONDS)
+        except NotFound:
+            return []
+    return [ComparedRow.from_json(json.loads(line)) for line in content.split("\n") if line]
+
+
+def _part(table: str, plan: ComparisonPlan) -> str:
+    # By the plan's time, which does not change: a comparison that ends anew replaces its part.
+    return candidate_part(table, f"{plan.id}-comparison", plan.written_at)
+
+
+def _upload(store: RecordStore, name: str, content: bytes, kind: str) -> None:
+    with google_call(f"write gs://{store.bucket.name}/{name}"):
+        store.bucket.blob(name).upload_from_string(content, content_type=kind, timeout=CALL_TIMEOUT_SECONDS)

@@ -1,0 +1,144 @@
+"""Comparisons in a real Airflow: started by a promotion, by the command, killed on the way; seen from the outside."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+from running_stack import DATASET, Stack, Subscriber, running_stack, training_subset, until
+
+pytestmark = pytest.mark.e2e
+
+MODEL, LITE = "gemini-2.5-flash", "gemini-2.5-flash-lite"
+ROWS = 39
+"""Of the evaluation file that `running_stack` makes."""
+IN_FLIGHT = 8
+"""Calls that a contestant makes at once: so many answers may be lost with its process, and what a second brings."""
+NOBODY = f"{DATASET}-{'0' * 16}"
+
+
+def configure(config: dict[str, Any]) -> None:
+    dataset = config["datasets"][DATASET]
+    dataset["evaluation"]["gate"] = {"exact_match": 0.01}
+    dataset["comparison"] = {"contestants": ["champion", LITE], "budget_usd": 1}
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with running_stack(tmp_path_factory.mktemp("stack"), change=configure) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def subscriber(stack: Stack) -> Iterator[Subscriber]:
+    listening = Subscriber(stack, "test-comparisons")
+    yield listening
+    listening.close()
+
+
+@pytest.fixture(scope="module")
+def champion(stack: Stack, subscriber: Subscriber, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A candidate that was promoted."""
+    file = training_subset(tmp_path_factory.mktemp("files"), "train.jsonl", seed=7, examples=200)
+    candidate = stack.upload(file)
+    code, told = stack.watch(candidate)
+    assert code == 0, told
+    return candidate
+
+
+def compare(stack: Stack, *words: str) -> tuple[int, dict[str, Any]]:
+    """Return exit code and summary of `genops compare --wait`."""
+    done = stack.genops("compare", *words, "--wait", "--timeout", "120", "--json")
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def statuses(comparison: dict[str, Any]) -> dict[str, str]:
+    return {one["name"]: one["status"] for one in comparison["contestants"]}
+
+
+def tasks(stack: Stack, run_id: str) -> list[dict[str, Any]]:
+    path = f"/dags/genops_comparison/dagRuns/{quote(run_id, safe='')}/taskInstances"
+    return list(stack.airflow("GET", path)["task_instances"])
+
+
+def calls(stack: Stack) -> int:
+    """Return how often models were asked."""
+    admin = stack.status()["vertex"]["admin_url"]
+    return int(httpx.get(f"{admin}/calls", timeout=10).json().get("generateContent", 0))
+
+
+def test_a_promotion_compares_the_datasets_contestants(stack: Stack, subscriber: Subscriber, champion: str) -> None:
+    folder = f"genops/comparisons/{champion}/"
+    found = until(lambda: stack.document(f"{folder}comparison.json"), seconds=60, what="the comparison")
+    assert (found["outcome"], found["started_by"], found["champion"]) == ("completed", "promotion", champion)
+    assert statuses(found) == {"champion": "completed", LITE: "completed"}
+    by_name = {one["name"]: one for one in found["contestants"]}
+    assert by_name["champion"]["cost_usd"] == "0.000000", "its evaluation has paid for its answers"
+    assert by_name["champion"]["metrics"]["exact_match"]["count"] == ROWS
+    assert float(by_name[LITE]["cost_usd"]) > 0
+    report = stack.bucket().blob(f"{folder}report.html").download_as_text()
+    assert champion in report
+    assert LITE in report
+    kind = "genops.comparison.completed.v1"
+    until(lambda: kind in subscriber.types(champion), seconds=20, what="its completion event")
+    (run,) = stack.dag_runs("genops_comparison")
+    until(
+        lambda: stack.dag_runs("genops_comparison")[0]["state"] == "success", seconds=20, what="the end of the Dag run"
+    )
+    assert run["run_type"] == "asset_triggered"
+
+
+def test_contestants_that_are_not_there_fail_alone_and_the_run_says_so(stack: Stack, champion: str) -> None:
+    gone = f"gone: {{model: projects/genops-local/locations/us-central1/endpoints/404, base_model: {MODEL}}}"
+    words = [word for one in ("champion", NOBODY, gone) for word in ("--contestant", one)]
+    code, found = compare(stack, *words)
+    assert code == 2
+    assert statuses(found) == {"champion": "completed", NOBODY: "failed", "gone": "failed"}
+    assert f"no tuned model of a candidate {NOBODY}" in found["reason"]
+    run = until(
+        lambda: next((one for one in stack.dag_runs("genops_comparison") if one["state"] == "failed"), None),
+        seconds=30,
+        what="the Dag run that failed",
+    )
+    states = {(one["task_id"], one["rendered_map_index"]): one["state"] for one in tasks(stack, run["dag_run_id"])}
+    assert states["contest", "champion"] == "success"
+    assert states["contest", "gone"] == states["contest", NOBODY] == "failed"
+    asked = (
+        "SELECT contestant, count(score) AS n FROM genops.evaluations WHERE run = '{}' AND metric = 'rouge' GROUP BY 1"
+    )
+    assert stack.json("sql", asked.format(found["candidate"])) == [{"contestant": "champion", "n": ROWS}]
+
+
+def test_a_contestant_whose_process_is_killed_goes_on_and_pays_nothing_twice(stack: Stack, champion: str) -> None:
+    stack.set_vertex(delay_seconds=1.0, error_methods=["generateContent"])
+    before = calls(stack)
+    known = {one["dag_run_id"] for one in stack.dag_runs("genops_comparison")}
+    started = stack.json("compare", "--contestant", MODEL)
+
+    def victim() -> int | None:
+        running = [one for one in tasks(stack, started["run_id"]) if one["task_id"] == "contest"]
+        return next((one["pid"] for one in running if one["state"] == "running" and one["pid"]), None)
+
+    def has_answers() -> bool:
+        return calls(stack) - before > 2 * IN_FLIGHT
+
+    assert started["run_id"] not in known
+    pid = until(victim, seconds=60, what="the contestant's process")
+    until(has_answers, seconds=60, what="answers")
+    os.kill(pid, signal.SIGKILL)
+    stack.set_vertex()
+    path = f"genops/comparisons/{started['comparison']}/comparison.json"
+    found = until(lambda: stack.document(path), seconds=120, what="the comparison")
+    assert statuses(found) == {MODEL: "completed"}
+    (contest,) = (one for one in tasks(stack, started["run_id"]) if one["task_id"] == "contest")
+    assert (contest["state"], contest["try_number"]) == ("success", 2)
+    assert ROWS <= calls(stack) - before <= ROWS + 2 * IN_FLIGHT
+    spent = stack.json("spend")["datasets"][DATASET]["stages"]["comparison"]
+    assert float(spent["reserved_usd"]) == 0

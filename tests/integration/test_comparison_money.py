@@ -1,0 +1,139 @@
+# ruff: noqa: F401, F811 - fixtures are imported by name, and come back as arguments
+"""What a comparison costs: reserved per contestant before the first call, refused with what is missing, settled in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+from cloud import DATASET, Reader, StandIns, cloud, completions, config, connections_closed, stand_ins, store
+from comparisons import WARM, asked, compared, conclude, contest, one, plan, postings, recorded, whole
+from evaluations import FILE, MODEL, pairs, write
+from made_up import now
+
+from genops_events.config import Config
+from genops_events.gcp import ledger_store
+from genops_events.gcp.record_store import RecordStore
+from genops_events.ledger import month_of
+
+PRO = "gemini-2.5-pro"
+JUDGED = {"metrics": ["exact_match", "fluency"], "judge": {"samples": 2}}
+
+
+def calls(cloud: StandIns) -> int:
+    return cloud.vertex_calls("generateContent") + cloud.vertex_calls("evaluateInstances")
+
+
+def test_each_contestant_reserves_its_own_most_and_settles_what_it_used(
+    compared: Callable[..., Config], store: RecordStore
+) -> None:
+    compared(evaluation=JUDGED)
+    write(store, FILE, *pairs(4))
+    found = whole(asked(MODEL, PRO))
+    paid = postings(store, found)
+    assert set(paid) == {MODEL, PRO}
+    for name, posting in paid.items():
+        each = one(found, name)
+        assert (posting.settled, posting.reserved_usd, posting.spent_usd) == (True, 0, each.cost_usd)
+        assert each.estimated_usd == posting.estimated_usd
+        assert each.judge_usd is not None
+        assert each.answers_usd is not None
+        assert each.cost_usd == each.answers_usd + each.judge_usd
+        assert posting.estimated_usd is not None
+        assert 0 < each.cost_usd < posting.estimated_usd
+
+
+def test_over_its_own_budget_nobody_is_asked_and_the_missing_sum_is_named(
+    cloud: StandIns, compared: Callable[..., Config], store: RecordStore, completions: Reader
+) -> None:
+    compared(evaluation=JUDGED, contestants=[MODEL, PRO], budget_usd=0.01)
+    write(store, FILE, *pairs(4))
+    before = calls(cloud)
+    run = asked()
+    with pytest.raises(AirflowFailException, match="refused: The comparison would cost at most "):
+        plan(run)
+    assert calls(cloud) == before
+    found = recorded(run)
+    assert found is not None
+    assert found.outcome == "refused"
+    assert found.estimated_usd is not None
+    assert found.missing_usd == found.estimated_usd - Decimal("0.01") > 0
+    assert f"${found.missing_usd} are missing" in found.reason
+    assert [each.status for each in found.contestants] == ["refused", "refused"]
+    assert sum(each.estimated_usd or 0 for each in found.contestants) == found.estimated_usd
+    assert postings(store, found) == {}
+    (event,) = completions.read(seconds=5)
+    assert event.attributes["ce-type"] == "genops.comparison.refused.v1"
+    assert event.data["missing_usd"] == str(found.missing_usd)
+    compared(evaluation=JUDGED, contestants=[MODEL, PRO], budget_usd=5)
+    again = whole(run)  # its Dag run is cleared
+    assert (again.outcome, again.number) == ("completed", 2)
+
+
+def test_a_budget_in_the_form_counts_and_nothing_is_a_budget_too(
+    cloud: StandIns, compared: Callable[..., Config], store: RecordStore
+) -> None:
+    compared(budget_usd=5)
+    write(store, FILE, *pairs(2))
+    before = calls(cloud)
+    with pytest.raises(AirflowFailException, match=r"over `comparison.budget_usd` of \$0.00"):
+        plan(asked(MODEL, budget_usd=0))
+    assert calls(cloud) == before
+
+
+@pytest.mark.parametrize("whose", ["dataset", "project"])
+def test_over_the_months_limit_nobody_is_asked(
+    *, cloud: StandIns, compared: Callable[..., Config], store: RecordStore, tmp_path: Any, whose: str
+) -> None:
+    compared(budget={"monthly_usd": "0.003"} if whose == "dataset" else {})
+    if whose == "project":
+        file = tmp_path / "genops.yaml"
+        file.write_text(file.read_text(encoding="utf-8") + "budget: {monthly_usd: 0.003}\n", encoding="utf-8")
+    write(store, FILE, *pairs(8))
+    before = calls(cloud)
+    run = asked(MODEL, PRO)
+    with pytest.raises(AirflowFailException, match=r"too much\. By contestant: gemini-2.5-flash \$"):
+        plan(run)
+    assert calls(cloud) == before
+    found = recorded(run)
+    assert found is not None
+    assert found.missing_usd is not None
+    assert found.missing_usd == found.estimated_usd - Decimal("0.003")
+
+
+def test_a_limit_that_others_reach_meanwhile_refuses_the_contestant_and_not_the_others(
+    cloud: StandIns, compared: Callable[..., Config], store: RecordStore
+) -> None:
+    compared(budget={"monthly_usd": "0.05"})
+    write(store, FILE, *pairs(8))
+    run = asked(MODEL, PRO)
+    plan(run)
+    contest(run, MODEL)
+    spend = {"candidate": "other", "dataset": DATASET, "purpose": "tuning", "limit": Decimal(1), "at": now()}
+    assert ledger_store.reserve(store, amount=Decimal("0.0499"), **spend) is None
+    before = calls(cloud)
+    with pytest.raises(AirflowFailException, match=f"{PRO} refused: Comparison of .* too much"):
+        contest(run, PRO)
+    assert calls(cloud) == before
+    with pytest.raises(AirflowFailException):
+        conclude(run)
+    found = recorded(run)
+    assert found is not None
+    assert [each.status for each in found.contestants] == ["completed", "refused"]
+    assert one(found, PRO).cost_usd == 0
+    assert month_of(found.started_at) == month_of(now())
+
+
+def test_a_contestant_without_a_price_is_never_asked(
+    cloud: StandIns, compared: Callable[..., Config], store: RecordStore
+) -> None:
+    compared()
+    write(store, FILE, *pairs(2))
+    before = calls(cloud)
+    found = whole(asked("gemini-9-none", WARM.replace(MODEL, "gemini-8-none")))
+    assert found.outcome == "failed"
+    assert calls(cloud) == before
+    assert all("No price is known" in each.reason for each in found.contestants)

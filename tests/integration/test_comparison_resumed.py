@@ -1,0 +1,108 @@
+# ruff: noqa: F401, F811 - fixtures are imported by name, and come back as arguments
+"""A contestant that is killed goes on where it stopped: no answer and no score is paid for twice."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cloud import DATASET, StandIns, cloud, config, connections_closed, stand_ins, store, until
+from comparisons import asked, compared, contest, one, plan, postings, recorded, result, whole
+from evaluations import FILE, MODEL, die, pairs, write
+
+from genops_events.airflow.comparing import Comparing
+from genops_events.comparison import plan as places
+from genops_events.config import Config
+from genops_events.gcp.parts import read_parts
+from genops_events.gcp.record_store import RecordStore
+
+
+def test_a_contestant_that_is_killed_loses_only_what_was_in_flight(
+    cloud: StandIns, compared: Callable[..., Config], store: RecordStore
+) -> None:
+    compared(evaluation={"metrics": ["fluency"], "judge": {"samples": 1}})
+    write(store, FILE, *pairs(60))
+    run = asked(MODEL)
+    plan(run)
+    comparison = Comparing.of(run).id
+    prefix = places.scores_prefix(comparison, MODEL)
+    cloud.vertex.faults(delay_seconds=0.3, error_methods=["evaluateInstances"])
+    work = f"from comparisons import asked, contest; contest(asked({MODEL!r}), {MODEL!r})"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    with subprocess.Popen([sys.executable, "-c", work], env=environment, stderr=subprocess.PIPE) as task:
+        until(lambda: len(read_parts(store.bucket, prefix)) >= 8, seconds=90, what="scores in the record")
+        task.kill()
+    cloud.vertex.faults()
+    kept = len(read_parts(store.bucket, prefix))
+    assert 8 <= kept < 60
+    before = cloud.vertex_calls("evaluateInstances"), cloud.vertex_calls("generateContent")
+    assert contest(run, MODEL)
+    assert cloud.vertex_calls("evaluateInstances") - before[0] == 60 - kept
+    asked_again = cloud.vertex_calls("generateContent") - before[1]
+    assert asked_again < 60, "answers were kept, too"
+    done = result(run, MODEL)
+    assert done.metrics["fluency"].count == 60
+    found = whole(run)
+    (posting,) = postings(store, found).values()
+    assert posting.spent_usd == done.cost_usd > 0
+    assert read_parts(store.bucket, prefix) == [], "what is in the rows is not kept twice"
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "genops_events.gcp.comparison.contest.Contest._write_rows",
+        "genops_events.gcp.comparison.contest.Contest._record",
+        "genops_events.gcp.comparison.contest.Contest._settle",
+        "genops_events.gcp.comparison.contest.remove_parts",
+    ],
+)
+def test_whatever_step_it_dies_at_the_next_try_asks_nobody_again_and_settles_once(
+    cloud: StandIns, compared: Callable[..., Config], store: RecordStore, where: str
+) -> None:
+    compared(evaluation={"metrics": ["exact_match", "fluency"], "judge": {"samples": 1}})
+    write(store, FILE, *pairs(5))
+    run = asked(MODEL)
+    plan(run)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(where, die)
+        with pytest.raises(KeyboardInterrupt):
+            contest(run, MODEL)
+    before = cloud.vertex_calls("evaluateInstances"), cloud.vertex_calls("generateContent")
+    found = whole(run)
+    assert (cloud.vertex_calls("evaluateInstances"), cloud.vertex_calls("generateContent")) == before
+    (posting,) = postings(store, found).values()
+    assert posting.settled
+    assert posting.spent_usd == one(found, MODEL).cost_usd > 0
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "genops_events.gcp.comparison.conclude.write_part",
+        "genops_events.gcp.comparison.conclude.render",
+        "genops_events.gcp.comparison.conclude.announce_comparison",
+    ],
+)
+def test_an_end_that_dies_is_made_whole_by_the_next_try(
+    compared: Callable[..., Config], store: RecordStore, where: str
+) -> None:
+    compared()
+    write(store, FILE, *pairs(2))
+    run = asked(MODEL)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(where, die)
+        with pytest.raises(KeyboardInterrupt):
+            whole(run)
+    found = whole(run)
+    assert (found.outcome, found.number) == ("completed", 1)
+    names = store.names(f"genops/comparisons/{found.id}/")
+    assert sum("/events/" in name for name in names) == 1
+    assert any(name.endswith("report.html") for name in names)
+    parts = store.names("genops/tables/parts/")
+    assert sum(f"{found.id}-comparison.parquet" in name for name in parts) == 2
+    assert recorded(run) == found

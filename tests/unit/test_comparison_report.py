@@ -1,0 +1,279 @@
+from __future__ import annotations
+
+import itertools
+import math
+import re
+import time
+import tracemalloc
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genops_events.comparison.record import ComparedAnswer, ComparedRow, Comparison, ContestantResult, Measured
+from genops_events.comparison_report import render
+from genops_events.comparison_report.chart import Point, dollars, quality_against_cost, unbeaten
+from genops_events.comparison_report.choice import differ_most
+from genops_events.comparison_report.differences import marked
+from genops_events.comparison_report.labels import Box, placed
+from genops_events.evaluation_summary import MetricSummary
+
+VOID = {"meta", "br"}
+MEGABYTE = 1_000_000
+
+
+class Tree(HTMLParser):
+    """Follows the tags, so that one that is not closed is noticed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[str] = []
+        self.wrong: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.seen.append(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: object) -> None:
+        self.seen.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self.open or self.open.pop() != tag:
+            self.wrong.append(tag)
+
+
+def contestants(count: int) -> list[ContestantResult]:
+    return [
+        ContestantResult(
+            name=f"c{one}",
+            model="gemini-2.5-flash",
+            status="completed",
+            metrics={"exact_match": MetricSummary(count=10, mean=one / (count + 1), low=0.0, high=1.0)},
+            rows=10,
+            answered=10,
+            answers_usd=Decimal(one) / 1000,
+        )
+        for one in range(1, count + 1)
+    ]
+
+
+def comparison(found: list[ContestantResult], *metrics: str) -> Comparison:
+    return Comparison(
+        candidate="banking77-1",
+        dataset="banking77",
+        outcome="completed",
+        reason="All completed.",
+        started_by="person",
+        prompts="gs://genops-data/prompts.jsonl",
+        rows=10,
+        metrics=tuple(Measured(name=name, kind="computed", low=0, high=1) for name in metrics or ("exact_match",)),
+        contestants=tuple(found),
+        started_at=datetime(2026, 11, 23, 8, tzinfo=UTC),
+        ended_at=datetime(2026, 11, 23, 9, tzinfo=UTC),
+        written_at=datetime(2026, 11, 23, 9, tzinfo=UTC),
+    )
+
+
+def rows(count: int, among: int, text: str) -> Iterator[ComparedRow]:
+    for number in range(count):
+        yield ComparedRow(
+            f"line-{number + 1}",
+            text,
+            text,
+            {
+                f"c{one}": ComparedAnswer(
+                    f"{one}{number}{text}", "blocked", text, {}, {"exact_match": text}, {"exact_match": text}
+                )
+                for one in range(1, among + 1)
+            },
+        )
+
+
+def whole(page: str) -> list[str]:
+    tree = Tree()
+    tree.feed(page)
+    assert (tree.open, tree.wrong) == ([], [])
+    return tree.seen
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 30, 400])
+def test_the_report_is_whole_and_asks_nothing_of_the_network(count: int) -> None:
+    page = render(comparison(contestants(count)), rows(12, count, "<script>alert(1)</script>\"'&"))
+    assert "script" not in whole(page)
+    assert not re.search(r"(src|href)=|url\(|@import|https?://", page)
+    assert "default-src 'none'" in page
+    assert page.count('role="img"') == (1 if count else 0)
+
+
+def test_the_page_is_bounded_whatever_the_texts_are() -> None:
+    began = time.process_time()
+    page = render(comparison(contestants(30)), rows(100, 30, '"' * 20_000))
+    assert len(page.encode()) < 8 * MEGABYTE
+    assert time.process_time() - began < 20
+    assert "the 8 rows that differ most, of 100" in page
+
+
+def test_of_ten_thousand_rows_only_those_that_are_shown_are_held_in_memory() -> None:
+    tracemalloc.start()
+    page = render(comparison(contestants(2)), rows(10_000, 2, "w" * 2_000))
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 8 * MEGABYTE, "all of them are over 40"
+    assert "the 40 rows that differ most, of 10,000" in page
+    assert "9,960 rows are not shown; all of them are in the file of rows" in page
+
+
+def test_a_comparison_without_metrics_or_contestants_is_a_report_all_the_same() -> None:
+    bare = comparison([]).model_copy(update={"metrics": ()})
+    page = render(bare, [ComparedRow("line-1", "", None, {})])
+    whole(page)
+    assert "no answer" in page
+
+
+def test_the_rows_shown_are_those_that_differ_most_and_then_the_first_of_the_file() -> None:
+    def row(name: str, *answers: tuple[str | None, float | None]) -> ComparedRow:
+        return ComparedRow(
+            name,
+            "p",
+            None,
+            {
+                str(place): ComparedAnswer(text, scores={} if score is None else {"m": score})
+                for place, (text, score) in enumerate(answers)
+            },
+        )
+
+    found = [
+        row("same-1", ("a", 1.0), ("a", 1.0)),
+        row("other words", ("a", 1.0), ("b", 1.0)),
+        row("one missing", ("a", 1.0), (None, None)),
+        row("half apart", ("a", 0.5), ("a", 1.0)),
+        row("apart", ("a", 0.0), ("b", 1.0)),
+        row("same-2", ("a", 0.0), ("a", 0.0)),
+    ]
+    for order in itertools.permutations(found[1:5]):
+        chosen = differ_most([found[0], *order, found[5]], ["m"], 10)
+        names = [one.id for one in chosen.rows]
+        assert names[:2] == ["apart", "half apart"]
+        assert names[2:4] == [one.id for one in order if one.id in ("other words", "one missing")]
+        assert names[4:] == ["same-1", "same-2"]
+        assert chosen.total == 6
+    assert [one.id for one in differ_most(iter(found), ["m"], 1).rows] == ["apart"]
+
+
+@given(st.text(max_size=80), st.text(max_size=80))
+def test_marking_changes_nothing_of_a_text(text: str, other: str) -> None:
+    found: list[str] = []
+    parser = HTMLParser()
+    parser.handle_data = found.append  # type: ignore[method-assign]
+    parser.feed(marked(text.replace("\r", "").replace("\x00", ""), other))
+    parser.close()
+    assert "".join(found) == text.replace("\r", "").replace("\x00", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "other", "expected"),
+    [
+        ("the card is late", "the card is here", "the card is <mark>late</mark>"),
+        ("a b <c> d\n", "a b c d\n", "a b <mark>&lt;c&gt;</mark> d\n"),
+        ("x y b c d e", "a b c d e", "<mark>x y</mark> b c d e"),
+        ("nothing is alike", "here at all", "nothing is alike"),
+        ("a  b", "a b", "a  b"),
+        ("", "a", ""),
+    ],
+)
+def test_words_that_the_other_text_does_not_have_are_marked(text: str, other: str, expected: str) -> None:
+    assert marked(text, other) == expected
+
+
+def test_answers_are_held_against_the_one_that_most_gave() -> None:
+    answers = {f"c{one}": ComparedAnswer(f"the card is {word}") for one, word in enumerate(("late", "here", "here"), 1)}
+    page = render(comparison(contestants(3)), [ComparedRow("line-1", "Where?", None, answers)])
+    assert "the card is <mark>late</mark>" in page
+    assert "the card is here" in page
+
+
+def test_texts_made_to_be_slow_to_hold_against_each_other_are_not() -> None:
+    began = time.process_time()
+    for one in range(50):
+        marked(" ".join("ab"[place % 2] for place in range(900 + one)), "b " * 999)
+        marked("x " + "a b " * 149, "y " + "b a " * 149)
+    assert time.process_time() - began < 10
+
+
+POINTS = st.lists(
+    st.tuples(
+        st.one_of(st.just(0.0), st.floats(1e-9, 1e6)),
+        st.floats(-1e6, 1e6).filter(lambda one: one == 0 or abs(one) > 1e-6),
+        st.floats(0, 1e3),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@given(POINTS)
+def test_a_chart_draws_whatever_figures_there_are_inside_its_own_frame(
+    figures: list[tuple[float, float, float]],
+) -> None:
+    points = [
+        Point(number, f"c{number}", mean, mean - half, mean + half, cost)
+        for number, (cost, mean, half) in enumerate(figures, start=1)
+    ]
+    drawn = quality_against_cost("m", points, low=None, high=None)
+    whole(drawn)
+    found = re.findall(r'<circle class="\w+" cx="([^"]+)" cy="([^"]+)"', drawn)
+    assert len(found) == len(points)
+    for x, y in found:
+        assert 46 <= float(x) <= 390
+        assert 22 <= float(y) <= 276.5
+    ticks = re.findall(r'class="right" x="40" y="[^"]+">([^<]+)<', drawn)
+    assert 2 <= len(ticks) <= 8
+
+
+def test_means_are_never_drawn_on_an_axis_beyond_the_scores_that_there_are() -> None:
+    drawn = quality_against_cost("m", [Point(1, "a", 1.0, 1.0, 1.0, 0.1)], low=0, high=1)
+    ticks = [float(one) for one in re.findall(r'class="right" x="40" y="[^"]+">([^<]+)<', drawn)]
+    assert max(ticks) == 1
+    assert "nan" not in drawn
+
+
+def test_whoever_is_as_good_for_less_or_better_for_no_more_beats_another() -> None:
+    def point(number: int, quality: float, cost: float) -> Point:
+        return Point(number, "", quality, None, None, cost)
+
+    assert unbeaten([point(1, 0.5, 1.0), point(2, 0.5, 2.0), point(3, 0.6, 2.0), point(4, 0.4, 0.5)]) == {1, 3, 4}
+    assert unbeaten([point(1, 0.5, 1.0), point(2, 0.5, 1.0)]) == {1, 2}, "equals beat nobody"
+
+
+@given(st.lists(st.tuples(st.floats(60, 380), st.floats(30, 270)), min_size=1, max_size=30))
+def test_names_lie_on_no_other_name_and_on_no_point(spots: list[tuple[float, float]]) -> None:
+    within = Box(46, 13, 399, 275)
+    names = [str(number) for number in range(10, 10 + len(spots))]
+    found = placed(spots, names, within=within, radius=5, lines=[])
+    assert None not in found
+    boxes = [box for box in found if box is not None]
+    assert all(box.inside(within) for box in boxes)
+    assert not any(one.meets(other) for one, other in itertools.combinations(boxes, 2))
+    assert not any(box.meets(Box(x - 5, y - 5, x + 5, y + 5)) for box in boxes for x, y in spots)
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (0, "$0.00"),
+        (0.11, "$0.11"),
+        (0.0123, "$0.012"),
+        (0.000002, "$0.000002"),
+        (0.0999, "$0.1"),
+        (1234.5, "$1,234.50"),
+    ],
+)
+def test_amounts_are_told_without_an_exponent_and_never_as_nothing(value: float, told: str) -> None:
+    assert dollars(value) == told
+    assert math.isfinite(value)
