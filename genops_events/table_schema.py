@@ -139,7 +139,7 @@ SPEND = Table(
     clusters=("dataset", "purpose"),
     columns=(
         _key("month", "STRING", "Of the ledger, yyyy-mm (UTC)"),
-        _key("candidate", "STRING", "Whose money it is: a candidate, COMPARISON/CONTESTANT, or the run of an asking by hand"),
+        _key("candidate", "STRING", "A candidate, COMPARISON/CONTESTANT, or the run of an asking by hand"),
         _key("purpose", "STRING", "tuning, evaluation, inference, comparison or asking"),
         _key("dataset", "STRING", "Entry of genops.yaml"),
         _key("posted_at", "TIMESTAMP", "When it was reserved; the begin of the month where it never was"),

@@ -17,7 +17,13 @@ from genops_events.health.remedies import Component, Remedies
 from genops_events.stages import Stage
 
 INTAKE = "genops_intake"
-DAGS = (INTAKE, *(f"genops_{stage}" for stage in Stage), "genops_comparison", "genops_tables", "genops_generate_content")
+DAGS = (
+    INTAKE,
+    *(f"genops_{stage}" for stage in Stage),
+    "genops_comparison",
+    "genops_tables",
+    "genops_generate_content",
+)
 """The Dags of the cascade, the one that compares, the one that writes the tables, and the form."""
 ARRIVALS = "training_arrivals"
 """The asset that the arrival trigger watches for."""
