@@ -251,7 +251,7 @@ def test_stopped_by_ctrl_c_it_settles_what_is_answered_and_what_was_under_way(
     change(tmp_path, requests_per_minute=6000)
     cloud.vertex.faults(delay_seconds=0.3, error_methods=["generateContent"])
     before = cloud.vertex_calls("generateContent")
-    command = [sys.executable, "-m", "genops_events.cli", "ask", "--file", _long_file(tmp_path, 400), "--model", MODEL]
+    command = [sys.executable, "-m", "genops_events.cli", "ask", "--file", _long_file(tmp_path, 2000), "--model", MODEL]
     with subprocess.Popen([*command, "--budget", "100", *SHORT], stderr=subprocess.PIPE, text=True) as process:
         until(lambda: cloud.vertex_calls("generateContent") - before > 100, seconds=60)
         process.send_signal(signal.SIGINT)
