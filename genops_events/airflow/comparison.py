@@ -197,35 +197,34 @@ def when_promoted(schedule: Callable[[], Any]) -> Any:
 
 def form() -> dict[str, Param]:
     """Return the fields of the form; what is left empty is as genops.yaml says."""
-    names: dict[str, Any] = {"type": "array", "items": {"type": "string"}}
+    # Without null, Airflow's form insists on every field.
+    lines: dict[str, Any] = {"type": ["null", "array"], "items": {"type": "string"}}
     return {
         "dataset": Param(
-            "", type="string", title="Dataset", description="An entry of genops.yaml; may be empty where there is one."
+            None,
+            type=["null", "string"],
+            title="Dataset",
+            description="An entry of genops.yaml. May be empty where there is one.",
         ),
         "contestants": Param(
-            [],
-            **names,
+            None,
+            **lines,
             title="Contestants",
-            description_md=(
-                "One on each line: `champion`, a published model, a candidate, or "
-                "`warm: {model: champion, generation_config: {temperature: 1.0}}`. "
-                "If empty: `comparison.contestants` of the dataset."
-            ),
+            description="One on each line: champion, a published model, a candidate, or a variant such as "
+            "warm: {model: champion, generation_config: {temperature: 1.0}}. If empty: those of the dataset.",
         ),
         "prompts": Param(
-            "",
-            type="string",
+            None,
+            type=["null", "string"],
             title="Prompts",
-            description="An object in the bucket, JSONL with `prompt` and `reference`. If empty: the evaluation file.",
+            description="An object in the bucket, JSONL with prompt and reference. If empty: the dataset's.",
         ),
-        "metrics": Param(
-            [], **names, title="Metrics", description="One on each line. If empty: those of the evaluation."
-        ),
+        "metrics": Param(None, **lines, title="Metrics", description="One on each line. If empty: the dataset's."),
         "budget_usd": Param(
             None,
             type=["null", "number"],
             minimum=0,
             title="Budget (US dollars)",
-            description="Most that the comparison may cost: over it, nobody is asked. If empty: `comparison.budget_usd`.",
+            description="Most that the comparison may cost: over it, nobody is asked. If empty: the dataset's.",
         ),
     }

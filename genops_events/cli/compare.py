@@ -155,12 +155,11 @@ def request(
         )
     models = tuple(sorted(config.price_tables.prices.models))
     wrongs = [*unknown_models(read, models), *wrong_metrics(tuple(metrics), entry.evaluation)]
-    for one in wrongs:
-        found = str(one["input"])
+    if wrongs:
+        found = str(wrongs[0]["input"])
         near = close_match(found, (CHAMPION, *models, *entry.evaluation.known_metrics))
-        text = str(one["type"])
         raise BadContestants(
-            f"{found!r} cannot be used: {text[:1].lower()}{text[1:].removeprefix('Input ')}.",
+            f"{found!r} cannot be used: it {str(wrongs[0]['type']).removeprefix('Input ')}.",
             f"Did you mean `{near}`?" if near and near != found else "",
         )
     conf: dict[str, Any] = {"dataset": dataset}

@@ -72,16 +72,20 @@ class ContestantDocument(Document):
     result: ContestantResult
 
 
+def _without_blanks(value: Any) -> Any:
+    return [one for one in value if not isinstance(one, str) or one.strip()] if isinstance(value, list) else value
+
+
 class ComparisonRequest(Part):
     """What a form or a command asks for; what is not given is as genops.yaml says."""
 
     dataset: str = ""
     """An entry of genops.yaml."""
-    contestants: tuple[Any, ...] = ()
-    """Texts, one for each contestant."""
+    contestants: Annotated[tuple[Any, ...], BeforeValidator(_without_blanks)] = ()
+    """Texts, one for each contestant; a form's blank lines are none."""
     prompts: str = ""
     """An object in the bucket, or its gs:// address."""
-    metrics: tuple[str, ...] = ()
+    metrics: Annotated[tuple[str, ...], BeforeValidator(_without_blanks)] = ()
     budget_usd: Annotated[Decimal, BeforeValidator(refuse_bool), Field(ge=0, allow_inf_nan=False)] | None = None
 
 

@@ -297,6 +297,14 @@ def test_a_form_that_cannot_be_used_says_why_and_the_comparison_is_recorded_as_f
         assert says in found.reason
 
 
+def test_blank_lines_of_the_form_name_nobody_and_nothing(compared: Callable[..., Config], store: RecordStore) -> None:
+    compared()
+    write(store, FILE, *pairs(1))
+    found = whole(asked(MODEL, "", " ", metrics=["bleu", ""], prompts=None, budget_usd=None))
+    assert [each.name for each in found.contestants] == [MODEL]
+    assert [each.name for each in found.metrics] == ["bleu"]
+
+
 def test_a_comparison_of_other_prompts_reads_them_from_the_bucket(
     compared: Callable[..., Config], store: RecordStore
 ) -> None:
