@@ -110,6 +110,7 @@ def _is_lost_connection(error: Exception) -> bool:
 def _by_status(
     what: str, code: int | None, text: str, *, retry_after_seconds: float | None = None
 ) -> CloudUnavailable | CloudRefused:
+    text = text.removesuffix(".")  # Google ends some of its sentences, and not others
     if code is not None and int(code) not in _PASSING_STATUS:
         refused = CloudRefused(f"Could not {what}: {text}.", _REMEDIES.get(int(code), ""))
         refused.status = int(code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from google.api_core.exceptions import NotFound
 from google.auth.exceptions import DefaultCredentialsError, RefreshError, TransportError
 
 from genops_events.gcp.errors import CloudRefused, CloudUnavailable, google_call
@@ -21,3 +22,9 @@ def test_a_token_that_cannot_be_had_just_now_is_retried_and_missing_credentials_
 ) -> None:
     with pytest.raises(expected), google_call("read something"):
         raise error
+
+
+@pytest.mark.parametrize("said", ["The endpoint is not found", "The endpoint is not found."])
+def test_a_sentence_of_googles_ends_once(said: str) -> None:
+    with pytest.raises(CloudRefused, match=r"is not found\.(\s|$)"), google_call("ask it"):
+        raise NotFound(said)
