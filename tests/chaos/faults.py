@@ -198,8 +198,7 @@ def redeployed(generator: random.Random) -> Act:
             _replace(file, file.read_text().replace('"""', f'"""({mark}) ', 1))
 
         def parsed() -> bool:
-            found = stack.airflow("GET", "/dags?limit=100&tags=genops")["dags"]
-            details = [stack.airflow("GET", f"/dags/{one['dag_id']}/details") for one in found]
+            details = [stack.airflow("GET", f"/dags/{one}/details") for one in stack.dags_known()]
             return len(details) == len(files) and all(mark in (one["doc_md"] or "") for one in details)
 
         until(parsed, seconds=WELL_SECONDS, what="the changed Dags are parsed")
