@@ -65,6 +65,29 @@ def test_a_wrong_query_is_an_error_for_people_with_the_columns_that_there_are(co
     assert "genops.evaluations: run, contestant, position, metric" in told
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT content FROM read_text('{}')",
+        "SELECT * FROM '{}'",
+        "FROM read_parquet('{}', union_by_name = true)",
+        "COPY (SELECT 1) TO '{}'",
+        "ATTACH '{}' AS other",
+        "SELECT * FROM read_csv('http://127.0.0.1:9/x.csv')",
+        "INSTALL httpfs",
+        "SET enable_external_access = true",
+    ],
+)
+def test_a_query_reaches_nothing_but_the_tables(config: Config, store: RecordStore, tmp_path: Path, query: str) -> None:
+    whole_candidate(config, store)
+    file = tmp_path / "other.csv"
+    file.write_text("secret\n", encoding="utf-8")
+    done = sql(query.format(file), expect=1)
+    assert "secret" not in done.output
+    assert "There are:" in done.stderr
+    assert file.read_text(encoding="utf-8") == "secret\n"
+
+
 def test_the_task_fills_bucket_and_bigquery_and_then_has_nothing_to_do(wanted: Config, store: RecordStore) -> None:
     whole_candidate(wanted, store)
     task: Any = ExportTables(task_id="export")
