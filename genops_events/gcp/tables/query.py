@@ -128,9 +128,9 @@ def _downloaded(store: RecordStore, table: Table, folder: Path) -> list[Path]:
     for old in there - set(wanted):
         old.unlink(missing_ok=True)
 
-    def fetch(file: Path) -> Path | None:
+    def fetch(file: Path, drafts: Path) -> Path | None:
         blob = store.bucket.blob(wanted[file])
-        draft = file.with_suffix(".draft")
+        draft = drafts / file.name
         with google_call(f"read gs://{store.bucket.name}/{blob.name}"):
             try:
                 # As it was listed; one that was replaced since is read as it is now.
@@ -139,7 +139,9 @@ def _downloaded(store: RecordStore, table: Table, folder: Path) -> list[Path]:
                 return None
         return draft.replace(file)
 
-    fetched = at_once(fetch, sorted(set(wanted) - there))
+    # Drafts of its own: another query may be reading the same parts.
+    with tempfile.TemporaryDirectory(prefix="drafts-", dir=folder) as drafts:
+        fetched = at_once(lambda file: fetch(file, Path(drafts)), sorted(set(wanted) - there))
     return sorted([*(set(wanted) & there), *(one for one in fetched if one is not None)])
 
 
