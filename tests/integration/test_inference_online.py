@@ -15,7 +15,7 @@ import yaml
 from airflow.sdk.exceptions import AirflowFailException
 from answered_online import MODEL, Settings, answer, answers, candidate, failures, posting, prompts, settings
 from cloud import DATASET, StandIns, cloud, config, connections_closed, stand_ins, store, until
-from made_up import context
+from made_up import arrived, context, tuned
 
 from genops_events.airflow.inference import AnswerPrompts
 from genops_events.airflow.stage import StageRun
@@ -149,6 +149,24 @@ def test_a_call_that_can_never_succeed_ends_the_run_and_what_was_answered_is_kep
     answer(candidate)
     assert cloud.vertex_calls("generateContent") - before == 60 - len(kept)
     assert len(answers(store, candidate)) == 60
+
+
+def test_a_file_that_is_not_there_fails_its_row_alone_and_a_model_that_is_not_there_the_run(
+    settings: Settings, cloud: StandIns, config: Config, store: RecordStore, candidate: str
+) -> None:
+    cloud.vertex.faults(missing_text="gone.pdf")
+    rows = [{"prompt": "look", "files": [f"gs://bucket/{name}.pdf"]} for name in ("one", "gone", "two")]
+    prompts(store, *rows, {"prompt": "a text"})
+    done = answer(candidate)
+    assert (done["answered"], done["failed"]) == (3, 1)
+    (failed,) = failures(store, candidate)
+    assert failed["line"] == 2
+    assert "no such object: gone.pdf" in failed["reason"]
+    prefix = f"projects/{config.project}/locations/{config.location}"
+    other = arrived(config, store, generation=2).candidate
+    tuned(store, other, endpoint=f"{prefix}/endpoints/77")
+    with pytest.raises(CloudRefused, match="endpoints/77"):
+        answer(other)
 
 
 def test_a_setting_that_no_row_can_be_asked_with_fails_the_run_early(

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,7 +15,7 @@ from genops_events.gcp.errors import CloudRefused, CloudUnavailable
 from genops_events.gcp.inference.calls import AllRefused, Connection, Retries, is_the_rows_fault
 from genops_events.gcp.inference.kept import KeptRow, KeptRows, pending
 from genops_events.gcp.inference.pace import Pace
-from genops_events.inference.prompts import BadRow, PromptRow
+from genops_events.inference.prompts import BadRow, PromptRow, in_chunks
 from genops_events.inference.replies import Reply, Totals, UnreadableReply, read_reply
 from genops_events.inference.requests import CannotAsk, Requests
 
@@ -212,7 +211,7 @@ class _Run:
             )
             reply = read_reply(content)
         except CloudRefused as error:
-            if not is_the_rows_fault(error):
+            if not is_the_rows_fault(error, has_files=row.has_files):
                 self._fail(error)
                 return
             self._refused(row, error)
@@ -340,9 +339,10 @@ class _Window:
 
 async def _in_threads(rows: Iterator[PromptRow | BadRow]) -> AsyncIterator[PromptRow | BadRow]:
     """Yield rows that are read by blocking calls."""
-    while some := await asyncio.to_thread(lambda: list(islice(rows, ROWS_READ_AT_ONCE))):
-        for row in some:
-            yield row
+    chunks = in_chunks(rows, most=ROWS_READ_AT_ONCE)
+    while some := await asyncio.to_thread(lambda: next(chunks, None)):
+        while some:
+            yield some.pop(0)  # forgotten here: whoever is given it may let it go
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
