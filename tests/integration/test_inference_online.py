@@ -169,6 +169,31 @@ def test_a_file_that_is_not_there_fails_its_row_alone_and_a_model_that_is_not_th
         answer(other)
 
 
+def test_a_row_that_the_service_breaks_on_fails_alone_while_others_are_answered(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, cloud: StandIns, store: RecordStore, candidate: str
+) -> None:
+    monkeypatch.setattr(calls, "FIRST_PAUSE_SECONDS", 0.01)
+    cloud.vertex.faults(breaking_text="riddle", error_methods=["generateContent"])
+    settings(requests_per_minute=1200)
+    prompts(store, *({"prompt": f"prompt {number}" if number % 25 else "a riddle"} for number in range(75)))
+    done = answer(candidate)
+    assert (done["answered"], done["failed"]) == (72, 3)
+    assert all("500 INTERNAL" in row["reason"] for row in failures(store, candidate))
+
+
+def test_a_service_that_breaks_on_all_rows_ends_the_try_and_fails_none_of_them(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, cloud: StandIns, store: RecordStore, candidate: str
+) -> None:
+    monkeypatch.setattr(calls, "FIRST_PAUSE_SECONDS", 0.01)
+    cloud.vertex.faults(error_code="500", error_share=1.0, pass_calls=10, error_methods=["generateContent"])
+    prompts(store, *({"prompt": f"prompt {number}"} for number in range(40)))
+    with pytest.raises(CloudUnavailable):
+        answer(candidate)
+    cloud.vertex.faults()
+    done = answer(candidate)
+    assert (done["answered"], done["failed"]) == (40, 0)
+
+
 def test_a_setting_that_no_row_can_be_asked_with_fails_the_run_early(
     monkeypatch: pytest.MonkeyPatch, settings: Settings, cloud: StandIns, store: RecordStore, candidate: str
 ) -> None:
