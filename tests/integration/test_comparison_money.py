@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -206,3 +207,21 @@ def test_a_contestant_that_is_refused_later_keeps_what_it_has_spent(
     contest(run, MODEL)
     found = whole(run)
     assert sum(each.spent_usd for each in postings(store, found).values()) == found.cost_usd == paid
+
+
+def test_functions_and_a_schema_of_the_answer_are_reserved_for_as_input(
+    compared: Callable[..., Config], store: RecordStore
+) -> None:
+    compared()
+    write(store, FILE, *pairs(4))
+    described = "x" * 40_000  # 10,000 tokens with each of four prompts, at $0.30 for a million
+    about = {
+        "plain": {},
+        "functions": {"functions": [{"name": "block_card", "description": described}]},
+        "schema": {"response_json_schema": {"type": "object", "description": described}},
+    }
+    run = asked(*(json.dumps({name: {"model": MODEL, "generation_config": one}}) for name, one in about.items()))
+    comparing = Comparing.of(run)
+    most = comparing.most(comparing.asked(comparing.plan()))
+    assert Decimal("0.012") < most["functions"] - most["plain"] < Decimal("0.0125")
+    assert Decimal("0.012") < most["schema"] - most["plain"] < Decimal("0.0125")
