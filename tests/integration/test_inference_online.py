@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -17,6 +18,7 @@ from answered_online import MODEL, Settings, answer, answers, candidate, failure
 from cloud import DATASET, StandIns, cloud, config, connections_closed, stand_ins, store, until
 from made_up import arrived, context, tuned
 
+from genops_events.airflow import answering
 from genops_events.airflow.inference import AnswerPrompts
 from genops_events.airflow.stage import StageRun
 from genops_events.config import Config
@@ -192,6 +194,23 @@ def test_a_service_that_breaks_on_all_rows_ends_the_try_and_fails_none_of_them(
     cloud.vertex.faults()
     done = answer(candidate)
     assert (done["answered"], done["failed"]) == (40, 0)
+
+
+def test_a_try_that_was_taken_for_dead_leaves_the_answers_of_the_next_one_alone(
+    settings: Settings, store: RecordStore, candidate: str
+) -> None:
+    prompts(store, *({"prompt": f"prompt {number}"} for number in range(5)))
+
+    def overtaken(*args: Any, **given: Any) -> online.Tally:
+        patch.undo()
+        tally = online.answer_online(*args, **given)
+        answer(candidate)
+        return tally
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(answering, "answer_online", overtaken)
+        assert answer(candidate)["answered"] == 5
+    assert len(answers(store, candidate)) == 5
 
 
 def test_a_setting_that_no_row_can_be_asked_with_fails_the_run_early(
