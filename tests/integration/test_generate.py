@@ -62,6 +62,19 @@ def test_what_is_reserved_while_it_asks_is_what_it_costs_at_most(
     assert reserved(store) == 0
 
 
+def test_functions_and_the_schema_of_the_answer_are_paid_for_with_each_prompt(
+    config: Config, store: RecordStore
+) -> None:
+    plain = generate("where", model=MODEL, settings={"max_output_tokens": 5})
+    words = {"type": "object", "properties": {"intent": {"type": "string", "description": "word " * 400}}}
+    for more in (
+        {"response_json_schema": words},
+        {"functions": [{"name": "f", "description": "d", "parameters": words}]},
+    ):
+        found = generate("where", model=MODEL, settings={"max_output_tokens": 5, **more})
+        assert found.most_usd - plain.most_usd > config.rates(MODEL).generation_cost(400, 0)
+
+
 def test_the_champion_answers_with_its_datasets_settings_and_what_is_given_overrides_them(
     config: Config, store: RecordStore
 ) -> None:

@@ -91,6 +91,7 @@ def _count(
             continue
         sizes.rows += 1
         sizes.longest_answers += requests.longest_answer(row)
+        sizes.tokens += requests.declared_tokens(row)
         sizes.estimated_usd += most_for_row(requests, row, rates, common_tokens=common)
         by_instruction.setdefault(requests.system_instruction(row), []).append(row)
     for instruction, group in by_instruction.items():

@@ -94,6 +94,7 @@ def measure(
                 continue
             sizes.rows += 1
             sizes.longest_answers += requests.longest_answer(row)
+            sizes.tokens += requests.declared_tokens(row)
             by_instruction["" if cache is not None else requests.system_instruction(row)].append(row)
         for instruction, group in by_instruction.items():
             _count(sizes, config, dataset, group, instruction=instruction or None, limits=limits)
