@@ -105,6 +105,7 @@ def prompt_tokens(rows: Iterable[PromptRow | BadRow], requests: Requests) -> Pro
         found.rows += 1
         found.with_files += row.has_files
         found.asked += estimated_tokens(row.text) + estimated_tokens(requests.system_instruction(row))
+        found.asked += requests.declared_tokens(row)
         found.answered += requests.longest_answer(row)
     return found
 

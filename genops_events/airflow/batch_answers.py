@@ -120,6 +120,11 @@ def _answers(answering: Answering, job: BatchJob, name: str, end: JobEnd) -> Ver
         answers=answers_path(answering.candidate),
         failures=places.failures_path(answering.candidate),
     )
+    if not written.totals.answered and f"{batch_jobs.NO_PREDICTION}." in written.causes:
+        # It may have cost all that was reserved: without an answer, and without a refusal, nobody knows.
+        where = "anywhere" if info is None else f"below {info.gcs_output_directory}"
+        reason = f"Batch job {name} ended as {end}, but its answers were not found {where}."
+        return _failed(answering.run, end, name, reason)
     return answering.conclude(written, batch=True, job=name, end=str(end))
 
 

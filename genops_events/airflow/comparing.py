@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -249,13 +249,17 @@ class Comparing:
         """
         total = sum(most.values(), Decimal(0))
         each = ", ".join(f"{name} {usd(amount)}" for name, amount in most.items())
-        hint = "Nothing was spent. Start it again with a higher limit, fewer contestants or fewer prompts."
+        # Who tries again asks for nothing that is kept: what it has spent is within its most.
+        spent = self._spent(plan, but=most)
+        hint = "Start it again with a higher limit, fewer contestants or fewer prompts."
         if plan.started_by == "promotion":
-            hint = "Nothing was spent. Raise the limit in genops.yaml and clear the Dag run, or let `genops compare` ask fewer."
-        if plan.budget_usd is not None and total > self._budget(plan):
-            missing = total - self._budget(plan)
+            hint = "Raise the limit in genops.yaml and clear the Dag run, or let `genops compare` ask fewer."
+        hint = f"{'Nothing more' if spent else 'Nothing'} was spent. {hint}"
+        if plan.budget_usd is not None and spent + total > self._budget(plan):
+            missing = spent + total - self._budget(plan)
+            before = f" beside {usd(spent)} that others have spent" if spent else ""
             reason = (
-                f"The comparison would cost at most {usd(total)} ({each}), over `comparison.budget_usd` of "
+                f"The comparison would cost at most {usd(total)} ({each}){before}, over `comparison.budget_usd` of "
                 f"{usd(self._budget(plan))}: {usd(missing)} are missing. {hint}"
             )
             return reason, missing
@@ -263,6 +267,12 @@ class Comparing:
         if refused is None:
             return None
         return f"{refused.reason} By contestant: {each}. {hint}", refused.missing_usd
+
+    def _spent(self, plan: ComparisonPlan, *, but: Collection[str]) -> Decimal:
+        """Return what earlier tries of the contestants have cost, without those of `but`."""
+        others = (one.name for one in plan.contestants if one.name not in but)
+        found = (self.store.read(places.result_path(plan.id, name), ContestantDocument) for name in others)
+        return sum((one.result.cost_usd for one in found if one is not None), Decimal(0))
 
     def _budget(self, plan: ComparisonPlan) -> Decimal:
         """Return the budget: one that a person has raised in genops.yaml since counts."""

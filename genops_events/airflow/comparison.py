@@ -88,7 +88,7 @@ class RunContestant(_ComparisonOperator):
         mapped = cls.partial(
             task_id=task_id,
             map_index_template="{{ task.contestant }}",
-            max_active_tis_per_dagrun=MOST_AT_ONCE,
+            max_active_tis_per_dag=MOST_AT_ONCE,
             priority_weight=_PRIORITY,
             on_failure_callback=record_failed_contestant,
             **STAGE_DEFAULTS,

@@ -21,6 +21,7 @@ from genops_events.gcp.cancellation import cancel_jobs
 from genops_events.gcp.holds import is_released, standing_of
 from genops_events.gcp.inference import batch_jobs
 from genops_events.gcp.inference.batch_cancellation import cancel_batches
+from genops_events.gcp.inference.cache import remove_all
 from genops_events.gcp.ledger_store import settle
 from genops_events.gcp.outbox import announce
 from genops_events.gcp.record_store import RecordStore
@@ -296,6 +297,8 @@ def record_failure(context: Context) -> None:
     reason = f"{type(error).__name__}: {error}" if error is not None else "The task ended without an answer."
     # Stages that wait for this one never begin; the verdict is what ends the candidate.
     settle_and_announce(run, conclude_failed(run, reason))
+    if stage is Stage.INFERENCE and run.dataset.inference.cache is not None:
+        remove_all(run.config, run.candidate)
 
 
 def conclude_failed(run: StageRun, reason: str) -> Verdict:

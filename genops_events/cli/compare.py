@@ -39,6 +39,10 @@ class NoAirflow(PermanentError):
     """Nobody said where Airflow is."""
 
 
+class DagPaused(PermanentError):
+    """The Dag run would wait for as long as its Dag is paused."""
+
+
 class NotCompared(PermanentError):
     """The Dag run ended, and left no comparison."""
 
@@ -109,6 +113,7 @@ def compare(  # noqa: PLR0917 - typer's parameters
                 'Set it to the address of Airflow\'s API server; beside a local stack: `eval "$(genops env)"`.',
             )
         conf = request(config, dataset=dataset, contestants=contestant or [], metrics=metric or [], budget_usd=budget)
+        refuse_paused(airflow)
         if file is not None:
             conf["prompts"] = uploaded(config, file)
         started = start(airflow, conf)
@@ -195,6 +200,15 @@ def uploaded(config: Config, file: Path) -> str:
     name = upload_path(hashlib.sha256(content).hexdigest()[:32])
     upload_if_absent(config, file, name=name)
     return name
+
+
+def refuse_paused(airflow: AirflowRest) -> None:
+    """Raise DagPaused where nobody would do the Dag run; errors as `start`."""
+    if airflow.get(f"/api/v2/dags/{DAG_ID}").get("is_paused"):
+        raise DagPaused(
+            f"{DAG_ID} is paused in Airflow, so nobody would be compared; nothing was started.",
+            f"Unpause it: airflow dags unpause {DAG_ID}",
+        )
 
 
 def start(airflow: AirflowRest, conf: dict[str, Any]) -> Started:

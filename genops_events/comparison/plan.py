@@ -17,7 +17,7 @@ from genops_events.record import Document
 from genops_events.record_paths import COMPARISONS, ROOT
 
 MOST_AT_ONCE = 4
-"""Contestants of one comparison that answer at the same time; together they keep to `requests_per_minute`."""
+"""Contestants that answer at the same time, of all comparisons; those of one keep together to `requests_per_minute`."""
 
 
 class ComparisonPlan(Document):

@@ -31,7 +31,7 @@ def render(comparison: Comparison, rows: Iterable[ComparedRow]) -> str:
     """
     title = f"Comparison {comparison.id}"
     chosen = differ_most(rows, [one.name for one in comparison.metrics], rows_shown(len(comparison.contestants)))
-    return html_page(f"{title}: {comparison.outcome}", title, "".join(_sections(comparison, chosen)), style=STYLE)
+    return html_page(f"{title}: {_state(comparison)}", title, "".join(_sections(comparison, chosen)), style=STYLE)
 
 
 def _sections(comparison: Comparison, chosen: Chosen) -> Iterator[str]:
@@ -49,20 +49,34 @@ def _sections(comparison: Comparison, chosen: Chosen) -> Iterator[str]:
 
 def _outcome(comparison: Comparison) -> str:
     passed = comparison.outcome == "completed"
+    mixed = passed and bool(_missing(comparison))
+    state = "partly" if mixed else "passed" if passed else "refused"
     champion = f"champion <code>{escape(comparison.champion)}</code>" if comparison.champion else "no champion yet"
     started = "started by a promotion" if comparison.started_by == "promotion" else "started by a person"
     return (
         f'<p class="soft">Dataset <code>{escape(comparison.dataset)}</code>, {champion}, {started}, '
         f"{comparison.ended_at:%Y-%m-%d %H:%M} UTC</p>\n"
-        f'<section class="verdict {"passed" if passed else "refused"}" aria-label="Outcome">'
-        f'<p class="state">{mark(passed=passed)} {comparison.outcome.capitalize()}</p>'
+        f'<section class="verdict {state}" aria-label="Outcome">'
+        f'<p class="state">{mark(passed=None if mixed else passed)} {_state(comparison).capitalize()}</p>'
         f'<p dir="auto">{escape(short(comparison.reason, _REASON_CHARACTERS))}</p></section>\n'
     )
 
 
+def _state(comparison: Comparison) -> str:
+    """Return how it went in a few words; that somebody is missing is among them."""
+    missing, every = _missing(comparison), len(comparison.contestants)
+    if comparison.outcome != "completed" or not missing:
+        return comparison.outcome
+    return f"completed without {missing} of {every} contestants"
+
+
+def _missing(comparison: Comparison) -> int:
+    return sum(one.status != "completed" for one in comparison.contestants)
+
+
 def _tiles(comparison: Comparison) -> str:
     """Return the figures that are looked for first."""
-    completed = sum(one.status == "completed" for one in comparison.contestants)
+    completed = len(comparison.contestants) - _missing(comparison)
     names = [one.name for one in comparison.metrics]
     reserved = "" if comparison.estimated_usd is None else f"of {dollars(float(comparison.estimated_usd))} at most"
     if comparison.missing_usd is not None:

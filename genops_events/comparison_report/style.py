@@ -1,6 +1,9 @@
 """What the comparison's report draws beside what all reports have."""
 
 STYLE = """
+:root { --half: #8a5200; --half-tint: #fdf4e3; }
+@media screen and (prefers-color-scheme: dark) { :root { --half: #e8b45c; --half-tint: #2b2212; } }
+.verdict.partly { color: var(--half); background: var(--half-tint); }
 main { max-width: 80rem; } .who { display: inline-block; max-width: 100%; white-space: normal; } .who bdi { font-weight: 600; }
 .no { display: inline-block; min-width: 1.7em; padding: 0 .35em; border-radius: .8em; border: 1px solid var(--soft);
   font-size: .82em; line-height: 1.5; text-align: center; font-variant-numeric: tabular-nums; color: var(--ink); }

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from genops_events.championship import kept_for_rollback
+from genops_events.comparison.plan import ComparisonPlan, summary_path
 from genops_events.evaluation_record import EvaluationPlan, plan_path
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, endpoint_client, idempotent_retry, model_client
 from genops_events.gcp.errors import google_call
 from genops_events.gcp.holds import standing_of
 from genops_events.promotion_record import Pruned, pruned_path
+from genops_events.record_paths import COMPARISONS
 from genops_events.stages import CandidateState, Stage
 from genops_events.verdicts import TuningVerdict
 
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from genops_events.candidates import Candidate
     from genops_events.config import Config
     from genops_events.gcp.record_store import RecordStore
+
+LONGEST_COMPARISON = timedelta(days=1)
+"""How long the models of one that has not ended are left alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,7 @@ def survey(config: Config, store: RecordStore, dataset: str) -> list[TunedModel]
     bases = set()
     if entry.tuning.start_from == "champion" and tuning and champion is not None:
         bases = {champion.candidate, *champion.earlier}
-    compared = _compared(store, found)
+    compared = _contesting(config, store) | _compared(store, found)
     models = []
     for one in found:
         verdict = one.verdicts.get(Stage.TUNING)
@@ -65,7 +70,7 @@ def survey(config: Config, store: RecordStore, dataset: str) -> list[TunedModel]
         elif pruned is None and one.id in former:
             kept = "kept for a rollback"
         elif one.id in compared:
-            kept = f"{compared[one.id]} is being compared with it"
+            kept = compared[one.id]
         elif one.id in bases:
             kept = f"{tuning[0]} may be tuned further from it"
         models.append(TunedModel(one.id, dataset, _state(one), verdict.model, verdict.endpoint, kept))
@@ -74,15 +79,32 @@ def survey(config: Config, store: RecordStore, dataset: str) -> list[TunedModel]
 
 
 def _compared(store: RecordStore, found: Sequence[Candidate]) -> dict[str, str]:
-    """Return whose evaluation under way asks which former or present champion."""
+    """Return why former and present champions are asked in an evaluation under way."""
     compared = {}
     for one in found:
         if one.state is CandidateState.UNDER_WAY and Stage.EVALUATION not in one.verdicts:
             round_ = standing_of(store, one.id, Stage.EVALUATION).round
             plan = store.read(plan_path(one.id, round_), EvaluationPlan)
             if plan is not None and plan.champion is not None:
-                compared[plan.champion] = one.id
+                compared[plan.champion] = f"{one.id} is being compared with it"
     return compared
+
+
+def _contesting(config: Config, store: RecordStore) -> dict[str, str]:
+    """Return why candidates are asked in comparisons: genops.yaml names them, or one is under way."""
+    named = [contestant for dataset in config.datasets.values() for contestant in dataset.comparison.contestants]
+    found = {one.model: "genops.yaml names it as a contestant" for one in named if one.kind == "candidate"}
+    names = set(store.names(COMPARISONS))
+    for name in names:
+        comparison, _, what = name.removeprefix(COMPARISONS).partition("/")
+        if what != "plan.json" or summary_path(comparison) in names:
+            continue
+        plan = store.read(name, ComparisonPlan)
+        # One whose Dag run somebody has deleted never ends.
+        if plan is not None and datetime.now(UTC) - plan.written_at < LONGEST_COMPARISON:
+            asked = [plan.champion if one.kind == "champion" else one.model for one in plan.contestants]
+            found |= {one: f"the comparison {plan.id} is under way" for one in asked if one is not None}
+    return found
 
 
 def _state(candidate: Candidate) -> str:

@@ -90,6 +90,28 @@ class BadRow:
     found: str = ""
 
 
+def in_chunks(
+    rows: Iterable[PromptRow | BadRow], *, most: int, most_bytes: int = 4 * 1024 * 1024
+) -> Iterator[list[PromptRow | BadRow]]:
+    """Yield the rows in lists that are held in memory: of at most so many rows, and of few where they are long.
+
+    Args:
+        rows: of a prompt file.
+        most: rows in a list.
+        most_bytes: a list ends with the row that reaches it.
+    """
+    some: list[PromptRow | BadRow] = []
+    held = 0
+    for row in rows:
+        some.append(row)
+        held += 0 if isinstance(row, BadRow) else row.size_bytes
+        if len(some) == most or held >= most_bytes:
+            yield some
+            some, held = [], 0
+    if some:
+        yield some
+
+
 def name_of(line: int) -> str:
     """Return what a row without an id is called."""
     return f"line-{line}"

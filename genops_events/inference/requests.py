@@ -6,6 +6,7 @@ types of its own, and only for online calls; a test holds each field against wha
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from pydantic import ValidationError
 from genops_events.inference.media import mime_type_of
 from genops_events.inference.prompts import PromptRow
 from genops_events.inference.settings import AnswerSettings, Function, Grounding, Safety, Thinking, merged
+from genops_events.pricing import estimated_tokens
 
 ROW_LABEL = "genops-row"
 """Label of a batch request that names its line: a batch job answers in any order, and repeats the request."""
@@ -60,6 +62,7 @@ class Requests:
         self._system_instruction = system_instruction
         self._cache = cache
         self._common = request_json(self._settings, system_instruction=system_instruction, cache=cache)
+        self._declared_tokens = _declared_tokens(self._common)
 
     def body(self, row: PromptRow) -> dict[str, Any]:
         """Return the request of one row.
@@ -91,12 +94,27 @@ class Requests:
         count = given.get("candidate_count", self._settings.candidate_count)
         return (longest or MOST_OUTPUT_TOKENS) * (count or 1)
 
+    def declared_tokens(self, row: PromptRow) -> int:
+        """Return about how many tokens its functions and the schema of its answer have: billed as input, and not counted."""
+        if row.settings is None or not row.settings.model_fields_set:
+            return self._declared_tokens
+        try:
+            return _declared_tokens(Requests.body(self, row))  # a budget that begins with `body` does not begin here
+        except CannotAsk:
+            return 0
+
     def system_instruction(self, row: PromptRow) -> str:
         """Return what is sent with the row as system instruction; empty for none."""
         own = row.settings
         if own is not None and "system_instruction" in own.model_fields_set:
             return own.system_instruction or ""
         return self._system_instruction or ""
+
+
+def _declared_tokens(body: Mapping[str, Any]) -> int:
+    functions = [one for tool in body.get("tools", ()) for one in tool.get("functionDeclarations", ())]
+    schema = body.get("generationConfig", {}).get("responseJsonSchema")
+    return sum(estimated_tokens(json.dumps(one, ensure_ascii=False)) for one in (*functions, schema) if one is not None)
 
 
 MOST_OUTPUT_TOKENS = 65_535

@@ -19,6 +19,7 @@ ZERO = Decimal(0)
 def most_for_row(requests: Requests, row: PromptRow, rates: Rates, *, common_tokens: int = 0) -> Decimal:
     """Return about what a row costs at most: its input tokens are estimated, its answer is as long as it may be."""
     asked = estimated_tokens(row.text) + estimated_tokens(requests.system_instruction(row)) + common_tokens
+    asked += requests.declared_tokens(row)
     return rates.most_for(asked, requests.longest_answer(row))
 
 

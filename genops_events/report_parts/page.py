@@ -7,7 +7,7 @@ from html import escape
 
 from genops_events.report_parts.style import STYLE
 
-_MARKS = {True: "M3 8.5l3.4 3.4L13 4.6", False: "M3.8 3.8l8.4 8.4m0-8.4l-8.4 8.4"}
+_MARKS = {True: "M3 8.5l3.4 3.4L13 4.6", False: "M3.8 3.8l8.4 8.4m0-8.4l-8.4 8.4", None: "M8 2.5v7m0 3.8v.2"}
 
 
 def html_page(title: str, headline: str, content: str, *, style: str = "") -> str:
@@ -52,6 +52,6 @@ def number(value: float | None) -> str:
     return "–" if value is None else f"{value:.4g}"  # noqa: RUF001 - a dash in a table
 
 
-def mark(*, passed: bool) -> str:
-    """Return a tick or a cross; the words beside it say the same."""
+def mark(*, passed: bool | None) -> str:
+    """Return a tick, a cross, or for None an exclamation mark; the words beside it say the same."""
     return f'<svg class="mark" viewBox="0 0 16 16" aria-hidden="true"><path d="{_MARKS[passed]}"/></svg>'

@@ -133,7 +133,7 @@ def test_hostile_names_prompts_and_answers_neither_run_nor_break_the_page(look: 
     page = seen.page
     assert page.evaluate("[typeof window.ran, document.title]") == [
         "undefined",
-        f"Comparison {comparison_examples.CANDIDATE}: completed",
+        f"Comparison {comparison_examples.CANDIDATE}: completed without 5 of 10 contestants",
     ]
     assert page.locator("script, iframe, img, main style, main link, [onerror], [onload]").count() == 0
     assert page.locator("h1").count() == 1

@@ -82,6 +82,22 @@ def test_whom_nobody_beats_is_told_from_the_others(look: Look) -> None:
     assert [(one.text_content() or "")[0] for one in chart.locator("circle.other").all()] == ["1", "4", "6"]
 
 
+def test_at_first_sight_a_comparison_without_some_of_its_contestants_is_not_a_whole_one(look: Look) -> None:
+    colours = []
+    for page, state in (
+        (comparison_examples.usual(), "completed without 2 of 7 contestants"),
+        (comparison_examples.summaries(), "completed"),
+        (comparison_examples.nothing(), "refused"),
+    ):
+        seen = look(page)
+        outcome = seen.page.get_by_role("region", name="Outcome")
+        assert outcome.locator(".state").inner_text().strip() == state.capitalize()
+        assert seen.page.title() == f"Comparison {comparison_examples.CANDIDATE}: {state}"
+        drawn = outcome.locator("path").get_attribute("d")
+        colours.append((outcome.evaluate("one => getComputedStyle(one).backgroundColor"), drawn))
+    assert len({colour for colour, _ in colours}) == len({drawn for _, drawn in colours}) == 3
+
+
 def test_a_failing_contestant_stands_among_the_others_with_its_reason(look: Look) -> None:
     seen = look(comparison_examples.usual())
     rows = seen.cells("Contestants")

@@ -82,6 +82,17 @@ def test_a_file_is_answered_row_by_row_and_what_has_no_answer_is_told(
     assert (found["prompts"], found["answered"], found["failed"]) == (4, 2, 2)
 
 
+def test_rows_with_settings_of_their_own_are_within_the_budget_too(
+    config: Config, store: RecordStore, tmp_path: Path
+) -> None:
+    form = {"type": "object", "properties": {"intent": {"type": "string"}}}
+    file = prompt_file(tmp_path, {"prompt": "one", "response_json_schema": form}, {"prompt": "two", "temperature": 1})
+    done = ask("--file", file, "--model", MODEL, *SHORT)
+    first, second = [json.loads(line)["answer"] for line in done.stdout.splitlines()]
+    assert (json.loads(first), second) == ({"intent": "one"}, "two")
+    assert reserved(store) == 0
+
+
 def test_counting_alone_says_tokens_characters_and_most_cost_and_pays_nothing(
     config: Config, cloud: StandIns, store: RecordStore, tmp_path: Path
 ) -> None:

@@ -34,6 +34,7 @@ class FakeAirflow:
     bodies: list[dict[str, Any]] = field(default_factory=list)
     on_run: Callable[[dict[str, Any]], None] = lambda _: None
     state: str = "running"
+    is_paused: bool = False
 
 
 @pytest.fixture
@@ -49,7 +50,10 @@ def airflow(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAirflow]:
             self._answer({})
 
         def do_GET(self) -> None:
-            self._answer({"state": fake.state})
+            if self.path == RUNS.removesuffix("/dagRuns"):
+                self._answer({"is_paused": fake.is_paused})
+            else:
+                self._answer({"state": fake.state})
 
         def _answer(self, document: Any) -> None:
             content = json.dumps(document).encode()
@@ -173,6 +177,19 @@ def test_what_cannot_be_compared_is_refused_before_a_run_is_started(
     code, text = genops("compare", *words)
     assert code == 1
     assert says in text
+    assert airflow.bodies == []
+
+
+def test_where_the_dag_is_paused_nothing_is_started_and_nobody_waits_for_ever(
+    airflow: FakeAirflow, compared: Callable[..., Config], store: RecordStore
+) -> None:
+    compared()
+    write(store, FILE, *pairs(2))
+    airflow.is_paused = True
+    code, text = genops("compare", "--contestant", MODEL, "--wait", "--timeout", "5")
+    assert code == 1, text
+    assert "genops_comparison is paused in Airflow" in text
+    assert "airflow dags unpause genops_comparison" in text
     assert airflow.bodies == []
 
 

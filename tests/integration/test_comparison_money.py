@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -10,11 +11,14 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 from cloud import DATASET, Reader, StandIns, cloud, completions, config, connections_closed, stand_ins, store
-from comparisons import WARM, asked, compared, conclude, contest, one, plan, postings, recorded, whole
-from evaluations import FILE, MODEL, pairs, write
+from comparisons import WARM, asked, compared, conclude, contest, one, plan, postings, recorded, result, whole
+from evaluations import FILE, MODEL, die, pairs, write
 from made_up import now
 
+from genops_events.airflow.comparing import Comparing
+from genops_events.airflow.comparison import RunContestant, record_failed_contestant, record_failed_plan
 from genops_events.config import Config
+from genops_events.errors import ConfigError
 from genops_events.gcp import ledger_store
 from genops_events.gcp.record_store import RecordStore
 from genops_events.ledger import month_of
@@ -137,3 +141,87 @@ def test_a_contestant_without_a_price_is_never_asked(
     assert found.outcome == "failed"
     assert calls(cloud) == before
     assert all("No price is known" in each.reason for each in found.contestants)
+
+
+def one_has_completed(compared: Callable[..., Config], store: RecordStore) -> Any:
+    """Return a Dag run in which MODEL has completed, and PRO has not begun."""
+    compared(evaluation=JUDGED, contestants=[MODEL, PRO], budget_usd=5)
+    write(store, FILE, *pairs(4))
+    run = asked()
+    plan(run)
+    contest(run, MODEL)
+    return run
+
+
+def test_who_is_cleared_is_held_against_what_the_others_have_spent(
+    cloud: StandIns, compared: Callable[..., Config], store: RecordStore
+) -> None:
+    run = one_has_completed(compared, store)
+    spent = result(run, MODEL).cost_usd
+    most = Comparing.of(run).most(Comparing.of(run).asked(Comparing.of(run).plan()))[PRO]
+    assert spent > 0
+    compared(evaluation=JUDGED, contestants=[MODEL, PRO], budget_usd=float(most + spent / 2))
+    before = calls(cloud)
+    with pytest.raises(AirflowFailException, match="refused: The comparison would cost at most "):
+        plan(run)
+    assert calls(cloud) == before
+    compared(evaluation=JUDGED, contestants=[MODEL, PRO], budget_usd=float(most + spent))
+    assert plan(run) == [MODEL, PRO]
+
+
+def test_a_refusal_of_who_is_left_hides_nobody_who_has_completed(
+    compared: Callable[..., Config], store: RecordStore
+) -> None:
+    run = one_has_completed(compared, store)
+    compared(evaluation=JUDGED, contestants=[MODEL, PRO], budget_usd=0)
+    with pytest.raises(AirflowFailException, match="refused: The comparison would cost at most "):
+        plan(run)
+    found = recorded(run)
+    assert found is not None
+    assert [each.status for each in found.contestants] == ["completed", "refused"]
+    assert found.cost_usd == one(found, MODEL).cost_usd > 0
+    record_failed_plan({**run, "exception": ConfigError("genops.yaml is being edited.")})
+    assert recorded(run) == found
+
+
+def test_a_contestant_that_is_refused_later_keeps_what_it_has_spent(
+    compared: Callable[..., Config], store: RecordStore
+) -> None:
+    compared(evaluation=JUDGED, budget={"monthly_usd": "1000"})
+    write(store, FILE, *pairs(4))
+    run = asked(MODEL)
+    plan(run)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("genops_events.gcp.comparison.contest.Contest._write_rows", die)
+        with pytest.raises(KeyboardInterrupt):
+            contest(run, MODEL)
+    record_failed_contestant({**run, "task": RunContestant(task_id="contest", contestant=MODEL), "exception": None})
+    paid = result(run, MODEL).cost_usd
+    assert paid > 0
+    spend = {"candidate": "other", "dataset": DATASET, "purpose": "tuning", "limit": Decimal(2000), "at": now()}
+    assert ledger_store.reserve(store, amount=Decimal("999.98"), **spend) is None
+    with pytest.raises(AirflowFailException, match=f"{MODEL} refused: "):
+        contest(run, MODEL)
+    assert result(run, MODEL).cost_usd == paid
+    ledger_store.settle(store, candidate="other", purpose="tuning", spent=Decimal(0), at=now())
+    contest(run, MODEL)
+    found = whole(run)
+    assert sum(each.spent_usd for each in postings(store, found).values()) == found.cost_usd == paid
+
+
+def test_functions_and_a_schema_of_the_answer_are_reserved_for_as_input(
+    compared: Callable[..., Config], store: RecordStore
+) -> None:
+    compared()
+    write(store, FILE, *pairs(4))
+    described = "x" * 40_000  # 10,000 tokens with each of four prompts, at $0.30 for a million
+    about = {
+        "plain": {},
+        "functions": {"functions": [{"name": "block_card", "description": described}]},
+        "schema": {"response_json_schema": {"type": "object", "description": described}},
+    }
+    run = asked(*(json.dumps({name: {"model": MODEL, "generation_config": one}}) for name, one in about.items()))
+    comparing = Comparing.of(run)
+    most = comparing.most(comparing.asked(comparing.plan()))
+    assert Decimal("0.012") < most["functions"] - most["plain"] < Decimal("0.0125")
+    assert Decimal("0.012") < most["schema"] - most["plain"] < Decimal("0.0125")

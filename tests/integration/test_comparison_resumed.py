@@ -15,6 +15,7 @@ from comparisons import asked, compared, contest, one, plan, postings, recorded,
 from evaluations import FILE, MODEL, die, pairs, write
 
 from genops_events.airflow.comparing import Comparing
+from genops_events.airflow.comparison import RunContestant, record_failed_contestant
 from genops_events.comparison import plan as places
 from genops_events.config import Config
 from genops_events.gcp.parts import read_parts
@@ -106,3 +107,23 @@ def test_an_end_that_dies_is_made_whole_by_the_next_try(
     parts = store.names("genops/tables/parts/")
     assert sum(f"{found.id}-comparison.parquet" in name for name in parts) == 2
     assert recorded(run) == found
+
+
+def test_a_contestant_whose_task_dies_after_its_result_for_the_last_time_has_completed(
+    compared: Callable[..., Config], store: RecordStore
+) -> None:
+    compared()
+    write(store, FILE, *pairs(3))
+    run = asked(MODEL)
+    plan(run)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("genops_events.gcp.comparison.contest.Contest._settle", die)
+        with pytest.raises(KeyboardInterrupt):
+            contest(run, MODEL)
+    done = result(run, MODEL)
+    record_failed_contestant({**run, "task": RunContestant(task_id="contest", contestant=MODEL), "exception": None})
+    assert result(run, MODEL) == done
+    assert done.status == "completed"
+    found = whole(run)
+    (posting,) = postings(store, found).values()
+    assert (posting.settled, posting.spent_usd) == (True, done.cost_usd)

@@ -17,12 +17,13 @@ from asked import MODEL, champion_of, change, entries, objects, reserved, spent
 from cloud import DATASET, ROOT, StandIns, cloud, config, connections_closed, stand_ins, store, until
 
 from genops_events.config import Config
-from genops_events.gcp.asking import NotAnswered, generate
+from genops_events.gcp.asking import NotAnswered, generate, running
 from genops_events.gcp.asking.planning import NoChampion, OverBudget
 from genops_events.gcp.errors import CloudUnavailable
-from genops_events.gcp.inference import calls
+from genops_events.gcp.inference import calls, online
 from genops_events.gcp.record_store import RecordStore
 from genops_events.inference.ask_form import WrongForm
+from genops_events.inference.asks import answers_path
 from genops_events.ledger import NO_DATASET
 from genops_events.stages import Stage
 
@@ -59,6 +60,19 @@ def test_what_is_reserved_while_it_asks_is_what_it_costs_at_most(
     done = generate("how much", model=MODEL, settings={"max_output_tokens": 1000})
     assert seen == [done.most_usd]
     assert reserved(store) == 0
+
+
+def test_functions_and_the_schema_of_the_answer_are_paid_for_with_each_prompt(
+    config: Config, store: RecordStore
+) -> None:
+    plain = generate("where", model=MODEL, settings={"max_output_tokens": 5})
+    words = {"type": "object", "properties": {"intent": {"type": "string", "description": "word " * 400}}}
+    for more in (
+        {"response_json_schema": words},
+        {"functions": [{"name": "f", "description": "d", "parameters": words}]},
+    ):
+        found = generate("where", model=MODEL, settings={"max_output_tokens": 5, **more})
+        assert found.most_usd - plain.most_usd > config.rates(MODEL).generation_cost(400, 0)
 
 
 def test_the_champion_answers_with_its_datasets_settings_and_what_is_given_overrides_them(
@@ -132,6 +146,22 @@ def test_under_a_name_the_same_is_asked_once(config: Config, cloud: StandIns, st
     other = generate("where is she", model=MODEL, name="my_dag/run-1")
     assert (other.text, other.run == first.run) == ("where is she", False)
     assert spent(store) == first.cost_usd + other.cost_usd
+
+
+def test_of_two_that_ask_the_same_at_once_the_slower_leaves_the_answers_of_the_other_alone(
+    config: Config, store: RecordStore
+) -> None:
+    def overtaken(*args: Any, **given: Any) -> Any:
+        patch.undo()
+        tally = online.answer_online(*args, **given)
+        generate("where is it", model=MODEL, name="mine")
+        return tally
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(running, "answer_online", overtaken)
+        done = generate("where is it", model=MODEL, name="mine")
+    assert done.text == "where is it"
+    assert "where is it" in store.bucket.blob(answers_path(done.run)).download_as_text()
 
 
 def test_a_failed_call_releases_its_money_and_costs_nothing(

@@ -162,6 +162,20 @@ def test_predictions_in_any_order_find_their_rows(config: Config, store: RecordS
     assert json.loads(failed)["reason"] == "Line 1: the batch job ended without answering it."
 
 
+def test_a_job_whose_answers_are_not_found_may_have_cost_all_that_was_reserved(
+    config: Config, store: RecordStore, candidate: str
+) -> None:
+    CheckBudget(task_id="check").execute(context(candidate))
+    job = submitted(candidate)
+    until(lambda: "SUCCEEDED" in jobs(config, candidate)[job])
+    for name in store.names(places.batch_output_prefix(candidate)):
+        store.bucket.blob(name).delete()
+    with pytest.raises(AirflowFailException, match="its answers were not found below gs://"):
+        waited(candidate, job)
+    run = StageRun(Stage.INFERENCE, candidate, "run-1")
+    assert ledger_store.committed(store, dataset=DATASET, at=run.month) > 0
+
+
 def test_a_submission_without_an_answer_is_looked_for_and_adopted(
     config: Config, cloud: StandIns, store: RecordStore, candidate: str
 ) -> None:

@@ -9,14 +9,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from airflow.sdk.exceptions import AirflowFailException
 from answered_online import MODEL, Settings, answer, answers, candidate, failures, posting, prompts, settings
 from cloud import DATASET, StandIns, cloud, config, connections_closed, stand_ins, store, until
-from made_up import context
+from made_up import arrived, context, tuned
 
+from genops_events.airflow import answering
 from genops_events.airflow.inference import AnswerPrompts
 from genops_events.airflow.stage import StageRun
 from genops_events.config import Config
@@ -149,6 +151,66 @@ def test_a_call_that_can_never_succeed_ends_the_run_and_what_was_answered_is_kep
     answer(candidate)
     assert cloud.vertex_calls("generateContent") - before == 60 - len(kept)
     assert len(answers(store, candidate)) == 60
+
+
+def test_a_file_that_is_not_there_fails_its_row_alone_and_a_model_that_is_not_there_the_run(
+    settings: Settings, cloud: StandIns, config: Config, store: RecordStore, candidate: str
+) -> None:
+    cloud.vertex.faults(missing_text="gone.pdf")
+    rows = [{"prompt": "look", "files": [f"gs://bucket/{name}.pdf"]} for name in ("one", "gone", "two")]
+    prompts(store, *rows, {"prompt": "a text"})
+    done = answer(candidate)
+    assert (done["answered"], done["failed"]) == (3, 1)
+    (failed,) = failures(store, candidate)
+    assert failed["line"] == 2
+    assert "no such object: gone.pdf" in failed["reason"]
+    prefix = f"projects/{config.project}/locations/{config.location}"
+    other = arrived(config, store, generation=2).candidate
+    tuned(store, other, endpoint=f"{prefix}/endpoints/77")
+    with pytest.raises(CloudRefused, match="endpoints/77"):
+        answer(other)
+
+
+def test_a_row_that_the_service_breaks_on_fails_alone_while_others_are_answered(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, cloud: StandIns, store: RecordStore, candidate: str
+) -> None:
+    monkeypatch.setattr(calls, "FIRST_PAUSE_SECONDS", 0.01)
+    cloud.vertex.faults(breaking_text="riddle", error_methods=["generateContent"])
+    settings(requests_per_minute=1200)
+    prompts(store, *({"prompt": f"prompt {number}" if number % 25 else "a riddle"} for number in range(75)))
+    done = answer(candidate)
+    assert (done["answered"], done["failed"]) == (72, 3)
+    assert all("500 INTERNAL" in row["reason"] for row in failures(store, candidate))
+
+
+def test_a_service_that_breaks_on_all_rows_ends_the_try_and_fails_none_of_them(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, cloud: StandIns, store: RecordStore, candidate: str
+) -> None:
+    monkeypatch.setattr(calls, "FIRST_PAUSE_SECONDS", 0.01)
+    cloud.vertex.faults(error_code="500", error_share=1.0, pass_calls=10, error_methods=["generateContent"])
+    prompts(store, *({"prompt": f"prompt {number}"} for number in range(40)))
+    with pytest.raises(CloudUnavailable):
+        answer(candidate)
+    cloud.vertex.faults()
+    done = answer(candidate)
+    assert (done["answered"], done["failed"]) == (40, 0)
+
+
+def test_a_try_that_was_taken_for_dead_leaves_the_answers_of_the_next_one_alone(
+    settings: Settings, store: RecordStore, candidate: str
+) -> None:
+    prompts(store, *({"prompt": f"prompt {number}"} for number in range(5)))
+
+    def overtaken(*args: Any, **given: Any) -> online.Tally:
+        patch.undo()
+        tally = online.answer_online(*args, **given)
+        answer(candidate)
+        return tally
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(answering, "answer_online", overtaken)
+        assert answer(candidate)["answered"] == 5
+    assert len(answers(store, candidate)) == 5
 
 
 def test_a_setting_that_no_row_can_be_asked_with_fails_the_run_early(

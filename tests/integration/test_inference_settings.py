@@ -11,6 +11,8 @@ from answered_online import MODEL, Settings, answer, answers, candidate, failure
 from cloud import DATASET, StandIns, cloud, config, connections_closed, stand_ins, store
 from made_up import context
 
+from genops_events.airflow.inference import AnswerPrompts
+from genops_events.airflow.stage import record_failure
 from genops_events.config import Config, load_config
 from genops_events.gcp.errors import CloudUnavailable
 from genops_events.gcp.inference import cache, calls
@@ -91,13 +93,14 @@ def test_the_cache_is_made_once_used_by_every_call_and_removed(
     settings(cache={"text": "A long book. " * 50}, dataset={"system_instruction": "Be kind."})
     prompts(store, *({"prompt": f"page {number}"} for number in range(5)), {"prompt": "x", "system_instruction": "y"})
     cloud.vertex.faults(error_code="503", error_share=1.0, error_methods=["generateContent"])
+    before = cloud.vertex_calls("cachedContents.create")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(calls, "TRIES", 1)
-        with pytest.raises(CloudUnavailable):
-            answer(candidate)
-    assert find_all(config, candidate) == []
+        for _ in range(2):
+            with pytest.raises(CloudUnavailable):
+                answer(candidate)
+    assert len(find_all(config, candidate)) == 1  # making another for each try would be billed each time
     cloud.vertex.faults()
-    before = cloud.vertex_calls("cachedContents.create")
     done = answer(candidate)
     assert cloud.vertex_calls("cachedContents.create") == before + 1
     assert find_all(config, candidate) == []
@@ -114,6 +117,21 @@ def test_the_cache_is_made_once_used_by_every_call_and_removed(
     assert "`system_instruction` cannot be a row's own where the dataset has a cache" in failed["reason"]
 
 
+def test_the_cache_of_a_run_whose_tries_are_used_up_is_removed(
+    settings: Settings, cloud: StandIns, config: Config, store: RecordStore, candidate: str
+) -> None:
+    settings(cache={"text": "A long book."})
+    prompts(store, {"prompt": "page 1"})
+    cloud.vertex.faults(error_code="503", error_share=1.0, error_methods=["generateContent"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(calls, "TRIES", 1)
+        with pytest.raises(CloudUnavailable):
+            answer(candidate)
+    assert len(find_all(config, candidate)) == 1
+    record_failure(context(candidate) | {"task": AnswerPrompts(task_id="answer")})
+    assert find_all(config, candidate) == []
+
+
 def test_the_cache_of_a_try_that_died_is_found_again_unless_its_time_is_nearly_over(
     settings: Settings, cloud: StandIns, candidate: str
 ) -> None:
@@ -128,6 +146,13 @@ def test_the_cache_of_a_try_that_died_is_found_again_unless_its_time_is_nearly_o
     with cached(config, inference, **given) as again:
         assert again is not None
         assert again.name == died.name
+        # It may be near its end, and this run only begins.
+        (left,) = find_all(config, candidate)
+        again.extend()
+        (extended,) = find_all(config, candidate)
+        assert left.expire_time is not None
+        assert extended.expire_time is not None
+        assert extended.expire_time > left.expire_time
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(cache, "_LEAST_LEFT_SECONDS", 301.0)
             with cached(config, inference, **given) as new:

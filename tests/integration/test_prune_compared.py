@@ -3,16 +3,21 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import yaml
 from cloud import DATASET, cloud, config, connections_closed, stand_ins, store
+from evaluations import MODEL
 from google.cloud.aiplatform_v1.types import DeployedModel
 from made_up import arrived, context, ended, now, tuned
 
 from genops_events.airflow.promotion import PromoteModel
 from genops_events.airflow.stage import StageRun
+from genops_events.comparison.contestants import read_contestants
+from genops_events.comparison.plan import ComparisonPlan
+from genops_events.comparison.plan import plan_path as comparison_plan_path
 from genops_events.config import Config, load_config
 from genops_events.evaluation_record import EvaluationPlan, plan_path
 from genops_events.gcp import pruning
@@ -60,6 +65,35 @@ def test_the_champion_that_an_evaluation_asks_stays_until_its_verdict(keeps_none
     }
     ended(store, Stage.EVALUATION, Outcome.REFUSED, other)
     assert kept(keeps_none, store)[former] is None
+
+
+def test_contestants_stay_until_their_comparison_has_ended_or_is_given_up(
+    keeps_none: Config, store: RecordStore, tmp_path: Path
+) -> None:
+    former, lost = made(keeps_none, store, 1, 0.5), made(keeps_none, store, 2, 0.4)
+    champion = made(keeps_none, store, 3, 0.6)
+    assert kept(keeps_none, store) == {former: None, lost: None, champion: "champion"}
+    plan = ComparisonPlan(
+        candidate=f"{DATASET}-0123456789abcdef",
+        written_at=now(),
+        dataset=DATASET,
+        run_id="manual-1",
+        started_by="person",
+        champion=former,
+        contestants=read_contestants(["champion", lost, MODEL]),
+        prompts="evaluation/x.jsonl",
+        metrics=("exact_match",),
+    )
+    store.put(comparison_plan_path(plan.id), plan)
+    why = f"the comparison {plan.id} is under way"
+    assert kept(keeps_none, store) == {former: why, lost: why, champion: "champion"}
+    store.put(comparison_plan_path(plan.id), plan.model_copy(update={"written_at": now() - timedelta(days=2)}))
+    assert kept(keeps_none, store) == {former: None, lost: None, champion: "champion"}
+    file = tmp_path / "genops.yaml"
+    data = yaml.safe_load(file.read_text(encoding="utf-8"))
+    data["datasets"][DATASET]["comparison"] = {"contestants": ["champion", lost]}
+    file.write_text(yaml.safe_dump(data), encoding="utf-8")
+    assert kept(load_config(), store)[lost] == "genops.yaml names it as a contestant"
 
 
 def test_two_who_prune_at_once_and_see_that_it_has_become_champion_both_leave_it(

@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from genops_events.cli import app
 from genops_events.config import Config
 from genops_events.errors import PermanentError
 from genops_events.gcp.record_store import RecordStore
+from genops_events.gcp.tables import query as tables
 from genops_events.record_paths import verdict_path
 from genops_events.stages import Stage
 from genops_events.table_schema import TABLES
@@ -65,6 +67,29 @@ def test_a_wrong_query_is_an_error_for_people_with_the_columns_that_there_are(co
     assert "genops.evaluations: run, contestant, position, metric" in told
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT content FROM read_text('{}')",
+        "SELECT * FROM '{}'",
+        "FROM read_parquet('{}', union_by_name = true)",
+        "COPY (SELECT 1) TO '{}'",
+        "ATTACH '{}' AS other",
+        "SELECT * FROM read_csv('http://127.0.0.1:9/x.csv')",
+        "INSTALL httpfs",
+        "SET enable_external_access = true",
+    ],
+)
+def test_a_query_reaches_nothing_but_the_tables(config: Config, store: RecordStore, tmp_path: Path, query: str) -> None:
+    whole_candidate(config, store)
+    file = tmp_path / "other.csv"
+    file.write_text("secret\n", encoding="utf-8")
+    done = sql(query.format(file), expect=1)
+    assert "secret" not in done.output
+    assert "There are:" in done.stderr
+    assert file.read_text(encoding="utf-8") == "secret\n"
+
+
 def test_the_task_fills_bucket_and_bigquery_and_then_has_nothing_to_do(wanted: Config, store: RecordStore) -> None:
     whole_candidate(wanted, store)
     task: Any = ExportTables(task_id="export")
@@ -94,3 +119,16 @@ def test_bigquery_that_is_away_leaves_the_parquet_up_to_date(
     with pytest.raises(PermanentError, match="dataset"):
         task.execute(context(None))
     assert "1" in sql("SELECT count(*) AS n FROM candidates", "--csv").stdout.splitlines()
+
+
+def test_queries_at_the_same_time_share_what_is_kept(config: Config, store: RecordStore, tmp_path: Path) -> None:
+    for _ in range(8):
+        whole_candidate(config, store)
+    sql("--refresh")
+    query = "SELECT count(*) FROM genops.completions"
+    for number in range(6):
+        cache = tmp_path / f"kept-{number}"
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda _, cache=cache: tables.query(store, query, cache=cache).rows, range(4)))
+        assert found == [found[0]] * 4
+        assert not [one for one in cache.rglob("*") if one.is_file() and one.suffix != ".parquet"]

@@ -48,7 +48,7 @@ def test_each_contestant_is_tried_as_often_as_a_stage_and_the_end_comes_whoever_
     # The scheduler sees nothing of a mapped task's constructor: without these, a killed contestant would not be tried again.
     assert (module.contest.retries, module.plan.retries, module.report.retries) == (6, 6, 6)
     assert module.contest.retry_policy is not None
-    assert module.contest.max_active_tis_per_dagrun == 4
+    assert module.contest.max_active_tis_per_dag == 4, "of all comparisons together: candidates need workers, too"
     assert module.report.trigger_rule == "all_done_min_one_success"
     assert module.report.upstream_task_ids == {"plan", "contest"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+import time
 
 import pytest
 from hypothesis import given
@@ -40,6 +41,12 @@ KEY_LINES = "\n".join(["-----BEGIN RSA PRIVATE KEY-----", DRAWN * 2, DRAWN, "---
         (f"key:\n{KEY_LINES}\ndone", DRAWN[:12]),
         (KEY_LINES.partition("\n")[2], DRAWN[:12]),
         (KEY_LINES.rpartition("\n")[0], DRAWN[:12]),
+        (r"{\"password\": \"correct horse\"}", "correct"),
+        ("[('x-api-key', 'k-1')]", "k-1"),
+        ("mysql --password hunter2 -h db", "hunter2"),
+        ("curl -u ada:hunter2 https://db", "hunter2"),
+        ("<Password>hunter2</Password>", "hunter2"),
+        ("DB_PASS=hunter2", "hunter2"),
         ('{"private_key": "-----BEGIN PRIVATE KEY-----\\nMIIE\\n-----END PRIVATE KEY-----\\n"}', "MIIE"),
     ],
 )
@@ -76,11 +83,14 @@ def test_known_values_go_wherever_they_stand() -> None:
         "AIRFLOW__CORE__FERNET_KEY": "f" * 44,
         "PIN_SECRET": "1234",  # so short that half the log would go
         "POSTGRES_PASSWORD": "airflow",
+        "DATABASE_URL": "postgres://ada:green%2F43@db/orders",
+        "AIRFLOW_CONN_BANK": '{"conn_type": "http", "password": "white-44"}',
         "HOME": "/home/ada",
         "PWD": "/home/ada/work",
     }
     values = secret_values(environment)
-    assert values == {"blue-42", "blue-42-long", "f" * 44}
+    within = {"green%2F43", "green/43", "white-44", environment["AIRFLOW_CONN_BANK"]}
+    assert values == {"blue-42", "blue-42-long", "f" * 44} | within
     assert masked("tried blue-42-long, then blue-42", values=values) == "tried ***, then ***"
 
 
@@ -108,6 +118,14 @@ def test_it_is_masked_before_it_is_cut() -> None:
     assert "b" not in found.text
     long_line = "word " * 1000
     assert excerpt(long_line, most_characters=50).text == long_line[-50:]
+
+
+@pytest.mark.parametrize("word", ["a1B", "a.b-", '{"a":1,"b":"c"},', "x://y,", "a@"])
+def test_a_line_without_a_blank_takes_no_longer_than_others(word: str) -> None:
+    # A picture in base64, or minified JSON. Looked through from each of its characters, it took minutes.
+    begun = time.monotonic()
+    masked(word * (20_000 // len(word)))
+    assert time.monotonic() - begun < 5
 
 
 def test_a_log_without_an_end_takes_no_longer_than_its_last_part() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genops_events.inference import prompts
-from genops_events.inference.prompts import BadRow, PromptRow, lines_of, read_rows
+from genops_events.inference.prompts import BadRow, PromptRow, in_chunks, lines_of, read_rows
 
 
 def rows(*lines: Any) -> list[PromptRow | BadRow]:
@@ -159,3 +159,13 @@ def test_a_line_that_no_request_may_be_as_long_as_is_not_held(monkeypatch: pytes
     assert "it has 114 bytes, and Vertex AI takes requests of at most 40" in long.reason
     assert isinstance(short, PromptRow)
     assert short.prompt == "short"
+
+
+def test_few_rows_are_held_at_a_time_where_they_are_long() -> None:
+    lines = [json.dumps({"prompt": "x" * length}).encode() for length in (1, 1, 1, 5000, 1, 5000, 5000)]
+    read = iter(lines)
+    chunks = in_chunks(read_rows(read), most=2, most_bytes=4000)
+    assert len(next(chunks)) == 2
+    assert len(list(read)) == 5  # the others are not read yet
+    assert [len(some) for some in in_chunks(read_rows(lines), most=2, most_bytes=4000)] == [2, 2, 2, 1]
+    assert [len(some) for some in in_chunks(read_rows(lines[3:]), most=9, most_bytes=4000)] == [1, 2, 1]

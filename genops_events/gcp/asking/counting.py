@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from genops_events.gcp.generation import count_tokens
 from genops_events.inference.ask_form import FieldNames, WrongForm
 from genops_events.inference.asks import AskPlan
-from genops_events.inference.prompts import BadRow, PromptRow
+from genops_events.inference.prompts import BadRow, PromptRow, in_chunks
 from genops_events.inference.requests import Requests
 from genops_events.inference.settings import AnswerSettings
 from genops_events.inference.token_budget import most_for_row
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from genops_events.config import Config
 
 COUNTED_AT_ONCE = 1000
-"""Prompts that are held in memory while tokens are counted."""
+"""Prompts that are held in memory while tokens are counted, where they are short."""
 
 
 @dataclass(slots=True)
@@ -50,8 +49,7 @@ def counted(config: Config, plan: AskPlan, found: Iterable[PromptRow | BadRow], 
     """
     sizes = _Sizes()
     requests = requests_of(plan)
-    rows = iter(found)
-    while some := list(islice(rows, COUNTED_AT_ONCE)):
+    for some in in_chunks(found, most=COUNTED_AT_ONCE):
         _count(config, plan, requests, some, sizes)
     if sizes.rows == 0:
         field = names.prompt if plan.is_single else names.file
@@ -93,6 +91,7 @@ def _count(
             continue
         sizes.rows += 1
         sizes.longest_answers += requests.longest_answer(row)
+        sizes.tokens += requests.declared_tokens(row)
         sizes.estimated_usd += most_for_row(requests, row, rates, common_tokens=common)
         by_instruction.setdefault(requests.system_instruction(row), []).append(row)
     for instruction, group in by_instruction.items():

@@ -144,7 +144,9 @@ def _asked(config: Config, store: RecordStore, plan: AskPlan, on_progress: Calla
         with suppress(GenopsError):  # what cannot be settled now stays reserved
             release(config, store, run, under_way_usd=budget.under_way_usd)
         raise
-    return store.create_or_read(places.result_path(run), _result(config, store, plan, kept))
+    # Whoever goes on with the same run at the same time, and was quicker, has removed the parts.
+    done = store.read(places.result_path(run), AskResult)
+    return done or store.create_or_read(places.result_path(run), _result(config, store, plan, kept))
 
 
 def _result(config: Config, store: RecordStore, plan: AskPlan, kept: KeptRows) -> AskResult:

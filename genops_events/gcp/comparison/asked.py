@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -20,7 +21,7 @@ from genops_events.gcp.evaluation.pipeline import score_key
 from genops_events.gcp.evaluation.record import read_rows
 from genops_events.gcp.evaluation.requests import Scored
 from genops_events.gcp.record_store import RecordStore
-from genops_events.inference.requests import MOST_OUTPUT_TOKENS
+from genops_events.inference.requests import MOST_OUTPUT_TOKENS, tools_json
 from genops_events.inference.settings import AnswerSettings, evaluated_with, merged
 from genops_events.judge_usage import judge_cost, judge_tokens
 from genops_events.metrics import Metric
@@ -185,13 +186,20 @@ class Asked:
             "comparison",
             self.rates,
             [one.prompt for number, one in enumerate(self.examples) if number not in self.paid_answers],
-            system_instruction=self.system_instruction,
+            system_instruction=f"{self.system_instruction or ''}{self._declared}",
             max_output_tokens=longest,
         )
         judged = [one for number, one in enumerate(self.examples) if not self._is_judged(number, one)]
         tokens = judge_tokens(self.metrics, judged, answer_tokens=longest)
         assert answers.usd is not None
         return answers.usd + judge_cost(self._config.rates, self.dataset.evaluation, tokens)
+
+    @property
+    def _declared(self) -> str:
+        """Return what goes with every prompt, and is billed as input, beside the system instruction; empty for nothing."""
+        schema = self.settings.response_json_schema
+        declared = tools_json(self.settings) | ({} if schema is None else {"schema": schema})
+        return json.dumps(declared, ensure_ascii=False) if declared else ""
 
     def _is_judged(self, number: int, example: EvaluationExample) -> bool:
         """Return whether every judge has seen this row's answer."""

@@ -32,6 +32,7 @@ from genops_events.table_rows import completion_rows, json_lines
 from genops_events.table_schema import COMPLETIONS, EVALUATIONS
 
 if TYPE_CHECKING:
+    from genops_events.comparison.contestants import Contestant
     from genops_events.config import Config
     from genops_events.gcp.record_store import RecordStore
 
@@ -64,6 +65,8 @@ def refuse(
 ) -> Comparison:
     """Return the comparison as refused, recorded and announced: nobody was asked, and nothing spent.
 
+    Where its Dag run was cleared, who has completed before stays so, and what others have spent until now is told.
+
     Args:
         config: topics and tables.
         store: the record.
@@ -72,24 +75,37 @@ def refuse(
         missing: that sum, in USD.
         most: what each contestant may cost at most; who is not there cannot be asked anyway.
     """
-    results = [
-        ContestantResult(
-            name=one.name,
-            model=one.model,
-            settings=one.settings,
-            system_instruction=one.system_instruction,
-            status="refused",
-            reason="The comparison was refused before anybody was asked.",
-            estimated_usd=most.get(one.name),
-        )
-        for one in plan.contestants
-    ]
+    results = [_unasked(store, plan, one, most.get(one.name)) for one in plan.contestants]
+    outcome: ComparisonOutcome = "completed" if any(one.status == "completed" for one in results) else "refused"
     total = sum(most.values(), Decimal(0))
-    return _record(config, store, plan, "refused", reason, results, estimated_usd=total, missing_usd=missing)
+    return _record(config, store, plan, outcome, reason, results, estimated_usd=total, missing_usd=missing)
+
+
+def _unasked(store: RecordStore, plan: ComparisonPlan, one: Contestant, most: Decimal | None) -> ContestantResult:
+    reason = "The comparison was refused before anybody was asked."
+    before = store.read(places.result_path(plan.id, one.name), ContestantDocument)
+    if before is not None:
+        if before.result.status == "completed":
+            return before.result
+        again = {"status": "refused", "reason": f"{reason} Before: {before.result.reason}", "estimated_usd": most}
+        return before.result.model_copy(update=again)
+    return ContestantResult(
+        name=one.name,
+        model=one.model,
+        settings=one.settings,
+        system_instruction=one.system_instruction,
+        status="refused",
+        reason=reason,
+        estimated_usd=most,
+    )
 
 
 def fail(config: Config, store: RecordStore, plan: ComparisonPlan, reason: str) -> Comparison:
-    """Return the comparison as failed before it began, recorded and announced."""
+    """Return the comparison as failed before it began, recorded and announced; what somebody has completed before stays."""
+    before = store.read(places.summary_path(plan.id), Comparison)
+    if before is not None and before.outcome == "completed":
+        announce_comparison(config, store, before)
+        return before
     return _record(config, store, plan, "failed", reason, [])
 
 

@@ -111,7 +111,11 @@ class Contest:
             return self.give_up(error)
 
     def give_up(self, error: GenopsError | str) -> ContestantResult:
-        """Record that the contestant failed, with what it had until then, and settle what that cost."""
+        """Record that the contestant failed, with what it had until then, and settle what that cost; not who has completed."""
+        written = self._store.read(places.result_path(self._plan.id, self._name), ContestantDocument)
+        if written is not None and written.result.status == "completed":
+            self._settle(written)  # its task died for the last time after it was done
+            return written.result
         message, help_ = (error, None) if isinstance(error, str) else (error.message, error.hint or None)
         try:
             figures = self._so_far()
@@ -272,7 +276,7 @@ class Contest:
             help=help_,
             started_at=self._began,
             ended_at=datetime.now(UTC),
-            **{**self._who(), **figures},
+            **{"cost_usd": self._paid_before, **self._who(), **figures},
         )
         document = ContestantDocument(
             candidate=self._plan.id,
@@ -296,8 +300,12 @@ class Contest:
 
     def _spent_since(self, cost: Decimal) -> Decimal:
         """Return what this try has added: what an earlier one bought is settled with it."""
-        earlier = Decimal(0) if self._before is None else self._before.result.cost_usd
-        return max(cost - earlier, Decimal(0))
+        return max(cost - self._paid_before, Decimal(0))
+
+    @property
+    def _paid_before(self) -> Decimal:
+        """What earlier tries have spent, and settled."""
+        return Decimal(0) if self._before is None else self._before.result.cost_usd
 
     def _who(self) -> dict[str, Any]:
         figures: dict[str, Any] = {}

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 NAME_PREFIX = "genops-"
 _STATUS_CHARACTERS = 500
-_NO_PREDICTION = "the batch job ended without answering it"
+NO_PREDICTION = "the batch job ended without answering it"
 
 
 def display_name(candidate: str) -> str:
@@ -133,7 +133,7 @@ def _outcome(row: PromptRow | BadRow, requests: Requests, scratch: sqlite3.Conne
             requests.body(row)
         except CannotAsk as error:
             return kept_failure(row, f"Line {row.line}: {error}.")
-        return kept_failure(row, f"Line {row.line}: {_NO_PREDICTION}.")
+        return kept_failure(row, f"Line {row.line}: {NO_PREDICTION}.")
     status, response = found
     if status:
         return kept_failure(row, f"Line {row.line}: {status[:_STATUS_CHARACTERS]}")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from genops_events.errors import GenopsError
+from genops_events.errors import GenopsError, TransientError
 from genops_events.gcp.clients import genai_client
 from genops_events.gcp.errors import google_call
 from genops_events.inference.requests import cache_contents, tools_json
@@ -31,14 +32,15 @@ class Cache:
         name: resource name.
         ttl_seconds: after which Vertex AI removes it, from the last time that it was extended.
         tokens: that it holds; making it is billed by them.
+        is_new: made just now. One that was found may be near its end.
     """
 
-    def __init__(self, config: Config, name: str, ttl_seconds: int, *, tokens: int) -> None:
+    def __init__(self, config: Config, name: str, ttl_seconds: int, *, tokens: int, is_new: bool) -> None:
         self._config = config
         self.name = name
         self.tokens = tokens
         self._ttl_seconds = ttl_seconds
-        self._extended_at = time.monotonic()
+        self._extended_at = time.monotonic() if is_new else -math.inf
 
     def extend(self) -> None:
         """Keep it for another `ttl_minutes`, once half of them are over."""
@@ -57,7 +59,8 @@ def cached(
 ) -> Iterator[Cache | None]:
     """Make the cache that `inference.cache` asks for, or find the one of an earlier try, and remove it in the end.
 
-    A task that dies leaves it behind: the next try finds it by its display name, and Vertex AI removes it after its time.
+    A task that dies leaves it behind, and so does one that is tried again: the next try finds it by its display name, since
+    making another would be billed again. Vertex AI removes it after its time.
 
     Args:
         config: project and location.
@@ -69,15 +72,33 @@ def cached(
     if inference.cache is None:
         yield None
         return
-    made = _find(config, candidate) or _create(config, inference, model, candidate, system_instruction)
+    found = _find(config, candidate)
+    made = found or _create(config, inference, model, candidate, system_instruction)
     assert made.name is not None
     tokens = (made.usage_metadata and made.usage_metadata.total_token_count) or 0
-    cache = Cache(config, made.name, 60 * inference.cache.ttl_minutes, tokens=tokens)
+    cache = Cache(config, made.name, 60 * inference.cache.ttl_minutes, tokens=tokens, is_new=found is None)
+    is_over = True
     try:
         yield cache
+    except TransientError:
+        is_over = False
+        raise
     finally:
-        with suppress(GenopsError), google_call(f"remove {made.name}"), _client(config) as client:
-            client.caches.delete(name=made.name)  # where that fails, its time runs out
+        if is_over:
+            _remove(config, made.name)
+
+
+def remove_all(config: Config, candidate: str) -> None:
+    """Remove the caches of a candidate that is not tried again; where that fails, their time runs out."""
+    with suppress(GenopsError):
+        for one in find_all(config, candidate):
+            assert one.name is not None
+            _remove(config, one.name)
+
+
+def _remove(config: Config, name: str) -> None:
+    with suppress(GenopsError), google_call(f"remove {name}"), _client(config) as client:
+        client.caches.delete(name=name)
 
 
 def find_all(config: Config, candidate: str) -> list[CachedContent]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import ssl
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace, TracebackType
@@ -187,10 +188,23 @@ def pause_seconds(number: int, *, asked_for: float | None = None, drawn: float |
     return (asked_for or 0.0) + bound * (0.25 + 0.75 * share)
 
 
+_ABOUT_A_FILE = re.compile(r"(?i)\b(?:files?|objects?|buckets?|storage|URLs?|URIs?)\b|gs://")
+
+
 class AllRefused(PermanentError):
     """Vertex AI takes none of the prompts: a setting is to blame, and not a row."""
 
 
-def is_the_rows_fault(error: CloudRefused) -> bool:
-    """Return whether another row may be answered though this one was refused."""
-    return error.status in (400, 413)
+def is_the_rows_fault(error: CloudRefused, *, has_files: bool = False) -> bool:
+    """Return whether another row may be answered though this one was refused.
+
+    A file that is not there is 404, and one that Vertex AI may not read 403
+    (https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/api-errors): so is a model, and its words tell.
+
+    Args:
+        error: what came in place of an answer.
+        has_files: whether the row names files.
+    """
+    if error.status in (400, 413):
+        return True
+    return has_files and error.status in (403, 404) and _ABOUT_A_FILE.search(error.message) is not None

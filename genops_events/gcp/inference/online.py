@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,7 +15,7 @@ from genops_events.gcp.errors import CloudRefused, CloudUnavailable
 from genops_events.gcp.inference.calls import AllRefused, Connection, Retries, is_the_rows_fault
 from genops_events.gcp.inference.kept import KeptRow, KeptRows, pending
 from genops_events.gcp.inference.pace import Pace
-from genops_events.inference.prompts import BadRow, PromptRow
+from genops_events.inference.prompts import BadRow, PromptRow, in_chunks
 from genops_events.inference.replies import Reply, Totals, UnreadableReply, read_reply
 from genops_events.inference.requests import CannotAsk, Requests
 
@@ -39,6 +38,10 @@ ROWS_READ_AT_ONCE = 64
 ALL_REFUSED = 1000
 """So many refusals and not one answer mean that a setting is wrong, and not a row. Refusals cost nothing but time."""
 _FIRST_GUESS_TOKENS = 256
+OTHERS_ANSWERED = 10
+"""For each row in trouble, more than so many must be answered meanwhile, or it is the service that has a bad time."""
+_BROKEN = (500, 504, None)
+"""What a prompt that the service cannot answer is answered with; None where no answer came in time."""
 WRITE_TRIES = 10
 
 _encode = msgspec.json.Encoder().encode
@@ -97,7 +100,7 @@ def answer_online(
         at_once: most calls at a time, by the quota of calls where None.
 
     Raises:
-        CloudUnavailable: a call failed after its retries. What was answered is kept.
+        CloudUnavailable: calls fail after their retries, and it is not the row's fault. What was answered is kept.
         CloudRefused: a call can never succeed, whatever the row.
         AllRefused: no row is taken.
     """
@@ -151,6 +154,8 @@ class _Run:
         self._asked = 0
         self._mean_output = float(_FIRST_GUESS_TOKENS)
         self._first_refusal = ""
+        self._in_trouble: set[int] = set()
+        """Rows under way of which a try has failed."""
 
     @property
     def tally(self) -> Tally:
@@ -205,19 +210,30 @@ class _Run:
 
     async def _ask(self, row: PromptRow, body: bytes, url: str, tokens: int) -> None:
         self._asked += 1
+        answered_before = self._totals.answered
+
+        async def before_again() -> None:
+            self._in_trouble.add(row.number)
+            await self._pace.begin(tokens)
+
         try:
             content = await self._retries.call(
-                lambda: self._connection.post(url, body, what=self._what),
-                before_again=lambda: self._pace.begin(tokens),
+                lambda: self._connection.post(url, body, what=self._what), before_again=before_again
             )
             reply = read_reply(content)
         except CloudRefused as error:
-            if not is_the_rows_fault(error):
+            if not is_the_rows_fault(error, has_files=row.has_files):
                 self._fail(error)
                 return
             self._refused(row, error)
         except CloudUnavailable as error:
-            self._fail(error)
+            # Nearly all others were answered meanwhile: it is this row that the service cannot answer, or not in time.
+            others = len(self._in_trouble - {row.number})
+            well = self._error is None and self._totals.answered - answered_before > OTHERS_ANSWERED * others
+            if well and error.status in _BROKEN:
+                self._put(row.number, kept_failure(row, f"Line {row.line}: {error.message}"))
+            else:
+                self._fail(error)
         except UnreadableReply as error:
             self._put(row.number, kept_failure(row, f"Line {row.line}: {error}."))
         else:
@@ -226,6 +242,7 @@ class _Run:
             self._mean_output += (reply.output_tokens - self._mean_output) / 20
             self._put(row.number, kept_answer(row, reply, model=self._name), reply)
         finally:
+            self._in_trouble.discard(row.number)
             self._slots.release()
 
     def _refused(self, row: PromptRow, error: CloudRefused) -> None:
@@ -340,9 +357,10 @@ class _Window:
 
 async def _in_threads(rows: Iterator[PromptRow | BadRow]) -> AsyncIterator[PromptRow | BadRow]:
     """Yield rows that are read by blocking calls."""
-    while some := await asyncio.to_thread(lambda: list(islice(rows, ROWS_READ_AT_ONCE))):
-        for row in some:
-            yield row
+    chunks = in_chunks(rows, most=ROWS_READ_AT_ONCE)
+    while some := await asyncio.to_thread(lambda: next(chunks, None)):
+        while some:
+            yield some.pop(0)  # forgotten here: whoever is given it may let it go
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

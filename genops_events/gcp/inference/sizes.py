@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from genops_events.evaluation_data import Prompt
 from genops_events.gcp import prompt_sizes
 from genops_events.gcp.generation import count_tokens
 from genops_events.gcp.inference.results import nothing_to_ask
-from genops_events.inference.prompts import BadRow, PromptRow
+from genops_events.inference.prompts import BadRow, PromptRow, in_chunks
 from genops_events.inference.requests import Requests, cache_contents
 from genops_events.prompt_limits import PromptLimits, PromptOver
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from genops_events.config import Config, Dataset
 
 MEASURED_AT_ONCE = 1000
-"""Rows that are held in memory."""
+"""Rows that are held in memory, where they are short."""
 
 
 @dataclass(slots=True)
@@ -86,7 +85,7 @@ def measure(
         )
         sizes.cache_tokens = found.tokens
     first_bad: BadRow | None = None
-    for some in _chunks(rows):
+    for some in in_chunks(rows, most=MEASURED_AT_ONCE):
         by_instruction: defaultdict[str, list[PromptRow]] = defaultdict(list)
         for row in some:
             if isinstance(row, BadRow):
@@ -95,6 +94,7 @@ def measure(
                 continue
             sizes.rows += 1
             sizes.longest_answers += requests.longest_answer(row)
+            sizes.tokens += requests.declared_tokens(row)
             by_instruction["" if cache is not None else requests.system_instruction(row)].append(row)
         for instruction, group in by_instruction.items():
             _count(sizes, config, dataset, group, instruction=instruction or None, limits=limits)
@@ -127,9 +127,3 @@ def _count(
         system_instruction=instruction,
         limits=limits,
     )
-
-
-def _chunks(rows: Iterable[PromptRow | BadRow]) -> Iterator[list[PromptRow | BadRow]]:
-    found = iter(rows)
-    while some := list(islice(found, MEASURED_AT_ONCE)):
-        yield some

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 SCHEMA = "genops"
 """What the tables lie in: `genops.candidates` is found here and in a dataset of this name in BigQuery."""
 _ZONED = "TIMESTAMP WITH TIME ZONE"
+# A query comes from a person or a program that was asked about tables: it reads no file, writes none, and fetches nothing.
+_ALONE = "SET enable_external_access = false; SET python_enable_replacements = false; SET lock_configuration = true"
 
 
 class SqlProblem(PermanentError):
@@ -64,6 +66,7 @@ def query(store: RecordStore, sql: str, *, cache: Path | None) -> Answer:
         try:
             named = {one.rpartition(".")[2].lower() for one in connection.get_table_names(sql)}
             files = sum(_fill(connection, store, TABLES[name], folder) for name in sorted(named & set(TABLES)))
+            connection.execute(_ALONE)
             columns, rows = _answer(connection, sql)
         except duckdb.Error as error:
             raise _problem(error) from error
@@ -125,9 +128,9 @@ def _downloaded(store: RecordStore, table: Table, folder: Path) -> list[Path]:
     for old in there - set(wanted):
         old.unlink(missing_ok=True)
 
-    def fetch(file: Path) -> Path | None:
+    def fetch(file: Path, drafts: Path) -> Path | None:
         blob = store.bucket.blob(wanted[file])
-        draft = file.with_suffix(".draft")
+        draft = drafts / file.name
         with google_call(f"read gs://{store.bucket.name}/{blob.name}"):
             try:
                 # As it was listed; one that was replaced since is read as it is now.
@@ -136,7 +139,9 @@ def _downloaded(store: RecordStore, table: Table, folder: Path) -> list[Path]:
                 return None
         return draft.replace(file)
 
-    fetched = at_once(fetch, sorted(set(wanted) - there))
+    # Drafts of its own: another query may be reading the same parts.
+    with tempfile.TemporaryDirectory(prefix="drafts-", dir=folder) as drafts:
+        fetched = at_once(lambda file: fetch(file, Path(drafts)), sorted(set(wanted) - there))
     return sorted([*(set(wanted) & there), *(one for one in fetched if one is not None)])
 
 

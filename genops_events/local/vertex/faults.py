@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import Field, NonNegativeFloat
 
 from genops_events.local.faults import Faults
-from genops_events.local.vertex.errors import invalid
+from genops_events.local.vertex.errors import ApiError, invalid, not_found
 
 Outcome = Literal["succeeded", "partially_succeeded", "failed", "cancelled", "expired", "paused"]
 
@@ -42,6 +42,13 @@ class VertexFaults(Faults):
 
     `error_methods` applies.
     """
+    missing_text: str = ""
+    """A call that holds this text, the name of a file for instance, is answered with NOT_FOUND: there is no such object.
+
+    `error_methods` applies.
+    """
+    breaking_text: str = ""
+    """A call that holds this text is answered with INTERNAL, however often it is made. `error_methods` applies."""
     blocked_text: str = ""
     """A prompt that holds this text is blocked by the safety filters, whatever its settings."""
     harmful_text: str = ""
@@ -73,13 +80,20 @@ class VertexFaults(Faults):
             await asyncio.sleep(seconds)
 
     def check_text(self, method: str, body: Mapping[str, Any]) -> None:
-        """Refuse a call that holds the text that is to be refused.
+        """Refuse a call that holds a text that is to be refused.
 
         Raises:
             ApiError: it does.
         """
-        if self.refused_text and self._applies_to(method) and self.refused_text in json.dumps(body, ensure_ascii=False):
+        if not (self.refused_text or self.missing_text or self.breaking_text) or not self._applies_to(method):
+            return
+        text = json.dumps(body, ensure_ascii=False)
+        if self.refused_text and self.refused_text in text:
             raise invalid(f"Injected fault: the request holds {self.refused_text!r}.")
+        if self.missing_text and self.missing_text in text:
+            raise not_found(f"Injected fault: no such object: {self.missing_text}.")
+        if self.breaking_text and self.breaking_text in text:
+            raise ApiError("INTERNAL", f"Injected fault: the request holds {self.breaking_text!r}.")
 
     def unrated(self, answer: dict[str, Any], body: Mapping[str, Any]) -> dict[str, Any]:
         """Return a judge's answer, its rating no number where the instance holds the text that asks for it."""
