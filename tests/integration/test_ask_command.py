@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -256,13 +257,22 @@ def test_killed_amid_a_file_it_keeps_its_reservation_and_goes_on_with_the_rest(
     )
 
 
+@pytest.fixture
+def ctrl_c_counts() -> Iterator[None]:
+    """Whoever runs the tests in the background has Ctrl-C ignored, and with it all that they start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_counts")
 def test_stopped_by_ctrl_c_it_settles_what_is_answered_and_what_was_under_way(
     config: Config, cloud: StandIns, store: RecordStore, tmp_path: Path
 ) -> None:
     change(tmp_path, requests_per_minute=6000)
     cloud.vertex.faults(delay_seconds=0.3, error_methods=["generateContent"])
     before = cloud.vertex_calls("generateContent")
-    command = [sys.executable, "-m", "genops_events.cli", "ask", "--file", _long_file(tmp_path, 2000), "--model", MODEL]
+    command = [sys.executable, "-m", "genops_events.cli", "ask", "--file", _long_file(tmp_path, 400), "--model", MODEL]
     with subprocess.Popen([*command, "--budget", "100", *SHORT], stderr=subprocess.PIPE, text=True) as process:
         until(lambda: cloud.vertex_calls("generateContent") - before > 100, seconds=60)
         process.send_signal(signal.SIGINT)
