@@ -12,7 +12,7 @@ demo: install ## the whole cascade on this machine: a good training file, then o
 	@$(BIN)/genops demo
 
 test: lint browser ## lint, types, unit and conformance tests, the report in a browser, and the cascade end to end
-	$(BIN)/pytest --numprocesses 3 --dist loadfile tests/unit tests/conformance tests/integration tests/browser
+	$(BIN)/pytest --numprocesses 4 --dist loadfile tests/unit tests/conformance tests/integration tests/browser
 	$(BIN)/pytest --numprocesses 2 --dist loadfile tests/e2e
 
 browser: install ## fetch the Chromium that the report is looked at with into .browser/ (once; 70 MB)
