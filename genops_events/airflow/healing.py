@@ -83,7 +83,7 @@ def sweep(context: Context, config: Config, store: RecordStore) -> SweepFigures:
     arrivals and verdicts are written once, and of two sweeps one gets to wake a candidate.
     """
     figures = SweepFigures(str(context["dag_run"].run_id), config.intake.sweep_minutes, now=datetime.now(UTC))
-    for part in (_heal_open, _heal_rollbacks, _find_lost):
+    for part in (_heal_open, _heal_rollbacks, _announce_comparisons, _find_lost):
         try:
             part(context, config, store, figures)
         except (GenopsError, AirflowRuntimeError) as error:
@@ -129,6 +129,16 @@ def _heal_open(context: Context, config: Config, store: RecordStore, figures: Sw
 
 def _heal_rollbacks(context: Context, config: Config, store: RecordStore, figures: SweepFigures) -> None:  # noqa: ARG001
     heal_rollbacks(config, store, figures)
+
+
+def _announce_comparisons(context: Context, config: Config, store: RecordStore, figures: SweepFigures) -> None:  # noqa: ARG001
+    # Not above: the tables and the report behind it would cost each intake a second.
+    from genops_events.gcp.comparison.conclude import announce, unannounced
+
+    for comparison in unannounced(store, before=datetime.now(UTC) - config.intake.patience):
+        announce(config, store, comparison)
+        reason = "The comparison had ended, and its event was never marked as published."
+        figures.healed("unannounced_verdict", comparison.id, None, reason)
 
 
 def _restore_arrivals(store: RecordStore, found: Sequence[_Open], figures: SweepFigures) -> None:

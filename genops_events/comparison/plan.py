@@ -20,6 +20,10 @@ MOST_AT_ONCE = 4
 """Contestants that answer at the same time, of all comparisons; those of one keep together to `requests_per_minute`."""
 
 
+UNANNOUNCED = f"{ROOT}unannounced-comparisons/"
+"""Ends of comparisons that have not been announced yet: the sweep looks at these."""
+
+
 class ComparisonPlan(Document):
     """What is compared, and with whom."""
 
@@ -112,6 +116,11 @@ def prompts_path(comparison: str) -> str:
 def summary_path(comparison: str) -> str:
     """Return where the `Comparison` lies."""
     return f"{folder(comparison)}comparison.json"
+
+
+def unannounced_path(comparison: str) -> str:
+    """Return where the end of a comparison lies until it is announced."""
+    return f"{UNANNOUNCED}{comparison}.json"
 
 
 def summary_table(comparison: str) -> str:

@@ -25,6 +25,7 @@ from genops_events.gcp.comparison.contest import Contest
 from genops_events.gcp.errors import google_call
 from genops_events.gcp.evaluation import record as kept
 from genops_events.gcp.outbox import announce_comparison
+from genops_events.gcp.parts import remove_parts
 from genops_events.gcp.tables.parts import parquet, write_part
 from genops_events.record import Announcement
 from genops_events.table_paths import candidate_part
@@ -104,7 +105,7 @@ def fail(config: Config, store: RecordStore, plan: ComparisonPlan, reason: str) 
     """Return the comparison as failed before it began, recorded and announced; what somebody has completed before stays."""
     before = store.read(places.summary_path(plan.id), Comparison)
     if before is not None and before.outcome == "completed":
-        announce_comparison(config, store, before)
+        announce(config, store, before)
         return before
     return _record(config, store, plan, "failed", reason, [])
 
@@ -150,19 +151,42 @@ def _record(  # noqa: PLR0917 - what is common to all ends
             "started_at": plan.written_at,
             "ended_at": now,
             "rows_uri": config.uri(places.rows_path(plan.id)) if rows else None,
-            "parquet_uri": config.uri(f"{_part(EVALUATIONS.name, plan)}.parquet") if rows else None,
+            "parquet_uri": config.uri(f"{_part(EVALUATIONS.name, plan.id, plan.written_at)}.parquet") if rows else None,
             "report_uri": config.uri(places.report_path(plan.id)),
         }
         comparison = Comparison.model_validate(given | figures)
+        # Before the summary: from that on, a sweep announces it where this task comes to nothing.
+        store.put(places.unannounced_path(plan.id), comparison)
         _write(config, store, plan, comparison, rows)
+    announce(config, store, comparison)
+    return comparison
+
+
+def announce(config: Config, store: RecordStore, comparison: Comparison) -> None:
+    """Publish the end of a comparison, and write it into the table of completions; may be repeated."""
     announce_comparison(config, store, comparison)
     events = [
         event
-        for name in store.names(f"{places.folder(plan.id)}events/")
+        for name in store.names(f"{places.folder(comparison.id)}events/")
         if (event := store.read(name, Announcement)) is not None
     ]
-    write_part(config, store, COMPLETIONS, _part(COMPLETIONS.name, plan), completion_rows(events))
-    return comparison
+    part = _part(COMPLETIONS.name, comparison.id, comparison.started_at)
+    write_part(config, store, COMPLETIONS, part, completion_rows(events))
+    remove_parts(store.bucket, places.unannounced_path(comparison.id))
+
+
+def unannounced(store: RecordStore, *, before: datetime) -> list[Comparison]:
+    """Return the comparisons whose end was recorded before this moment, and is still to be announced.
+
+    Where the summary itself is missing, the task that died on the way to it has to be cleared: there is no end to announce.
+    """
+    noted = (store.read(name, Comparison) for name in store.names(places.UNANNOUNCED))
+    return [
+        ended
+        for one in noted
+        if one is not None and one.written_at <= before
+        if (ended := store.read(places.summary_path(one.id), Comparison)) is not None and ended.number == one.number
+    ]
 
 
 def _write(
@@ -171,7 +195,8 @@ def _write(
     """Write everything that the summary names, and then the summary itself."""
     if rows:
         kept.write_lines(store.bucket, places.rows_path(plan.id), (row.to_json_line() for row in rows))
-        write_part(config, store, EVALUATIONS, _part(EVALUATIONS.name, plan), evaluation_rows(comparison, rows))
+        part = _part(EVALUATIONS.name, plan.id, plan.written_at)
+        write_part(config, store, EVALUATIONS, part, evaluation_rows(comparison, rows))
     lines = json_lines(SUMMARY, summary_rows(comparison))
     _upload(store, f"{places.summary_table(plan.id)}.jsonl", lines, "application/jsonl")
     _upload(
@@ -206,9 +231,9 @@ def _read_rows(store: RecordStore, name: str) -> list[ComparedRow]:
     return [ComparedRow.from_json(json.loads(line)) for line in content.split("\n") if line]
 
 
-def _part(table: str, plan: ComparisonPlan) -> str:
-    # By the plan's time, which does not change: a comparison that ends anew replaces its part.
-    return candidate_part(table, f"{plan.id}-comparison", plan.written_at)
+def _part(table: str, comparison: str, started_at: datetime) -> str:
+    # By its begin, which does not change: a comparison that ends anew replaces its part.
+    return candidate_part(table, f"{comparison}-comparison", started_at)
 
 
 def _upload(store: RecordStore, name: str, content: bytes, kind: str) -> None:

@@ -1,0 +1,85 @@
+# ruff: noqa: F401, F811 - fixtures are imported by name, and come back as arguments
+"""The end of a comparison is announced, also where Pub/Sub was away for as long as its last task is tried."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from airflow_context import Airflow
+from cloud import Reader, StandIns, cloud, completions, connections_closed, stand_ins, store
+from cloud import config as whole_config
+from comparisons import asked, compared, conclude, contest, plan, recorded
+from evaluations import FILE, MODEL, pairs, write
+from sweeps import airflow, config, swept
+
+from genops_events.comparison.plan import UNANNOUNCED, summary_path
+from genops_events.config import Config
+from genops_events.errors import TransientError
+from genops_events.gcp import outbox
+from genops_events.gcp.record_store import RecordStore
+
+
+@pytest.fixture
+def ended_unheard(
+    compared: Callable[..., Config], cloud: StandIns, store: RecordStore, monkeypatch: pytest.MonkeyPatch
+) -> str:
+    """A comparison that has ended while Pub/Sub was away, for good: nobody clears its task."""
+    compared()
+    write(store, FILE, *pairs(2))
+    run = asked(MODEL)
+    for name in plan(run):
+        contest(run, name)
+    monkeypatch.setattr(outbox, "PUBLISH_TIMEOUT_SECONDS", 0.7)
+    cloud.pubsub.faults(error_code="UNAVAILABLE", error_share=1.0, error_methods=["Publish"])
+    with pytest.raises(TransientError):
+        conclude(run)
+    found = recorded(run)
+    assert found is not None
+    return found.id
+
+
+def test_an_end_that_could_not_be_published_is_announced_by_the_sweep_once(  # noqa: PLR0917
+    airflow: Airflow, config: Config, store: RecordStore, cloud: StandIns, completions: Reader, ended_unheard: str
+) -> None:
+    away = swept(airflow, config, store)[1]
+    assert (away.unannounced_verdicts, away.error is None) == (0, False)
+    cloud.pubsub.faults()
+    healed = swept(airflow, config, store)[1]
+    assert [(one.candidate, one.stage) for one in healed.healed] == [(ended_unheard, None)]
+    (event,) = completions.read(seconds=5)
+    assert event.attributes["ce-type"] == "genops.comparison.completed.v1"
+    assert event.attributes["ce-subject"] == ended_unheard
+    again = swept(airflow, config, store)[1]
+    assert (again.unannounced_verdicts, again.error) == (0, None)
+    assert completions.read() == []
+
+
+def test_the_sweep_leaves_an_end_alone_that_its_task_is_about_to_announce_or_to_record(  # noqa: PLR0917
+    airflow: Airflow, config: Config, store: RecordStore, cloud: StandIns, completions: Reader, ended_unheard: str
+) -> None:
+    cloud.pubsub.faults()
+    summary = store.bucket.blob(summary_path(ended_unheard))
+    written = summary.download_as_bytes()
+    summary.delete()
+    assert swept(airflow, config, store)[1].healed == ()
+    summary.upload_from_string(written)
+    patient = config.model_copy(update={"intake": config.intake.model_copy(update={"patience_minutes": 1.0})})
+    assert swept(airflow, patient, store)[1].healed == ()
+    assert completions.read() == []
+    assert swept(airflow, config, store)[1].unannounced_verdicts == 1
+
+
+def test_an_end_that_was_announced_leaves_nothing_to_the_sweep(
+    compared: Callable[..., Config], store: RecordStore, completions: Reader
+) -> None:
+    compared()
+    write(store, FILE, *pairs(2))
+    run = asked(MODEL)
+    for name in plan(run):
+        contest(run, name)
+    conclude(run)
+    assert store.names(UNANNOUNCED) == []
+    conclude(run)
+    assert store.names(UNANNOUNCED) == []
+    assert len(completions.read(seconds=5)) == 1
