@@ -55,13 +55,13 @@ def submit(answering: Answering) -> BatchSubmission:
         SubmitLater: somebody may have submitted it just now, or the project has no room for it.
     """
     run = answering.run
-    _note_attempt(run)
+    noted = _note_attempt(run)
     source = places.batch_input_path(run.candidate)
     batch_jobs.write_input(
         answering.bucket, source, rows_of(answering.bucket, answering.prompts), answering.requests(None)
     )
     # Writing a long file takes a while: what is said about the moment of the call must be about that moment.
-    _note_attempt(run, mine=True)
+    _note_attempt(run, noted=noted)
     try:
         job = batch_jobs.submit(
             run.config,
@@ -143,17 +143,19 @@ def _failed(run: StageRun, end: JobEnd, name: str, reason: str) -> Verdict:
     return run.conclude(InferenceVerdict, Outcome.FAILED, reason, job=name, end=str(end), way="batch", help=_AGAIN)
 
 
-def _note_attempt(run: StageRun, *, mine: bool = False) -> None:
+def _note_attempt(run: StageRun, *, noted: BatchAttempt | None = None) -> BatchAttempt:
+    """Note that the job is about to be submitted; `noted` is what this try has noted before, if nobody else has since."""
     now = datetime.now(UTC)
     own = BatchAttempt(candidate=run.candidate, written_at=now)
 
     def change(found: BatchAttempt | None) -> BatchAttempt:
-        if not mine and found is not None and now - found.written_at < UNANSWERED:
+        if found is not None and found != noted and (noted is not None or now - found.written_at < UNANSWERED):
             until = found.written_at + UNANSWERED
             raise SubmitLater("A batch job was being submitted a moment ago, and no answer is recorded.", until)
         return own
 
     run.store.update(places.attempt_path(run.candidate), BatchAttempt, change)
+    return own
 
 
 def _recorded(run: StageRun, job: BatchJob) -> BatchSubmission:

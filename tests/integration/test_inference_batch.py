@@ -40,7 +40,7 @@ from genops_events.gcp.inference import batch_jobs
 from genops_events.gcp.inference.results import PromptsMissing
 from genops_events.gcp.record_store import RecordStore
 from genops_events.inference import record as places
-from genops_events.inference.record import InferencePlan, InferenceProgress
+from genops_events.inference.record import BatchAttempt, InferencePlan, InferenceProgress
 from genops_events.record_paths import answers_path
 from genops_events.stages import Outcome, Stage
 from genops_events.verdicts import InferenceVerdict
@@ -198,6 +198,20 @@ def test_a_noted_attempt_keeps_everybody_from_submitting_for_a_while(
     cloud.vertex.faults(error_code="503", error_share=1.0, error_methods=["batchPredictionJobs.create"])
     assert deferred(candidate)[0].method_name == "go_on"
     cloud.vertex.faults()
+    assert deferred(candidate)[0].method_name == "go_on"
+    assert jobs(config, candidate) == {}
+
+
+def test_a_try_that_another_has_overtaken_while_it_wrote_the_input_submits_nothing(
+    config: Config, store: RecordStore, candidate: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_input = batch_jobs.write_input
+
+    def slowly(*given: Any) -> None:
+        write_input(*given)
+        store.put(places.attempt_path(candidate), BatchAttempt(candidate=candidate, written_at=datetime.now(UTC)))
+
+    monkeypatch.setattr(batch_jobs, "write_input", slowly)
     assert deferred(candidate)[0].method_name == "go_on"
     assert jobs(config, candidate) == {}
 
