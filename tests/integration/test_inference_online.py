@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import subprocess
@@ -121,6 +122,25 @@ async def test_how_long_the_service_asks_to_wait_is_read_and_kept_to(
     assert 0.4 <= time.monotonic() - begun < 5
     assert retries.again == 2
     assert held_back == ([0.2, 0.2] if code == "429" else [])
+
+
+async def test_a_pause_of_hours_is_left_to_the_next_try_of_the_task_and_holds_no_worker() -> None:
+    retries = calls.Retries()
+    tries = 0
+
+    async def make() -> bytes:
+        nonlocal tries
+        tries += 1
+        refused = CloudUnavailable("Could not ask: the quota of the day is used up.", "Wait.")
+        refused.retry_after_seconds = 3600.0
+        raise refused
+
+    async def before_again() -> None:
+        """Nothing is in the way."""
+
+    with pytest.raises(CloudUnavailable):
+        await asyncio.wait_for(retries.call(make, before_again=before_again), 5)
+    assert (tries, retries.again) == (1, 0)
 
 
 def test_answers_are_right_and_in_order_when_four_calls_in_ten_fail(

@@ -28,6 +28,8 @@ TRIES = 8
 """Of one call: with back-off, about three minutes of trouble pass unnoticed; then the task itself is tried again."""
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
+LONGEST_ASKED_SECONDS = 300.0
+"""Longest pause that the service may ask for while a worker waits; after a longer one the task itself is tried again."""
 ANSWER_TIMEOUT_SECONDS = 5 * CALL_TIMEOUT_SECONDS
 """Of one try: a long answer with thinking takes minutes."""
 
@@ -163,7 +165,8 @@ class Retries:
             try:
                 return await make()
             except CloudUnavailable as error:
-                if number == TRIES:
+                asked_for = error.retry_after_seconds or 0.0
+                if number == TRIES or asked_for > LONGEST_ASKED_SECONDS:
                     raise
                 pause = pause_seconds(number, asked_for=error.retry_after_seconds)
                 if error.status == 429:  # noqa: PLR2004 - HTTP
