@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 from datetime import UTC, datetime
@@ -10,8 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from genops_events.jobs import is_news
 from genops_events.polling import Ended, Wait
 from triggers.job_poller import JobPoller
+from triggers.progress import ProgressRecorder
 
 if TYPE_CHECKING:
     from genops_events.jobs import JobView
@@ -59,6 +62,8 @@ class VertexJobTrigger(BaseTrigger):
         self.deadline = deadline
         self.began = began
         self.candidate = candidate
+        self._told: JobView | None = None
+        self._told_at = 0.0
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return what Airflow stores: plain JSON, no secrets."""
@@ -81,7 +86,13 @@ class VertexJobTrigger(BaseTrigger):
                 self.seen(look)
 
     def seen(self, view: JobView) -> None:
-        """Take note of how the job stands; called after every look, must not block."""
+        """Tell how far the job is, if that is news; called after every look, must not block."""
+        clock = time.monotonic()
+        if not is_news(self._told, view, seconds=clock - self._told_at):
+            return
+        self._told, self._told_at = view, clock
+        recorder = ProgressRecorder.of_this_loop()
+        recorder.note(self.job, view, candidate=self.candidate, say=self.log.info, kind=self.KIND)
 
     async def on_kill(self) -> None:
         """Cancel the job if somebody ended the task: marked it failed, cleared it, or deleted its Dag run.
@@ -95,8 +106,12 @@ class VertexJobTrigger(BaseTrigger):
         while not ending.done() and loop.time() < latest:
             with suppress(asyncio.CancelledError):
                 await asyncio.wait({ending}, timeout=latest - loop.time())
-        if ending.done():
-            ending.result()
+        if not ending.done():
+            self.log.error(
+                "The end of the wait for %s takes longer than %s s: a sweep goes on", self.job, _ENDING_SECONDS
+            )
+            return
+        ending.result()
 
     async def _end_with_task(self) -> None:
         try:
