@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from genops_events.inference.record import InferenceProgress
-from genops_events.promotion_record import PersonsAnswer, Question
+from genops_events.promotion.record import PersonsAnswer, Question
 from genops_events.record import Approval, Arrival, Cancellation, Hold, Intent, Progress
 from genops_events.stages import CandidateState, Outcome, Stage, candidate_state, ready_stages
 from genops_events.verdicts import Verdict

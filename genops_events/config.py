@@ -16,15 +16,15 @@ from pydantic import AfterValidator, Field, PrivateAttr, ValidationError, model_
 from pydantic_core import InitErrorDetails
 
 from genops_events.arrivals import is_temporary
-from genops_events.config_budget import Ask, Budget, ProjectBudget, Tables, TomlFile, read_tables, shipped_tables
-from genops_events.config_comparison import Comparison
-from genops_events.config_evaluation import Evaluation
-from genops_events.config_inference import Inference
-from genops_events.config_problems import below, close_match, describe_problems, raise_wrongs, wrong
-from genops_events.config_promotion import Promotion
-from genops_events.config_tables import AnalysisTables
-from genops_events.config_tuning import Tuning
-from genops_events.config_values import (
+from genops_events.config_parts.budget import Ask, Budget, ProjectBudget, Tables, TomlFile, read_tables, shipped_tables
+from genops_events.config_parts.comparison import Comparison
+from genops_events.config_parts.evaluation import Evaluation
+from genops_events.config_parts.inference import Inference
+from genops_events.config_parts.problems import below, close_match, describe_problems, raise_wrongs, wrong
+from genops_events.config_parts.promotion import Promotion
+from genops_events.config_parts.tables import AnalysisTables
+from genops_events.config_parts.tuning import Tuning
+from genops_events.config_parts.values import (
     Part,
     PositiveFloat,
     PositiveInt,
@@ -33,11 +33,11 @@ from genops_events.config_values import (
     watched_prefix,
     without_bucket,
 )
+from genops_events.config_parts.yaml_lines import YamlProblem, parse_yaml
 from genops_events.errors import ConfigError, ConfigProblem
-from genops_events.pricing import Rates, load_prices
-from genops_events.prompt_limits import CallLimits
+from genops_events.inference.prompt_limits import CallLimits
+from genops_events.money.pricing import Rates, load_prices
 from genops_events.record_paths import ROOT
-from genops_events.yaml_lines import YamlProblem, parse_yaml
 
 DatasetName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,45}$")]
 """At most 46 characters, so that the candidate id is a valid label: 46 + `-` + 16 hex digits = 63."""

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from genops_events.completion_events import EVENT_TYPES, announcement_path, event_type, hold_announcement_path
 from genops_events.holds import HOLDABLE, Standing, standing
-from genops_events.promotion_record import answer_path
+from genops_events.promotion.record import answer_path
 from genops_events.record_paths import (
     arrival_path,
     attempt_path,

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from genops_events.evaluation_summary import Condition, MetricSummary
+from genops_events.evaluation.summary import Condition, MetricSummary
 from genops_events.record import Document
 from genops_events.stages import Outcome, Stage
 

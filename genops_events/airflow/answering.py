@@ -9,9 +9,8 @@ from functools import cached_property
 from genops_events.airflow.budget import inference_limit, priced
 from genops_events.airflow.spending import estimated, pay_for
 from genops_events.airflow.stage import StageRun
-from genops_events.config_inference import Inference
+from genops_events.config_parts.inference import Inference
 from genops_events.errors import PermanentError
-from genops_events.estimates import prompt_tokens
 from genops_events.gcp.holds import standing_of
 from genops_events.gcp.inference.cache import Cache, cached
 from genops_events.gcp.inference.calls import AllRefused
@@ -24,6 +23,7 @@ from genops_events.inference.choice import choose
 from genops_events.inference.record import InferencePlan, InferenceProgress
 from genops_events.inference.replies import Totals
 from genops_events.inference.requests import Requests
+from genops_events.money.estimates import prompt_tokens
 from genops_events.record_paths import answers_path, prompts_path
 from genops_events.stages import Outcome, Stage
 from genops_events.verdicts import InferenceVerdict, Verdict

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from genops_events.airflow.stage import StageRun
-from genops_events.championship import moment
 from genops_events.gcp.evaluation.record import browser_url
-from genops_events.promotion_record import PersonsAnswer, Question, answer_path, question_path
+from genops_events.promotion.championship import moment
+from genops_events.promotion.record import PersonsAnswer, Question, answer_path, question_path
 from genops_events.record import Champion
 from genops_events.verdicts import EvaluationVerdict
 

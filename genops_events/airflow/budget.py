@@ -16,7 +16,7 @@ from genops_events.gcp.errors import google_call
 from genops_events.gcp.inference.results import copy_prompts, rows_of
 from genops_events.gcp.inference.sizes import Sizes, measure
 from genops_events.gcp.ledger_store import committed
-from genops_events.prompt_limits import PromptLimits, PromptOver
+from genops_events.inference.prompt_limits import PromptLimits, PromptOver
 from genops_events.stages import Outcome, Stage
 from genops_events.verdicts import BudgetVerdict, Verdict
 

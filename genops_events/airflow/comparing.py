@@ -17,17 +17,17 @@ from genops_events.comparison import plan as places
 from genops_events.comparison.contestants import Contestant, read_contestants
 from genops_events.comparison.plan import ComparisonPlan, ComparisonRequest, ContestantDocument
 from genops_events.config import Config, Dataset, load_config
-from genops_events.config_comparison import usual_metrics, wrong_metrics
-from genops_events.config_problems import close_match
-from genops_events.config_values import object_name
+from genops_events.config_parts.comparison import usual_metrics, wrong_metrics
+from genops_events.config_parts.problems import close_match
+from genops_events.config_parts.values import object_name
 from genops_events.errors import ConfigError, PermanentError
+from genops_events.evaluation.metrics import PAIRWISE
 from genops_events.gcp import inputs, ledger_store
 from genops_events.gcp.comparison.asked import Asked
 from genops_events.gcp.inference.results import copy_prompts
 from genops_events.gcp.record_store import RecordStore
 from genops_events.identity import dataset_of
-from genops_events.ledger import Refusal, usd
-from genops_events.metrics import PAIRWISE
+from genops_events.money.ledger import Refusal, usd
 
 _OWN_PROMPTS = places.upload_path("").rpartition("/")[0]
 

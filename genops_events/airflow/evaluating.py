@@ -12,10 +12,13 @@ from pathlib import PurePosixPath
 from genops_events.airflow.python_metrics import functions_of
 from genops_events.airflow.spending import estimated, pay_for
 from genops_events.airflow.stage import StageRun
-from genops_events.config_evaluation import Evaluation
-from genops_events.estimates import evaluation_steps
-from genops_events.evaluation_data import EvaluationExample, Prompt
-from genops_events.evaluation_record import (
+from genops_events.config_parts.evaluation import Evaluation
+from genops_events.evaluation.data import EvaluationExample, Prompt
+from genops_events.evaluation.gates import Gate, judge
+from genops_events.evaluation.held_out import in_training
+from genops_events.evaluation.judge_usage import judge_cost, judged_tokens
+from genops_events.evaluation.metrics import PAIRWISE, Metric
+from genops_events.evaluation.record import (
     EvaluationPlan,
     EvaluationSummary,
     champion_answers_path,
@@ -25,19 +28,16 @@ from genops_events.evaluation_record import (
     rows_path,
     summary_path,
 )
+from genops_events.evaluation.rows import Row, Score, causes, failed_rows, summarise
 from genops_events.evaluation_report import Report, report_html
-from genops_events.evaluation_rows import Row, Score, causes, failed_rows, summarise
-from genops_events.gates import Gate, judge
 from genops_events.gcp import inputs
 from genops_events.gcp.evaluation import record as kept
 from genops_events.gcp.evaluation.pipeline import Ask, Evaluated, evaluate
 from genops_events.gcp.generation import Answer, answers_cost
 from genops_events.gcp.kept_answers import KeptAnswers
 from genops_events.gcp.parts import PartWriter, remove_parts
-from genops_events.held_out import in_training
 from genops_events.inference.settings import evaluated_with
-from genops_events.judge_usage import judge_cost, judged_tokens
-from genops_events.metrics import PAIRWISE, Metric
+from genops_events.money.estimates import evaluation_steps
 from genops_events.record_paths import evaluation_answers_path, training_path, valid_lines_path
 from genops_events.stages import Outcome, Stage
 from genops_events.verdicts import EvaluationVerdict, TuningVerdict, Verdict

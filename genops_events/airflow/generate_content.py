@@ -13,14 +13,14 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from genops_events.airflow.retries import INTAKE_RETRIES, STAGE_DEFAULTS
 from genops_events.config import load_config
-from genops_events.config_budget import Ask
+from genops_events.config_parts.budget import Ask
 from genops_events.gcp.asking.money import Money
 from genops_events.gcp.asking.planning import counted_only, settled_plan
 from genops_events.gcp.asking.running import ask, release
 from genops_events.gcp.record_store import RecordStore
 from genops_events.inference.ask_form import read_question
 from genops_events.inference.asks import AskResult, run_of
-from genops_events.pricing import load_prices
+from genops_events.money.pricing import load_prices
 
 log = logging.getLogger(__name__)
 

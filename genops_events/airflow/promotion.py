@@ -13,11 +13,11 @@ from airflow.sdk.exceptions import AirflowSkipException
 from genops_events import record_paths
 from genops_events.airflow.asking_a_person import APPROVE, OPTIONS, REASON, ask_a_person, record_answer
 from genops_events.airflow.stage import StageOperator, StageRun, finish
-from genops_events.championship import Bout, Common, Contender, Decision, crowned, decide, predecessor_of
 from genops_events.gcp import registry
 from genops_events.gcp.holds import standing_of
 from genops_events.gcp.outbox import announce
-from genops_events.promotion_record import PersonsAnswer, answer_path
+from genops_events.promotion.championship import Bout, Common, Contender, Decision, crowned, decide, predecessor_of
+from genops_events.promotion.record import PersonsAnswer, answer_path
 from genops_events.record import Arrival, Champion
 from genops_events.record_paths import champion_path
 from genops_events.stages import Outcome, Stage

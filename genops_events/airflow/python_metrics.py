@@ -6,8 +6,8 @@ import importlib
 from collections.abc import Sequence
 
 from genops_events.errors import PermanentError
+from genops_events.evaluation.metrics import Metric
 from genops_events.gcp.evaluation.pipeline import PythonMetric
-from genops_events.metrics import Metric
 
 
 class MetricMissing(PermanentError):

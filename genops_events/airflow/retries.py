@@ -20,7 +20,7 @@ _BEING_EDITED = RetryRule(
 )
 
 _LEDGER_DAMAGED = RetryRule(
-    exception="genops_events.ledger.LedgerDamaged",
+    exception="genops_events.money.ledger.LedgerDamaged",
     action=RetryAction.RETRY,
     retry_delay=timedelta(minutes=10),
     reason="Somebody changed the ledger by hand; what a candidate has cost waits an hour for it to be mended",

@@ -14,12 +14,12 @@ from genops_events import record_paths
 from genops_events.gcp import ledger_store
 from genops_events.gcp.holds import approval_of
 from genops_events.gcp.outbox import announce_hold
-from genops_events.ledger import Posting, Purpose, Refusal, month_of, usd
+from genops_events.money.ledger import Posting, Purpose, Refusal, month_of, usd
 from genops_events.record import Approval, Hold
 
 if TYPE_CHECKING:
     from genops_events.airflow.stage import StageRun
-    from genops_events.prompt_limits import PromptOver
+    from genops_events.inference.prompt_limits import PromptOver
 
 LINES_KEPT = 100
 """So many prompts over a limit are in the hold; `prompts-over.jsonl` in the record has every one."""

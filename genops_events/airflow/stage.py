@@ -26,7 +26,7 @@ from genops_events.gcp.ledger_store import settle
 from genops_events.gcp.outbox import announce
 from genops_events.gcp.record_store import RecordStore
 from genops_events.holds import Standing
-from genops_events.ledger import Purpose
+from genops_events.money.ledger import Purpose
 from genops_events.record import Arrival, Intent, Submission
 from genops_events.stages import Outcome, Stage
 from genops_events.verdicts import VERDICTS, InferenceVerdict, PromotionVerdict, TuningVerdict, Verdict

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from genops_events import record_paths
 from genops_events.airflow.python_metrics import MetricMissing, functions_of
-from genops_events.evaluation_data import EvaluationDataError
+from genops_events.evaluation.data import EvaluationDataError
 from genops_events.gcp import inputs
 from genops_events.gcp.inference.results import PromptsMissing, check_prompts
 from genops_events.gcp.inputs import InputMissing

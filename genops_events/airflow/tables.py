@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from genops_events.airflow.retries import INTAKE_RETRIES, STAGE_DEFAULTS
 from genops_events.config import load_config
-from genops_events.config_tables import AnalysisTables
+from genops_events.config_parts.tables import AnalysisTables
 from genops_events.errors import PermanentError
 from genops_events.gcp.at_once import widen
 from genops_events.gcp.record_store import RecordStore

@@ -16,7 +16,7 @@ from genops_events.cli.sweep_now import sweep_now
 from genops_events.cli.target import connect
 from genops_events.cli.watch import EXIT_ENDED_OTHERWISE, check_id
 from genops_events.cli.who import NO_REASON, Reason, me, sentence
-from genops_events.ledger import usd
+from genops_events.money.ledger import usd
 from genops_events.stages import CandidateState
 
 if TYPE_CHECKING:

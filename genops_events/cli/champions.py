@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from genops_events.championship import moment
 from genops_events.cli.candidates import AsJson
 from genops_events.cli.console import errors_reported, human, print_json
 from genops_events.cli.target import connect
 from genops_events.cli.who import NO_REASON, Reason, me, sentence
+from genops_events.promotion.championship import moment
 
 if TYPE_CHECKING:
     from rich.table import Table

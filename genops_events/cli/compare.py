@@ -144,8 +144,8 @@ def request(
         BadContestants: a contestant or a metric cannot be used.
     """
     from genops_events.comparison.contestants import CHAMPION, BadContestants, read_contestants, unknown_models
-    from genops_events.config_comparison import wrong_metrics
-    from genops_events.config_problems import close_match
+    from genops_events.config_parts.comparison import wrong_metrics
+    from genops_events.config_parts.problems import close_match
 
     if dataset is None:
         if len(config.datasets) > 1:
@@ -185,7 +185,7 @@ def uploaded(config: Config, file: Path) -> str:
         EvaluationDataError: a line of it cannot be used.
     """
     from genops_events.comparison.plan import upload_path
-    from genops_events.evaluation_data import read_evaluation_examples
+    from genops_events.evaluation.data import read_evaluation_examples
     from genops_events.gcp.uploads import NotAFile, upload_if_absent
 
     if not file.is_file():

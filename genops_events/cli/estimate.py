@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from genops_events.config import Config, Dataset
-    from genops_events.estimates import Estimate, Step
+    from genops_events.money.estimates import Estimate, Step
 
 OVER_LIMIT = 2
 """Exit code where the candidate would be held; 1 is for what could not be estimated at all."""
@@ -71,8 +71,8 @@ def estimated(config: Config, dataset: str, file: Path, *, evaluation: Path, pro
         UnusableFile: the training file cannot be read, or cannot be tuned on.
         UnknownModelError: the model has no price.
     """
-    from genops_events.estimates import Estimate, tuning_step
-    from genops_events.pricing import load_prices
+    from genops_events.money.estimates import Estimate, tuning_step
+    from genops_events.money.pricing import load_prices
 
     entry = config.dataset(dataset)
     rates = config.rates(entry.billed_model)
@@ -94,7 +94,7 @@ def estimated(config: Config, dataset: str, file: Path, *, evaluation: Path, pro
 
 
 def _known(names: tuple[str, ...], make: Callable[[], tuple[Step, ...]]) -> tuple[Step, ...]:
-    from genops_events.estimates import Step
+    from genops_events.money.estimates import Step
 
     try:
         return make()
@@ -103,8 +103,8 @@ def _known(names: tuple[str, ...], make: Callable[[], tuple[Step, ...]]) -> tupl
 
 
 def _evaluation(config: Config, entry: Dataset, file: Path) -> tuple[Step, ...]:
-    from genops_events.estimates import evaluation_steps
-    from genops_events.evaluation_data import read_evaluation_examples
+    from genops_events.evaluation.data import read_evaluation_examples
+    from genops_events.money.estimates import evaluation_steps
 
     evaluation = entry.evaluation
     examples = list(read_evaluation_examples(_lines(file), needs_reference=evaluation.needs_reference))
@@ -119,9 +119,9 @@ def _evaluation(config: Config, entry: Dataset, file: Path) -> tuple[Step, ...]:
 
 
 def _inference(config: Config, entry: Dataset, file: Path) -> tuple[Step, ...]:
-    from genops_events.estimates import inference_step, prompt_tokens
     from genops_events.inference.prompts import lines_of, read_rows
     from genops_events.inference.requests import Requests
+    from genops_events.money.estimates import inference_step, prompt_tokens
 
     requests = Requests(entry.inference, system_instruction=entry.system_instruction)
     try:

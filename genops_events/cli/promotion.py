@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from genops_events.candidates import Candidate
     from genops_events.config import Config
     from genops_events.gcp.record_store import RecordStore
-    from genops_events.promotion_record import PersonsAnswer, Question
+    from genops_events.promotion.record import PersonsAnswer, Question
 
 CandidateArgument = Annotated[str, typer.Argument(help="Candidate id, as `genops upload` prints it.")]
 
@@ -100,7 +100,7 @@ def answer_promotion(
         NoSuchCandidate: the record does not know it.
         NotACandidate: it cannot be one.
     """
-    from genops_events.promotion_record import PersonsAnswer, answer_path
+    from genops_events.promotion.record import PersonsAnswer, answer_path
 
     found = known(config, store, candidate, otherwise="nothing was answered")
     if found.state is not CandidateState.UNDER_WAY or Stage.PROMOTION in found.verdicts:
@@ -142,7 +142,7 @@ def _end_held(
 def _tell_who_waits(store: RecordStore, airflow: AirflowRest | None, found: Candidate) -> str:
     """Let the task go on that still asks in Airflow though a sweep has acted on the answer; return what came of it."""
     from genops_events.airflow.rest import AirflowConflict
-    from genops_events.promotion_record import PersonsAnswer, Question, answer_path, question_path
+    from genops_events.promotion.record import PersonsAnswer, Question, answer_path, question_path
 
     question = store.read(question_path(found.id), Question)
     answer = store.read(answer_path(found.id), PersonsAnswer)

@@ -14,7 +14,7 @@ from genops_events.cli.target import connect
 from genops_events.errors import PermanentError
 
 if TYPE_CHECKING:
-    from genops_events.spending import Spending
+    from genops_events.money.spending import Spending
 
 
 class NotAMonth(PermanentError):
@@ -28,8 +28,8 @@ def spend(
     """Show what was spent and reserved in a month, by dataset and stage, and what the limits leave."""
     from genops_events.gcp.ledger_store import read
     from genops_events.gcp.record_store import RecordStore
-    from genops_events.ledger import Ledger, month_of
-    from genops_events.spending import spending
+    from genops_events.money.ledger import Ledger, month_of
+    from genops_events.money.spending import spending
 
     with errors_reported():
         wanted = month_of(datetime.now(UTC)) if month is None else _checked(month)
@@ -67,13 +67,13 @@ def table(found: Spending) -> Any:
 
 def usd(amount: Decimal | None) -> str:
     """Write dollars as `ledger.usd` does; nothing for None."""
-    from genops_events.ledger import usd as dollars
+    from genops_events.money.ledger import usd as dollars
 
     return "" if amount is None else dollars(amount)
 
 
 def _unlimited(dataset: str) -> str:
-    from genops_events.ledger import NO_DATASET
+    from genops_events.money.ledger import NO_DATASET
 
     return "no limit" if dataset == NO_DATASET else "no longer in genops.yaml"
 

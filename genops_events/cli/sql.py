@@ -17,7 +17,7 @@ from genops_events.cli.target import connect
 
 if TYPE_CHECKING:
     from genops_events.gcp.tables.query import Answer
-    from genops_events.table_schema import Table
+    from genops_events.tables.schema import Table
 
 _CELL = 80
 
@@ -34,7 +34,7 @@ def sql(
     as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
     """Query the tables candidates, evaluations, spend and completions, out of the Parquet files in the bucket."""
-    from genops_events.table_schema import TABLES
+    from genops_events.tables.schema import TABLES
 
     if query is None and not refresh:
         _list_tables(tuple(TABLES.values()), as_json=as_json)

@@ -17,7 +17,7 @@ from genops_events.cli.console import errors_reported, human, print_json
 from genops_events.errors import PermanentError
 
 if TYPE_CHECKING:
-    from genops_events.pricing import Rates
+    from genops_events.money.pricing import Rates
     from genops_events.training_data import InvalidLines, Method, ModelLimits, ValidationExamples, ValidationReport
 
 USUAL_MODEL = "gemini-2.5-flash"
@@ -58,7 +58,7 @@ def validate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")] = False,
 ) -> None:
     """Check a training file line by line, as the cascade does; exit 2 if it cannot be tuned on."""
-    from genops_events.pricing import load_prices, tuning_note
+    from genops_events.money.pricing import load_prices, tuning_note
     from genops_events.training_data import validate as check
     from genops_events.training_data import validate_validation_file
 
@@ -139,7 +139,7 @@ def _method(name: str | None) -> Method | None:
 
 
 def _plan_of_model(model: str) -> _Plan:
-    from genops_events.config_tuning import Tuning
+    from genops_events.config_parts.tuning import Tuning
     from genops_events.training_data import load_limits
 
     return _Plan(load_limits(model), Tuning().epochs)

@@ -19,11 +19,11 @@ import yaml
 from pydantic import AfterValidator, BeforeValidator, ValidationError, model_validator
 from pydantic_core import InitErrorDetails
 
-from genops_events.config_problems import describe_problems, raise_wrongs, wrong, wrong_value
-from genops_events.config_values import Part
+from genops_events.config_parts.problems import describe_problems, raise_wrongs, wrong, wrong_value
+from genops_events.config_parts.values import Part
+from genops_events.config_parts.yaml_lines import YamlDocument
 from genops_events.errors import PermanentError
 from genops_events.inference.settings import AnswerSettings
-from genops_events.yaml_lines import YamlDocument
 
 CHAMPION = "champion"
 ModelKind = Literal["champion", "candidate", "published", "endpoint"]

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, field_serializer
 
 from genops_events.comparison.contestants import Contestant
 from genops_events.comparison.record import ContestantResult
-from genops_events.config_values import Part, refuse_bool
+from genops_events.config_parts.values import Part, refuse_bool
 from genops_events.identity import DIGEST_CHARACTERS
 from genops_events.record import Document
 from genops_events.record_paths import COMPARISONS, ROOT

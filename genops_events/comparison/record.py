@@ -15,8 +15,8 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from genops_events.evaluation_summary import MetricSummary
-from genops_events.metrics import Kind, Metric
+from genops_events.evaluation.metrics import Kind, Metric
+from genops_events.evaluation.summary import MetricSummary
 from genops_events.record import Document
 
 ContestantStatus = Literal["completed", "failed", "refused"]

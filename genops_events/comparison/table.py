@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from genops_events.comparison.record import ComparedRow, Comparison, ContestantResult
-from genops_events.evaluation_rows import Row
-from genops_events.table_rows import TableRow, scored_rows
-from genops_events.table_schema import Column, Table
+from genops_events.evaluation.rows import Row
+from genops_events.tables.rows import TableRow, scored_rows
+from genops_events.tables.schema import Column, Table
 
 SUMMARY = Table(
     name="comparison",

@@ -9,7 +9,7 @@ from html import escape
 from genops_events.comparison.record import Comparison, ContestantResult
 from genops_events.comparison_report.answers import who
 from genops_events.comparison_report.chart import dollars
-from genops_events.evaluation_summary import MetricSummary
+from genops_events.evaluation.summary import MetricSummary
 from genops_events.report_parts import heading, mark, number, short, table
 
 _REASON_CHARACTERS, _CAUSE_CHARACTERS, _SETTINGS_CHARACTERS = 1_000, 400, 300

@@ -12,7 +12,7 @@ from html import escape
 from itertools import pairwise
 from typing import Literal
 
-from genops_events.evaluation_statistics import histogram
+from genops_events.evaluation.score_statistics import histogram
 from genops_events.report_parts import svg
 
 BINS = 10

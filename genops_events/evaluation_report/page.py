@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from html import escape
 
+from genops_events.evaluation.metrics import PAIRWISE, Metric
+from genops_events.evaluation.rows import Row, causes, worst
+from genops_events.evaluation.summary import Condition, MetricSummary
 from genops_events.evaluation_report.charts import Bound, Mean, comparison, distribution
 from genops_events.evaluation_report.rows import row_card
-from genops_events.evaluation_rows import Row, causes, worst
-from genops_events.evaluation_summary import Condition, MetricSummary
-from genops_events.metrics import PAIRWISE, Metric
 from genops_events.report_parts import heading, html_page, mark, number, short, table
 
 WORST_ROWS = 10

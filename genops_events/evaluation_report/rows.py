@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html import escape
 
-from genops_events.evaluation_rows import Row
+from genops_events.evaluation.rows import Row
 from genops_events.report_parts import short, text_box
 
 

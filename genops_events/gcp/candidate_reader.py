@@ -14,7 +14,7 @@ from genops_events.gcp import tuning_queue
 from genops_events.holds import standing as standing_in
 from genops_events.inference.record import InferenceProgress
 from genops_events.inference.record import progress_path as inference_progress_path
-from genops_events.promotion_record import PersonsAnswer, Question, answer_path, question_path
+from genops_events.promotion.record import PersonsAnswer, Question, answer_path, question_path
 from genops_events.record import Approval, Arrival, Cancellation, Hold, Intent, Progress
 from genops_events.stages import Stage
 from genops_events.verdicts import VERDICTS

@@ -21,7 +21,7 @@ from genops_events.gcp.errors import CloudRefused, CloudUnavailable, google_call
 from genops_events.gcp.record_store import RecordStore, Unreadable
 from genops_events.health import rules
 from genops_events.health.findings import Check, Finding, failed, ok, skipped, warning
-from genops_events.ledger import Ledger, month_of
+from genops_events.money.ledger import Ledger, month_of
 from genops_events.record import Champion, Sweep
 
 if TYPE_CHECKING:

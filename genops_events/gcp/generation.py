@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from genops_events.config import Config
     from genops_events.inference.settings import AnswerSettings
-    from genops_events.pricing import Rates
+    from genops_events.money.pricing import Rates
 
 CONCURRENT_CALLS = 8
 """Calls under way at once; the throttle bounds how many start per minute."""

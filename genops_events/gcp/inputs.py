@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from genops_events.errors import PermanentError
-from genops_events.evaluation_data import EvaluationExample, Prompt, read_evaluation_examples
-from genops_events.evaluation_rows import digest
+from genops_events.evaluation.data import EvaluationExample, Prompt, read_evaluation_examples
+from genops_events.evaluation.rows import digest
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
 from genops_events.gcp.errors import google_call
 from genops_events.gcp.generation import Answer

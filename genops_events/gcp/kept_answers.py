@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from genops_events.evaluation_data import Prompt
+from genops_events.evaluation.data import Prompt
 from genops_events.gcp import inputs
 from genops_events.gcp.parts import PartWriter, read_parts, remove_parts
 

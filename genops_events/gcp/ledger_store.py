@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from genops_events import ledger
 from genops_events.gcp.record_store import Unreadable
-from genops_events.ledger import Ledger, LedgerDamaged, Purpose, Refusal
+from genops_events.money import ledger
+from genops_events.money.ledger import Ledger, LedgerDamaged, Purpose, Refusal
 from genops_events.record_paths import ledger_path
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from genops_events.evaluation_data import Prompt
+from genops_events.evaluation.data import Prompt
 from genops_events.gcp.generation import CONCURRENT_CALLS, count_tokens, first_error
-from genops_events.prompt_limits import PromptLimits, PromptOver, most_tokens
+from genops_events.inference.prompt_limits import PromptLimits, PromptOver, most_tokens
 
 if TYPE_CHECKING:
     from genops_events.config import Config

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from genops_events.championship import kept_for_rollback
 from genops_events.comparison.plan import ComparisonPlan, summary_path
-from genops_events.evaluation_record import EvaluationPlan, plan_path
+from genops_events.evaluation.record import EvaluationPlan, plan_path
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, endpoint_client, idempotent_retry, model_client
 from genops_events.gcp.errors import google_call
 from genops_events.gcp.holds import standing_of
-from genops_events.promotion_record import Pruned, pruned_path
+from genops_events.promotion.championship import kept_for_rollback
+from genops_events.promotion.record import Pruned, pruned_path
 from genops_events.record_paths import COMPARISONS
 from genops_events.stages import CandidateState, Stage
 from genops_events.verdicts import TuningVerdict

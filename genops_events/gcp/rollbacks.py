@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from genops_events import record_paths
-from genops_events.championship import Contender, predecessor_of, restored
 from genops_events.completion_events import rollback_announcement, rollback_announcement_path
 from genops_events.errors import PermanentError
 from genops_events.gcp import registry
 from genops_events.gcp.outbox import deliver
-from genops_events.promotion_record import Pruned, pruned_path
+from genops_events.promotion.championship import Contender, predecessor_of, restored
+from genops_events.promotion.record import Pruned, pruned_path
 from genops_events.record import Arrival, Champion, Rollback
 from genops_events.stages import Stage
 from genops_events.verdicts import EvaluationVerdict, PromotionVerdict, TuningVerdict

@@ -13,7 +13,7 @@ from genops_events.gcp.dead_letters import NoDeadLetterSubscription, count_dead_
 from genops_events.gcp.errors import google_call
 from genops_events.gcp.open_candidates import open_candidates
 from genops_events.gcp.record_store import RecordStore, Unreadable
-from genops_events.promotion_record import question_path
+from genops_events.promotion.record import question_path
 from genops_events.status_report import Period, Section, Waiting, report, waiting_of
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from genops_events.errors import PermanentError
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
 from genops_events.gcp.errors import google_call
 from genops_events.gcp.streams import CHUNK_BYTES, read_object
-from genops_events.pricing import tuning_note
+from genops_events.money.pricing import tuning_note
 from genops_events.record import Arrival, Validation
 from genops_events.training.examples import Measure
 from genops_events.training.limits import Method

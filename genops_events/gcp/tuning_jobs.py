@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genops_events.config_tuning import filled_in
-from genops_events.config_values import is_model_resource
+from genops_events.config_parts.tuning import filled_in
+from genops_events.config_parts.values import is_model_resource
 from genops_events.gcp.clients import genai_client
 from genops_events.gcp.errors import google_call
 from genops_events.identity import dataset_of

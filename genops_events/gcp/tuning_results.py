@@ -17,7 +17,7 @@ if TYPE_CHECKING:
         TuningJob,
     )
 
-    from genops_events.config_tuning import Tuning
+    from genops_events.config_parts.tuning import Tuning
 
     Stats: TypeAlias = SupervisedTuningDataStats | PreferenceOptimizationDataStats | DatasetStats
 

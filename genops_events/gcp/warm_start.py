@@ -34,7 +34,7 @@ def warm_start() -> None:
     from google.genai import types
 
     from genops_events.gcp.clients import tls_context
-    from genops_events.pricing import load_prices
+    from genops_events.money.pricing import load_prices
     from genops_events.training_data import load_limits
 
     seen: set[type] = set()

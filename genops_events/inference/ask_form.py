@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 from pydantic import ValidationError
 
-from genops_events.config_problems import describe_problems
+from genops_events.config_parts.problems import describe_problems
+from genops_events.config_parts.yaml_lines import YamlDocument
 from genops_events.errors import PermanentError
 from genops_events.inference.prompts import BadRow, read_rows
 from genops_events.inference.settings import AnswerSettings, merged
-from genops_events.ledger import MOST_USD
-from genops_events.yaml_lines import YamlDocument
+from genops_events.money.ledger import MOST_USD
 
 if TYPE_CHECKING:
     from genops_events.config import Config

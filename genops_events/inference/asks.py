@@ -7,7 +7,7 @@ import re
 from decimal import Decimal
 from typing import Any, ClassVar
 
-from genops_events.ledger import usd
+from genops_events.money.ledger import usd
 from genops_events.record import Document
 from genops_events.record_paths import ROOT
 

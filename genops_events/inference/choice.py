@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from genops_events.config_inference import Inference
+    from genops_events.config_parts.inference import Inference
 
 Way = Literal["online", "batch"]
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from genops_events.pricing import Rates
+from genops_events.money.pricing import Rates
 
 State = Literal["complete", "cut", "blocked"]
 _CUT = "MAX_TOKENS"

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from genops_events.inference.media import mime_type_of
 from genops_events.inference.prompts import PromptRow
 from genops_events.inference.settings import AnswerSettings, Function, Grounding, Safety, Thinking, merged
-from genops_events.pricing import estimated_tokens
+from genops_events.money.pricing import estimated_tokens
 
 ROW_LABEL = "genops-row"
 """Label of a batch request that names its line: a batch job answers in any order, and repeats the request."""

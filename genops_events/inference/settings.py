@@ -13,9 +13,9 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import InitErrorDetails
 
-from genops_events.config_evaluation import MaxOutputTokens
-from genops_events.config_problems import raise_wrongs, wrong, wrong_value
-from genops_events.config_values import Part, refuse_bool, unique_items
+from genops_events.config_parts.evaluation import MaxOutputTokens
+from genops_events.config_parts.problems import raise_wrongs, wrong, wrong_value
+from genops_events.config_parts.values import Part, refuse_bool, unique_items
 
 _FUNCTION = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 _DATA_STORE = re.compile(r"projects/[^/]+/locations/[^/]+/collections/[^/]+/(dataStores|engines)/[^/]+")

@@ -10,8 +10,8 @@ from typing import Any
 from genops_events.inference.prompts import PromptRow
 from genops_events.inference.replies import Totals
 from genops_events.inference.requests import CannotAsk, Requests
-from genops_events.ledger import usd
-from genops_events.pricing import CENT_FRACTION, Rates, estimated_tokens
+from genops_events.money.ledger import usd
+from genops_events.money.pricing import CENT_FRACTION, Rates, estimated_tokens
 
 ZERO = Decimal(0)
 

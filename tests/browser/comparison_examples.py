@@ -18,8 +18,8 @@ from genops_events.comparison.record import (
     latency_of,
 )
 from genops_events.comparison_report import render
-from genops_events.evaluation_rows import Row, summarise
-from genops_events.metrics import Metric
+from genops_events.evaluation.metrics import Metric
+from genops_events.evaluation.rows import Row, summarise
 
 FLASH, LITE, PRO = "gemini-2.5-flash", "gemini-2.5-flash-lite", "gemini-2.5-pro"
 ENDPOINT = "projects/genops-local/locations/us-central1/endpoints/5021963873110345216"

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from running_stack import DATASET, Stack, Subscriber, running_stack, training_subset, until
 
-from genops_events.promotion_record import PersonsAnswer, answer_path
+from genops_events.promotion.record import PersonsAnswer, answer_path
 
 pytestmark = pytest.mark.e2e
 

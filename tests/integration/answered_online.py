@@ -18,7 +18,7 @@ from genops_events.config import Config
 from genops_events.gcp import ledger_store
 from genops_events.gcp.record_store import RecordStore
 from genops_events.inference import record as places
-from genops_events.ledger import Posting, month_of
+from genops_events.money.ledger import Posting, month_of
 from genops_events.record_paths import answers_path
 
 MODEL = "gemini-2.5-flash"

@@ -14,7 +14,7 @@ from made_up import arrived, now, tuned
 from genops_events.config import Config
 from genops_events.gcp import ledger_store
 from genops_events.gcp.record_store import RecordStore
-from genops_events.ledger import LedgerEntry, month_of
+from genops_events.money.ledger import LedgerEntry, month_of
 from genops_events.record import Champion
 from genops_events.record_paths import champion_path
 

@@ -21,7 +21,7 @@ from genops_events.comparison.record import Comparison, ContestantResult
 from genops_events.config import Config, load_config
 from genops_events.gcp import ledger_store
 from genops_events.gcp.record_store import RecordStore
-from genops_events.ledger import Posting, month_of
+from genops_events.money.ledger import Posting, month_of
 
 GONE = "projects/genops-local/locations/us-central1/endpoints/404"
 THEIRS = f"theirs: {{model: {GONE}, base_model: {MODEL}}}"

@@ -13,8 +13,8 @@ from google.cloud import bigquery
 from made_up import arrived, ended, now
 
 from genops_events.config import Config, load_config
-from genops_events.evaluation_record import rows_path
-from genops_events.evaluation_rows import Row
+from genops_events.evaluation.record import rows_path
+from genops_events.evaluation.rows import Row
 from genops_events.gcp import ledger_store
 from genops_events.gcp.clients import bigquery_client
 from genops_events.gcp.evaluation.record import write_rows

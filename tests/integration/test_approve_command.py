@@ -29,7 +29,7 @@ from genops_events.gcp import holds, ledger_store, tuning_jobs
 from genops_events.gcp.open_candidates import traces_of
 from genops_events.gcp.outbox import announce
 from genops_events.gcp.record_store import RecordStore
-from genops_events.ledger import month_of
+from genops_events.money.ledger import month_of
 from genops_events.record import Approval
 from genops_events.stages import CandidateState, Outcome, Stage
 from genops_events.sweep import is_settled

@@ -23,8 +23,8 @@ from genops_events.config import Config, Intake
 from genops_events.gcp import holds, ledger_store
 from genops_events.gcp.outbox import announce, announce_hold
 from genops_events.gcp.record_store import RecordStore
-from genops_events.ledger import month_of
-from genops_events.promotion_record import PersonsAnswer, answer_path
+from genops_events.money.ledger import month_of
+from genops_events.promotion.record import PersonsAnswer, answer_path
 from genops_events.record import Hold
 from genops_events.stages import CandidateState, Outcome, Stage
 from genops_events.verdicts import PromotionVerdict

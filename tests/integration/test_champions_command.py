@@ -25,7 +25,7 @@ from genops_events.config import Config
 from genops_events.gcp import rollbacks
 from genops_events.gcp.record_store import RecordStore
 from genops_events.gcp.rollbacks import NoWayBack, roll_back
-from genops_events.promotion_record import Pruned, pruned_path
+from genops_events.promotion.record import Pruned, pruned_path
 from genops_events.record import Announcement, Rollback
 from genops_events.stages import Outcome, Stage
 from genops_events.verdicts import PromotionVerdict

@@ -21,7 +21,7 @@ from genops_events.config import Config
 from genops_events.errors import ConfigError
 from genops_events.gcp import ledger_store
 from genops_events.gcp.record_store import RecordStore
-from genops_events.ledger import month_of
+from genops_events.money.ledger import month_of
 
 PRO = "gemini-2.5-pro"
 JUDGED = {"metrics": ["exact_match", "fluency"], "judge": {"samples": 2}}

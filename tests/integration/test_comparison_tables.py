@@ -16,7 +16,7 @@ from genops_events.gcp.record_store import RecordStore
 from genops_events.gcp.tables.bigquery import load_tables
 from genops_events.gcp.tables.parts import write_parts
 from genops_events.gcp.tables.query import query
-from genops_events.table_schema import EVALUATIONS, SPEND
+from genops_events.tables.schema import EVALUATIONS, SPEND
 
 LITE = "gemini-2.5-flash-lite"
 

@@ -13,7 +13,7 @@ from test_validate_command import CONFIG, ROOT, TRAIN
 from typer.testing import CliRunner
 
 from genops_events.cli import app
-from genops_events.judge_usage import EXPLANATION_TOKENS
+from genops_events.evaluation.judge_usage import EXPLANATION_TOKENS
 
 BUCKET = ROOT / "examples" / "bucket"
 

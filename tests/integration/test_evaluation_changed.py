@@ -17,10 +17,10 @@ from made_up import arrived, context, now, tuned
 
 from genops_events.airflow.evaluation import EvaluateModel
 from genops_events.config import Config
-from genops_events.evaluation_record import champion_answers_path
+from genops_events.evaluation.record import champion_answers_path
 from genops_events.gcp import holds, ledger_store
 from genops_events.gcp.record_store import RecordStore
-from genops_events.ledger import month_of
+from genops_events.money.ledger import month_of
 from genops_events.record import Champion
 from genops_events.record_paths import champion_path
 from genops_events.stages import Stage

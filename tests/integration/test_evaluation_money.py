@@ -17,10 +17,10 @@ from made_up import context, now
 from genops_events import record_paths
 from genops_events.airflow.evaluation import EvaluateModel
 from genops_events.config import Config
-from genops_events.evaluation_record import EvaluationPlan, plan_path
+from genops_events.evaluation.record import EvaluationPlan, plan_path
 from genops_events.gcp import holds, ledger_store
 from genops_events.gcp.record_store import RecordStore
-from genops_events.ledger import Posting, month_of
+from genops_events.money.ledger import Posting, month_of
 from genops_events.stages import Stage
 
 JUDGED = {"metrics": ["exact_match", "fluency"], "judge": {"samples": 2}}

@@ -15,7 +15,7 @@ from evaluations import FILE, candidate, die, endpoint, evaluated, pairs, settin
 from made_up import arrived, tuned
 
 from genops_events.config import Config
-from genops_events.evaluation_record import judgements_prefix
+from genops_events.evaluation.record import judgements_prefix
 from genops_events.gcp.errors import CloudRefused, CloudUnavailable
 from genops_events.gcp.evaluation import pipeline
 from genops_events.gcp.parts import PartWriter, read_parts

@@ -16,13 +16,13 @@ from genops_events.airflow.evaluation import EvaluateModel
 from genops_events.airflow.python_metrics import MetricMissing
 from genops_events.airflow.report_link import ReportLink
 from genops_events.airflow.stage import record_failure
-from genops_events.evaluation_data import EvaluationDataError
-from genops_events.evaluation_record import EvaluationSummary, judgements_prefix, report_path, summary_path
+from genops_events.evaluation.data import EvaluationDataError
+from genops_events.evaluation.record import EvaluationSummary, judgements_prefix, report_path, summary_path
 from genops_events.gcp.evaluation.record import browser_url
 from genops_events.gcp.inputs import InputMissing
 from genops_events.gcp.parts import read_parts
 from genops_events.gcp.record_store import RecordStore
-from genops_events.ledger import Ledger, month_of
+from genops_events.money.ledger import Ledger, month_of
 from genops_events.record_paths import ledger_path, training_path
 from genops_events.stages import Outcome, Stage
 

@@ -24,7 +24,7 @@ from genops_events.gcp.inference import calls, online
 from genops_events.gcp.record_store import RecordStore
 from genops_events.inference.ask_form import WrongForm
 from genops_events.inference.asks import answers_path
-from genops_events.ledger import NO_DATASET
+from genops_events.money.ledger import NO_DATASET
 from genops_events.stages import Stage
 
 

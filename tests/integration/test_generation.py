@@ -12,7 +12,7 @@ import pytest
 from cloud import StandIns, cloud, config, connections_closed, stand_ins, store
 
 from genops_events.config import Config
-from genops_events.evaluation_data import Prompt
+from genops_events.evaluation.data import Prompt
 from genops_events.gcp import generation
 from genops_events.gcp.errors import CloudRefused, CloudUnavailable
 from genops_events.gcp.generation import Answer, asking, count_tokens, first_error

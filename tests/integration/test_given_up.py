@@ -18,7 +18,7 @@ from genops_events.config import Config
 from genops_events.gcp import ledger_store
 from genops_events.gcp.open_candidates import mint
 from genops_events.gcp.record_store import RecordStore
-from genops_events.ledger import Posting, Purpose, month_of
+from genops_events.money.ledger import Posting, Purpose, month_of
 from genops_events.record import Hold
 from genops_events.record_paths import hold_path
 from genops_events.stages import CandidateState, Outcome, Stage

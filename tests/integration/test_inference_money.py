@@ -19,7 +19,7 @@ from genops_events.airflow.inference import AnswerPrompts
 from genops_events.config import Config
 from genops_events.gcp import holds, ledger_store
 from genops_events.gcp.record_store import RecordStore
-from genops_events.ledger import Posting, month_of
+from genops_events.money.ledger import Posting, month_of
 from genops_events.stages import Outcome, Stage
 
 FILE = f"prompts/{DATASET}.jsonl"

@@ -17,8 +17,8 @@ from genops_events.airflow.retries import STAGE_RETRIES
 from genops_events.config import Config
 from genops_events.gcp.ledger_store import committed, read, reserve, settle
 from genops_events.gcp.record_store import RecordStore
-from genops_events.ledger import Ledger, LedgerDamaged
-from genops_events.ledger import committed as committed_in
+from genops_events.money.ledger import Ledger, LedgerDamaged
+from genops_events.money.ledger import committed as committed_in
 from genops_events.record_paths import ledger_path
 
 MONTH = datetime(2026, 11, 5, tzinfo=UTC)

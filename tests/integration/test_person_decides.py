@@ -17,7 +17,7 @@ from sweeps import config
 from genops_events.airflow.promotion import PromoteModel
 from genops_events.config import Config
 from genops_events.gcp.record_store import RecordStore
-from genops_events.promotion_record import PersonsAnswer, answer_path
+from genops_events.promotion.record import PersonsAnswer, answer_path
 from genops_events.record import Arrival
 from genops_events.record_paths import arrival_path
 from genops_events.stages import Outcome, Stage

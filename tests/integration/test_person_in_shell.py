@@ -25,7 +25,7 @@ from genops_events.cli import app
 from genops_events.config import Config
 from genops_events.gcp.open_candidates import mint
 from genops_events.gcp.record_store import RecordStore
-from genops_events.promotion_record import PersonsAnswer, answer_path
+from genops_events.promotion.record import PersonsAnswer, answer_path
 from genops_events.record import Arrival
 from genops_events.record_paths import arrival_path
 from genops_events.stages import Outcome, Stage

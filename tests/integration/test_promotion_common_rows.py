@@ -10,7 +10,7 @@ from made_up import arrived, context, ended, tuned
 from genops_events.airflow.promotion import PromoteModel
 from genops_events.airflow.stage import StageRun
 from genops_events.config import Config
-from genops_events.evaluation_summary import MetricSummary
+from genops_events.evaluation.summary import MetricSummary
 from genops_events.gcp.record_store import RecordStore
 from genops_events.stages import Outcome, Stage
 from genops_events.verdicts import PromotionVerdict

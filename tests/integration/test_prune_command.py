@@ -34,7 +34,7 @@ from genops_events.config import Config
 from genops_events.gcp import pruning, tuning_jobs
 from genops_events.gcp.clients import endpoint_client, model_client
 from genops_events.gcp.record_store import RecordStore
-from genops_events.promotion_record import Pruned, pruned_path
+from genops_events.promotion.record import Pruned, pruned_path
 from genops_events.stages import Outcome, Stage
 
 pytestmark = pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")

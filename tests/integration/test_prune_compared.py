@@ -19,11 +19,11 @@ from genops_events.comparison.contestants import read_contestants
 from genops_events.comparison.plan import ComparisonPlan
 from genops_events.comparison.plan import plan_path as comparison_plan_path
 from genops_events.config import Config, load_config
-from genops_events.evaluation_record import EvaluationPlan, plan_path
+from genops_events.evaluation.record import EvaluationPlan, plan_path
 from genops_events.gcp import pruning
 from genops_events.gcp.pruning import TunedModel, survey, take_away
 from genops_events.gcp.record_store import RecordStore
-from genops_events.promotion_record import Pruned, pruned_path
+from genops_events.promotion.record import Pruned, pruned_path
 from genops_events.stages import Outcome, Stage
 
 WHERE = "projects/genops-local/locations/us-central1"

@@ -17,7 +17,7 @@ from genops_events.config import Config
 from genops_events.gcp.errors import CloudUnavailable
 from genops_events.gcp.ledger_store import committed, reserve, settle
 from genops_events.gcp.record_store import RecordStore, Unreadable
-from genops_events.ledger import Ledger, Refusal
+from genops_events.money.ledger import Ledger, Refusal
 from genops_events.record import Arrival, Champion, Intent
 from genops_events.record_paths import arrival_path, champion_path, intent_path, ledger_path
 from genops_events.stages import CandidateState, Outcome, Stage

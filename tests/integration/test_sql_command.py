@@ -25,7 +25,7 @@ from genops_events.gcp.record_store import RecordStore
 from genops_events.gcp.tables import query as tables
 from genops_events.record_paths import verdict_path
 from genops_events.stages import Stage
-from genops_events.table_schema import TABLES
+from genops_events.tables.schema import TABLES
 
 
 @pytest.fixture(autouse=True)

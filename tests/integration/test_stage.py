@@ -42,7 +42,7 @@ from genops_events.gcp.errors import CloudUnavailable
 from genops_events.gcp.ledger_store import reserve
 from genops_events.gcp.open_candidates import traces_of
 from genops_events.gcp.record_store import RecordStore
-from genops_events.ledger import Ledger, Posting, Purpose, month_of
+from genops_events.money.ledger import Ledger, Posting, Purpose, month_of
 from genops_events.record import Intent, Submission
 from genops_events.record_paths import ledger_path, submission_path, verdict_path
 from genops_events.stages import Outcome, Stage

@@ -16,7 +16,7 @@ from made_up import arrived, context, now
 from genops_events.airflow.tuning import ValidateTrainingData
 from genops_events.config import Config
 from genops_events.gcp.record_store import RecordStore
-from genops_events.ledger import Ledger, month_of
+from genops_events.money.ledger import Ledger, month_of
 from genops_events.record import Attempt
 from genops_events.record_paths import attempt_path, ledger_path
 from genops_events.stages import CandidateState, Outcome, Stage

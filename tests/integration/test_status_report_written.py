@@ -21,7 +21,7 @@ from genops_events.gcp.record_store import RecordStore
 from genops_events.gcp.status import keep_report, status_report
 from genops_events.gcp.tables import parts
 from genops_events.gcp.tables.query import SqlProblem
-from genops_events.promotion_record import Question, question_path
+from genops_events.promotion.record import Question, question_path
 from genops_events.record_paths import arrival_path, open_path
 from genops_events.stages import Outcome, Stage
 from genops_events.status_report import Period

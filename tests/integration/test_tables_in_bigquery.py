@@ -21,8 +21,8 @@ from genops_events.gcp.tables.bigquery import TablesNotLoaded, load_tables
 from genops_events.gcp.tables.parts import write_parts
 from genops_events.gcp.tables.query import query
 from genops_events.stages import Outcome, Stage
-from genops_events.table_paths import pending_prefix
-from genops_events.table_schema import TABLES
+from genops_events.tables.paths import pending_prefix
+from genops_events.tables.schema import TABLES
 
 
 def sizes(config: Config) -> dict[str, int]:

@@ -20,11 +20,11 @@ from genops_events.gcp.record_store import RecordStore
 from genops_events.gcp.tables.marks import note_due
 from genops_events.gcp.tables.parts import write_parts
 from genops_events.gcp.tables.query import SqlProblem, query
-from genops_events.ledger import month_of
+from genops_events.money.ledger import month_of
 from genops_events.record_paths import arrival_path, ledger_path, verdict_path
 from genops_events.stages import Outcome, Stage
-from genops_events.table_paths import DUE, TABLES_ROOT, TablesState, parts_prefix, state_path
-from genops_events.table_schema import TABLES, fingerprint
+from genops_events.tables.paths import DUE, TABLES_ROOT, TablesState, parts_prefix, state_path
+from genops_events.tables.schema import TABLES, fingerprint
 
 
 @pytest.fixture

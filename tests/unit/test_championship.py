@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genops_events.championship import (
+from genops_events.config_parts.promotion import Promotion
+from genops_events.promotion.championship import (
     Bout,
     Contender,
     crowned,
@@ -16,7 +17,6 @@ from genops_events.championship import (
     predecessor_of,
     restored,
 )
-from genops_events.config_promotion import Promotion
 from genops_events.record import Champion, Rollback
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from genops_events.championship import Bout, Common, Contender, Decision, crowned, decide
+from genops_events.promotion.championship import Bout, Common, Contender, Decision, crowned, decide
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 

@@ -20,7 +20,7 @@ from genops_events.comparison_report.chart import Point, dollars, quality_agains
 from genops_events.comparison_report.choice import differ_most
 from genops_events.comparison_report.differences import marked
 from genops_events.comparison_report.labels import Box, placed
-from genops_events.evaluation_summary import MetricSummary
+from genops_events.evaluation.summary import MetricSummary
 
 VOID = {"meta", "br"}
 MEGABYTE = 1_000_000

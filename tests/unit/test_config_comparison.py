@@ -13,7 +13,7 @@ from config_texts import MINIMAL, changed, problems_of
 
 from genops_events.comparison.contestants import BadContestants, Contestant, kind_of, read_contestants
 from genops_events.config import json_schema, parse_config
-from genops_events.config_comparison import Comparison
+from genops_events.config_parts.comparison import Comparison
 
 ENDPOINT = "projects/mine/locations/us-central1/endpoints/7"
 CANDIDATE = "banking77-0123456789abcdef"

@@ -8,11 +8,10 @@ import pytest
 import yaml
 
 from genops_events.config import Config, json_schema, parse_config
-from genops_events.config_evaluation import Evaluation
+from genops_events.config_parts.evaluation import Evaluation
 from genops_events.errors import ConfigError, ConfigProblem
-from genops_events.evaluation_data import EvaluationDataError, EvaluationExample, read_evaluation_examples
-from genops_events.evaluation_rows import Row
-from genops_events.judge_usage import (
+from genops_events.evaluation.data import EvaluationDataError, EvaluationExample, read_evaluation_examples
+from genops_events.evaluation.judge_usage import (
     EXPLANATION_TOKENS,
     JudgeTokens,
     judge_cost,
@@ -20,8 +19,9 @@ from genops_events.judge_usage import (
     judged_tokens,
     priced_as,
 )
-from genops_events.metrics import KNOWN_METRICS
-from genops_events.pricing import UnknownModelError, load_prices
+from genops_events.evaluation.metrics import KNOWN_METRICS
+from genops_events.evaluation.rows import Row
+from genops_events.money.pricing import UnknownModelError, load_prices
 
 EXAMPLE = yaml.safe_load((Path(__file__).parents[2] / "examples" / "genops.yaml").read_text(encoding="utf-8"))
 

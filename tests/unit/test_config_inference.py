@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from genops_events.config import Config, parse_config
-from genops_events.config_inference import Inference
+from genops_events.config_parts.inference import Inference
 from genops_events.errors import ConfigError, ConfigProblem
 from genops_events.inference.choice import choose
 from genops_events.inference.settings import RowSettings, merged

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genops_events.evaluation_data import (
+from genops_events.evaluation.data import (
     EvaluationDataError,
     EvaluationExample,
     read_evaluation_examples,

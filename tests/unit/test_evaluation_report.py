@@ -4,10 +4,10 @@ import re
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 
-from genops_events import metrics
+from genops_events.evaluation import metrics
+from genops_events.evaluation.gates import Gate, judge
+from genops_events.evaluation.rows import Row, summarise
 from genops_events.evaluation_report import Report, report_html
-from genops_events.evaluation_rows import Row, summarise
-from genops_events.gates import Gate, judge
 
 EXACT, MINE = metrics.computed("exact_match"), metrics.python_metric("mine", "m:f")
 VOID = {"meta", "br"}

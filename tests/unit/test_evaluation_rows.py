@@ -5,10 +5,10 @@ import math
 
 import pytest
 
-from genops_events import metrics
-from genops_events.evaluation_rows import Row, Score, causes, failed_rows, summarise, worst
-from genops_events.held_out import in_training
-from genops_events.metric_rubrics import Rubric
+from genops_events.evaluation import metrics
+from genops_events.evaluation.held_out import in_training
+from genops_events.evaluation.metric_rubrics import Rubric
+from genops_events.evaluation.rows import Row, Score, causes, failed_rows, summarise, worst
 
 EXACT = metrics.computed("exact_match")
 JUDGE = metrics.Asked("", 4)

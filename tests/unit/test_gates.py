@@ -6,9 +6,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from genops_events.evaluation_summary import MetricSummary
-from genops_events.gates import Gate, Judgement, challenge
-from genops_events.gates import judge as judge_all
+from genops_events.evaluation.gates import Gate, Judgement, challenge
+from genops_events.evaluation.gates import judge as judge_all
+from genops_events.evaluation.summary import MetricSummary
 
 SCORES = st.floats(min_value=0, max_value=5)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from genops_events.errors import PermanentError
-from genops_events.ledger import Ledger, LedgerError, Purpose, Refusal, committed, month_of, reserve, settle
+from genops_events.money.ledger import Ledger, LedgerError, Purpose, Refusal, committed, month_of, reserve, settle
 
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
 EMPTY = Ledger(month="2026-03")

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from genops_events.ledger import Ledger, Purpose, Refusal, committed, reserve, settle
+from genops_events.money.ledger import Ledger, Purpose, Refusal, committed, reserve, settle
 
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
 LATER = datetime(2026, 3, 15, 13, tzinfo=UTC)

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genops_events.errors import ConfigError, PermanentError
-from genops_events.pricing import (
+from genops_events.inference.prompt_limits import UnknownWindowError, load_call_limits, parse_limits
+from genops_events.money.pricing import (
     UnknownModelError,
     UnknownPriceError,
     load_prices,
     parse_prices,
 )
-from genops_events.prompt_limits import UnknownWindowError, load_call_limits, parse_limits
 from genops_events.training_data import load_limits
 
 FLASH = "gemini-2.5-flash"

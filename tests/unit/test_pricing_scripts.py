@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from genops_events.pricing import Rates, estimated_tokens
+from genops_events.money.pricing import Rates, estimated_tokens
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from genops_events.gcp.inference.calls import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, pause_seconds
 from genops_events.inference.replies import Reply, Totals, UnreadableReply, read_reply
-from genops_events.pricing import load_prices
+from genops_events.money.pricing import load_prices
 
 SAFETY = [
     {"category": "HARM_CATEGORY_HARASSMENT", "probability": "LOW"},

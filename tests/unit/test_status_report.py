@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 
 from genops_events.candidates import Candidate
-from genops_events.promotion_record import PersonsAnswer, Question
+from genops_events.promotion.record import PersonsAnswer, Question
 from genops_events.record import Arrival, Hold
 from genops_events.stages import Stage
 from genops_events.status_report import Period, Section, Waiting, report, waiting_of

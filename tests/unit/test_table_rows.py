@@ -8,11 +8,11 @@ from decimal import Decimal
 
 import pytest
 
-from genops_events.evaluation_rows import Row
-from genops_events.ledger import Ledger, LedgerEntry, Posting
-from genops_events.table_paths import candidate_part, ledger_part, pending_path
-from genops_events.table_rows import json_lines, scored_rows, spend_rows
-from genops_events.table_schema import COMPLETIONS, SPEND, TABLES, differences, merge_sql
+from genops_events.evaluation.rows import Row
+from genops_events.money.ledger import Ledger, LedgerEntry, Posting
+from genops_events.tables.paths import candidate_part, ledger_part, pending_path
+from genops_events.tables.rows import json_lines, scored_rows, spend_rows
+from genops_events.tables.schema import COMPLETIONS, SPEND, TABLES, differences, merge_sql
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 

@@ -13,7 +13,7 @@ from genops_events.inference.prompts import PromptRow, read_rows
 from genops_events.inference.requests import CannotAsk, Requests
 from genops_events.inference.settings import AnswerSettings
 from genops_events.inference.token_budget import TokenBudget, most_for_row
-from genops_events.pricing import load_prices
+from genops_events.money.pricing import load_prices
 
 RATES = load_prices().rates("gemini-2.5-flash")  # 0.30 in, 2.50 out, in USD per million
 REQUESTS = Requests(AnswerSettings(max_output_tokens=1000))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from google.genai.types import TuningJob
 
-from genops_events.config_tuning import Tuning
+from genops_events.config_parts.tuning import Tuning
 from genops_events.errors import PermanentError
 from genops_events.gcp.tuning_results import (
     NoSuchCheckpoint,

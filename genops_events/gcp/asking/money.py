@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from genops_events.gcp import ledger_store
 from genops_events.gcp.asking.planning import OverBudget
 from genops_events.inference.asks import AskPlan
-from genops_events.ledger import MOST_USD, NO_DATASET, month_of
+from genops_events.money.ledger import MOST_USD, NO_DATASET, month_of
 
 if TYPE_CHECKING:
     from genops_events.config import Config
     from genops_events.gcp.record_store import RecordStore
-    from genops_events.ledger import Refusal
+    from genops_events.money.ledger import Refusal
 
 _ZERO = Decimal(0)
 

@@ -16,7 +16,7 @@ from genops_events.inference import asks as places
 from genops_events.inference.ask_form import FieldNames, Question
 from genops_events.inference.asks import AskPlan
 from genops_events.inference.requests import cache_contents
-from genops_events.ledger import usd
+from genops_events.money.ledger import usd
 from genops_events.stages import Stage
 from genops_events.verdicts import TuningVerdict
 

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
 
-from genops_events import evaluation_record, record_paths
+from genops_events import record_paths
 from genops_events.comparison.contestants import Contestant
 from genops_events.comparison.plan import ComparisonPlan
 from genops_events.config import Config, Dataset
 from genops_events.errors import PermanentError
-from genops_events.estimates import answers_step
-from genops_events.evaluation_data import EvaluationExample, Prompt
-from genops_events.evaluation_rows import Score, digest
+from genops_events.evaluation import record as evaluation_record
+from genops_events.evaluation.data import EvaluationExample, Prompt
+from genops_events.evaluation.judge_usage import judge_cost, judge_tokens
+from genops_events.evaluation.metrics import Metric
+from genops_events.evaluation.rows import Score, digest
 from genops_events.gcp import inputs
 from genops_events.gcp.evaluation.pipeline import score_key
 from genops_events.gcp.evaluation.record import read_rows
@@ -23,9 +25,8 @@ from genops_events.gcp.evaluation.requests import Scored
 from genops_events.gcp.record_store import RecordStore
 from genops_events.inference.requests import MOST_OUTPUT_TOKENS, tools_json
 from genops_events.inference.settings import AnswerSettings, evaluated_with, merged
-from genops_events.judge_usage import judge_cost, judge_tokens
-from genops_events.metrics import Metric
-from genops_events.pricing import Rates
+from genops_events.money.estimates import answers_step
+from genops_events.money.pricing import Rates
 from genops_events.stages import Stage
 from genops_events.verdicts import TuningVerdict
 

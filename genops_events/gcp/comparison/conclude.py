@@ -28,9 +28,9 @@ from genops_events.gcp.outbox import announce_comparison
 from genops_events.gcp.parts import remove_parts
 from genops_events.gcp.tables.parts import parquet, write_part
 from genops_events.record import Announcement
-from genops_events.table_paths import candidate_part
-from genops_events.table_rows import completion_rows, json_lines
-from genops_events.table_schema import COMPLETIONS, EVALUATIONS
+from genops_events.tables.paths import candidate_part
+from genops_events.tables.rows import completion_rows, json_lines
+from genops_events.tables.schema import COMPLETIONS, EVALUATIONS
 
 if TYPE_CHECKING:
     from genops_events.comparison.contestants import Contestant

@@ -28,7 +28,9 @@ from genops_events.comparison.record import (
     state_of,
 )
 from genops_events.errors import ConfigError, GenopsError, PermanentError
-from genops_events.evaluation_rows import Row, Score, causes, failed_rows, summarise
+from genops_events.evaluation.judge_usage import judge_cost, judged_tokens
+from genops_events.evaluation.metrics import Metric
+from genops_events.evaluation.rows import Row, Score, causes, failed_rows, summarise
 from genops_events.gcp import inputs, ledger_store
 from genops_events.gcp.comparison.asked import Asked
 from genops_events.gcp.evaluation import record as kept
@@ -37,9 +39,7 @@ from genops_events.gcp.evaluation.requests import Scored
 from genops_events.gcp.generation import answers_cost
 from genops_events.gcp.kept_answers import KeptAnswers
 from genops_events.gcp.parts import PartWriter, remove_parts
-from genops_events.judge_usage import judge_cost, judged_tokens
-from genops_events.ledger import LedgerDamaged, Refusal
-from genops_events.metrics import Metric
+from genops_events.money.ledger import LedgerDamaged, Refusal
 
 if TYPE_CHECKING:
     from genops_events.config import Config

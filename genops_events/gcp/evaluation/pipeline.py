@@ -9,15 +9,15 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from genops_events.evaluation_data import EvaluationExample
-from genops_events.evaluation_rows import Score, digest
+from genops_events.evaluation.data import EvaluationExample
+from genops_events.evaluation.metrics import PAIRWISE, Metric
+from genops_events.evaluation.rows import Score, digest
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, evaluation_client, idempotent_retry, judge_client
 from genops_events.gcp.errors import CloudRefused, google_call
 from genops_events.gcp.evaluation.requests import INSTANCES_PER_CALL, Scored, request, scores
 from genops_events.gcp.generation import Answer, asking, first_error
 from genops_events.gcp.kept_answers import KeptAnswers
 from genops_events.inference.settings import AnswerSettings
-from genops_events.metrics import PAIRWISE, Metric
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable

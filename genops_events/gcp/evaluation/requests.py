@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from genops_events.evaluation_rows import Score
-from genops_events.metrics import CANDIDATE_FIELD, CHAMPION_FIELD, COMPUTED, PAIRWISE, Metric
+from genops_events.evaluation.metrics import CANDIDATE_FIELD, CHAMPION_FIELD, COMPUTED, PAIRWISE, Metric
+from genops_events.evaluation.rows import Score
 
 if TYPE_CHECKING:
     from google.cloud.aiplatform_v1 import EvaluateInstancesResponse

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from google.genai.types import CachedContent
 
     from genops_events.config import Config
-    from genops_events.config_inference import Inference
+    from genops_events.config_parts.inference import Inference
 
 NAME_PREFIX = "genops-"
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from genops_events.evaluation_data import Prompt
+from genops_events.evaluation.data import Prompt
 from genops_events.gcp import prompt_sizes
 from genops_events.gcp.generation import count_tokens
 from genops_events.gcp.inference.results import nothing_to_ask
+from genops_events.inference.prompt_limits import PromptLimits, PromptOver
 from genops_events.inference.prompts import BadRow, PromptRow, in_chunks
 from genops_events.inference.requests import Requests, cache_contents
-from genops_events.prompt_limits import PromptLimits, PromptOver
 
 if TYPE_CHECKING:
     from genops_events.config import Config, Dataset

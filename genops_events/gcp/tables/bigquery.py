@@ -26,7 +26,7 @@ from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, bigquery_client, ide
 from genops_events.gcp.errors import CloudRefused, google_call
 from genops_events.gcp.tables.jobs import Jobs, job_base
 from genops_events.gcp.tables.marks import Mark, listed, remove
-from genops_events.table_paths import (
+from genops_events.tables.paths import (
     LOADING,
     Loading,
     Pending,
@@ -36,7 +36,7 @@ from genops_events.table_paths import (
     pending_path,
     pending_prefix,
 )
-from genops_events.table_schema import TABLES, Table, differences, merge_sql
+from genops_events.tables.schema import TABLES, Table, differences, merge_sql
 
 if TYPE_CHECKING:
     from google.cloud import bigquery

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from genops_events.errors import PermanentError
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, idempotent_retry
 from genops_events.gcp.errors import CloudRefused, CloudUnavailable, google_call
-from genops_events.table_paths import Loading
+from genops_events.tables.paths import Loading
 
 if TYPE_CHECKING:
     from google.cloud import bigquery

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
 from genops_events.gcp.errors import google_call
-from genops_events.table_paths import Due, due_path
+from genops_events.tables.paths import Due, due_path
 
 if TYPE_CHECKING:
     from genops_events.gcp.record_store import RecordStore

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genops_events.errors import PermanentError
-from genops_events.evaluation_record import rows_path
+from genops_events.evaluation.record import rows_path
 from genops_events.gcp import ledger_store
 from genops_events.gcp.at_once import at_once
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
@@ -33,7 +33,7 @@ from genops_events.gcp.tables.marks import Mark, listed, note_due, remove
 from genops_events.record_paths import CANDIDATES as CANDIDATES_FOLDER
 from genops_events.record_paths import OPEN, ROOT
 from genops_events.stages import Stage
-from genops_events.table_paths import (
+from genops_events.tables.paths import (
     DUE,
     Pending,
     TablesState,
@@ -42,8 +42,8 @@ from genops_events.table_paths import (
     pending_path,
     state_path,
 )
-from genops_events.table_rows import candidate_row, completion_rows, evaluation_table_rows, json_lines, spend_rows
-from genops_events.table_schema import CANDIDATES, COMPLETIONS, EVALUATIONS, SPEND, Table, fingerprint
+from genops_events.tables.rows import candidate_row, completion_rows, evaluation_table_rows, json_lines, spend_rows
+from genops_events.tables.schema import CANDIDATES, COMPLETIONS, EVALUATIONS, SPEND, Table, fingerprint
 
 if TYPE_CHECKING:
     import duckdb
@@ -107,7 +107,7 @@ def write_part(config: Config, store: RecordStore, table: Table, part: str, rows
         config: says whether it is.
         store: the record, whose bucket takes it.
         table: which one.
-        part: its name without an ending: from `table_paths`.
+        part: its name without an ending: from `tables.paths`.
         rows: all that the part is to hold.
     """
     lines = json_lines(table, rows)

@@ -15,8 +15,8 @@ from genops_events.errors import PermanentError
 from genops_events.gcp.at_once import at_once
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
 from genops_events.gcp.errors import google_call
-from genops_events.table_paths import parts_prefix
-from genops_events.table_schema import TABLES, Table
+from genops_events.tables.paths import parts_prefix
+from genops_events.tables.schema import TABLES, Table
 
 if TYPE_CHECKING:
     import duckdb

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from genops_events.config_evaluation import Evaluation
-from genops_events.config_inference import Inference
-from genops_events.evaluation_data import EvaluationExample
+from genops_events.config_parts.evaluation import Evaluation
+from genops_events.config_parts.inference import Inference
+from genops_events.evaluation.data import EvaluationExample
+from genops_events.evaluation.judge_usage import judge_cost, judge_tokens, priced_as
+from genops_events.evaluation.metrics import PAIRWISE, Metric
 from genops_events.inference.prompts import BadRow, PromptRow
 from genops_events.inference.requests import Requests
-from genops_events.judge_usage import judge_cost, judge_tokens, priced_as
-from genops_events.metrics import PAIRWISE, Metric
-from genops_events.pricing import Rates, estimated_tokens
+from genops_events.money.pricing import Rates, estimated_tokens
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from genops_events.evaluation_summary import Condition, MetricSummary
+from genops_events.evaluation.summary import Condition, MetricSummary
 from genops_events.record import Document
 from genops_events.record_paths import folder
 

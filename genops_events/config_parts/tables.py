@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from genops_events.config_problems import wrong_value
-from genops_events.config_values import Part
+from genops_events.config_parts.problems import wrong_value
+from genops_events.config_parts.values import Part
 
 OFF = "off"
 _DATASET = re.compile(r"[A-Za-z0-9_]{1,1024}")

@@ -13,8 +13,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import InitErrorDetails
 
-from genops_events.config_problems import raise_wrongs, wrong
-from genops_events.config_values import (
+from genops_events.config_parts.problems import raise_wrongs, wrong
+from genops_events.config_parts.values import (
     ObjectName,
     Part,
     PositiveFloat,

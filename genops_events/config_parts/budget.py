@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
-from genops_events.config_problems import wrong_value
-from genops_events.config_values import Part, PositiveInt, refuse_bool
+from genops_events.config_parts.problems import wrong_value
+from genops_events.config_parts.values import Part, PositiveInt, refuse_bool
 from genops_events.errors import ConfigError, ConfigProblem, PermanentError
-from genops_events.judge_usage import priced_as
-from genops_events.pricing import PriceTable, Rates, load_prices, parse_prices
-from genops_events.prompt_limits import LimitTable, load_call_limits, parse_limits
+from genops_events.evaluation.judge_usage import priced_as
+from genops_events.inference.prompt_limits import LimitTable, load_call_limits, parse_limits
+from genops_events.money.pricing import PriceTable, Rates, load_prices, parse_prices
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from genops_events.config import Config
-    from genops_events.config_evaluation import Evaluation
+    from genops_events.config_parts.evaluation import Evaluation
 
 Amount = Annotated[Decimal, BeforeValidator(refuse_bool), Field(ge=0, allow_inf_nan=False)]
 TableT = TypeVar("TableT", bound=BaseModel)

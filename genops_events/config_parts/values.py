@@ -7,8 +7,8 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from genops_events.config_problems import wrong_value
-from genops_events.pricing import load_prices
+from genops_events.config_parts.problems import wrong_value
+from genops_events.money.pricing import load_prices
 from genops_events.record_paths import ROOT
 
 _RESOURCE = re.compile(r"projects/[^/]+/locations/[^/]+/models/[^/]+")

@@ -9,11 +9,11 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import InitErrorDetails
 
-from genops_events import metrics as kinds
-from genops_events.config_problems import raise_wrongs, wrong, wrong_value
-from genops_events.config_values import ObjectName, Part, unique_items
-from genops_events.metric_rubrics import PAIRWISE_CRITERIA, Rubric
-from genops_events.metrics import COMPUTED, KNOWN_METRICS, PAIRWISE, Metric
+from genops_events.config_parts.problems import raise_wrongs, wrong, wrong_value
+from genops_events.config_parts.values import ObjectName, Part, unique_items
+from genops_events.evaluation import metrics as kinds
+from genops_events.evaluation.metric_rubrics import PAIRWISE_CRITERIA, Rubric
+from genops_events.evaluation.metrics import COMPUTED, KNOWN_METRICS, PAIRWISE, Metric
 
 MOST_SAMPLES = 32
 """Vertex AI's bound: `AutoraterConfig.sampling_count`."""

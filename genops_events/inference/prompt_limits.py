@@ -12,8 +12,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from genops_events.config_parts.toml_tables import parse_table
 from genops_events.errors import PermanentError
-from genops_events.toml_tables import parse_table
 
 CONTEXT_WINDOW = "context window"
 

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from genops_events.config_parts.toml_tables import parse_table
 from genops_events.errors import PermanentError
-from genops_events.toml_tables import parse_table
 from genops_events.training.limits import Method
 from genops_events.training.parts import CHARACTERS_PER_TOKEN
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from genops_events.gates import challenge
+from genops_events.evaluation.gates import challenge
 from genops_events.record import Champion, Rollback
 
 REMEMBERED_CHAMPIONS = 100

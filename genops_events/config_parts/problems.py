@@ -11,8 +11,8 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
+from genops_events.config_parts.yaml_lines import YamlDocument
 from genops_events.errors import ConfigProblem
-from genops_events.yaml_lines import YamlDocument
 
 _FOUND_CHARACTERS = 200
 _WORDS = {

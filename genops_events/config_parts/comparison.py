@@ -10,12 +10,12 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import InitErrorDetails
 
 from genops_events.comparison.contestants import Contestants, unknown_models
-from genops_events.config_problems import below, wrong
-from genops_events.config_values import ObjectName, Part, refuse_bool, unique_items
-from genops_events.metrics import PAIRWISE
+from genops_events.config_parts.problems import below, wrong
+from genops_events.config_parts.values import ObjectName, Part, refuse_bool, unique_items
+from genops_events.evaluation.metrics import PAIRWISE
 
 if TYPE_CHECKING:
-    from genops_events.config_evaluation import Evaluation
+    from genops_events.config_parts.evaluation import Evaluation
 
 Amount = Annotated[Decimal, BeforeValidator(refuse_bool), Field(ge=0, allow_inf_nan=False)]
 

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from genops_events.config_evaluation import Evaluation
-from genops_events.evaluation_data import EvaluationExample
-from genops_events.evaluation_rows import Row
-from genops_events.metrics import PAIRWISE, Metric
-from genops_events.pricing import Rates, estimated_tokens
+from genops_events.config_parts.evaluation import Evaluation
+from genops_events.evaluation.data import EvaluationExample
+from genops_events.evaluation.metrics import PAIRWISE, Metric
+from genops_events.evaluation.rows import Row
+from genops_events.money.pricing import Rates, estimated_tokens
 
 USUAL_JUDGE = "gemini-2.5-flash"
 """Whose prices count where the judge is Vertex AI's own choice: it does not tell which."""

@@ -8,9 +8,9 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from genops_events.config_problems import describe_problems
+from genops_events.config_parts.problems import describe_problems
+from genops_events.config_parts.yaml_lines import YamlDocument
 from genops_events.errors import ConfigError, ConfigProblem
-from genops_events.yaml_lines import YamlDocument
 
 TableT = TypeVar("TableT", bound=BaseModel)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from genops_events.ledger import ZERO, Ledger, Posting, Purpose
+from genops_events.money.ledger import ZERO, Ledger, Posting, Purpose
 
 PURPOSES: tuple[Purpose, ...] = ("tuning", "evaluation", "inference", "comparison", "asking")
 

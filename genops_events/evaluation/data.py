@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from genops_events.errors import PermanentError
-from genops_events.metrics import TOOL_METRICS
+from genops_events.evaluation.metrics import TOOL_METRICS
 
 FOUND_CHARACTERS = 200
 

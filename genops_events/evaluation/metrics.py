@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from genops_events.metric_rubrics import (
+from genops_events.evaluation.metric_rubrics import (
     AGAINST_REFERENCE,
     READY_MADE,
     Rubric,

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from genops_events.config_values import Part, PositiveFloat
+from genops_events.config_parts.values import Part, PositiveFloat
 
 
 class Promotion(Part):

@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import InitErrorDetails
 
-from genops_events.config_evaluation import MaxOutputTokens
-from genops_events.config_problems import raise_wrongs, wrong
-from genops_events.config_values import ObjectName, Part, PositiveFloat, PositiveInt, unique_items
+from genops_events.config_parts.evaluation import MaxOutputTokens
+from genops_events.config_parts.problems import raise_wrongs, wrong
+from genops_events.config_parts.values import ObjectName, Part, PositiveFloat, PositiveInt, unique_items
 from genops_events.inference.media import media_uri
 from genops_events.inference.settings import AnswerSettings, Number
 

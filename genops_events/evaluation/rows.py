@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from genops_events.evaluation_statistics import Statistics, describe, win_rate
-from genops_events.evaluation_summary import MetricSummary
-from genops_events.metrics import PAIRWISE, Metric
+from genops_events.evaluation.metrics import PAIRWISE, Metric
+from genops_events.evaluation.score_statistics import Statistics, describe, win_rate
+from genops_events.evaluation.summary import MetricSummary
 
 CAUSES_KEPT = 20
 

@@ -1,0 +1,1 @@
+"""The tables of all candidates: their columns, their rows, where their files lie. No I/O."""
