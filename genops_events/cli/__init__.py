@@ -17,6 +17,7 @@ from genops_events.cli import (
     doctor,
     estimate,
     promotion,
+    provision,
     prune,
     spend,
     sql,
@@ -53,6 +54,7 @@ for command in (
     spend.spend,
     sql.sql,
     doctor.doctor,
+    provision.provision,
 ):
     app.command()(command)
 app.add_typer(config.app, name="config")

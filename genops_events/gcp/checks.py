@@ -102,7 +102,7 @@ class CloudChecks:
                 return failed(
                     f"There is no bucket {bucket.name}.",
                     "Nobody created it, it was deleted, or genops.yaml names another (`bucket`).",
-                    *self.remedies.bucket(),
+                    *self.remedies.provision(),
                 )
         return rules.judge_permissions(granted, self.remedies)
 
@@ -140,7 +140,7 @@ class CloudChecks:
             f"There is no topic {name}.",
             "Nobody created it, or it was deleted, which cuts its subscriptions off, too: a new topic of the same "
             "name needs them created anew.",
-            *self.remedies.topic(name),
+            *self.remedies.provision(),
         )
 
     @_forgiving("roles/pubsub.viewer")

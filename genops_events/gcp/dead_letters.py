@@ -205,9 +205,7 @@ class DeadLetters:
                 raise NoDeadLetterSubscription(
                     f"The subscription {self._id} does not exist in the project {self._config.project}, "
                     "so dead letters are not kept.",
-                    "Create it: `genops up` does on the local stack; in Google Cloud run "
-                    f"`gcloud pubsub subscriptions create {self._id} --topic={self._id} "
-                    f"--project={self._config.project} --expiration-period=never`.",
+                    "Create it: `genops up` on the local stack, `genops provision --apply` in Google Cloud.",
                 ) from error
             received = list(pulled.received_messages)
             ack_ids = [one.ack_id for one in received]

@@ -1,21 +1,19 @@
 """The commands that mend what `genops doctor` finds, with the real names filled in.
 
-On the local stack `genops up` puts everything right that Google Cloud's own command would; elsewhere it is `gcloud`
-and `airflow`. Source of the options: https://cloud.google.com/sdk/gcloud/reference
+On the local stack `genops up` puts everything right; elsewhere it is `genops provision`, `gcloud` and `airflow`. Source of the options: https://cloud.google.com/sdk/gcloud/reference
 """
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from genops_events import cloud_setup
-from genops_events.cloud_setup import Fault, Subscription
 from genops_events.config import Config
 
 UP = ("genops up --detach",)
+PROVISION = ("genops provision --apply",)
 _UNAUTHENTICATED = 401
 _FORBIDDEN = 403
 ANEW = ("genops down", *UP)
@@ -65,12 +63,9 @@ class Remedies:
             return self.project_role("roles/pubsub.subscriber")
         return self.vertex()
 
-    def bucket(self) -> tuple[str, ...]:
-        """Create the bucket."""
-        if self.is_local:
-            return UP
-        create = f"gcloud storage buckets create {self._bucket} {self._project} --location={self.config.location}"
-        return (f"{create} --uniform-bucket-level-access", *self.notification())
+    def provision(self) -> tuple[str, ...]:
+        """Create the bucket, topics, subscriptions, rights and notification that are missing, and mend those that are wrong."""
+        return UP if self.is_local else PROVISION
 
     def bucket_role(self, role: str) -> tuple[str, ...]:
         """Grant a role on the bucket."""
@@ -91,18 +86,6 @@ class Remedies:
             return self._with_client(f"{statement}; b.patch()")
         return (f"gcloud storage buckets update {self._bucket} {option}",)
 
-    def notification(self) -> tuple[str, ...]:
-        """Create the notification; gcloud then lets Cloud Storage publish on the topic, too."""
-        if self.is_local:
-            return UP
-        prefix = cloud_setup.notification_prefix(self.config)
-        return (
-            f"gcloud storage buckets notifications create {self._bucket}"
-            f" --topic={cloud_setup.topic_name(self.config, self.config.topics.arrivals)}"
-            " --event-types=OBJECT_FINALIZE --payload-format=json"
-            + (f" --object-prefix={shlex.quote(prefix)}" if prefix else ""),
-        )
-
     def surplus_notifications(self, ids: Sequence[str]) -> tuple[str, ...]:
         """Remove notifications that announce what others do."""
         if self.is_local:
@@ -111,54 +94,6 @@ class Remedies:
             )
         folder = f"projects/_/buckets/{self.config.bucket}/notificationConfigs"
         return tuple(f"gcloud storage buckets notifications delete {folder}/{one}" for one in ids)
-
-    def topic(self, topic: str) -> tuple[str, ...]:
-        """Create a topic, and let publish there whom it is for."""
-        if self.is_local:
-            return UP
-        create = f"gcloud pubsub topics create {topic} {self._project}"
-        if topic == self.config.topics.completions:
-            return (create,)
-        if topic == self.config.topics.arrivals:
-            agent = f'"serviceAccount:$(gcloud storage service-agent {self._project})"'
-            return (create, self._may_publish(topic, agent), "genops doctor")
-        return (create, self._may_publish(topic, self._pubsub_agent))
-
-    def subscription(self, name: str) -> tuple[str, ...]:
-        """Create a subscription, and let its dead letters leave it."""
-        if self.is_local:
-            return UP
-        wanted = cloud_setup.wanted_subscriptions(self.config)[name]
-        create = (
-            f"gcloud pubsub subscriptions create {name} {self._project} --topic={wanted.topic}"
-            f" --ack-deadline={wanted.ack_deadline_seconds} {_RETENTION} {_EXPIRATION}"
-        )
-        if wanted.dead_letter_topic is None:
-            return (create,)
-        return (f"{create} {_backoff()} {_dead_letters(wanted.dead_letter_topic)}", self._may_forward(name))
-
-    def subscription_settings(self, name: str, faults: Collection[Fault]) -> tuple[str, ...]:
-        """Change the settings that are wrong; a subscription with others than these is created anew.
-
-        A copy is made of dead letters, which are deleted with theirs.
-        """
-        if self.is_local:
-            return UP
-        if any(one.mending == "recreate" for one in faults):
-            delete = f"gcloud pubsub subscriptions delete {name} {self._project}"
-            holds_letters = name == cloud_setup.dead_letter_topic(self.config)
-            return (*((_COPY_LETTERS,) if holds_letters else ()), delete, *self.subscription(name))
-        wanted = cloud_setup.wanted_subscriptions(self.config)[name]
-        settings = {one.setting for one in faults}
-        commands = []
-        if "push_config" in settings:
-            commands.append(f'gcloud pubsub subscriptions modify-push-config {name} {self._project} --push-endpoint=""')
-        options = [option for setting, option in _options(wanted).items() if setting in settings]
-        if options:
-            commands.append(f"gcloud pubsub subscriptions update {name} {self._project} {' '.join(options)}")
-        if "dead_letter_policy" in settings:
-            commands.append(self._may_forward(name))
-        return tuple(commands)
 
     def input_file(self, dataset: str, key: Sequence[str], name: str) -> tuple[str, ...]:
         """Upload a file that genops.yaml names."""
@@ -240,50 +175,7 @@ class Remedies:
         url = f"{self.airflow}/api/v2/{path}"
         return f"curl -fsS -X {method} -H 'Content-Type: application/json' -d '{body}' {url}"
 
-    @property
-    def _pubsub_agent(self) -> str:
-        number = f"$(gcloud projects describe {self.config.project} --format='value(projectNumber)')"
-        return f'"serviceAccount:service-{number}@gcp-sa-pubsub.iam.gserviceaccount.com"'
-
-    def _may_publish(self, topic: str, member: str) -> str:
-        return (
-            f"gcloud pubsub topics add-iam-policy-binding {topic} {self._project}"
-            f" --member={member} --role=roles/pubsub.publisher"
-        )
-
-    def _may_forward(self, subscription: str) -> str:
-        # Pub/Sub moves a dead letter as itself: it takes it from the subscription and publishes it.
-        return (
-            f"gcloud pubsub subscriptions add-iam-policy-binding {subscription} {self._project}"
-            f" --member={self._pubsub_agent} --role=roles/pubsub.subscriber"
-        )
-
     def _with_client(self, statement: str) -> tuple[str, ...]:
         """Return a command that does something with the local bucket `b`, which gcloud does not reach."""
         client = f"from google.cloud import storage; b = storage.Client().get_bucket('{self.config.bucket}')"
         return ('eval "$(genops env)"', f'python -c "{client}; {statement}"')
-
-
-_RETENTION = f"--message-retention-duration={cloud_setup.RETENTION_DAYS}d"
-_EXPIRATION = "--expiration-period=never"
-_COPY_LETTERS = "genops dead-letters --json --limit=10000 > dead-letters.json"
-
-
-def _backoff() -> str:
-    return (
-        f"--min-retry-delay={cloud_setup.MINIMUM_BACKOFF_SECONDS}s"
-        f" --max-retry-delay={cloud_setup.MAXIMUM_BACKOFF_SECONDS}s"
-    )
-
-
-def _dead_letters(topic: str) -> str:
-    return f"--dead-letter-topic={topic} --max-delivery-attempts={cloud_setup.MAX_DELIVERY_ATTEMPTS}"
-
-
-def _options(wanted: Subscription) -> dict[str, str]:
-    return {
-        "ack_deadline_seconds": f"--ack-deadline={wanted.ack_deadline_seconds}",
-        "message_retention_duration": _RETENTION,
-        "expiration_policy": _EXPIRATION,
-        "dead_letter_policy": _dead_letters(wanted.dead_letter_topic or ""),
-    }

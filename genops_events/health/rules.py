@@ -101,7 +101,7 @@ def judge_notifications(found: Sequence[Notification], remedies: Remedies) -> Fi
         return failed(
             f"No notification announces new objects under {prefixes} on the topic {topic}.",
             f"{cause} Until it is there, arrivals wait for the sweep, up to {config.intake.sweep_minutes} minutes.",
-            *remedies.notification(),
+            *remedies.provision(),
         )
     twice = cloud_setup.announced_twice(found, config)
     if twice:
@@ -127,7 +127,7 @@ def judge_subscription(name: str, found: Subscription | None, remedies: Remedies
                 if name == remedies.config.subscription
                 else "dead letters are gone for good."
             ),
-            *remedies.subscription(name),
+            *remedies.provision(),
         )
     faults = list(cloud_setup.subscription_faults(found, wanted, remedies.config))
     if faults:
@@ -135,7 +135,7 @@ def judge_subscription(name: str, found: Subscription | None, remedies: Remedies
         return judge(
             f"Subscription {name}: {'; '.join(one.found for one in faults)}.",
             " ".join(one.cause for one in faults),
-            *remedies.subscription_settings(name, faults),
+            *remedies.provision(),
         )
     letters = "" if found.dead_letter_topic is None else f", dead letters to {found.dead_letter_topic.split('/')[-1]}"
     return ok(f"{name} keeps every message; ack deadline {found.ack_deadline_seconds} s{letters}")

@@ -276,7 +276,7 @@ def test_a_subscription_that_is_missing_is_named_with_the_command_that_makes_it(
     assert result.exit_code == 1
     assert "does not exist" in result.stderr
     assert "genops up" in result.stderr
-    assert f"gcloud pubsub subscriptions create {arrivals.dead_letters.rpartition('/')[2]}" in result.stderr
+    assert "genops provision --apply" in result.stderr
 
 
 def test_the_list_of_candidates_tells_their_number_and_keeps_its_json(arrivals: Arrivals) -> None:
@@ -314,7 +314,10 @@ def test_dead_letters_outlive_their_subscription_when_it_is_created_anew(config:
     messages = [{"data": text, "attributes": attributes | {"genops-message-id": text.decode()}} for text in texts]
     google.pubsub_v1.PublisherClient.publish(arrivals.publisher, topic=topic, messages=messages)
     arrivals.publisher.delete_topic(topic=topic)
-    assert provision(config) == [f"topic {dead_letter_topic(config)}", f"subscription {dead_letter_topic(config)}"]
+    topic_again, subscription_anew, right_again = provision(config)
+    assert topic_again == f"topic {dead_letter_topic(config)}"
+    assert subscription_anew == f"subscription {dead_letter_topic(config)}, anew: its topic was deleted"
+    assert right_again.startswith(f"roles/pubsub.publisher on topic {dead_letter_topic(config)} for ")
     with DeadLetters.opened(config) as kept:
         found = kept.peek(limit=10)
     assert {one.data for one in found} == texts

@@ -28,6 +28,7 @@ CREATE TABLE IF NOT EXISTS holds (
     owner INTEGER NOT NULL, message INTEGER NOT NULL, acknowledged INTEGER NOT NULL, failures INTEGER NOT NULL,
     PRIMARY KEY (owner, message)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS policies (resource INTEGER PRIMARY KEY, body BLOB NOT NULL);
 """
 
 _FREE_PAGES = 256
@@ -103,6 +104,11 @@ class Journal:
     def drop_resource(self, uid: int) -> None:
         """Forget a resource; its holds have been dropped before."""
         self._write("resources", "DELETE FROM resources WHERE uid = ?", (uid,))
+        self._write("policies", "DELETE FROM policies WHERE resource = ?", (uid,))
+
+    def keep_policy(self, uid: int, body: bytes) -> None:
+        """Keep who may do what with a resource, in place of what was kept before."""
+        self._write("policies", "INSERT OR REPLACE INTO policies VALUES (?, ?)", (uid, body))
 
     def add_message(self, message_id: int, body: bytes) -> None:
         """Keep a message."""
@@ -126,6 +132,10 @@ class Journal:
         """Yield what was kept, topics first."""
         for row in self._database.execute("SELECT uid, kind, topic, body FROM resources ORDER BY kind != 'topic', uid"):
             yield KeptResource(*row)
+
+    def policies(self) -> Iterator[tuple[int, bytes]]:
+        """Yield the kept access policies, by the uid of their resource."""
+        yield from self._database.execute("SELECT resource, body FROM policies")
 
     def messages(self) -> Iterator[tuple[int, bytes]]:
         """Yield the kept messages, oldest first."""

@@ -30,6 +30,18 @@ def checked_name(name: str, collection: str) -> str:
     return name
 
 
+def collection_of(name: str) -> str:
+    """Return `topics`, `subscriptions` or `snapshots`: what `name` is one of.
+
+    Raises:
+        ApiError: INVALID_ARGUMENT.
+    """
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise invalid(f"Invalid resource name given (name={name}). Expected projects/PROJECT/COLLECTION/ID.")
+    return match[2]
+
+
 def project_and_id(name: str) -> tuple[str, str]:
     """Return the project and the last part of a full name."""
     parts = name.split("/")

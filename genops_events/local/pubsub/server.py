@@ -14,6 +14,7 @@ from pathlib import Path
 import grpc
 
 from genops_events.local.faults import admin_app
+from genops_events.local.pubsub.access import Access
 from genops_events.local.pubsub.broker import Broker
 from genops_events.local.pubsub.faults import PubSubFaults, PubSubFaultSwitch
 from genops_events.local.pubsub.journal import Journal
@@ -52,6 +53,7 @@ async def serve(*, host: str, port: int, admin_port: int, state: Path) -> None:
     services: dict[str, list[Unary | Streaming]] = {
         "google.pubsub.v1.Publisher": [*Publisher(broker).methods()],
         "google.pubsub.v1.Subscriber": Subscriber(broker, StreamingPull(broker, faults)).methods(),
+        "google.iam.v1.IAMPolicy": [*Access(broker).methods()],
     }
     api.add_generic_rpc_handlers((Service(services, faults),))
     api.add_insecure_port(f"{host}:{port}")
