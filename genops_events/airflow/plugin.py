@@ -6,6 +6,7 @@ import importlib
 import logging
 import multiprocessing
 import sys
+from functools import cache
 from typing import Any
 
 from airflow.configuration import conf
@@ -13,10 +14,17 @@ from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
 
 from genops_events.airflow.queueing import OldestFirst
+from genops_events.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
-_STAGES = ("budget", "comparison", "evaluation", "inference", "intake", "promotion", "tuning")
+_NEEDED = (
+    *(f"genops_events.airflow.{name}" for name in ("budget", "comparison", "evaluation", "inference", "intake")),
+    *(f"genops_events.airflow.{name}" for name in ("pool", "promotion", "tables", "tuning")),
+    "triggers.batch_job",
+    "triggers.tuning_job",
+)
+"""What the Dags and their tasks are made of."""
 
 
 class WarmStart:
@@ -33,14 +41,24 @@ class WarmStart:
         if not scheduler or not forks:
             return
         try:
-            from genops_events.gcp.warm_start import warm_start
-
-            warm_start()
-            for stage in _STAGES:
-                importlib.import_module(f"genops_events.airflow.{stage}")
+            _warm_up()
+        except ConfigError:
+            return  # Somebody is editing genops.yaml; each task reads it anew.
         except ImportError:
             # A task that needs it fails with the same error, and shows it to the user.
             log.warning("Tasks will start slowly", exc_info=True)
+
+
+@cache
+def _warm_up() -> None:
+    """Do it once: Airflow calls listeners in each forked task, too."""
+    from genops_events.config import load_config
+    from genops_events.gcp.warm_start import warm_start
+
+    warm_start()
+    for name in _NEEDED:
+        importlib.import_module(name)
+    load_config()
 
 
 class GenopsPlugin(AirflowPlugin):

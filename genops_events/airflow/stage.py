@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
@@ -13,7 +13,7 @@ from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from genops_events import record_paths
-from genops_events.airflow.retries import STAGE_DEFAULTS
+from genops_events.airflow.retries import STAGE_DEFAULTS, STAGE_PRIORITIES
 from genops_events.config import Config, Dataset, load_config
 from genops_events.errors import PermanentError
 from genops_events.gcp import tuning_jobs, tuning_queue
@@ -53,6 +53,8 @@ class StageRun:
     stage: Stage
     candidate: str
     run_id: str
+    _taken_on: Intent | None = field(default=None, init=False, repr=False, compare=False)
+    """What `take_on` found or wrote: nobody writes another."""
 
     @classmethod
     def of(cls, stage: Stage, context: Context) -> StageRun:
@@ -125,7 +127,9 @@ class StageRun:
 
     def owner(self) -> Intent | None:
         """Return the intent of the Dag run that has taken the stage on, or None where none has."""
-        return self.store.read(record_paths.intent_path(self.candidate, self.stage, self.standing.round), Intent)
+        return self._taken_on or self.store.read(
+            record_paths.intent_path(self.candidate, self.stage, self.standing.round), Intent
+        )
 
     @cached_property
     def standing(self) -> Standing:
@@ -151,6 +155,7 @@ class StageRun:
         )
         if owner.run_id != self.run_id:
             raise AirflowSkipException(f"{self.stage} of {self.candidate} is under way in Dag run {owner.run_id}")
+        object.__setattr__(self, "_taken_on", owner)
         return owner
 
     def started_at(self) -> datetime:
@@ -217,7 +222,8 @@ class StageOperator(BaseOperator):
     stage: ClassVar[Stage]
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**{**STAGE_DEFAULTS, "on_failure_callback": record_failure, **kwargs})
+        own = {"on_failure_callback": record_failure, "priority_weight": STAGE_PRIORITIES.get(self.stage, 1)}
+        super().__init__(**{**STAGE_DEFAULTS, **own, **kwargs})
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the verdict; do the work only where there is none.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import typing
+from contextlib import suppress
 from typing import Any
 
 _MODELS = (
@@ -18,6 +20,17 @@ _MODELS = (
     "_ListTuningJobsParameters",
 )
 """What google-genai's calls of the stages are made of. A name that a release lacks is passed over."""
+
+_LATE = (
+    "cloudevents.core.bindings.http",
+    "google.auth.compute_engine",
+    "google.oauth2.reauth",
+    "google.oauth2.service_account",
+    "google_crc32c",
+    "grpc._interceptor",
+    "jinja2.ext",
+)
+"""What Airflow and the clients import in the middle of a task; what a release lacks is passed over."""
 
 
 def warm_start() -> None:
@@ -41,6 +54,9 @@ def warm_start() -> None:
     for name in _MODELS:
         _build(getattr(types, name, None), seen)
     tls_context()
+    for name in _LATE:
+        with suppress(ImportError):
+            importlib.import_module(name)
     load_limits(next(iter(load_prices().models)))
 
 

@@ -333,6 +333,21 @@ def test_the_intake_dag_never_lets_a_run_queue_behind_a_sweep_and_comes_first() 
     assert mint.outlets == [TRAINING_DATA]
 
 
+def test_a_new_file_is_validated_first_and_then_who_has_come_furthest_goes_first() -> None:
+    weights = [
+        next(one.priority_weight for one in dag_of(f"genops_{dag}").tasks if one.task_id == task)
+        for dag, task in (
+            ("tuning", "validate"),
+            ("inference", "answer"),
+            ("promotion", "promote"),
+            ("budget", "check"),
+            ("evaluation", "evaluate"),
+            ("comparison", "plan"),
+        )
+    ]
+    assert weights == sorted(set(weights), reverse=True)
+
+
 def dag_of(name: str) -> DAG:
     """Return the Dag that the file of this name defines."""
     path = Path(__file__).resolve().parents[2] / "dags" / f"{name}.py"

@@ -60,6 +60,19 @@ def test_a_wrong_limit_is_named(budget: dict[str, Any], key: str, tmp_path: Path
     assert [one.key for one in caught.value.problems] == [f"datasets.banking77.budget.{key}"]
 
 
+def test_a_price_file_that_changes_counts_from_then_on_and_not_for_what_was_read_before(tmp_path: Path) -> None:
+    prices = tmp_path / "ours.toml"
+    prices.write_text(PRICES)
+    file = written(tmp_path, prices="ours.toml")
+    before = load_config(file)
+    prices.write_text(PRICES.replace("1.25", "2.5"))
+    after = load_config(file)
+    assert (before.rates(FLASH).price("training"), after.rates(FLASH).price("training")) == (Decimal("1.25"), 2.5)
+    written(tmp_path, {"monthly_usd": 7}, prices="ours.toml")
+    assert load_config(file).dataset("banking77").budget.monthly_usd == 7
+    assert after.dataset("banking77").budget.monthly_usd == 200
+
+
 def test_the_prices_of_the_users_file_are_those_that_count(tmp_path: Path) -> None:
     (tmp_path / "ours.toml").write_text(PRICES, encoding="utf-8")
     config = load_config(written(tmp_path, prices="ours.toml"))
