@@ -54,7 +54,7 @@ OWN_DAG_DEFAULTS: dict[str, Any] = {
 
 STAGE_PRIORITIES = {Stage.EVALUATION: 2, Stage.BUDGET: 3, Stage.PROMOTION: 4, Stage.INFERENCE: 5}
 """Weights of what follows the tuning job: who has come furthest goes first, so that of many candidates the first ends
-early, instead of all at the end."""
+early, instead of all at the end. Small, since other Dags of the same Airflow are not to wait for these."""
 
 VALIDATION_PRIORITY = 10
 """Weight of validation, over what follows the tuning job: a job that runs early ends early."""

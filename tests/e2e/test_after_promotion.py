@@ -1,4 +1,5 @@
-"""Comparisons in a real Airflow: started by a promotion, by the command, killed on the way; seen from the outside."""
+"""What follows a promotion in a real Airflow, seen from the outside and killed on the way: answers by a batch prediction
+job, and comparisons, started by the promotion and by the command."""
 
 from __future__ import annotations
 
@@ -6,12 +7,13 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 import pytest
-from running_stack import DATASET, Stack, Subscriber, running_stack, training_subset, until
+from running_stack import DATASET, PROMPTS, TRAIN, Stack, Subscriber, running_stack, until
 
 pytestmark = pytest.mark.e2e
 
@@ -21,11 +23,14 @@ ROWS = 39
 IN_FLIGHT = 8
 """Calls that a contestant makes at once: so many answers may be lost with its process, and what a second brings."""
 NOBODY = f"{DATASET}-{'0' * 16}"
+BATCH_SECONDS = 20.0
+"""Long enough to kill whoever waits, and to see another wait."""
 
 
 def configure(config: dict[str, Any]) -> None:
     dataset = config["datasets"][DATASET]
     dataset["evaluation"]["gate"] = {"exact_match": 0.01}
+    dataset["inference"] |= {"mode": "batch", "batch": {"poll_seconds": 1}}
     dataset["comparison"] = {"contestants": ["champion", LITE], "budget_usd": 1}
 
 
@@ -42,14 +47,39 @@ def subscriber(stack: Stack) -> Iterator[Subscriber]:
     listening.close()
 
 
+@dataclass(frozen=True)
+class Answered:
+    """A candidate that was promoted, whose prompts a batch job has answered while its triggerer was killed."""
+
+    candidate: str
+    document: dict[str, Any]
+    """Of `genops watch --json`."""
+    job: str
+    """The batch job that was recorded first."""
+    killed: int
+    """The triggerer that waited for it."""
+
+
 @pytest.fixture(scope="module")
-def champion(stack: Stack, subscriber: Subscriber, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A candidate that was promoted."""
-    file = training_subset(tmp_path_factory.mktemp("files"), "train.jsonl", seed=7, examples=200)
-    candidate = stack.upload(file)
-    code, told = stack.watch(candidate)
-    assert code == 0, told
-    return candidate
+def answered(stack: Stack, subscriber: Subscriber) -> Answered:
+    candidate = stack.upload(TRAIN)
+    folder = f"genops/candidates/{candidate}"
+    until(lambda: stack.document(f"{folder}/tuning.json"), seconds=90, what="the verdict on tuning")
+    stack.set_vertex(job_seconds=BATCH_SECONDS)
+    job = until(lambda: stack.document(f"{folder}/inference-job.json"), seconds=90, what="the batch job")["job"]
+    # From here on the triggerer waits: it has told how far the job is.
+    until(lambda: stack.document(f"{folder}/inference-progress.json"), seconds=30, what="the wait for it")
+    waiting = stack.status()["triggerer"]["pid"]
+    os.kill(waiting, signal.SIGKILL)
+    code, document = stack.watch(candidate, timeout=150)
+    stack.set_vertex()
+    assert (code, document["state"]) == (0, "answered"), document
+    return Answered(candidate, document, job, waiting)
+
+
+@pytest.fixture(scope="module")
+def champion(answered: Answered) -> str:
+    return answered.candidate
 
 
 def compare(stack: Stack, *words: str) -> tuple[int, dict[str, Any]]:
@@ -72,6 +102,20 @@ def calls(stack: Stack) -> int:
     """Return how often models were asked."""
     admin = stack.status()["vertex"]["admin_url"]
     return int(httpx.get(f"{admin}/calls", timeout=10).json().get("generateContent", 0))
+
+
+def test_a_triggerer_that_dies_waiting_leaves_one_batch_job_and_each_prompt_answered_once(
+    stack: Stack, answered: Answered
+) -> None:
+    assert stack.status()["triggerer"]["pid"] != answered.killed
+    batches = httpx.get(f"{stack.status()['vertex']['admin_url']}/batches", timeout=10).json()
+    assert [one["name"] for one in batches] == [answered.job]
+    row = answered.document["stages"]["inference"]
+    prompts = [json.loads(line) for line in PROMPTS.read_text().splitlines()]
+    assert (row["way"], row["job"], row["answered"]) == ("batch", answered.job, len(prompts))
+    path = f"genops/candidates/{answered.candidate}/answers/answers.jsonl"
+    content = stack.bucket().blob(path).download_as_text()
+    assert [json.loads(line)["id"] for line in content.splitlines()] == [one["id"] for one in prompts]
 
 
 def test_a_promotion_compares_the_datasets_contestants(stack: Stack, subscriber: Subscriber, champion: str) -> None:
