@@ -8,7 +8,7 @@ from airflow.sdk import DAG, AssetOrTimeSchedule, DeltaTriggerTimetable
 
 from genops_events.airflow.assets import TRAINING_ARRIVALS
 from genops_events.airflow.intake import MintCandidates, sweep_interval
-from genops_events.airflow.retries import INTAKE_PRIORITY
+from genops_events.airflow.priorities import INTAKE_PRIORITY
 
 with DAG(
     "genops_intake",

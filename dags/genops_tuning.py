@@ -8,8 +8,8 @@ from airflow.sdk import DAG, PartitionedAssetTimetable
 
 from genops_events.airflow.assets import TRAINING_DATA, TUNED_MODEL
 from genops_events.airflow.pool import TUNING_JOBS_POOL
+from genops_events.airflow.priorities import VALIDATION_PRIORITY
 from genops_events.airflow.queueing import OldestFirst
-from genops_events.airflow.retries import VALIDATION_PRIORITY
 from genops_events.airflow.tuning import TuneModel, ValidateTrainingData
 
 with DAG(

@@ -10,6 +10,7 @@ from airflow.sdk import BaseOperator, Context, Param, XComArg
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from genops_events.airflow.comparing import Comparing
+from genops_events.airflow.priorities import COMPARISON_PRIORITY
 from genops_events.airflow.python_metrics import functions_of
 from genops_events.airflow.report_link import ComparisonLink
 from genops_events.airflow.retries import STAGE_DEFAULTS
@@ -27,13 +28,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_PRIORITY = 1
-"""As what follows a tuning job: nobody waits for a comparison more than for a candidate."""
-
 
 class _ComparisonOperator(BaseOperator):
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**{**STAGE_DEFAULTS, "priority_weight": _PRIORITY, **kwargs})
+        super().__init__(**{**STAGE_DEFAULTS, "priority_weight": COMPARISON_PRIORITY, **kwargs})
 
 
 class PlanComparison(_ComparisonOperator):
@@ -89,7 +87,7 @@ class RunContestant(_ComparisonOperator):
             task_id=task_id,
             map_index_template="{{ task.contestant }}",
             max_active_tis_per_dag=MOST_AT_ONCE,
-            priority_weight=_PRIORITY,
+            priority_weight=COMPARISON_PRIORITY,
             on_failure_callback=record_failed_contestant,
             **STAGE_DEFAULTS,
         )

@@ -11,6 +11,7 @@ from typing import Any
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException
 
+from genops_events.airflow.priorities import WAITED_FOR_PRIORITY
 from genops_events.airflow.retries import INTAKE_RETRIES, STAGE_DEFAULTS
 from genops_events.config import load_config
 from genops_events.config_parts.budget import Ask
@@ -32,7 +33,11 @@ class GenerateContent(BaseOperator):
     """Ask what the form says, each prompt once, however often the task is tried; never for more than the budget."""
 
     def __init__(self, **kwargs: Any) -> None:
-        own = {"retry_policy": INTAKE_RETRIES, "on_failure_callback": release_money}
+        own = {
+            "retry_policy": INTAKE_RETRIES,
+            "on_failure_callback": release_money,
+            "priority_weight": WAITED_FOR_PRIORITY,
+        }
         super().__init__(**{**STAGE_DEFAULTS, **own, **kwargs})
 
     def execute(self, context: Context) -> dict[str, Any]:

@@ -7,8 +7,6 @@ from typing import Any
 
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 
-from genops_events.stages import Stage
-
 _PERMANENT = RetryRule(
     exception="genops_events.errors.PermanentError",
     action=RetryAction.FAIL,
@@ -51,13 +49,3 @@ OWN_DAG_DEFAULTS: dict[str, Any] = {
     "retry_policy": INTAKE_RETRIES,
 }
 """`default_args` for a Dag of your own that calls this library: a wrong form or a spent budget is not tried again."""
-
-STAGE_PRIORITIES = {Stage.EVALUATION: 2, Stage.BUDGET: 3, Stage.PROMOTION: 4, Stage.INFERENCE: 5}
-"""Weights of what follows the tuning job: who has come furthest goes first, so that of many candidates the first ends
-early, instead of all at the end. Small, since other Dags of the same Airflow are not to wait for these."""
-
-VALIDATION_PRIORITY = 10
-"""Weight of validation, over what follows the tuning job: a job that runs early ends early."""
-
-INTAKE_PRIORITY = 2_000_000_000
-"""Weight of intake, over all others: an arrival waits for no candidate that is under way."""

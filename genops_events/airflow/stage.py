@@ -13,7 +13,8 @@ from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from genops_events import record_paths
-from genops_events.airflow.retries import STAGE_DEFAULTS, STAGE_PRIORITIES
+from genops_events.airflow.priorities import STAGE_PRIORITIES
+from genops_events.airflow.retries import STAGE_DEFAULTS
 from genops_events.config import Config, Dataset, load_config
 from genops_events.errors import PermanentError
 from genops_events.gcp import tuning_jobs, tuning_queue

@@ -9,6 +9,7 @@ from typing import Any
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowSkipException
 
+from genops_events.airflow.priorities import WAITED_FOR_PRIORITY
 from genops_events.airflow.retries import INTAKE_RETRIES, STAGE_DEFAULTS
 from genops_events.config import load_config
 from genops_events.config_parts.tables import AnalysisTables
@@ -31,7 +32,8 @@ class ExportTables(BaseOperator):
     """Write what has changed in the record into the tables, however often it is started and wherever it dies."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**{**STAGE_DEFAULTS, "retry_policy": INTAKE_RETRIES, **kwargs})
+        own = {"retry_policy": INTAKE_RETRIES, "priority_weight": WAITED_FOR_PRIORITY}
+        super().__init__(**{**STAGE_DEFAULTS, **own, **kwargs})
 
     def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002
         """Return how much was written and loaded.
