@@ -200,6 +200,24 @@ def announced_twice(notifications: Collection[Notification], config: Config) -> 
     return [one for one in prefixes if sum(each.announces(one, topic) for each in notifications) > 1]
 
 
+def surplus(notifications: Collection[Notification], config: Config) -> list[Notification]:
+    """Return the notifications, made as ours are, whose objects a wider or an older one of them announces, too."""
+    topic = topic_name(config, config.topics.arrivals)
+    ours = [one for one in notifications if one.topic == topic and is_as_ours(one)]
+    ours.sort(key=breadth)
+    return [one for number, one in enumerate(ours) if any(one.prefix.startswith(each.prefix) for each in ours[:number])]
+
+
+def is_as_ours(notification: Notification) -> bool:
+    """Tell whether a notification tells of new objects alone, as those do that `provision` creates."""
+    return tuple(notification.event_types) == (FINALIZED,)
+
+
+def breadth(notification: Notification) -> tuple[int, int, str]:
+    """Return what orders notifications: the widest first, of equal ones the oldest."""
+    return len(notification.prefix), len(notification.id), notification.id
+
+
 def _duration(seconds: int) -> str:
     for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= length and seconds % length == 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -9,6 +10,7 @@ import typer
 from genops_events.cli.candidates import AsJson
 from genops_events.cli.console import errors_reported, human, print_json
 from genops_events.cli.target import connect
+from genops_events.errors import GenopsError
 
 
 def provision(
@@ -20,24 +22,38 @@ def provision(
 
     console = human()
     told: list[str] = []
+    refused: GenopsError | None = None
     with errors_reported():
         config = connect()
+        where = "on the local stack" if "STORAGE_EMULATOR_HOST" in os.environ else "in Google Cloud"
+        console.print(f"Project {config.project} {where}, bucket {config.bucket}:", markup=False)
         try:
             for step in steps(config):
+                console.print(f"  {'making' if apply else 'missing'}  {step.what}", markup=False)
                 if apply:
                     step.take()
                 told.append(step.what)
-                console.print(f"{'done    ' if apply else 'missing '} {step.what}", markup=False, soft_wrap=True)
+        except GenopsError as error:
+            refused = error
+            raise
         finally:
-            # Also of one that is refused midway: what was done, stays done.
             if as_json:
-                print_json({"project": config.project, "applied": apply, "steps": told})
-    console.print(_end(config.project, len(told), apply=apply), markup=False, soft_wrap=True)
+                print_json(
+                    {
+                        "project": config.project,
+                        "where": where.split(" ", 1)[1],
+                        "applied": apply,
+                        "steps": told,
+                        "complete": refused is None and (apply or not told),
+                        "error": None if refused is None else {"message": refused.message, "help": refused.hint},
+                    }
+                )
+    console.print(_end(len(told), apply=apply), markup=False)
 
 
-def _end(project: str, number: int, *, apply: bool) -> str:
+def _end(number: int, *, apply: bool) -> str:
     if not number:
-        return f"Project {project} has all that genops-events needs in Cloud Storage and Pub/Sub. To see the rest: genops doctor"
+        return "Nothing is missing in Cloud Storage and Pub/Sub. To see the rest: genops doctor"
     if not apply:
         return "Nothing was changed; `genops provision --apply` creates and mends it."
     return "That was all. To see whether Airflow and Vertex AI are ready, too: genops doctor"

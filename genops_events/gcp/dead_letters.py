@@ -89,19 +89,6 @@ def count_dead_letters(config: Config) -> int:
         return len(letters.peek(limit=COUNTED, seconds=0.8))
 
 
-@contextmanager
-def carried_over(config: Config) -> Iterator[None]:
-    """Publish the dead letters again after the block, which deletes their subscription and creates it anew.
-
-    Up to `CARRIED` of them. Dying within the block loses them; a sweep finds the objects that they tell of, if those
-    are still in the bucket. Raises as `DeadLetters.peek`, before the block.
-    """
-    with DeadLetters.opened(config) as letters:
-        found = letters.peek(limit=CARRIED)
-        yield
-        letters.publish_again(found)
-
-
 class DeadLetters:
     """The dead-letter subscription: looked at without taking anything from it."""
 

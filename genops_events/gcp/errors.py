@@ -16,6 +16,10 @@ _REMEDIES = {
     403: "Grant the service account the role that the message names.",
     404: "Check that what the message names exists, in this project and location.",
 }
+_DISABLED = (
+    "Enable the API that the message names: "
+    "`gcloud services enable storage.googleapis.com pubsub.googleapis.com aiplatform.googleapis.com`, and wait a minute."
+)
 _LOST_CONNECTIONS = (
     ("httpx", "TransportError"),
     ("aiohttp", "ClientError"),
@@ -32,6 +36,10 @@ class CloudUnavailable(TransientError):
     """HTTP status of the answer; None where there was no answer."""
     retry_after_seconds: float | None = None
     """What the service itself asked for, by a `Retry-After` header or a `google.rpc.RetryInfo`."""
+
+
+class CloudBusy(CloudUnavailable):
+    """Google Cloud asked to be called much later: longer than a worker should wait."""
 
 
 class CloudRefused(PermanentError):
@@ -112,7 +120,8 @@ def _by_status(
 ) -> CloudUnavailable | CloudRefused:
     text = text.removesuffix(".")  # Google ends some of its sentences, and not others
     if code is not None and int(code) not in _PASSING_STATUS:
-        refused = CloudRefused(f"Could not {what}: {text}.", _REMEDIES.get(int(code), ""))
+        is_disabled = "SERVICE_DISABLED" in text or "has not been used in project" in text
+        refused = CloudRefused(f"Could not {what}: {text}.", _DISABLED if is_disabled else _REMEDIES.get(int(code), ""))
         refused.status = int(code)
         return refused
     unavailable = CloudUnavailable(f"Could not {what}: {text}.", "It is retried with back-off.")

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from genops_events import cloud_setup
 from genops_events.cloud_setup import ACK_DEADLINE_SECONDS, MAX_DELIVERY_ATTEMPTS, RETENTION_DAYS, dead_letter_topic
+from genops_events.errors import PermanentError
 from genops_events.gcp import existing
-from genops_events.gcp.access import grant, is_granted
+from genops_events.gcp.access import grant, is_granted, policy_of
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, publisher_client, storage_client, subscriber_client
-from genops_events.gcp.dead_letters import carried_over
-from genops_events.gcp.errors import google_call
+from genops_events.gcp.errors import CloudRefused, google_call
+from genops_events.gcp.resubscribing import kept, recreate, restore
 
 if TYPE_CHECKING:
     from google.cloud import storage
@@ -26,11 +26,18 @@ if TYPE_CHECKING:
 __all__ = ["ACK_DEADLINE_SECONDS", "MAX_DELIVERY_ATTEMPTS", "RETENTION_DAYS", "Step", "provision", "steps"]
 
 PROPAGATION_SECONDS = 120.0
-"""How long a right may take until it counts everywhere
+"""How long a right, or an account that Google has just made, may take until it counts everywhere
 (https://cloud.google.com/iam/docs/access-change-propagation: typically two minutes)."""
 
 _PUBLISHER = "roles/pubsub.publisher"
 _SUBSCRIBER = "roles/pubsub.subscriber"
+_AGENT_OF_STORAGE = "gs-project-accounts"
+_AGENT_OF_PUBSUB = "gcp-sa-pubsub"
+_BAD_REQUEST, _FORBIDDEN = 400, 403
+
+
+class AgentMissing(PermanentError):
+    """An account that a service of Google acts as does not exist, so it can be granted nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +46,7 @@ class Step:
 
     what: str
     take: Callable[[], None]
-    """Create or mend it. May be repeated, and taken by two at once."""
+    """Create or mend it. May be repeated."""
 
 
 def provision(config: Config) -> list[str]:
@@ -64,32 +71,189 @@ def steps(config: Config) -> Iterator[Step]:
         CloudUnavailable: no answer.
     """
     client = storage_client(config)
-    with google_call(f"look at bucket {config.bucket}"):
-        bucket = client.lookup_bucket(config.bucket, timeout=CALL_TIMEOUT_SECONDS)
-    if bucket is None:
+    found = _look_at_bucket(client, config)
+    if found is None:
         yield Step(f"bucket {config.bucket}", partial(_create_bucket, client, config))
-    agents = _Agents.of(client, config, bucket)
+    agents = _Agents.of(client, config, found)
     letters = dead_letter_topic(config)
+    bucket, is_there = client.bucket(config.bucket), found is not None
     publisher = publisher_client()
     try:
         for topic in (config.topics.arrivals, config.topics.completions, letters):
             if not existing.topic_exists(publisher, config.project, topic, timeout_seconds=CALL_TIMEOUT_SECONDS):
                 yield Step(f"topic {topic}", partial(_create_topic, publisher, cloud_setup.topic_name(config, topic)))
         with subscriber_client() as subscriber:
-            for name, settings in _wanted_subscriptions(config).items():
-                yield from _subscription(subscriber, config, name, settings)
+            yield from _subscriptions(subscriber, bucket, config, is_there=is_there)
+            # First what arrivals need; then what Pub/Sub needs for dead letters, which it moves as itself: it takes them
+            # from the subscription, and publishes them.
+            yield from _right(publisher, cloud_setup.topic_name(config, config.topics.arrivals), agents.of_storage)
+            yield from _notification(bucket, config, is_there=is_there)
+            yield from _right(publisher, cloud_setup.topic_name(config, letters), agents.of_pubsub)
             path = subscriber.subscription_path(config.project, config.subscription)
-            # Pub/Sub moves a dead letter as itself: it takes it from the subscription, and publishes it.
-            forwards = _right(subscriber, path, _SUBSCRIBER, agents.of_pubsub)
-            dies = _right(publisher, cloud_setup.topic_name(config, letters), _PUBLISHER, agents.of_pubsub)
-            tells = _right(
-                publisher, cloud_setup.topic_name(config, config.topics.arrivals), _PUBLISHER, agents.of_storage
-            )
-            for right in (forwards, dies, tells):
-                yield from right
+            yield from _right(subscriber, path, agents.of_pubsub, role=_SUBSCRIBER)
     finally:
         publisher.stop()
-    yield from _notification(client, config, is_there=bucket is not None)
+
+
+# ── the bucket ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _look_at_bucket(client: storage.Client, config: Config) -> storage.Bucket | None:
+    try:
+        with google_call(f"look at bucket {config.bucket}"):
+            return client.lookup_bucket(config.bucket, timeout=CALL_TIMEOUT_SECONDS)
+    except CloudRefused as error:
+        if error.status == _FORBIDDEN:
+            error.hint += (
+                " Buckets have names of their own in all of Google Cloud: is it somebody else's? Then change `bucket`."
+            )
+        raise
+
+
+def _create_bucket(client: storage.Client, config: Config) -> None:
+    from google.api_core.exceptions import Conflict
+
+    bucket = client.bucket(config.bucket)
+    bucket.iam_configuration.uniform_bucket_level_access_enabled = True
+    with google_call(f"create bucket {config.bucket}"):
+        try:
+            client.create_bucket(bucket, location=config.location, timeout=CALL_TIMEOUT_SECONDS)
+        except Conflict:
+            return  # created a moment ago, by somebody who does the same
+
+
+def _notification(bucket: storage.Bucket, config: Config, *, is_there: bool) -> Iterator[Step]:
+    """Yield one notification for all that is watched, and those that it makes superfluous; a bucket may have only ten."""
+    found = existing.notifications(bucket, timeout_seconds=CALL_TIMEOUT_SECONDS) if is_there else []
+    if cloud_setup.unannounced(found, config):
+        yield Step(f"notification to {config.topics.arrivals}", partial(_create_notification, bucket, config))
+        if is_there:
+            found = existing.notifications(bucket, timeout_seconds=CALL_TIMEOUT_SECONDS)
+    for one in cloud_setup.surplus(found, config):
+        what = f"one notification less: {one.id} (`{one.prefix}`) announces what another does"
+        yield Step(what, partial(_remove_notification, bucket, one.id))
+
+
+def _create_notification(bucket: storage.Bucket, config: Config) -> None:
+    from google.api_core import exceptions, retry
+
+    notification = bucket.notification(
+        topic_name=config.topics.arrivals,
+        topic_project=config.project,
+        event_types=["OBJECT_FINALIZE"],
+        blob_name_prefix=cloud_setup.notification_prefix(config) or None,
+        payload_format="JSON_API_V1",
+    )
+
+    def is_not_known_yet(error: BaseException) -> bool:
+        # Cloud Storage looks whether it may publish there, and may not know yet that it has just been allowed to. It says
+        # so with 403 or 400, and names its own account; of a person who may not create notifications it names theirs.
+        kinds = (exceptions.Forbidden, exceptions.BadRequest)
+        return isinstance(error, kinds) and _AGENT_OF_STORAGE in str(error)
+
+    until_known = retry.Retry(predicate=is_not_known_yet, initial=1.0, maximum=10.0, timeout=PROPAGATION_SECONDS)
+    with google_call(f"create the notification of bucket {config.bucket}"):
+        try:
+            until_known(notification.create)(timeout=CALL_TIMEOUT_SECONDS)
+        except exceptions.RetryError as error:
+            raise error.cause or error from error
+
+
+def _remove_notification(bucket: storage.Bucket, number: str) -> None:
+    from google.api_core.exceptions import NotFound
+
+    with google_call(f"remove notification {number} of bucket {bucket.name}"):
+        try:
+            bucket.get_notification(number, timeout=CALL_TIMEOUT_SECONDS).delete(timeout=CALL_TIMEOUT_SECONDS)
+        except NotFound:
+            return
+
+
+# ── topics and subscriptions ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _create_topic(publisher: PublisherClient, path: str) -> None:
+    from google.api_core.exceptions import AlreadyExists
+
+    with google_call(f"create topic {path}"):
+        try:
+            publisher.create_topic(name=path, timeout=CALL_TIMEOUT_SECONDS)
+        except AlreadyExists:
+            return
+
+
+def _wanted_subscriptions(config: Config) -> dict[str, dict[str, Any]]:
+    letters = dead_letter_topic(config)
+    common = {
+        "ack_deadline_seconds": ACK_DEADLINE_SECONDS,
+        "message_retention_duration": {"seconds": cloud_setup.RETENTION_SECONDS},
+        "expiration_policy": {},  # never: an idle month must not remove the way in
+    }
+    return {
+        config.subscription: {
+            **common,
+            "topic": cloud_setup.topic_name(config, config.topics.arrivals),
+            "dead_letter_policy": {
+                "dead_letter_topic": cloud_setup.topic_name(config, letters),
+                "max_delivery_attempts": MAX_DELIVERY_ATTEMPTS,
+            },
+            "retry_policy": {
+                "minimum_backoff": {"seconds": cloud_setup.MINIMUM_BACKOFF_SECONDS},
+                "maximum_backoff": {"seconds": cloud_setup.MAXIMUM_BACKOFF_SECONDS},
+            },
+        },
+        # Without a subscription, a topic keeps nothing: dead letters would vanish.
+        letters: {**common, "topic": cloud_setup.topic_name(config, letters)},
+    }
+
+
+def _subscriptions(
+    subscriber: SubscriberClient, bucket: storage.Bucket, config: Config, *, is_there: bool
+) -> Iterator[Step]:
+    for name, settings in _wanted_subscriptions(config).items():
+        found = existing.subscription(subscriber, config.project, name, timeout_seconds=CALL_TIMEOUT_SECONDS)
+        if found is None:
+            yield Step(f"subscription {name}", partial(_create_subscription, subscriber, config, name, settings))
+            continue
+        faults = list(cloud_setup.subscription_faults(found, cloud_setup.wanted_subscriptions(config)[name], config))
+        told = "; ".join(one.found for one in faults)
+        if any(one.mending == "recreate" for one in faults):
+            # One that is detached or exports its messages has none to pull.
+            holds_letters = name == dead_letter_topic(config) and not (found.detached or found.destination)
+            take = partial(recreate, config, bucket, subscriber, name, settings, holds_letters=holds_letters)
+            yield Step(f"subscription {name}, anew: {told}", take)
+        elif faults:
+            take = partial(_change_subscription, subscriber, config, name, settings, {one.setting for one in faults})
+            yield Step(f"subscription {name}: {told}", take)
+    for name in kept(bucket) if is_there else ():
+        what = f"what subscription {name} held, and who may use it: kept since it was made anew"
+        yield Step(what, partial(restore, config, bucket, subscriber, name))
+
+
+def _create_subscription(subscriber: SubscriberClient, config: Config, name: str, settings: dict[str, Any]) -> None:
+    from google.api_core.exceptions import AlreadyExists
+
+    path = subscriber.subscription_path(config.project, name)
+    with google_call(f"create subscription {name}"):
+        try:
+            subscriber.create_subscription(request={"name": path, **settings}, timeout=CALL_TIMEOUT_SECONDS)
+        except AlreadyExists:
+            return
+
+
+def _change_subscription(
+    subscriber: SubscriberClient, config: Config, name: str, settings: dict[str, Any], changed: set[str]
+) -> None:
+    path = subscriber.subscription_path(config.project, name)
+    subscription = {"name": path, **{setting: settings.get(setting, {}) for setting in changed}}
+    with google_call(f"change subscription {name}"):
+        subscriber.update_subscription(
+            request={"subscription": subscription, "update_mask": {"paths": sorted(changed)}},
+            timeout=CALL_TIMEOUT_SECONDS,
+        )
+
+
+# ── rights ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,135 +276,36 @@ class _Agents:
         # A bucket may belong to another project than the topics.
         owner = bucket.project_number if bucket is not None and bucket.project_number else number[1]
         return cls(
-            f"serviceAccount:service-{owner}@gs-project-accounts.iam.gserviceaccount.com",
-            f"serviceAccount:service-{number[1]}@gcp-sa-pubsub.iam.gserviceaccount.com",
+            f"serviceAccount:service-{owner}@{_AGENT_OF_STORAGE}.iam.gserviceaccount.com",
+            f"serviceAccount:service-{number[1]}@{_AGENT_OF_PUBSUB}.iam.gserviceaccount.com",
         )
 
 
-def _create_bucket(client: storage.Client, config: Config) -> None:
-    from google.api_core.exceptions import Conflict
-
-    bucket = client.bucket(config.bucket)
-    bucket.iam_configuration.uniform_bucket_level_access_enabled = True
-    with google_call(f"create bucket {config.bucket}"):
-        try:
-            client.create_bucket(bucket, location=config.location, timeout=CALL_TIMEOUT_SECONDS)
-        except Conflict:
-            return  # created a moment ago, by somebody who does the same
+def _right(
+    client: PublisherClient | SubscriberClient, resource: str, member: str, *, role: str = _PUBLISHER
+) -> Iterator[Step]:
+    policy = policy_of(client, resource)
+    if policy is None or not is_granted(policy, role, member):
+        _, _, kind, name = resource.split("/")
+        what = f"{role} on {kind.removesuffix('s')} {name} for {member}"
+        yield Step(what, partial(_grant, client, resource, role, member))
 
 
-def _create_topic(publisher: PublisherClient, path: str) -> None:
-    from google.api_core.exceptions import AlreadyExists
+def _grant(client: PublisherClient | SubscriberClient, resource: str, role: str, member: str) -> None:
+    from google.api_core.exceptions import RetryError
+    from google.api_core.retry import Retry
+    from google.iam.v1.policy_pb2 import Binding
 
-    with google_call(f"create topic {path}"):
-        try:
-            publisher.create_topic(name=path, timeout=CALL_TIMEOUT_SECONDS)
-        except AlreadyExists:
-            return
+    def is_missing(error: BaseException) -> bool:
+        return isinstance(error, CloudRefused) and error.status == _BAD_REQUEST and "does not exist" in error.message
 
-
-def _wanted_subscriptions(config: Config) -> dict[str, dict[str, Any]]:
-    topic = f"projects/{config.project}/topics/"
-    return {
-        config.subscription: {
-            "topic": topic + config.topics.arrivals,
-            "ack_deadline_seconds": ACK_DEADLINE_SECONDS,
-            "message_retention_duration": {"seconds": cloud_setup.RETENTION_SECONDS},
-            "dead_letter_policy": {
-                "dead_letter_topic": topic + dead_letter_topic(config),
-                "max_delivery_attempts": MAX_DELIVERY_ATTEMPTS,
-            },
-            "retry_policy": {
-                "minimum_backoff": {"seconds": cloud_setup.MINIMUM_BACKOFF_SECONDS},
-                "maximum_backoff": {"seconds": cloud_setup.MAXIMUM_BACKOFF_SECONDS},
-            },
-            "expiration_policy": {},  # never: an idle month must not remove the way in
-        },
-        # Without a subscription, a topic keeps nothing: dead letters would vanish.
-        dead_letter_topic(config): {"topic": topic + dead_letter_topic(config), "expiration_policy": {}},
-    }
-
-
-def _subscription(subscriber: SubscriberClient, config: Config, name: str, settings: dict[str, Any]) -> Iterator[Step]:
-    found = existing.subscription(subscriber, config.project, name, timeout_seconds=CALL_TIMEOUT_SECONDS)
-    if found is None:
-        yield Step(f"subscription {name}", partial(_create_subscription, subscriber, config, name, settings))
-        return
-    faults = list(cloud_setup.subscription_faults(found, cloud_setup.wanted_subscriptions(config)[name], config))
-    if any(one.mending == "recreate" for one in faults):
-        # What it holds is lost with it. A sweep finds such arrivals in the bucket; dead letters stand nowhere else.
-        # A subscription that is detached or exports its messages has none to pull.
-        holds_letters = name == dead_letter_topic(config) and not (found.detached or found.destination)
-        take = partial(_recreate_subscription, subscriber, config, name, settings, holds_letters=holds_letters)
-        yield Step(f"subscription {name}, anew: {_told(faults)}", take)
-    elif faults:
-        take = partial(_change_subscription, subscriber, config, name, settings, {one.setting for one in faults})
-        yield Step(f"subscription {name}: {_told(faults)}", take)
-
-
-def _told(faults: list[cloud_setup.Fault]) -> str:
-    return "; ".join(one.found for one in faults)
-
-
-def _create_subscription(subscriber: SubscriberClient, config: Config, name: str, settings: dict[str, Any]) -> None:
-    from google.api_core.exceptions import AlreadyExists
-
-    path = subscriber.subscription_path(config.project, name)
-    with google_call(f"create subscription {name}"):
-        try:
-            subscriber.create_subscription(request={"name": path, **settings}, timeout=CALL_TIMEOUT_SECONDS)
-        except AlreadyExists:
-            return
-
-
-def _recreate_subscription(
-    subscriber: SubscriberClient, config: Config, name: str, settings: dict[str, Any], *, holds_letters: bool
-) -> None:
-    path = subscriber.subscription_path(config.project, name)
-    with google_call(f"create subscription {name} anew"), carried_over(config) if holds_letters else nullcontext():
-        subscriber.delete_subscription(request={"subscription": path}, timeout=CALL_TIMEOUT_SECONDS)
-        subscriber.create_subscription(request={"name": path, **settings}, timeout=CALL_TIMEOUT_SECONDS)
-
-
-def _change_subscription(
-    subscriber: SubscriberClient, config: Config, name: str, settings: dict[str, Any], changed: set[str]
-) -> None:
-    path = subscriber.subscription_path(config.project, name)
-    subscription = {"name": path, **{setting: settings.get(setting, {}) for setting in changed}}
-    with google_call(f"change subscription {name}"):
-        subscriber.update_subscription(
-            request={"subscription": subscription, "update_mask": {"paths": sorted(changed)}},
-            timeout=CALL_TIMEOUT_SECONDS,
-        )
-
-
-def _right(client: PublisherClient | SubscriberClient, resource: str, role: str, member: str) -> Iterator[Step]:
-    if not is_granted(client, resource, role, member):
-        what = resource.partition("/")[2].partition("/")[2].replace("s/", " ", 1)
-        yield Step(f"{role} on {what} for {member}", partial(grant, client, resource, role, member))
-
-
-def _notification(client: storage.Client, config: Config, *, is_there: bool) -> Iterator[Step]:
-    """Yield one notification for all that is watched; a bucket may have only ten of a kind."""
-    bucket = client.bucket(config.bucket)
-    found = existing.notifications(bucket, timeout_seconds=CALL_TIMEOUT_SECONDS) if is_there else []
-    if cloud_setup.unannounced(found, config):
-        yield Step(f"notification to {config.topics.arrivals}", partial(_create_notification, bucket, config))
-
-
-def _create_notification(bucket: storage.Bucket, config: Config) -> None:
-    from google.api_core import exceptions, retry
-
-    notification = bucket.notification(
-        topic_name=config.topics.arrivals,
-        topic_project=config.project,
-        event_types=["OBJECT_FINALIZE"],
-        blob_name_prefix=cloud_setup.notification_prefix(config) or None,
-        payload_format="JSON_API_V1",
-    )
-    # Cloud Storage looks whether it may publish there, and may not know yet that it has just been allowed to.
-    until_known = retry.Retry(
-        predicate=retry.if_exception_type(exceptions.Forbidden), initial=1.0, maximum=10.0, timeout=PROPAGATION_SECONDS
-    )
-    with google_call(f"create the notification of bucket {config.bucket}"):
-        until_known(notification.create)(timeout=CALL_TIMEOUT_SECONDS)
+    until_made = Retry(predicate=is_missing, initial=1.0, maximum=10.0, timeout=PROPAGATION_SECONDS)
+    try:
+        until_made(grant)(client, resource, [Binding(role=role, members=[member])])
+    except RetryError as error:
+        service = "storage" if _AGENT_OF_STORAGE in member else "pubsub"
+        raise AgentMissing(
+            str(error.cause),
+            "Google makes this account when its service is first used. Make it now, and repeat this: "
+            f"`gcloud beta services identity create --service={service}.googleapis.com --project={resource.split('/')[1]}`",
+        ) from error

@@ -9,7 +9,7 @@ from typing import Any
 
 from genops_events import cloud_setup
 from genops_events.cloud_setup import Notification, Subscription
-from genops_events.config import Intake
+from genops_events.config import Config, Intake
 from genops_events.health.findings import Finding, failed, ok, warning
 from genops_events.health.remedies import Remedies
 from genops_events.record import Sweep
@@ -106,13 +106,20 @@ def judge_notifications(found: Sequence[Notification], remedies: Remedies) -> Fi
     twice = cloud_setup.announced_twice(found, config)
     if twice:
         topic_name = cloud_setup.topic_name(config, topic)
-        both = [one.id for one in found if one.announces(twice[0], topic_name)]
+        both = [one for one in found if one.announces(twice[0], topic_name)]
+        others = [one.id for one in sorted(both, key=lambda one: _worth(one, config, topic_name))[1:]]
         return warning(
-            f"Notifications {', '.join(both)} announce the same objects under {', '.join(twice)}.",
+            f"Notifications {', '.join(one.id for one in both)} announce the same objects under {', '.join(twice)}.",
             "Each arrival comes more than once. No candidate is made twice, but the messages are paid for.",
-            *remedies.surplus_notifications(both[1:]),
+            *(remedies.provision() if cloud_setup.surplus(found, config) else remedies.surplus_notifications(others)),
         )
     return ok(f"new objects under {', '.join(sorted(one.prefix for one in config.datasets.values()))} go to {topic}")
+
+
+def _worth(one: Notification, config: Config, topic: str) -> tuple[bool, bool, tuple[int, int, str]]:
+    """Return what orders notifications: first those that announce all that is watched, and of them those made as ours are."""
+    announces_all = all(one.announces(dataset.prefix, topic) for dataset in config.datasets.values())
+    return not announces_all, not cloud_setup.is_as_ours(one), cloud_setup.breadth(one)
 
 
 def judge_subscription(name: str, found: Subscription | None, remedies: Remedies) -> Finding:
