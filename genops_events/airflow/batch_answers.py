@@ -149,7 +149,9 @@ def _note_attempt(run: StageRun, *, noted: BatchAttempt | None = None) -> BatchA
     own = BatchAttempt(candidate=run.candidate, written_at=now)
 
     def change(found: BatchAttempt | None) -> BatchAttempt:
-        if found is not None and found != noted and (noted is not None or now - found.written_at < UNANSWERED):
+        # `own`: this very note, whose answer was lost.
+        others = found is not None and found not in (noted, own)
+        if found is not None and others and (noted is not None or now - found.written_at < UNANSWERED):
             until = found.written_at + UNANSWERED
             raise SubmitLater("A batch job was being submitted a moment ago, and no answer is recorded.", until)
         return own

@@ -216,6 +216,21 @@ def test_a_try_that_another_has_overtaken_while_it_wrote_the_input_submits_nothi
     assert jobs(config, candidate) == {}
 
 
+def test_a_note_whose_answer_was_lost_is_ones_own_and_keeps_nobody_waiting(
+    config: Config, candidate: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    update = RecordStore.update
+
+    def twice(self: RecordStore, name: str, *given: Any, **more: Any) -> Any:
+        first = update(self, name, *given, **more)
+        # Cloud Storage wrote it, and its answer was lost: the library finds the precondition failed, and we read again.
+        return update(self, name, *given, **more) if name == places.attempt_path(candidate) else first
+
+    monkeypatch.setattr(RecordStore, "update", twice)
+    assert list(jobs(config, candidate)) == []
+    assert submitted(candidate) in jobs(config, candidate)
+
+
 def test_of_two_jobs_that_met_the_recorded_one_stays(config: Config, cloud: StandIns, candidate: str) -> None:
     cloud.vertex.faults(job_seconds=600)
     job = submitted(candidate)
