@@ -133,10 +133,21 @@ def _heal_rollbacks(context: Context, config: Config, store: RecordStore, figure
 
 def _announce_comparisons(context: Context, config: Config, store: RecordStore, figures: SweepFigures) -> None:  # noqa: ARG001
     # Not above: the tables and the report behind it would cost each intake a second.
+    from genops_events.comparison.plan import UNANNOUNCED
     from genops_events.gcp.comparison.conclude import announce, unannounced
 
-    for comparison in unannounced(store, before=datetime.now(UTC) - config.intake.patience):
-        announce(config, store, comparison)
+    for name in store.names(UNANNOUNCED):
+        try:
+            comparison = unannounced(store, name, before=datetime.now(UTC) - config.intake.patience)
+            if comparison is None:
+                continue
+            announce(config, store, comparison)
+        except GenopsError as error:
+            log.exception("The end of a comparison in %s cannot be announced", name)
+            figures.error = str(error)
+            if isinstance(error, TransientError):
+                return
+            continue
         reason = "The comparison had ended, and its event was never marked as published."
         figures.healed("unannounced_verdict", comparison.id, None, reason)
 

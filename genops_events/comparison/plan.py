@@ -118,9 +118,9 @@ def summary_path(comparison: str) -> str:
     return f"{folder(comparison)}comparison.json"
 
 
-def unannounced_path(comparison: str) -> str:
-    """Return where the end of a comparison lies until it is announced."""
-    return f"{UNANNOUNCED}{comparison}.json"
+def unannounced_path(comparison: str, number: int) -> str:
+    """Return where this end of a comparison lies until it is announced; a cleared one may have several."""
+    return f"{UNANNOUNCED}{comparison}-{number}.json"
 
 
 def summary_table(comparison: str) -> str:

@@ -13,7 +13,8 @@ from comparisons import asked, compared, conclude, contest, plan, recorded
 from evaluations import FILE, MODEL, pairs, write
 from sweeps import airflow, config, swept
 
-from genops_events.comparison.plan import UNANNOUNCED, summary_path
+from genops_events.comparison.plan import UNANNOUNCED, summary_path, unannounced_path
+from genops_events.comparison.record import Comparison
 from genops_events.config import Config
 from genops_events.errors import TransientError
 from genops_events.gcp import outbox
@@ -62,12 +63,31 @@ def test_the_sweep_leaves_an_end_alone_that_its_task_is_about_to_announce_or_to_
     summary = store.bucket.blob(summary_path(ended_unheard))
     written = summary.download_as_bytes()
     summary.delete()
-    assert swept(airflow, config, store)[1].healed == ()
+    unrecorded = swept(airflow, config, store)[1]
+    assert (unrecorded.healed, unrecorded.error) == ((), None)
     summary.upload_from_string(written)
     patient = config.model_copy(update={"intake": config.intake.model_copy(update={"patience_minutes": 1.0})})
     assert swept(airflow, patient, store)[1].healed == ()
     assert completions.read() == []
     assert swept(airflow, config, store)[1].unannounced_verdicts == 1
+
+
+def test_each_end_of_a_comparison_that_was_cleared_is_announced_also_beside_a_marker_that_nobody_can_read(  # noqa: PLR0917
+    airflow: Airflow, config: Config, store: RecordStore, cloud: StandIns, completions: Reader, ended_unheard: str
+) -> None:
+    first = store.read(unannounced_path(ended_unheard, 1), Comparison)
+    assert first is not None
+    second = first.model_copy(update={"number": 2, "outcome": "failed"})
+    store.put(unannounced_path(ended_unheard, 2), second)
+    store.put(summary_path(ended_unheard), second)
+    store.bucket.blob(f"{UNANNOUNCED}{'0' * 16}-1.json").upload_from_string(b"{")
+    cloud.pubsub.faults()
+    figures = swept(airflow, config, store)[1]
+    assert [one.candidate for one in figures.healed] == [ended_unheard] * 2
+    assert figures.error is not None
+    kinds = [event.attributes["ce-type"] for event in completions.read(seconds=5)]
+    assert kinds == ["genops.comparison.completed.v1", "genops.comparison.failed.v1"]
+    assert len(store.names(UNANNOUNCED)) == 1, "the unreadable one stays, for somebody to look at"
 
 
 def test_an_end_that_was_announced_leaves_nothing_to_the_sweep(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from genops_events.comparison.contestants import Contestant
     from genops_events.config import Config
     from genops_events.gcp.record_store import RecordStore
+
+FORGOTTEN_AFTER = timedelta(days=1)
+"""An end without a summary is of a task that died, and notes it anew when it is cleared."""
 
 NO_RESULT = "Its task ended without a result; the log of the task in Airflow says more."
 
@@ -156,7 +159,7 @@ def _record(  # noqa: PLR0917 - what is common to all ends
         }
         comparison = Comparison.model_validate(given | figures)
         # Before the summary: from that on, a sweep announces it where this task comes to nothing.
-        store.put(places.unannounced_path(plan.id), comparison)
+        store.put(places.unannounced_path(comparison.id, comparison.number), comparison)
         _write(config, store, plan, comparison, rows)
     announce(config, store, comparison)
     return comparison
@@ -172,21 +175,28 @@ def announce(config: Config, store: RecordStore, comparison: Comparison) -> None
     ]
     part = _part(COMPLETIONS.name, comparison.id, comparison.started_at)
     write_part(config, store, COMPLETIONS, part, completion_rows(events))
-    remove_parts(store.bucket, places.unannounced_path(comparison.id))
+    remove_parts(store.bucket, places.unannounced_path(comparison.id, comparison.number))
 
 
-def unannounced(store: RecordStore, *, before: datetime) -> list[Comparison]:
-    """Return the comparisons whose end was recorded before this moment, and is still to be announced.
+def unannounced(store: RecordStore, name: str, *, before: datetime) -> Comparison | None:
+    """Return an end of a comparison that was recorded before this moment, and is still to be announced.
 
-    Where the summary itself is missing, the task that died on the way to it has to be cleared: there is no end to announce.
+    Where no summary was written after it, it has not come about: its task died on the way, and has to be cleared.
+
+    Args:
+        store: the record.
+        name: of one of the objects below `UNANNOUNCED`.
+        before: what is younger is left to the task that recorded it.
     """
-    noted = (store.read(name, Comparison) for name in store.names(places.UNANNOUNCED))
-    return [
-        ended
-        for one in noted
-        if one is not None and one.written_at <= before
-        if (ended := store.read(places.summary_path(one.id), Comparison)) is not None and ended.number == one.number
-    ]
+    one = store.read(name, Comparison)
+    if one is None or one.written_at > before:
+        return None
+    summary = store.read(places.summary_path(one.id), Comparison)
+    if summary is not None and summary.number >= one.number:
+        return one
+    if one.written_at < before - FORGOTTEN_AFTER:
+        remove_parts(store.bucket, name)
+    return None
 
 
 def _write(
