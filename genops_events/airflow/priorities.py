@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from genops_events.stages import Stage
 
-STAGE_PRIORITIES = {Stage.EVALUATION: 2, Stage.BUDGET: 3, Stage.PROMOTION: 4, Stage.INFERENCE: 5}
+STAGE_PRIORITIES = {Stage.EVALUATION: 2, Stage.INFERENCE: 3, Stage.BUDGET: 4, Stage.PROMOTION: 5}
 """Weights of what follows the tuning job: who has come furthest goes first, so that of many candidates the first ends
-early, instead of all at the end. Small, since other Dags of the same Airflow are not to wait for these."""
+early, instead of all at the end; but what takes a second before what may take an hour. Small, since other Dags of the
+same Airflow are not to wait for these."""
 
 WAITED_FOR_PRIORITY = 5
 """Weight of what somebody waits for (the answers of a form), or what is short and must not starve (the tables)."""

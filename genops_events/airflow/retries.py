@@ -26,10 +26,17 @@ _LEDGER_DAMAGED = RetryRule(
     reason="Somebody changed the ledger by hand; what a candidate has cost waits an hour for it to be mended",
 )
 
-INTAKE_RETRIES = ExceptionRetryPolicy(rules=[_PERMANENT])
+_BUSY = RetryRule(
+    exception="genops_events.gcp.errors.CloudBusy",
+    action=RetryAction.RETRY,
+    retry_delay=timedelta(minutes=10),
+    reason="Google Cloud asked to be called much later; nobody holds a worker for that",
+)
+
+INTAKE_RETRIES = ExceptionRetryPolicy(rules=[_BUSY, _PERMANENT])
 """Everything but a permanent error is tried again: also errors that nobody has thought of."""
 
-STAGE_RETRIES = ExceptionRetryPolicy(rules=[_BEING_EDITED, _LEDGER_DAMAGED, _PERMANENT])
+STAGE_RETRIES = ExceptionRetryPolicy(rules=[_BUSY, _BEING_EDITED, _LEDGER_DAMAGED, _PERMANENT])
 """As intake, but patient where giving up would waste a job that is paid for. The first rule that fits counts."""
 
 STAGE_DEFAULTS: dict[str, Any] = {

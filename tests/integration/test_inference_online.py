@@ -9,11 +9,13 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from airflow.sdk import RetryAction
 from airflow.sdk.exceptions import AirflowFailException
 from answered_online import MODEL, Settings, answer, answers, candidate, failures, posting, prompts, settings
 from cloud import DATASET, StandIns, cloud, config, connections_closed, stand_ins, store, until
@@ -21,9 +23,10 @@ from made_up import arrived, context, tuned
 
 from genops_events.airflow import answering
 from genops_events.airflow.inference import AnswerPrompts
+from genops_events.airflow.retries import STAGE_RETRIES
 from genops_events.airflow.stage import StageRun
 from genops_events.config import Config
-from genops_events.gcp.errors import CloudRefused, CloudUnavailable
+from genops_events.gcp.errors import CloudBusy, CloudRefused, CloudUnavailable
 from genops_events.gcp.inference import calls, online
 from genops_events.gcp.inference.kept import KeptRows
 from genops_events.gcp.inference.results import PromptsMissing
@@ -138,9 +141,11 @@ async def test_a_pause_of_hours_is_left_to_the_next_try_of_the_task_and_holds_no
     async def before_again() -> None:
         """Nothing is in the way."""
 
-    with pytest.raises(CloudUnavailable):
+    with pytest.raises(CloudBusy) as caught:
         await asyncio.wait_for(retries.call(make, before_again=before_again), 5)
     assert (tries, retries.again) == (1, 0)
+    decided = STAGE_RETRIES.evaluate(caught.value, 1, 6)
+    assert (decided.action, decided.retry_delay) == (RetryAction.RETRY, timedelta(minutes=10))
 
 
 def test_answers_are_right_and_in_order_when_four_calls_in_ten_fail(

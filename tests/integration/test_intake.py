@@ -333,14 +333,14 @@ def test_the_intake_dag_never_lets_a_run_queue_behind_a_sweep_and_comes_first() 
     assert mint.outlets == [TRAINING_DATA]
 
 
-def test_a_new_file_is_validated_first_and_then_who_has_come_furthest_goes_first() -> None:
+def test_a_new_file_is_validated_first_then_comes_what_is_short_then_who_has_come_furthest() -> None:
     weights = [
         next(one.priority_weight for one in dag_of(f"genops_{dag}").tasks if one.task_id == task)
         for dag, task in (
             ("tuning", "validate"),
-            ("inference", "answer"),
             ("promotion", "promote"),
             ("budget", "check"),
+            ("inference", "answer"),
             ("evaluation", "evaluate"),
             ("comparison", "plan"),
         )

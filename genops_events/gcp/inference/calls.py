@@ -16,7 +16,7 @@ import msgspec
 
 from genops_events.errors import PermanentError
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, tls_context, vertex_credentials
-from genops_events.gcp.errors import CloudRefused, CloudUnavailable, google_call
+from genops_events.gcp.errors import CloudBusy, CloudRefused, CloudUnavailable, google_call
 
 if TYPE_CHECKING:
     import aiohttp
@@ -158,6 +158,7 @@ class Retries:
             before_again: awaited before each further one: it counts against the quota, too.
 
         Raises:
+            CloudBusy: the service asked for a longer pause than `LONGEST_ASKED_SECONDS`.
             CloudUnavailable: none was answered.
             CloudRefused: the call can never succeed as it is.
         """
@@ -165,8 +166,9 @@ class Retries:
             try:
                 return await make()
             except CloudUnavailable as error:
-                asked_for = error.retry_after_seconds or 0.0
-                if number == TRIES or asked_for > LONGEST_ASKED_SECONDS:
+                if (error.retry_after_seconds or 0.0) > LONGEST_ASKED_SECONDS:
+                    raise CloudBusy(error.message, "The task is tried again in ten minutes, for an hour.") from error
+                if number == TRIES:
                     raise
                 pause = pause_seconds(number, asked_for=error.retry_after_seconds)
                 if error.status == 429:  # noqa: PLR2004 - HTTP
