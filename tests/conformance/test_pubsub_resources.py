@@ -8,7 +8,8 @@ from google.api_core import exceptions
 from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
-from google.pubsub_v1 import types
+from google.pubsub_v1 import SchemaServiceClient, types
+from google.pubsub_v1.services.schema_service.transports import SchemaServiceGrpcTransport
 from pubsub_stand_in import (
     MakePair,
     Pair,
@@ -193,5 +194,6 @@ def test_what_the_stand_in_has_not_is_unimplemented_by_name(make_pair: MakePair)
 
 @stand_in_only("about the stand-in's own text")
 def test_unknown_method_is_unimplemented_by_name(publisher: PublisherClient) -> None:
-    with pytest.raises(exceptions.MethodNotImplemented, match=r"/google\.iam\.v1\.IAMPolicy/GetIamPolicy"):
-        publisher.get_iam_policy(request={"resource": fresh("topics")})
+    schemas = SchemaServiceClient(transport=SchemaServiceGrpcTransport(channel=publisher.transport.grpc_channel))
+    with pytest.raises(exceptions.MethodNotImplemented, match=r"/google\.pubsub\.v1\.SchemaService/ListSchemas"):
+        schemas.list_schemas(parent="projects/conformance")
