@@ -29,7 +29,7 @@ def provision(
         console.print(f"Project {config.project} {where}, bucket {config.bucket}:", markup=False)
         try:
             for step in steps(config):
-                console.print(f"  {'making' if apply else 'missing'}  {step.what}", markup=False)
+                console.print(f"  {'doing' if apply else 'to do'}  {step.what}", markup=False)
                 if apply:
                     step.take()
                 told.append(step.what)
