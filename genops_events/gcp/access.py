@@ -52,12 +52,13 @@ def grant(client: PublisherClient | SubscriberClient, resource: str, bindings: I
         bindings: `google.iam.v1.policy_pb2.Binding`: role, members, condition.
     """
     from google.api_core import exceptions
+    from google.iam.v1.policy_pb2 import Policy
 
     wanted = list(bindings)
     with google_call(f"grant {', '.join(one.role for one in wanted)} on {resource}"):
         for number in range(1, TRIES + 1):
-            policy = policy_of(client, resource)
-            if policy is not None and not _add(policy, wanted):
+            policy = policy_of(client, resource) or Policy()  # of what is not there: the call below says so
+            if not add_bindings(policy, wanted):
                 return
             try:
                 # With its etag: whoever changed it since is not undone.
@@ -71,7 +72,7 @@ def grant(client: PublisherClient | SubscriberClient, resource: str, bindings: I
                 return
 
 
-def _add(policy: Any, wanted: Iterable[Any]) -> bool:
+def add_bindings(policy: Any, wanted: Iterable[Any]) -> bool:
     """Add what `policy` lacks; return whether that was anything."""
     changed = False
     for one in wanted:

@@ -64,7 +64,8 @@ def provision(config: Config) -> list[str]:
 def steps(config: Config) -> Iterator[Step]:
     """Yield what is missing or wrong, in the order in which it can be put right.
 
-    Whoever does not take a step sees what else there is to do; nothing is changed then.
+    Whoever does not take a step sees what else there is to do; nothing is changed then, but that Cloud Storage makes the
+    account that it publishes as, where the project never used it.
 
     Raises:
         CloudRefused: this account may not look, or not change; what was done before stays.
@@ -210,7 +211,8 @@ def _wanted_subscriptions(config: Config) -> dict[str, dict[str, Any]]:
 def _subscriptions(
     subscriber: SubscriberClient, bucket: storage.Bucket, config: Config, *, is_there: bool
 ) -> Iterator[Step]:
-    for name, settings in _wanted_subscriptions(config).items():
+    wanted = _wanted_subscriptions(config)
+    for name, settings in wanted.items():
         found = existing.subscription(subscriber, config.project, name, timeout_seconds=CALL_TIMEOUT_SECONDS)
         if found is None:
             yield Step(f"subscription {name}", partial(_create_subscription, subscriber, config, name, settings))
@@ -225,7 +227,7 @@ def _subscriptions(
         elif faults:
             take = partial(_change_subscription, subscriber, config, name, settings, {one.setting for one in faults})
             yield Step(f"subscription {name}: {told}", take)
-    for name in kept(bucket) if is_there else ():
+    for name in sorted(wanted.keys() & kept(bucket)) if is_there else ():
         what = f"what subscription {name} held, and who may use it: kept since it was made anew"
         yield Step(what, partial(restore, config, bucket, subscriber, name))
 

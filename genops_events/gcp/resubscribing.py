@@ -10,7 +10,7 @@ import json
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from genops_events.gcp.access import grant, policy_of
+from genops_events.gcp.access import add_bindings, grant, policy_of
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
 from genops_events.gcp.dead_letters import CARRIED, DeadLetter, DeadLetters
 from genops_events.gcp.errors import google_call
@@ -69,14 +69,10 @@ def kept(bucket: storage.Bucket) -> list[str]:
 
 def restore(config: Config, bucket: storage.Bucket, subscriber: SubscriberClient, name: str) -> None:
     """Give a new subscription what is kept of the old one, and keep it no longer. Repeated, letters may come twice."""
-    from google.iam.v1.policy_pb2 import Policy
-
     found = _read(bucket, name)
     if found is None:
         return
-    policy = Policy.FromString(base64.b64decode(found["policy"]))
-    if policy.bindings:
-        grant(subscriber, subscriber.subscription_path(config.project, name), policy.bindings)
+    grant(subscriber, subscriber.subscription_path(config.project, name), _policy(found).bindings)
     with DeadLetters.opened(config) as letters:
         letters.publish_again(map(_letter, found["letters"]))
     remove_parts(bucket, f"{KEPT}{name}.json")
@@ -85,14 +81,18 @@ def restore(config: Config, bucket: storage.Bucket, subscriber: SubscriberClient
 def _keep(
     config: Config, bucket: storage.Bucket, subscriber: SubscriberClient, name: str, *, holds_letters: bool
 ) -> None:
-    policy = policy_of(subscriber, subscriber.subscription_path(config.project, name))
+    from google.iam.v1.policy_pb2 import Policy
+
+    policy = policy_of(subscriber, subscriber.subscription_path(config.project, name)) or Policy()
     before = _read(bucket, name)
+    if before is not None:  # Somebody died before the new one had all that the old one had.
+        add_bindings(policy, _policy(before).bindings)
     letters = [] if before is None else before["letters"]
     known = {one["message_id"] for one in letters}
     if holds_letters:
         with DeadLetters.opened(config) as found:
             letters += [_plain(one) for one in _all(found) if one.message_id not in known]
-    text = json.dumps({"policy": _text(b"" if policy is None else policy.SerializeToString()), "letters": letters})
+    text = json.dumps({"policy": _text(policy.SerializeToString()), "letters": letters})
     with google_call(f"write {KEPT}{name}.json"):
         bucket.blob(f"{KEPT}{name}.json").upload_from_string(text, timeout=CALL_TIMEOUT_SECONDS)
 
@@ -112,6 +112,12 @@ def _read(bucket: storage.Bucket, name: str) -> dict[str, Any] | None:
     with google_call(f"read {KEPT}{name}.json"):
         blob = bucket.get_blob(f"{KEPT}{name}.json", timeout=CALL_TIMEOUT_SECONDS)
         return None if blob is None else dict(json.loads(blob.download_as_bytes(timeout=CALL_TIMEOUT_SECONDS)))
+
+
+def _policy(found: dict[str, Any]) -> Any:
+    from google.iam.v1.policy_pb2 import Policy
+
+    return Policy.FromString(base64.b64decode(found["policy"]))
 
 
 def _plain(letter: DeadLetter) -> dict[str, Any]:

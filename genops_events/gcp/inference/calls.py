@@ -166,8 +166,9 @@ class Retries:
             try:
                 return await make()
             except CloudUnavailable as error:
-                if (error.retry_after_seconds or 0.0) > LONGEST_ASKED_SECONDS:
-                    raise CloudBusy(error.message, "The task is tried again in ten minutes, for an hour.") from error
+                if (pause := error.retry_after_seconds or 0.0) > LONGEST_ASKED_SECONDS:
+                    help_ = f"Google asks to be called again in {pause:,.0f} s. Tasks in Airflow try again every ten minutes."
+                    raise CloudBusy(error.message, help_) from error
                 if number == TRIES:
                     raise
                 pause = pause_seconds(number, asked_for=error.retry_after_seconds)
