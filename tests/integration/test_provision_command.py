@@ -244,6 +244,30 @@ def test_a_subscription_that_is_made_anew_keeps_who_may_use_it(config: Config) -
     assert list(steps(config)) == []
 
 
+def test_who_may_use_a_subscription_is_known_also_after_it_had_to_be_made_anew_twice(
+    cloud: StandIns, config: Config
+) -> None:
+    run("--apply")
+    name = f"projects/{config.project}/subscriptions/{config.subscription}"
+    topic = topic_name(config, config.topics.arrivals)
+    wrong = {"name": name, "topic": topic, "filter": 'attributes.a = "b"'}
+    airflow = Binding(role="roles/pubsub.viewer", members=["serviceAccount:airflow@example.iam.gserviceaccount.com"])
+    with subscriber_client() as subscriber:
+        subscriber.delete_subscription(subscription=name)
+        subscriber.create_subscription(request=wrong)
+        subscriber.set_iam_policy(request={"resource": name, "policy": Policy(bindings=[airflow])})
+        cloud.pubsub.faults(error_code="PERMISSION_DENIED", error_share=1.0, error_methods=["SetIamPolicy"])
+        assert run("--apply").exit_code == 1
+        cloud.pubsub.faults()
+        assert list(subscriber.get_iam_policy(request={"resource": name}).bindings) == []
+        subscriber.delete_subscription(subscription=name)
+        subscriber.create_subscription(request=wrong)
+        assert run("--apply").exit_code == 0
+        found = subscriber.get_iam_policy(request={"resource": name})
+    assert airflow in list(found.bindings)
+    assert list(steps(config)) == []
+
+
 @pytest.mark.parametrize("method", ["DeleteSubscription", "CreateSubscription", "SetIamPolicy", "Publish"])
 def test_dead_letters_outlive_a_run_that_dies_while_it_makes_their_subscription_anew(
     cloud: StandIns, config: Config, method: str, monkeypatch: pytest.MonkeyPatch
