@@ -47,7 +47,7 @@ class Subscription:
         self._faults = faults
         self._dead_letter = dead_letter
         self._loop = asyncio.get_running_loop()
-        self._waiting: list[asyncio.Future[None]] = []
+        self._news = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._ended: ApiError | None = None
 
@@ -73,10 +73,7 @@ class Subscription:
 
     def wake(self) -> None:
         """Make everybody who waits look again, longest waiting first."""
-        waiting, self._waiting = self._waiting, []
-        for one in waiting:
-            if not one.done():
-                one.set_result(None)
+        self._news.set()
 
     def end(self, reason: ApiError) -> None:
         """Refuse every call that waits or comes from now on."""
@@ -99,14 +96,12 @@ class Subscription:
                 if self._faults.current.reorder:
                     await asyncio.sleep(0.05)  # let a few come together: one alone cannot be out of order
                 return True
-            waiter = self._loop.create_future()
-            self._waiting.append(waiter)
+            self._news.clear()
             try:
                 async with asyncio.timeout_at(until):
-                    await waiter
+                    await self._news.wait()
             except TimeoutError:
-                self._waiting.remove(waiter)
-                return False
+                return self.backlog.has_something_for(consumer)  # it may have come in this very moment
 
     def take(
         self, consumer: Consumer, received: Any, *, lease_seconds: float, max_messages: int = _BATCH_MESSAGES
