@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -90,6 +91,17 @@ def test_a_change_that_changes_nothing_writes_nothing(config: Config, store: Rec
     assert store.update(ledger_path("2026-11"), Ledger, lambda _: None) is not None
     assert store.bucket.get_blob(ledger_path("2026-11")).generation == before
     assert store.update(ledger_path("2026-12"), Ledger, lambda _: None) is None
+
+
+def test_one_look_for_a_document_is_one_call_and_needs_no_right_on_the_bucket_itself(store: RecordStore) -> None:
+    asked: list[str] = []
+    store.bucket.client._http.hooks["response"].append(lambda answer, **_: asked.append(answer.request.path_url))
+    others = set(threading.enumerate())
+    assert store.champion(DATASET) is None
+    for thread in set(threading.enumerate()) - others:
+        thread.join()
+    (path,) = asked
+    assert path.startswith("/download/")
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"candidate": "x"}', "null", "\xff"])
