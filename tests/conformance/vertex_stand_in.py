@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import httpx
+import psutil
 import pytest
 from google import genai
 from google.auth.credentials import AnonymousCredentials
@@ -180,6 +181,12 @@ class VertexStandIn:
         with suppress(httpx.TransportError):
             return bool(self.admin.get("/health").json() == {"status": "ok"})
         return False
+
+    def core_seconds(self) -> float:
+        """Return the processor time that the process has used so far."""
+        assert self._process is not None
+        times = psutil.Process(self._process.pid).cpu_times()
+        return float(times.user + times.system)
 
     def end(self, number: signal.Signals) -> float:
         """Send the signal and return how many seconds the process lived on."""
