@@ -124,9 +124,9 @@ def test_pull_that_waits_is_answered_when_a_message_comes(pair: Pair) -> None:
 @stand_in_only("Google's emulator lets the deadline pass instead")
 def test_empty_pull_is_answered_shortly_before_the_deadline_of_the_client(pair: Pair) -> None:
     started = time.monotonic()
-    response = pair.subscriber.pull(subscription=pair.subscription, max_messages=1, timeout=1.5, retry=None)
+    response = pair.subscriber.pull(subscription=pair.subscription, max_messages=1, timeout=5, retry=None)
     assert not response.received_messages
-    assert 1 < time.monotonic() - started < 1.5
+    assert 4 < time.monotonic() - started < 5
 
 
 @pytest.mark.filterwarnings("ignore:The return_immediately flag is deprecated")
@@ -134,7 +134,7 @@ def test_return_immediately_does_not_wait(pair: Pair) -> None:
     started = time.monotonic()
     request = {"subscription": pair.subscription, "max_messages": 1, "return_immediately": True}
     assert not pair.subscriber.pull(request=request).received_messages
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < 10  # otherwise it waits for half a minute
 
 
 async def test_asynchronous_subscriber_waits_and_acknowledges(service: Service, pair: Pair) -> None:

@@ -65,7 +65,7 @@ def test_refused_message_rests_for_the_backoff(make_pair: MakePair) -> None:
     started = time.monotonic()
     assert pair.pull(seconds=0.6) == []
     again = data_of(pair.pull_all(3))
-    assert 0.9 < time.monotonic() - started < 3
+    assert time.monotonic() - started > 0.9
     assert sorted(again) == ["first", "second", "single"]
     assert again.index("first") < again.index("second")
 

@@ -79,26 +79,26 @@ def hasty(seconds: float) -> types.HttpOptions:
 
 
 def test_a_create_call_whose_client_has_gone_away_is_still_applied(vertex: VertexStandIn) -> None:
-    vertex.faults(job_seconds=5, delay_seconds=1.0, error_methods=["tuningJobs.create"])
+    vertex.faults(job_seconds=5, delay_seconds=3.0, error_methods=["tuningJobs.create"])
     from vertex_stand_in import until
 
     start = time.monotonic()
     with pytest.raises(httpx.TimeoutException):
         vertex.tune(labels={"gone": "early"}, http_options=hasty(0.3))
-    assert time.monotonic() - start < 0.9
+    assert time.monotonic() - start < 2.9
     assert vertex.found("labels.gone:early") == [], "not applied yet"
     until(lambda: vertex.found("labels.gone:early"), lambda names: len(names) == 1, what="the job nobody waits for")
 
 
 def test_an_answer_can_come_long_after_its_call_was_applied(vertex: VertexStandIn) -> None:
-    vertex.faults(job_seconds=5, delay_answers_seconds=1.0, error_methods=["tuningJobs.create"])
+    vertex.faults(job_seconds=5, delay_answers_seconds=3.0, error_methods=["tuningJobs.create"])
     start = time.monotonic()
     with pytest.raises(httpx.TimeoutException):
         vertex.tune(labels={"gone": "late"}, http_options=hasty(0.3))
     assert len(vertex.found("labels.gone:late")) == 1
-    assert time.monotonic() - start < 0.9, "applied before its answer was due"
+    assert time.monotonic() - start < 2.9, "applied before its answer was due"
     job = vertex.tune()
-    assert time.monotonic() - start > 1.0
+    assert time.monotonic() - start > 3.0
     assert job.create_time
 
 
