@@ -60,5 +60,6 @@ async def test_all_who_wait_are_woken_longest_waiting_first(subscription: Subscr
     subscription.accept(StoredMessage(1, 0.0, wire.PubsubMessage(data=b"1"), 1))
     assert woken == []
     subscription.wake()
-    await asyncio.gather(*tasks)
+    async with asyncio.timeout(10):
+        await asyncio.gather(*tasks)
     assert woken == [0, 1, 2, 3, 4]
