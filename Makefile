@@ -56,16 +56,20 @@ lock: ## resolve requirements.lock anew from pyproject.toml (needs uv)
 	  --no-emit-index-url --no-header --quiet --upgrade --output-file requirements.lock
 
 # The stamp is younger than the lock that was installed: a second call does nothing.
+# A lock is not resolved again (--no-deps): what has come out since would be found, and have no hash in it. `pip check` looks afterwards.
 $(STAMP): requirements.lock pyproject.toml
 	@echo "Installing into .venv (once; takes a minute or two) ..." >&2
 	@if command -v uv >/dev/null 2>&1; then \
 	  [ -x $(BIN)/python ] || uv venv --quiet --python $(PYTHON) .venv; \
 	  uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock && \
-	  uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .; \
+	  uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable . && \
+	  uv pip check --quiet --python $(BIN)/python; \
 	else \
 	  [ -x $(BIN)/python ] || $(PYTHON) -m venv .venv; \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock && \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .; \
+	  export PIP_DISABLE_PIP_VERSION_CHECK=1; \
+	  $(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements.lock && \
+	  $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable . && \
+	  $(BIN)/python -m pip check --quiet; \
 	fi
 	@touch $@
 
