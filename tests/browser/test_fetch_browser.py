@@ -9,11 +9,11 @@ import pytest
 
 @pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A machine with no browser, and with nothing but what the test puts into the folder `bin`."""
+    """A machine with no browser and an environment with no npm: with nothing but what the test puts into the folder `bin`."""
     programs = tmp_path / "bin"
     programs.mkdir()
     monkeypatch.setenv("PATH", str(programs))
-    monkeypatch.setenv("PIP_NO_INDEX", "1")  # neither npm, nor a way to it
+    monkeypatch.setattr(fetch_browser, "PROGRAMS", programs)
     monkeypatch.delenv(fetch_browser.CHOSEN, raising=False)
     monkeypatch.setattr(fetch_browser, "HOME", tmp_path / ".browser")
     monkeypatch.setattr(fetch_browser, "FETCHED", tmp_path / ".browser" / "1")
@@ -28,8 +28,7 @@ def program(path: Path, text: str) -> None:
 def test_without_a_browser_it_is_said_what_to_do(bare: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert fetch_browser.main() == 1
     said = capsys.readouterr().err
-    assert "pip install` ended with 1" in said
-    for way in ("`make browser`", "install Chromium or Chrome", "GENOPS_TEST_BROWSER"):
+    for way in ("`make install`", "`make browser`", "install Chromium or Chrome", "GENOPS_TEST_BROWSER"):
         assert way in said
 
 
@@ -66,4 +65,16 @@ def test_what_npm_says_is_passed_on(bare: Path) -> None:
     program(bare / "node", "exit 0")
     program(bare / "npm", "echo 'no route to the registry' >&2; exit 7")
     with pytest.raises(fetch_browser.NoBrowserError, match="`npm pack` ended with 7: no route to the registry"):
+        fetch_browser.fetch()
+
+
+def test_npm_is_that_of_the_lock_whatever_the_machine_has(
+    bare: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    machine = tmp_path / "machine"
+    machine.mkdir()
+    program(machine / "npm", "echo 'the npm of the machine' >&2; exit 7")
+    program(bare / "npm", "echo 'the npm of the lock' >&2; exit 7")
+    monkeypatch.setenv("PATH", str(machine))
+    with pytest.raises(fetch_browser.NoBrowserError, match="the npm of the lock"):
         fetch_browser.fetch()
