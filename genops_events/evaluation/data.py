@@ -9,6 +9,7 @@ from typing import Any
 
 from genops_events.errors import PermanentError
 from genops_events.evaluation.metrics import TOOL_METRICS
+from genops_events.json_objects import SaidTwice, WrongJson, read_json
 
 FOUND_CHARACTERS = 200
 
@@ -96,30 +97,14 @@ def _objects(lines: Iterable[str], form: str) -> Iterator[tuple[int, dict[str, A
         if not text.strip():
             continue
         try:
-            value = json.loads(text)
-        except (json.JSONDecodeError, RecursionError) as error:
-            what = (
-                f"{error.msg}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else "nested too deeply"
-            )
-            raise _wrong(number, f"it is not JSON ({what}); each line must read {form}", text.strip()) from None
+            value = read_json(text)
+        except SaidTwice as error:
+            raise _wrong(number, error.message, text.strip()) from None
+        except WrongJson as error:
+            raise _wrong(number, f"{error.message}; each line must read {form}", text.strip()) from None
         if not isinstance(value, dict):
             raise _wrong(number, f"it is not a JSON object; each line must read {form}", value)
-        if _has_half_a_pair(text, value):
-            raise _wrong(
-                number, "it holds half of a surrogate pair, such as \\ud83d, which is no character", text.strip()
-            )
         yield number, value
-
-
-def _has_half_a_pair(text: str, value: object) -> bool:
-    # No such text can be sent, or written to the record. Only an escape brings one: whole emoji may be escaped, too.
-    if "\\ud" not in text.lower():
-        return False
-    try:
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return True
-    return False
 
 
 def _text(number: int, value: dict[str, Any], key: str) -> str:

@@ -7,17 +7,16 @@ row of a batch job, is read, too.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-import msgspec
 from pydantic import ValidationError
 
 from genops_events.inference.media import TYPES, mime_type_of, not_taken
 from genops_events.inference.settings import RowSettings
+from genops_events.json_objects import SaidTwice, WrongJson, read_json
 
 FORMS = '{"prompt": …}, {"contents": [{"role": "user", "parts": […]}]} or {"request": {"contents": …}}'
 MOST_LINE_BYTES = 20 * 1024 * 1024
@@ -40,7 +39,6 @@ _SNAKE = {
 _PART_KEYS = ("text", "fileData", "inlineData", "functionCall", "functionResponse")
 _BESIDE = ("videoMetadata", "thought", "thoughtSignature")
 _MARK = b"\xef\xbb\xbf"
-_decode = msgspec.json.Decoder().decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,31 +190,16 @@ def _short(content: bytes | int) -> bytes:
 
 def _object(content: bytes) -> dict[str, Any]:
     try:
-        value = _decode(content)
-    except (msgspec.DecodeError, RecursionError) as error:
-        if _has_half_a_pair(content):  # msgspec would say that it is truncated
-            raise _Wrong("it holds half of a surrogate pair, such as \\ud83d, which is no character") from None
-        why = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise _Wrong(f"it is not JSON ({why}); each line must read {FORMS}") from None
-    except UnicodeDecodeError as error:
-        raise _Wrong(f"it is not UTF-8 (byte {error.start})") from None
+        value = read_json(content)
+    except SaidTwice as error:
+        raise _Wrong(error.message) from None
+    except WrongJson as error:
+        raise _Wrong(f"{error.message}; each line must read {FORMS}") from None
     if not isinstance(value, dict):
         raise _Wrong(f"it is not a JSON object; each line must read {FORMS}")
     if others := [key for key in value if key not in _OWN_KEYS and key not in _SETTINGS]:
         raise _Wrong(f"the key `{others[0]}` is not known, allowed are {', '.join((*_OWN_KEYS, *_SETTINGS))}")
     return value
-
-
-def _has_half_a_pair(content: bytes) -> bool:
-    if b"\\ud" not in content.lower():
-        return False
-    try:
-        json.dumps(json.loads(content), ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return True
-    except (ValueError, RecursionError):
-        return False
-    return False
 
 
 def _text(value: Mapping[str, Any], key: str) -> str:

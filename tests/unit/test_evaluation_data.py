@@ -50,8 +50,10 @@ def test_what_is_written_is_read(rows: list) -> None:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("{", "is not JSON (Expecting property name"),
-        ("[" * 100_000, "is not JSON (nested too deeply)"),
+        ("{", "is not JSON (expecting property name"),
+        ("[" * 100_000, "it is nested too deeply"),
+        ('{"prompt": "a", "prompt": "b", "reference": "c"}', "the object has the key 'prompt' more than once"),
+        ('{"prompt": "a", "reference": 1' + "1" * 5000 + "}", "a number has 5,001 characters"),
         ('["prompt"]', "is not a JSON object"),
         ('{"prompt": "a"}', "`reference` is missing"),
         ('{"reference": "a"}', "`prompt` is missing"),

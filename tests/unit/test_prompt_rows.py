@@ -76,8 +76,18 @@ def test_settings_of_a_row_are_those_of_inference() -> None:
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        (b"{", "it is not JSON (Input data was truncated); each line must read"),
-        (b"[" * 100_000, "it is not JSON"),
+        (b"{", "it is not JSON (expecting property name enclosed in double quotes, column 2); each line must read"),
+        (b"[" * 100_000, "it is nested too deeply"),
+        (b'{"prompt": "a", "prompt": "b"}', "the object has the key 'prompt' more than once; keep one of them"),
+        (
+            b'{"contents": [{"role": "user", "parts": [{"text": "a", "text": "b"}]}]}',
+            "`contents[0].parts[0]` has the key 'text' more than once",
+        ),
+        (
+            b'{"contents": [{"parts": [{"file_data": {}, "fileData": {}}]}]}',
+            "`contents[0].parts[0]` has 'file_data' and 'fileData', two spellings of one field",
+        ),
+        (b'{"prompt": "a", "temperature": ' + b"1" * 5000 + b"}", "a number has 5,000 characters"),
         (b"7", "it is not a JSON object"),
         (b'{"prompt": "\xff"}', "it is not"),
         ({"id": "a"}, "exactly one of `prompt`, `contents` and `request` is needed"),
