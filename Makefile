@@ -48,6 +48,9 @@ bench-inference: install ## 10,000 prompts online: share of the quota, overhead,
 chaos: install ## kill, stop and starve components under bursts of 100 uploads, and workers at each point of a submission: over an hour; prints tables
 	$(BIN)/pytest tests/chaos -m chaos --chaos-report chaos.md
 
+matrix: install ## try each Python and Airflow that can be had here, an hour each; writes docs/versions.md (PAIRS="--pair 3.13:3.4.0b2")
+	@nice $(BIN)/python -m tests.matrix $(PAIRS)
+
 schemas: install ## write the JSON Schemas of the completion events anew
 	$(BIN)/python -m genops_events.completion_events
 
@@ -73,4 +76,4 @@ $(STAMP): requirements.lock pyproject.toml
 	fi
 	@touch $@
 
-.PHONY: help demo test browser install up down lint bench bench-arrivals bench-waiting bench-inference chaos schemas lock
+.PHONY: help demo test browser install up down lint bench bench-arrivals bench-waiting bench-inference chaos matrix schemas lock

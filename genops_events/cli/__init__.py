@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from genops_events.cli import (
@@ -28,11 +30,35 @@ from genops_events.cli import (
 
 app = typer.Typer(
     name="genops",
-    help="Drop a training file into a bucket; a tuned, evaluated, budget-checked model and its answers come out.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(asked: bool) -> None:  # noqa: FBT001 - typer calls it by position
+    if asked:
+        import platform
+        from importlib.metadata import version
+
+        typer.echo(
+            f"genops-events {version('genops-events')}, Airflow {version('apache-airflow')}, "
+            f"Python {platform.python_version()}"
+        )
+        raise typer.Exit
+
+
+@app.callback()
+def genops(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print what is installed, and end."),
+    ] = False,
+) -> None:
+    """Drop a training file into a bucket; a tuned, evaluated, budget-checked model and its answers come out."""
+
+
 stack.register(app)
 for command in (
     candidates.upload,

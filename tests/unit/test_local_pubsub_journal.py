@@ -67,6 +67,7 @@ async def test_failed_commit_is_told_to_everybody_who_waits(tmp_path: Path) -> N
     with pytest.raises(sqlite3.IntegrityError):
         await journal.committed()
     assert len(failures) == 1
+    journal.close()
 
 
 async def test_caller_who_gives_up_does_not_take_the_commit_from_the_others(tmp_path: Path) -> None:
