@@ -16,7 +16,7 @@ MODEL = "A published model. Either this or the champion of a dataset."
 CHAMPION = "Ask the model that this dataset serves now, with the dataset's own settings and system instruction."
 SYSTEM = "Sent with every prompt; empty for the dataset's, or for none where a model is asked."
 SETTINGS = 'As under `inference` in genops.yaml, for instance {"temperature": 0.2, "max_output_tokens": 500}.'
-BUDGET = "Most that this run may cost, in US dollars: input, and every answer as long as it may be, thinking included."
+BUDGET = "Most that this run may cost, in US dollars, thinking included; no more than `ask.budget_usd` of genops.yaml."
 COUNT = "Count tokens and billable characters and say what it would cost at most; nothing is asked, and nothing paid."
 
 KNOWN = choices()

@@ -151,7 +151,7 @@ class Config(Part):
     budget: ProjectBudget = ProjectBudget()
     """Limits in US dollars for all datasets together."""
     ask: Ask = Ask()
-    """What asking a model by hand may cost."""
+    """What asking a model by hand may cost at most."""
     prices: TomlFile | None = None
     """A TOML file of prices, relative to this file: overrides those that ship with genops, figure by figure."""
     limits: TomlFile | None = None

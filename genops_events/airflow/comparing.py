@@ -27,6 +27,7 @@ from genops_events.gcp.comparison.asked import Asked
 from genops_events.gcp.inference.results import copy_prompts
 from genops_events.gcp.record_store import RecordStore
 from genops_events.identity import dataset_of
+from genops_events.money.ceilings import comparison_budget
 from genops_events.money.ledger import Refusal, usd
 
 _OWN_PROMPTS = places.upload_path("").rpartition("/")[0]
@@ -133,6 +134,7 @@ class Comparing:
         Raises:
             AirflowSkipException: another Dag run does this comparison, or has done it.
             BadContestants, BadRequest, EvaluationDataError, InputMissing: it cannot be done; nothing was spent.
+            OverCeiling: the form allows more than genops.yaml does.
         """
         plan = self.known_plan()
         if plan is None:
@@ -148,6 +150,7 @@ class Comparing:
 
     def _settled(self) -> ComparisonPlan:
         comparison, evaluation = self.dataset.comparison, self.dataset.evaluation
+        comparison_budget(self.dataset, self.request.budget_usd)
         contestants = read_contestants(self.request.contestants) or comparison.contestants
         if not contestants:
             raise BadRequest(
@@ -182,7 +185,6 @@ class Comparing:
         notes: tuple[str, ...],
     ) -> ComparisonPlan:
         champion = self.store.champion(self.dataset_name)
-        own = self.request.budget_usd
         return ComparisonPlan(
             candidate=self.id,
             written_at=datetime.now(UTC),
@@ -193,7 +195,7 @@ class Comparing:
             contestants=contestants,
             prompts=prompts,
             metrics=metrics,
-            budget_usd=self.dataset.comparison.budget_usd if own is None else own,
+            budget_usd=self._budget(None),
             notes=notes,
         )
 
@@ -255,12 +257,13 @@ class Comparing:
         if plan.started_by == "promotion":
             hint = "Raise the limit in genops.yaml and clear the Dag run, or let `genops compare` ask fewer."
         hint = f"{'Nothing more' if spent else 'Nothing'} was spent. {hint}"
-        if plan.budget_usd is not None and spent + total > self._budget(plan):
-            missing = spent + total - self._budget(plan)
+        budget = self._budget(plan.budget_usd)
+        if budget is not None and spent + total > budget:
+            missing = spent + total - budget
             before = f" beside {usd(spent)} that others have spent" if spent else ""
             reason = (
                 f"The comparison would cost at most {usd(total)} ({each}){before}, over `comparison.budget_usd` of "
-                f"{usd(self._budget(plan))}: {usd(missing)} are missing. {hint}"
+                f"{usd(budget)}: {usd(missing)} are missing. {hint}"
             )
             return reason, missing
         refused = self._over_limits(plan, total)
@@ -274,11 +277,10 @@ class Comparing:
         found = (self.store.read(places.result_path(plan.id, name), ContestantDocument) for name in others)
         return sum((one.result.cost_usd for one in found if one is not None), Decimal(0))
 
-    def _budget(self, plan: ComparisonPlan) -> Decimal:
-        """Return the budget: one that a person has raised in genops.yaml since counts."""
-        now = self.dataset.comparison.budget_usd
-        assert plan.budget_usd is not None
-        return plan.budget_usd if self.request.budget_usd is not None or now is None else now
+    def _budget(self, settled: Decimal | None) -> Decimal | None:
+        """Return the budget that counts, the lower of the form's and that of genops.yaml as it is now; `settled` without both."""
+        given = (self.request.budget_usd, self.dataset.comparison.budget_usd)
+        return min((one for one in given if one is not None), default=settled)
 
     def _over_limits(self, plan: ComparisonPlan, total: Decimal) -> Refusal | None:
         if self._has_reserved(plan):

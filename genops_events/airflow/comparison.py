@@ -223,6 +223,7 @@ def form() -> dict[str, Param]:
             type=["null", "number"],
             minimum=0,
             title="Budget (US dollars)",
-            description="Most that the comparison may cost: over it, nobody is asked. If empty: the dataset's.",
+            description="Most that the comparison may cost: over it, nobody is asked. No more than genops.yaml allows the "
+            "dataset, and that if empty.",
         ),
     }

@@ -14,13 +14,13 @@ from airflow.sdk.exceptions import AirflowFailException
 from genops_events.airflow.priorities import WAITED_FOR_PRIORITY
 from genops_events.airflow.retries import INTAKE_RETRIES, STAGE_DEFAULTS
 from genops_events.config import load_config
-from genops_events.config_parts.budget import Ask
 from genops_events.gcp.asking.money import Money
 from genops_events.gcp.asking.planning import counted_only, settled_plan
 from genops_events.gcp.asking.running import ask, release
 from genops_events.gcp.record_store import RecordStore
 from genops_events.inference.ask_form import read_question
 from genops_events.inference.asks import AskResult, run_of
+from genops_events.money.ceilings import USUAL_ASK_USD
 from genops_events.money.pricing import load_prices
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,8 @@ class GenerateContent(BaseOperator):
         """Return tokens, cost and where the answers are; of a single prompt the answer, too.
 
         Raises:
-            WrongForm: a field is wrong.
+            WrongForm: a field is wrong, or the budget above what genops.yaml allows.
+            NoLimit: nothing in genops.yaml limits what asking costs.
             NoChampion: there is nobody to ask.
             OverBudget: the answers may cost more than the budget, or than is left of a month. Nothing was asked.
             AirflowFailException: no prompt has an answer.
@@ -53,7 +54,7 @@ class GenerateContent(BaseOperator):
         config = load_config()
         store = RecordStore.open(config)
         fields = _filled_in(context["params"])
-        question = read_question(fields, config)
+        question = read_question(fields, config, is_counted_only=bool(fields.get("count_only")))
         if fields.get("count_only"):
             plan = counted_only(config, store, question)
             log.info("%s", plan.estimate)
@@ -114,6 +115,10 @@ def choices() -> Choices:
     try:
         config = load_config()
     except Exception:  # noqa: BLE001 - whatever it is, the task reports it when it loads the configuration
-        return Choices(tuple(sorted(load_prices().models)), (), float(Ask().budget_usd))
+        return Choices(tuple(sorted(load_prices().models)), (), float(USUAL_ASK_USD))
     models = tuple(sorted(config.price_tables.prices.models))
-    return Choices(models, tuple(sorted(config.datasets)), float(config.ask.budget_usd))
+    return Choices(
+        models,
+        tuple(sorted(config.datasets)),
+        float(USUAL_ASK_USD if config.ask.budget_usd is None else config.ask.budget_usd),
+    )

@@ -50,7 +50,9 @@ def ask(
             "--set", help="KEY=VALUE, a key of `inference` in genops.yaml, such as temperature=0.2; may be repeated."
         ),
     ] = None,
-    budget: Annotated[str | None, typer.Option(help="Most that it may cost, in US dollars.")] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Most that it may cost, in US dollars; no more than genops.yaml allows.")
+    ] = None,
     count_only: Annotated[
         bool, typer.Option("--count-only", help="Count tokens and billable characters; ask nobody, pay nothing.")
     ] = False,
@@ -84,7 +86,7 @@ def ask(
             _alone(given, settings, count_only=count_only)
             plan = plan_of(store, run)
         else:
-            question, content = _question(config, given, settings or [])
+            question, content = _question(config, given, settings or [], is_counted_only=count_only)
             if count_only:
                 _count(config, store, question, content, as_json=as_json)
                 return
@@ -125,11 +127,14 @@ def _asker() -> str:
     return f"genops ask, {me()}"
 
 
-def _question(config: Config, given: dict[str, Any], settings: Sequence[str]) -> tuple[Question, Path | None]:
+def _question(
+    config: Config, given: dict[str, Any], settings: Sequence[str], *, is_counted_only: bool
+) -> tuple[Question, Path | None]:
     """Return what is asked, and the file of prompts where it is here.
 
     Raises:
         WrongForm: an option makes no sense.
+        NoLimit: nothing in genops.yaml limits what asking costs.
     """
     from genops_events.inference.ask_form import COMMAND, WrongForm, read_question
 
@@ -137,7 +142,7 @@ def _question(config: Config, given: dict[str, Any], settings: Sequence[str]) ->
     if values["prompt"] == "-":
         values["prompt"] = sys.stdin.read()
     values["settings"] = dict(_setting(one) for one in settings)
-    question = read_question(values, config, names=COMMAND)
+    question = read_question(values, config, names=COMMAND, is_counted_only=is_counted_only)
     if question.file is None or question.file.startswith("gs://"):
         return question, None
     path = Path(question.file)

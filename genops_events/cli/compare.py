@@ -7,6 +7,7 @@ import time
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
@@ -82,7 +83,10 @@ def compare(  # noqa: PLR0917 - typer's parameters
     metric: Annotated[
         list[str] | None, typer.Option(help="What is measured; repeat it. As the evaluation if not given.")
     ] = None,
-    budget: Annotated[float | None, typer.Option(min=0, help="Most that it may cost, in US dollars.")] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(min=0, help="Most that it may cost, in US dollars; no more than genops.yaml allows."),
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the end, and print the summary.")] = False,  # noqa: FBT002
     timeout: Annotated[
         float | None, typer.Option(min=0, help="With --wait: give up after so many seconds (exit 3).")
@@ -142,10 +146,12 @@ def request(
     Raises:
         ConfigError: no such dataset, or none named where there are several.
         BadContestants: a contestant or a metric cannot be used.
+        OverCeiling: the budget is above what genops.yaml allows.
     """
     from genops_events.comparison.contestants import CHAMPION, BadContestants, read_contestants, unknown_models
     from genops_events.config_parts.comparison import wrong_metrics
     from genops_events.config_parts.problems import close_match
+    from genops_events.money.ceilings import comparison_budget
 
     if dataset is None:
         if len(config.datasets) > 1:
@@ -167,6 +173,7 @@ def request(
             f"{found!r} cannot be used: it {str(wrongs[0]['type']).removeprefix('Input ')}.",
             f"Did you mean `{near}`?" if near and near != found else "",
         )
+    comparison_budget(entry, None if budget_usd is None else Decimal(str(budget_usd)), name="--budget")
     conf: dict[str, Any] = {"dataset": dataset}
     if contestants:
         conf["contestants"] = list(contestants)

@@ -91,6 +91,7 @@ class ComparisonRequest(Part):
     """An object in the bucket, or its gs:// address."""
     metrics: Annotated[tuple[str, ...], BeforeValidator(_without_blanks)] = ()
     budget_usd: Annotated[Decimal, BeforeValidator(refuse_bool), Field(ge=0, allow_inf_nan=False)] | None = None
+    """Most that the comparison may cost, in USD: lower than `comparison.budget_usd` of the dataset, where it has one."""
 
 
 def comparison_id(dataset: str, run_id: str) -> str:

@@ -59,10 +59,11 @@ class ProjectBudget(Part):
 
 
 class Ask(Part):
-    """`genops ask` and the form `genops_generate_content`: what they may cost where nobody says."""
+    """What one asking of a model may cost: `genops ask`, the form `genops_generate_content`, `generate`."""
 
-    budget_usd: Amount = Decimal(1)
-    """Most that one of them may cost, in US dollars; the months' limits count, too."""
+    budget_usd: Amount | None = None
+    """Most that one of them may cost, in US dollars: whoever asks can name less, never more. The months' limits count, too.
+    If not given: 1 where nobody says, and only the months' limits bound what is asked for; without one, nothing is asked."""
 
 
 class Tables(BaseModel, frozen=True):

@@ -16,6 +16,7 @@ from genops_events.config_parts.yaml_lines import YamlDocument
 from genops_events.errors import PermanentError
 from genops_events.inference.prompts import BadRow, read_rows
 from genops_events.inference.settings import AnswerSettings, merged
+from genops_events.money.ceilings import USUAL_ASK_USD, NoLimit, OverCeiling, ask_budget
 from genops_events.money.ledger import MOST_USD
 
 if TYPE_CHECKING:
@@ -77,16 +78,20 @@ class Question:
     names: FieldNames = FORM
 
 
-def read_question(values: Mapping[str, Any], config: Config, *, names: FieldNames = FORM) -> Question:
+def read_question(
+    values: Mapping[str, Any], config: Config, *, names: FieldNames = FORM, is_counted_only: bool = False
+) -> Question:
     """Return what is asked.
 
     Args:
         values: by field; None, blank or absent for one that is not filled in. `prompt` may hold turns, too.
-        config: knows datasets, prices and the usual budget.
+        config: knows datasets, prices and what asking may cost.
         names: of the fields, for the errors.
+        is_counted_only: whether nobody is asked, so that nothing has to limit what it costs.
 
     Raises:
-        WrongForm: names every field that is wrong.
+        WrongForm: names every field that is wrong, a budget above what genops.yaml allows included.
+        NoLimit: nothing in genops.yaml limits what asking this model costs.
     """
     wrong: list[str] = []
 
@@ -107,9 +112,19 @@ def read_question(values: Mapping[str, Any], config: Config, *, names: FieldName
     if system is not None and not isinstance(system, str):
         wrong.append(f"{names.system_instruction} must be a text; it is {system!r}.")
     settings = read(lambda: _settings(values, config, dataset, names))
-    budget = read(lambda: _budget(values, config, names))
+    asked_usd = read(lambda: _budget(values, names))
+    budget: Decimal | None = None
+    unlimited: NoLimit | None = None
+    try:
+        budget = ask_budget(config, asked_usd, dataset=dataset, name=names.budget_usd)
+    except NoLimit as error:
+        budget, unlimited = (USUAL_ASK_USD if asked_usd is None else asked_usd), error
+    except OverCeiling as error:
+        wrong.append(f"{error.message} {error.hint}")
     if wrong or settings is None or budget is None:
         raise WrongForm("\n".join(wrong), "Nothing was asked.")
+    if unlimited is not None and not is_counted_only:
+        raise unlimited
     return Question(
         row=row,
         file=file,
@@ -219,10 +234,10 @@ def _problems(error: ValidationError, given: Mapping[str, Any], names: FieldName
         yield f"{names.settings}: {one.key or 'all'} {one.problem}: found {one.found}, allowed is {one.allowed}.{near}"
 
 
-def _budget(values: Mapping[str, Any], config: Config, names: FieldNames) -> Decimal:
+def _budget(values: Mapping[str, Any], names: FieldNames) -> Decimal | None:
     given = values.get("budget_usd")
     if given is None or given == "":
-        return config.ask.budget_usd
+        return None
     try:
         # By its text: 0.1 is meant as it is written.
         budget = Decimal(str(given))

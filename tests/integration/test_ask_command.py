@@ -132,6 +132,41 @@ def test_over_budget_is_an_exit_code_of_its_own_and_asks_nobody(
     assert entries(store) == {}
 
 
+def test_a_command_lowers_what_genops_yaml_allows_and_never_raises_it(
+    config: Config, cloud: StandIns, store: RecordStore, tmp_path: Path
+) -> None:
+    before = cloud.vertex_calls("generateContent")
+    refused = ask("one two", "--model", MODEL, *SHORT, "--budget", "1.01", expect=1)
+    assert "--budget is $1.01, and genops.yaml allows $1.00 (`ask.budget_usd`)" in one_line(refused.stderr)
+    change(tmp_path, ask={})
+    unlimited = one_line(ask("one two", "--model", MODEL, *SHORT, "--budget", "0.5", expect=1).stderr)
+    assert "Nothing in genops.yaml limits what asking a model costs. Set `ask: {budget_usd: 1}`" in unlimited
+    ask("one two", "--model", MODEL, *SHORT, "--count-only")
+    assert cloud.vertex_calls("generateContent") == before
+    assert (entries(store), objects(store)) == ({}, [])
+    change(tmp_path, budget={"monthly_usd": 100})
+    assert ask("one two", "--model", MODEL, *SHORT, "--budget", "5").stdout == "one two\n"
+
+
+def test_a_run_that_is_taken_up_again_is_held_to_what_genops_yaml_allows_by_then(
+    config: Config, cloud: StandIns, store: RecordStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "TRIES", 1)
+    cloud.vertex.faults(error_share=1, error_methods=["generateContent"])
+    run = RUN.search(ask("one two", "--model", MODEL, *SHORT, expect=1).stderr)
+    assert run is not None
+    cloud.vertex.faults()
+    change(tmp_path, ask={"budget_usd": 0.0001})
+    before = cloud.vertex_calls("generateContent")
+    refused = one_line(ask("--run", run[0], expect=2).stderr)
+    assert f"What {run[0]} costs at most is $0.0002" in refused
+    assert "genops.yaml allows $0.0001 (`ask.budget_usd`)" in refused
+    assert cloud.vertex_calls("generateContent") == before
+    assert reserved(store) == 0
+    change(tmp_path, ask={"budget_usd": 1})
+    assert ask("--run", run[0]).stdout == "one two\n"
+
+
 def test_a_blocked_or_cut_answer_is_told_with_its_reason_and_an_exit_code(config: Config, cloud: StandIns) -> None:
     cloud.vertex.faults(blocked_text="forbidden")
     blocked = ask("the forbidden word", "--model", MODEL, expect=3)
@@ -230,7 +265,7 @@ def test_killed_amid_a_file_it_keeps_its_reservation_and_goes_on_with_the_rest(
     config: Config, cloud: StandIns, store: RecordStore, tmp_path: Path
 ) -> None:
     rows = 400
-    change(tmp_path, requests_per_minute=6000)
+    change(tmp_path, requests_per_minute=6000, ask={"budget_usd": 100})
     cloud.vertex.faults(delay_seconds=0.3, error_methods=["generateContent"])
     before = cloud.vertex_calls("generateContent")
     command = [sys.executable, "-m", "genops_events.cli", "ask", "--file", _long_file(tmp_path, rows), "--model", MODEL]
@@ -269,7 +304,7 @@ def ctrl_c_counts() -> Iterator[None]:
 def test_stopped_by_ctrl_c_it_settles_what_is_answered_and_what_was_under_way(
     config: Config, cloud: StandIns, store: RecordStore, tmp_path: Path
 ) -> None:
-    change(tmp_path, requests_per_minute=6000)
+    change(tmp_path, requests_per_minute=6000, ask={"budget_usd": 100})
     cloud.vertex.faults(delay_seconds=0.3, error_methods=["generateContent"])
     before = cloud.vertex_calls("generateContent")
     command = [sys.executable, "-m", "genops_events.cli", "ask", "--file", _long_file(tmp_path, 400), "--model", MODEL]

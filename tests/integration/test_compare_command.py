@@ -101,6 +101,17 @@ def test_a_comparison_is_started_and_its_id_is_told(
     assert airflow.bodies[1]["conf"] == {"dataset": DATASET}, "who is compared stands in genops.yaml"
 
 
+def test_a_comparison_that_may_cost_more_than_genops_yaml_allows_is_not_started(
+    compared: Callable[..., Config], airflow: FakeAirflow
+) -> None:
+    compared(contestants=["champion"], budget_usd=0.4)
+    code, text = genops("compare", "--budget", "0.5")
+    assert code == 1
+    assert "--budget is $0.50, and genops.yaml allows $0.40 (`comparison.budget_usd`)" in " ".join(text.split())
+    assert airflow.bodies == []
+    assert genops("compare", "--budget", "0.4")[0] == 0
+
+
 def test_whoever_waits_gets_the_summary_and_where_the_report_is(
     compared: Callable[..., Config], store: RecordStore, airflow: FakeAirflow
 ) -> None:

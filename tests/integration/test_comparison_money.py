@@ -21,6 +21,7 @@ from genops_events.config import Config
 from genops_events.errors import ConfigError
 from genops_events.gcp import ledger_store
 from genops_events.gcp.record_store import RecordStore
+from genops_events.money.ceilings import OverCeiling
 from genops_events.money.ledger import month_of
 
 PRO = "gemini-2.5-pro"
@@ -86,6 +87,28 @@ def test_a_budget_in_the_form_counts_and_nothing_is_a_budget_too(
     with pytest.raises(AirflowFailException, match=r"over `comparison.budget_usd` of \$0.00"):
         plan(asked(MODEL, budget_usd=0))
     assert calls(cloud) == before
+
+
+def test_a_form_lowers_what_genops_yaml_allows_and_never_raises_it(
+    cloud: StandIns, compared: Callable[..., Config], store: RecordStore
+) -> None:
+    compared(budget_usd=0.5)
+    write(store, FILE, *pairs(2))
+    run = asked(MODEL, budget_usd=0.6)
+    before = calls(cloud)
+    with pytest.raises(OverCeiling, match=r"`budget_usd` is \$0.60, and genops.yaml allows \$0.50") as refused:
+        plan(run)
+    record_failed_plan({**run, "exception": refused.value})
+    found = recorded(run)
+    assert found is not None
+    assert found.outcome == "failed"
+    assert "it can be lowered here, never raised" in found.reason
+    assert calls(cloud) == before
+    run = asked(MODEL, budget_usd=0.4)
+    assert plan(run) == [MODEL]
+    compared(budget_usd=0)  # lowered in genops.yaml since
+    with pytest.raises(AirflowFailException, match=r"over `comparison.budget_usd` of \$0.00"):
+        plan(run)
 
 
 @pytest.mark.parametrize("whose", ["dataset", "project"])

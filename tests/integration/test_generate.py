@@ -215,6 +215,8 @@ def test_what_makes_no_sense_is_told_by_its_argument(config: Config, cloud: Stan
     assert "`settings`: temprature" in wrong.value.message
     assert "Did you mean `temperature`?" in wrong.value.message
     assert "`budget_usd` must be US dollars, 0 or more; it is -1" in wrong.value.message
+    with pytest.raises(WrongForm, match=r"`budget_usd` is \$2.00, and genops.yaml allows \$1.00"):
+        generate("one", model=MODEL, budget_usd=2)
     with pytest.raises(WrongForm, match="`prompt`: the last turn of `contents` must be the user's"):
         generate([{"role": "model", "parts": [{"text": "yes?"}]}], model=MODEL)
     with pytest.raises(WrongForm, match=r"models do not take page\.docx"):

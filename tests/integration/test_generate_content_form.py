@@ -28,6 +28,7 @@ from genops_events.gcp.errors import CloudUnavailable
 from genops_events.gcp.inference import calls
 from genops_events.gcp.record_store import RecordStore
 from genops_events.inference.ask_form import WrongForm
+from genops_events.money.ceilings import NoLimit
 
 
 def form() -> DAG:
@@ -143,6 +144,21 @@ def test_what_is_wrong_or_over_budget_fails_at_once_and_costs_nothing(
     assert entries(store) == {}
 
 
+def test_a_form_lowers_what_genops_yaml_allows_and_never_raises_it(
+    config: Config, cloud: StandIns, store: RecordStore, tmp_path: Path
+) -> None:
+    before = cloud.vertex_calls("generateContent")
+    with pytest.raises(
+        WrongForm, match=r"`budget_usd` is \$100.00, and genops.yaml allows \$1.00 \(`ask.budget_usd`\)"
+    ):
+        ask(prompt="one two", model=MODEL, budget_usd=100)
+    change(tmp_path, ask={})
+    with pytest.raises(NoLimit, match=r"Nothing in genops\.yaml limits what asking a model costs"):
+        ask(prompt="one two", model=MODEL, budget_usd=0.01)
+    assert cloud.vertex_calls("generateContent") == before
+    assert entries(store) == {}
+
+
 def test_a_prompt_that_is_refused_fails_the_task_without_another_try(
     config: Config, cloud: StandIns, store: RecordStore
 ) -> None:
@@ -186,7 +202,7 @@ task.execute(context(file="long.jsonl", model="gemini-2.5-flash", budget_usd=100
 def test_ending_the_task_settles_what_is_answered(
     config: Config, cloud: StandIns, store: RecordStore, tmp_path: Path
 ) -> None:
-    change(tmp_path, requests_per_minute=6000)
+    change(tmp_path, requests_per_minute=6000, ask={"budget_usd": 100})
     rows = "\n".join(json.dumps({"prompt": f"prompt number {number}"}) for number in range(400))
     store.bucket.blob("long.jsonl").upload_from_string(rows)
     cloud.vertex.faults(delay_seconds=0.3, error_methods=["generateContent"])

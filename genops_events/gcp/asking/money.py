@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from genops_events.gcp import ledger_store
 from genops_events.gcp.asking.planning import OverBudget
 from genops_events.inference.asks import AskPlan
+from genops_events.money.ceilings import OverCeiling, ask_budget
 from genops_events.money.ledger import MOST_USD, NO_DATASET, month_of
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Money:
             entry = None if ledger is None else ledger.entries.get(self._entry)
             posting = None if entry is None else entry.purposes.get("asking")
             if posting is None or not posting.settled:
+                self._has_reserved = posting is not None
                 return
             self._settled_before += posting.spent_usd
             number += 1
@@ -52,11 +54,25 @@ class Money:
         """Hold back what the run may yet cost, once.
 
         Raises:
-            OverBudget: that is more than is left of the month's limits.
+            OverBudget: that is more than is left of the month's limits, or than genops.yaml allows one asking by now.
+            NoLimit: genops.yaml has no limit any more that applies.
         """
+        self._refuse_over_ceiling()
         refusal = self._reserve(dry_run=False)
         if refusal is not None:
             raise OverBudget(refusal.reason, "Nothing was asked. `genops spend` shows what the month has cost.")
+
+    def _refuse_over_ceiling(self) -> None:
+        """Hold a plan, which may be old, to what genops.yaml allows now; what is reserved already may be used up."""
+        if self._has_reserved:
+            return
+        plan = self._plan
+        try:
+            ask_budget(self._config, plan.most_usd, dataset=plan.dataset, name=f"What {plan.candidate} costs at most")
+        except OverCeiling as error:
+            raise OverBudget(
+                error.message, "Nothing was asked. Raise it in genops.yaml, or ask for less anew."
+            ) from error
 
     def refusal(self) -> str | None:
         """Say why it could not be reserved; None where it could."""

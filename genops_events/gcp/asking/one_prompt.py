@@ -76,13 +76,15 @@ def generate(
         system_instruction: in place of the dataset's; empty for none.
         settings: as under `inference` in genops.yaml, e.g. {"temperature": 0.2, "max_output_tokens": 500}; they override
             the dataset's.
-        budget_usd: most that it may cost, thinking included; `ask.budget_usd` of genops.yaml where None.
+        budget_usd: most that it may cost, thinking included: no more than `ask.budget_usd` of genops.yaml, and that where
+            None.
         name: makes a repeated call the same one: whoever asks the same under the same name gets the same answer and pays
             once, also after a crash. In a task: its Dag run's id. None asks anew.
         config: genops.yaml where None.
 
     Raises:
-        WrongForm: an argument makes no sense; it names all that do not.
+        WrongForm: an argument makes no sense; it names all that do not. A budget above what genops.yaml allows is one.
+        NoLimit: nothing in genops.yaml limits what asking this model costs.
         NoChampion: the dataset has none yet.
         OverBudget: it may cost more than the budget, or than is left of a month's limit. Nothing was asked.
         NotAnswered: Vertex AI refuses this prompt.
