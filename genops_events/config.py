@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, ValidationError, ValidationInfo, model_validator
 from pydantic_core import InitErrorDetails
 
 from genops_events.arrivals import is_temporary
-from genops_events.config_parts.budget import Ask, Budget, ProjectBudget, Tables, TomlFile, read_tables, shipped_tables
+from genops_events.catalogue.models import Catalogue, read_models, shipped
+from genops_events.config_parts.budget import Ask, Budget, ProjectBudget, TomlFile, models_text, refuse_unpriced
 from genops_events.config_parts.comparison import Comparison
 from genops_events.config_parts.evaluation import Evaluation
 from genops_events.config_parts.inference import Inference
@@ -29,16 +30,18 @@ from genops_events.config_parts.values import (
     Part,
     PositiveFloat,
     PositiveInt,
+    catalogue_of,
     is_model_resource,
     source_model,
     watched_prefix,
     without_bucket,
 )
-from genops_events.config_parts.yaml_lines import YamlProblem, parse_yaml
+from genops_events.config_parts.yaml_lines import YamlDocument, YamlProblem, parse_yaml
 from genops_events.errors import ConfigError, ConfigProblem
-from genops_events.inference.prompt_limits import CallLimits
-from genops_events.money.pricing import Rates, load_prices
+from genops_events.inference.prompt_limits import CallLimits, call_limits_of
+from genops_events.money.pricing import Rates, rates_of
 from genops_events.record_paths import ROOT
+from genops_events.training.limits import ModelLimits, load_limits
 
 DatasetName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,45}$")]
 """At most 46 characters, so that the candidate id is a valid label: 46 + `-` + 16 hex digits = 63."""
@@ -100,8 +103,9 @@ class Dataset(Part):
         return self.base_model or self.source_model
 
     @model_validator(mode="after")
-    def _check_model(self) -> Dataset:
-        known = tuple(sorted(load_prices().models))
+    def _check_model(self, info: ValidationInfo) -> Dataset:
+        catalogue = catalogue_of(info)
+        known = catalogue.tunable()
         choices = f"Input should be one of {', '.join(known)}"
         if is_model_resource(self.source_model):
             if self.base_model not in known:
@@ -114,7 +118,7 @@ class Dataset(Part):
         raise_wrongs(
             [
                 below(("tuning",), one)
-                for one in self.tuning.wrong_for(self.billed_model, source_model=self.source_model)
+                for one in self.tuning.wrong_for(self.billed_model, source_model=self.source_model, catalogue=catalogue)
             ]
         )
         return self
@@ -152,16 +156,21 @@ class Config(Part):
     """Limits in US dollars for all datasets together."""
     ask: Ask = Ask()
     """What asking a model by hand may cost at most."""
-    prices: TomlFile | None = None
-    """A TOML file of prices, relative to this file: overrides those that ship with genops, figure by figure."""
-    limits: TomlFile | None = None
-    """A TOML file of context windows, relative to this file: overrides those that ship with genops."""
+    models: TomlFile | None = None
+    """A TOML file of models, relative to this file: what it says of a model's limits, prices, locations and settings goes
+    before what ships with genops, figure by figure; a model that genops does not know is added."""
     tables: AnalysisTables = AnalysisTables()
     """Tables for analysis: how often they are made, and whether BigQuery has them, too."""
     datasets: Annotated[dict[DatasetName, Dataset], Field(min_length=1)]
     """A dataset for each watched prefix. Names: lower case, digits and `-`, a letter first, at most 46 characters."""
 
-    _tables: Tables | None = PrivateAttr(default=None)
+    MOVED: ClassVar[dict[str, str]] = {
+        "prices": "`models: FILE.toml`, one file for prices and limits: [models.ID.prices] usd_per_million_tokens = { … }",
+        "limits": "`models: FILE.toml`, one file for prices and limits: [models.ID.calls] context_window_tokens = …",
+    }
+    """Keys of earlier versions, and what took their place."""
+
+    _catalogue: Catalogue | None = PrivateAttr(default=None)
 
     @model_validator(mode="before")
     @classmethod
@@ -169,7 +178,8 @@ class Config(Part):
         return without_bucket(data)
 
     @model_validator(mode="after")
-    def _check_between_parts(self) -> Config:
+    def _check_between_parts(self, info: ValidationInfo) -> Config:
+        self._catalogue = catalogue = catalogue_of(info)
         wrongs: list[InitErrorDetails] = []
         if self.topics.arrivals == self.topics.completions:
             text = "Input should differ from the arrivals topic: our own events would come back as arrivals"
@@ -187,11 +197,10 @@ class Config(Part):
                     if file.startswith(prefix):
                         text = f"Input should be outside `{prefix}`, or it would be tuned on as an arrival of {other}"
                         wrongs.append(wrong(("datasets", name, *key), file, text))
-            found = dataset.tuning.wrong_in(self.location, dataset.billed_model, dataset=name)
+            found = dataset.tuning.wrong_in(self.location, dataset.billed_model, dataset=name, catalogue=catalogue)
             wrongs += [below(("datasets", name, "tuning"), one) for one in found]
-        models = tuple(sorted(load_prices().models)) if self.prices is None else None
         for name, dataset in self.datasets.items():
-            unfit = dataset.comparison.wrong_with(dataset.evaluation, models)
+            unfit = dataset.comparison.wrong_with(dataset.evaluation, catalogue.names)
             wrongs += [below(("datasets", name, "comparison"), one) for one in unfit]
         raise_wrongs(wrongs)
         return self
@@ -218,17 +227,21 @@ class Config(Part):
         )
 
     @property
-    def price_tables(self) -> Tables:
-        """Return prices and limits: the user's, where `load_config` read the file, or else those that ship with genops."""
-        return self._tables or shipped_tables()
+    def catalogue(self) -> Catalogue:
+        """The models that are known: those that ship with genops, and over them those of the file that `models` names."""
+        return self._catalogue or shipped()
 
     def rates(self, model: str) -> Rates:
-        """Return what a published model costs in `location`; raise UnknownModelError where it has no price."""
-        return self.price_tables.prices.rates(model, self.location)
+        """Return what a published model costs; raise UnknownModelError where the catalogue does not have it."""
+        return rates_of(self.catalogue, model, self.location)
 
     def call_limits(self, model: str) -> CallLimits:
-        """Return how much one call of a published model takes; raise UnknownWindowError where that is not known."""
-        return self.price_tables.limits.of(model)
+        """Return how much one call of a published model takes; raise UnknownFigureError where that is not known."""
+        return call_limits_of(self.catalogue, model)
+
+    def file_limits(self, model: str) -> ModelLimits:
+        """Return what a training file for a published model may hold; raise UnknownLimitsError where that is not known."""
+        return load_limits(model, self.catalogue)
 
     def uri(self, object_name: str) -> str:
         """Return the gs:// address of an object in the bucket."""
@@ -262,22 +275,28 @@ def load_config(path: Path | None = None) -> Config:
         raise ConfigError(
             f"{where} cannot be read: {error.strerror}.", "It must be a file that this user may read."
         ) from error
-    # A copy: what is told of one file is shared with whoever read the same text before.
-    config = _parsed(text, str(path)).model_copy()
-    config._tables = read_tables(config, path.absolute().parent)  # noqa: SLF001 - set once, before anybody else has it
-    return config
-
-
-@lru_cache(maxsize=2)
-def _parsed(text: str, name: str) -> Config:
-    """Return what the text says; with 200 datasets, checking it takes 0.1 s of a core, and each task reads it."""
-    return parse_config(text, name=name)
+    return parse_config(text, name=str(path))
 
 
 def parse_config(text: str, *, name: str = "genops.yaml") -> Config:
-    """Check the text of a genops.yaml; raise ConfigError as `load_config` does. `name` is used in messages only."""
+    """Check the text of a genops.yaml; raise ConfigError as `load_config` does.
+
+    Args:
+        text: of the file.
+        name: its path: for messages, and to find the file of models that it may name.
+    """
+    document = _document(text, name)
+    own = document.value.get("models") if isinstance(document.value, dict) else None
+    models = None
+    if isinstance(own, str) and own.endswith(".toml") and "://" not in own:  # all else is refused when it is checked
+        models = Path(name).absolute().parent / own
+    return _checked(text, name, models, models_text(models) if models is not None else "")
+
+
+@lru_cache(maxsize=2)
+def _document(text: str, name: str) -> YamlDocument:
     try:
-        document = parse_yaml(text)
+        return parse_yaml(text)
     except YamlProblem as problem:
         at = f", line {problem.line}, column {problem.column}" if problem.line is not None else ""
         item = ConfigProblem(".".join(map(str, problem.key)), problem.line, problem.problem, "", "")
@@ -287,12 +306,22 @@ def parse_config(text: str, *, name: str = "genops.yaml") -> Config:
             "and each key once.",
             (item,),
         ) from problem
+
+
+@lru_cache(maxsize=2)
+def _checked(text: str, name: str, models: Path | None, own_models: str) -> Config:
+    """Return what the text says; with 200 datasets, checking it takes 0.1 s of a core, and each task reads it."""
+    document = _document(text, name)
     if document.value is None:
         raise ConfigError(f"{name} is empty.", "Begin with the example: examples/genops.yaml.")
+    catalogue = shipped() if models is None else read_models(own_models, name=str(models))
     try:
-        return Config.model_validate(document.value)
+        config = Config.model_validate(document.value, context={"catalogue": catalogue})
     except ValidationError as error:
         problems = describe_problems(error, Config, document)
+    else:
+        refuse_unpriced(config)
+        return config
     count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
     raise ConfigError(
         f"{name} has {count}:\n" + "\n".join(map(str, problems)),
@@ -304,10 +333,11 @@ def parse_config(text: str, *, name: str = "genops.yaml") -> Config:
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of genops.yaml, for editors and for people."""
     schema = Config.model_json_schema()
-    model = schema["$defs"]["Dataset"]["properties"]["source_model"]
-    del model["type"]
     resource = {"type": "string", "pattern": "^projects/[^/]+/locations/[^/]+/models/[^/]+$"}
-    model["anyOf"] = [{"enum": sorted(load_prices().models)}, resource]
+    # An editor knows the models that ship with genops; those of a file of models it must take as they are.
+    known = {"anyOf": [{"enum": list(shipped().tunable())}, resource]}
+    schema["if"] = {"not": {"required": ["models"]}}
+    schema["then"] = {"properties": {"datasets": {"additionalProperties": {"properties": {"source_model": known}}}}}
     named = {"type": "object", "minProperties": 1, "maxProperties": 1}
     about = {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/Contestant"}]}
     schema["$defs"]["Contestant"]["required"].remove("name")  # it stands before the colon

@@ -99,7 +99,7 @@ class Evaluating:
         tuning = None if self.plan.champion is None else self.run.store.verdict(self.plan.champion, Stage.TUNING)
         source = tuning.source_model if isinstance(tuning, TuningVerdict) else None
         # A champion that was tuned further names the model before it, which has no price of its own.
-        return source if source in self.run.config.price_tables.prices.models else billed
+        return self.run.config.catalogue.known_or(source, billed)
 
     def verdict(self) -> Verdict:
         """Evaluate, write rows, figures and report, and return the recorded verdict.

@@ -13,6 +13,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from genops_events.airflow.priorities import WAITED_FOR_PRIORITY
 from genops_events.airflow.retries import INTAKE_RETRIES, STAGE_DEFAULTS
+from genops_events.catalogue.models import shipped
 from genops_events.config import load_config
 from genops_events.gcp.asking.money import Money
 from genops_events.gcp.asking.planning import counted_only, settled_plan
@@ -21,7 +22,6 @@ from genops_events.gcp.record_store import RecordStore
 from genops_events.inference.ask_form import read_question
 from genops_events.inference.asks import AskResult, run_of
 from genops_events.money.ceilings import USUAL_ASK_USD
-from genops_events.money.pricing import load_prices
 
 log = logging.getLogger(__name__)
 
@@ -115,10 +115,9 @@ def choices() -> Choices:
     try:
         config = load_config()
     except Exception:  # noqa: BLE001 - whatever it is, the task reports it when it loads the configuration
-        return Choices(tuple(sorted(load_prices().models)), (), float(USUAL_ASK_USD))
-    models = tuple(sorted(config.price_tables.prices.models))
+        return Choices(shipped().names, (), float(USUAL_ASK_USD))
     return Choices(
-        models,
+        config.catalogue.names,
         tuple(sorted(config.datasets)),
         float(USUAL_ASK_USD if config.ask.budget_usd is None else config.ask.budget_usd),
     )

@@ -17,10 +17,10 @@ from genops_events.airflow.stage_inputs import unusable_inputs
 from genops_events.airflow.submission import SubmitLater, cancelled, known_job, submit, wish_to_cancel
 from genops_events.gcp import training_files, tuning_jobs, tuning_queue
 from genops_events.gcp.cancellation import cancel_jobs, has_ended
+from genops_events.money.pricing import tuning_note
 from genops_events.polling import JobEnd
 from genops_events.record import Progress, Submission, Validation
 from genops_events.stages import Outcome, Stage
-from genops_events.training_data import load_limits
 from genops_events.verdicts import TuningVerdict, Verdict
 
 log = logging.getLogger(__name__)
@@ -65,10 +65,11 @@ def _validation(run: StageRun) -> Validation:
         validation = training_files.validate_arrival(
             run.store,
             run.arrival,
-            load_limits(run.dataset.billed_model),
+            run.config.file_limits(run.dataset.billed_model),
             invalid_lines=run.dataset.invalid_lines,
             validation_file=run.dataset.tuning.validation_file,
             method=run.dataset.tuning.method,
+            note=tuning_note(run.config.catalogue, run.dataset.tuning.method),
         )
     except training_files.ObjectGone as error:
         validation = Validation(

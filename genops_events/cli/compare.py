@@ -164,7 +164,7 @@ def request(
             f"There is nobody to compare: `comparison.contestants` of {dataset} is empty.",
             "Name some: --contestant champion --contestant gemini-2.5-flash",
         )
-    models = tuple(sorted(config.price_tables.prices.models))
+    models = config.catalogue.names
     wrongs = [*unknown_models(read, models), *wrong_metrics(tuple(metrics), entry.evaluation)]
     if wrongs:
         found = str(wrongs[0]["input"])

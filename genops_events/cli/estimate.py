@@ -72,12 +72,12 @@ def estimated(config: Config, dataset: str, file: Path, *, evaluation: Path, pro
         UnknownModelError: the model has no price.
     """
     from genops_events.money.estimates import Estimate, tuning_step
-    from genops_events.money.pricing import load_prices
+    from genops_events.money.pricing import tuning_note
 
     entry = config.dataset(dataset)
     rates = config.rates(entry.billed_model)
-    tokens = _tokens(file, entry)
-    note = (config.price_tables.prices.tuning_notes or load_prices().tuning_notes).get(entry.tuning.method)
+    tokens = _tokens(file, entry, config)
+    note = tuning_note(config.catalogue, entry.tuning.method)
     steps = (
         tuning_step(rates, tokens=tokens, epochs=entry.tuning.epochs, limit_usd=entry.budget.tuning_usd),
         *_known(("evaluation", "judge"), lambda: _evaluation(config, entry, evaluation)),
@@ -89,7 +89,7 @@ def estimated(config: Config, dataset: str, file: Path, *, evaluation: Path, pro
         as_of=rates.as_of,
         steps=steps,
         candidate_limit_usd=entry.budget.candidate_usd,
-        notes=() if note is None else (f"{note}.",),
+        notes=(f"{note}.",) if note else (),
     )
 
 
@@ -137,14 +137,14 @@ def _inference(config: Config, entry: Dataset, file: Path) -> tuple[Step, ...]:
     return (inference_step(rates, entry.inference, found, limit_usd=entry.budget.inference_usd),)
 
 
-def _tokens(file: Path, entry: Dataset) -> int:
-    from genops_events.training_data import load_limits, validate
+def _tokens(file: Path, entry: Dataset, config: Config) -> int:
+    from genops_events.training_data import validate
 
     try:
         with file.open("rb") as opened:
             report = validate(
                 iter(lambda: opened.read(_CHUNK_BYTES), b""),
-                limits=load_limits(entry.billed_model),
+                limits=config.file_limits(entry.billed_model),
                 invalid_lines=entry.invalid_lines,
                 method=entry.tuning.method,
             )

@@ -58,7 +58,8 @@ def validate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")] = False,
 ) -> None:
     """Check a training file line by line, as the cascade does; exit 2 if it cannot be tuned on."""
-    from genops_events.money.pricing import load_prices, tuning_note
+    from genops_events.catalogue.models import UnknownFigureError, shipped
+    from genops_events.money.pricing import rates_of, tuning_note
     from genops_events.training_data import validate as check
     from genops_events.training_data import validate_validation_file
 
@@ -79,10 +80,14 @@ def validate(
                 validation=examples,
                 method=plan.method,
             )
-    about_price = tuning_note(plan.method)
+    about_price = tuning_note(shipped(), plan.method)
     notes = [note for note in (plan.note, about_price and f"{about_price}.") if note]
-    rates = plan.rates or load_prices().rates(plan.limits.model)
-    cost = rates.tuning_cost(report.tokens_estimate, plan.epochs)
+    rates = plan.rates or rates_of(shipped(), plan.limits.model)
+    try:
+        cost = rates.tuning_cost(report.tokens_estimate, plan.epochs)
+    except UnknownFigureError as error:
+        cost = None
+        notes.append(error.message)
     valid = report.valid and (about is None or about.valid)
     if as_json:
         print_json(
@@ -94,7 +99,7 @@ def validate(
                 "dataset": plan.dataset,
                 "invalid_lines": plan.invalid_lines,
                 "epochs": plan.epochs,
-                "tuning_usd_estimate": str(cost),
+                "tuning_usd_estimate": None if cost is None else str(cost),
                 "note": " ".join(notes),
                 "training": dataclasses.asdict(report),
                 "validation": None if about is None else {"file": validation, **dataclasses.asdict(about)},
@@ -104,8 +109,11 @@ def validate(
         if about is not None:
             _show(validation or "", about, "")
         about_as_much = "at least" if plan.method == "distillation" else "about"
-        price = f"{about_as_much} {cost:.2f} USD for {plan.epochs} {'epoch' if plan.epochs == 1 else 'epochs'}"
-        _show(file, report, f", {price} of {plan.limits.model}" if report.tokens_estimate else "")
+        price = ""
+        if cost is not None and report.tokens_estimate:
+            epochs = f"{plan.epochs} {'epoch' if plan.epochs == 1 else 'epochs'}"
+            price = f", {about_as_much} {cost:.2f} USD for {epochs} of {plan.limits.model}"
+        _show(file, report, price)
         for note in notes:
             human().print(f"note: {note}", markup=False)
     if not valid:
@@ -148,7 +156,6 @@ def _plan_of_model(model: str) -> _Plan:
 def _plan_of_dataset(dataset: str | None, *, has_validation: bool) -> _Plan:
     from genops_events.config import load_config
     from genops_events.settings import Settings
-    from genops_events.training_data import load_limits
 
     if dataset is None:
         is_there = Settings().config.exists() or "GENOPS_CONFIG" in os.environ
@@ -171,7 +178,7 @@ def _plan_of_dataset(dataset: str | None, *, has_validation: bool) -> _Plan:
             "name a copy of it with --validation."
         )
     return _Plan(
-        load_limits(entry.billed_model),
+        config.file_limits(entry.billed_model),
         entry.tuning.epochs,
         entry.tuning.method,
         entry.invalid_lines,

@@ -1,28 +1,27 @@
-"""The parts of `genops.yaml` about money: a dataset's limits, the project's, and the files of prices and limits."""
+"""The parts of `genops.yaml` about money: a dataset's limits, the project's, and the file of the user's own models."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from genops_events.config_parts.problems import wrong_value
 from genops_events.config_parts.values import Part, PositiveInt, refuse_bool
 from genops_events.errors import ConfigError, ConfigProblem, PermanentError
 from genops_events.evaluation.judge_usage import priced_as
-from genops_events.inference.prompt_limits import LimitTable, load_call_limits, parse_limits
-from genops_events.money.pricing import PriceTable, Rates, load_prices, parse_prices
+from genops_events.inference.prompt_limits import call_limits_of
+from genops_events.money.pricing import rates_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from genops_events.config import Config
     from genops_events.config_parts.evaluation import Evaluation
 
 Amount = Annotated[Decimal, BeforeValidator(refuse_bool), Field(ge=0, allow_inf_nan=False)]
-TableT = TypeVar("TableT", bound=BaseModel)
 
 
 def _toml_file(value: str) -> str:
@@ -66,50 +65,35 @@ class Ask(Part):
     If not given: 1 where nobody says, and only the months' limits bound what is asked for; without one, nothing is asked."""
 
 
-class Tables(BaseModel, frozen=True):
-    """Prices and limits as they hold for one configuration."""
-
-    prices: PriceTable
-    limits: LimitTable
-
-
-def shipped_tables() -> Tables:
-    """Return the tables that ship with this package."""
-    return Tables(prices=load_prices(), limits=load_call_limits())
-
-
-def read_tables(config: Config, folder: Path) -> Tables:
-    """Return the tables of `config`: those that ship with this package, overridden by the user's own files.
-
-    Args:
-        config: names the files.
-        folder: of genops.yaml, from which a relative path goes.
-
-    Raises:
-        ConfigError: a file is not there or wrong, or a dataset's model has no price.
-    """
-    prices, limits = load_prices(), load_call_limits()
-    if config.prices is not None:
-        prices = prices.overridden_by(_read(folder, config.prices, parse_prices, key="prices"))
-    if config.limits is not None:
-        limits = limits.overridden_by(_read(folder, config.limits, parse_limits, key="limits"))
-    tables = Tables(prices=prices, limits=limits)
-    _refuse_unpriced(config, tables)
-    return tables
+def models_text(path: Path) -> str:
+    """Return the text of the file that `models` in genops.yaml names; raise ConfigError where it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        problem = ConfigProblem(
+            "models", None, f"cannot be read: {why}", repr(path.name), "a TOML file, from the folder of genops.yaml on"
+        )
+        raise ConfigError(
+            f"{path}, which `models` in genops.yaml names, cannot be read: {why}.",
+            "Mend the path, or leave the key out: the figures that ship with genops are used then.",
+            (problem,),
+        ) from error
 
 
-def _refuse_unpriced(config: Config, tables: Tables) -> None:
+def refuse_unpriced(config: Config) -> None:
+    """Raise ConfigError where a model of `config` has no price, or nobody knows how much a call of it takes."""
     problems = []
     for name, dataset in config.datasets.items():
         try:
-            rates: Rates = tables.prices.rates(dataset.billed_model, config.location)
+            rates = config.rates(dataset.billed_model)
             for kind in ("training", "input", "output"):
                 rates.price(kind)
-            tables.limits.of(dataset.billed_model)
+            call_limits_of(config.catalogue, dataset.billed_model)
         except PermanentError as error:
             key = f"datasets.{name}.source_model"
             problems.append(ConfigProblem(key, None, error.message, repr(dataset.billed_model), error.hint))
-        problems += _unpriced_judge(config, tables, name, dataset.evaluation)
+        problems += _unpriced_judge(config, name, dataset.evaluation)
     if problems:
         raise ConfigError(
             "A model of genops.yaml has no price:\n" + "\n".join(map(str, problems)),
@@ -118,29 +102,14 @@ def _refuse_unpriced(config: Config, tables: Tables) -> None:
         )
 
 
-def _unpriced_judge(config: Config, tables: Tables, name: str, evaluation: Evaluation) -> Iterator[ConfigProblem]:
+def _unpriced_judge(config: Config, name: str, evaluation: Evaluation) -> Iterator[ConfigProblem]:
     if not any(metric.judged for metric in evaluation.measured()):
         return
     judge = priced_as(evaluation)
     try:
-        rates = tables.prices.rates(judge, config.location)
+        rates = rates_of(config.catalogue, judge, config.location)
         for kind in ("input", "output"):
             rates.price(kind)
     except PermanentError as error:
         key = f"datasets.{name}.evaluation.judge.model"
         yield ConfigProblem(key, None, error.message, repr(judge), error.hint)
-
-
-def _read(folder: Path, name: str, parse: Callable[..., TableT], *, key: str) -> TableT:
-    path = folder / name
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        problem = ConfigProblem(key, None, f"cannot be read: {why}", repr(name), "a TOML file beside genops.yaml")
-        raise ConfigError(
-            f"{path}, which `{key}` in genops.yaml names, cannot be read: {why}.",
-            "Mend the path, or leave the key out: the figures that ship with genops are used then.",
-            (problem,),
-        ) from error
-    return parse(text, name=str(path))

@@ -36,17 +36,16 @@ class Comparison(Part):
         """Return the names of the metrics that are measured."""
         return self.metrics if self.metrics is not None else usual_metrics(evaluation)
 
-    def wrong_with(self, evaluation: Evaluation, models: tuple[str, ...] | None) -> Iterator[InitErrorDetails]:
+    def wrong_with(self, evaluation: Evaluation, models: tuple[str, ...]) -> Iterator[InitErrorDetails]:
         """Yield what does not go together with the rest of the dataset.
 
         Args:
             evaluation: of the same dataset.
-            models: published models that have a price; None where a file of prices may know others.
+            models: published models that are known.
         """
         if self.metrics is not None:
             yield from wrong_metrics(self.metrics, evaluation)
-        if models is not None:
-            yield from (below(("contestants",), one) for one in unknown_models(self.contestants, models))
+        yield from (below(("contestants",), one) for one in unknown_models(self.contestants, models))
 
 
 def usual_metrics(evaluation: Evaluation) -> tuple[str, ...]:

@@ -81,6 +81,8 @@ def _describe(detail: ErrorDetails, model: type[BaseModel], document: YamlDocume
     if kind == "extra_forbidden":
         known = _keys_at(model, place[:-1])
         problem, allowed, near = "unknown key", ", ".join(known), _near_key(str(place[-1]), model, place[:-1])
+        if (moved := getattr(_model_at(model, place[:-1]), "MOVED", {}).get(place[-1])) is not None:
+            problem, allowed, near = "this key is gone", moved, None
     elif kind == "missing":
         problem, found = "this key is missing", "nothing"
         allowed = _description(model, place)

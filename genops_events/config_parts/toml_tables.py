@@ -1,10 +1,11 @@
-"""Read a table of prices or limits from TOML, and say of each key that is wrong what is allowed."""
+"""Read a table from TOML, and say of each key that is wrong what is allowed."""
 
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -15,20 +16,24 @@ from genops_events.errors import ConfigError, ConfigProblem
 TableT = TypeVar("TableT", bound=BaseModel)
 
 
-def parse_table(text: str, kind: type[TableT], *, name: str) -> TableT:
-    """Check the text of a TOML file against its model; raise ConfigError that names each key that is wrong.
-
-    Args:
-        text: of the file.
-        kind: the model that it must fit.
-        name: of the file, for messages.
-    """
+def parse_toml(text: str, *, name: str) -> dict[str, Any]:
+    """Return what a TOML file says; raise ConfigError that says where it is none. `name` is for messages."""
     try:
         # Money must not go through a float: 0.1 is not one.
-        value = tomllib.loads(text.removeprefix("\ufeff"), parse_float=Decimal)
+        return tomllib.loads(text.removeprefix("\ufeff"), parse_float=Decimal)
     except tomllib.TOMLDecodeError as error:
         problem = ConfigProblem("", None, f"not TOML: {error}", "", "")
         raise ConfigError(f"{name} is not TOML: {error}.", "Mend the file there.", (problem,)) from error
+
+
+def check_table(value: Mapping[str, Any], kind: type[TableT], *, name: str) -> TableT:
+    """Check what a TOML file says against its model; raise ConfigError that names each key that is wrong.
+
+    Args:
+        value: of `parse_toml`.
+        kind: the model that it must fit.
+        name: of the file, for messages.
+    """
     try:
         return kind.model_validate(value)
     except ValidationError as error:

@@ -13,6 +13,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import InitErrorDetails
 
+from genops_events.catalogue.facts import METHODS, Method
+from genops_events.catalogue.models import Catalogue
 from genops_events.config_parts.problems import raise_wrongs, wrong
 from genops_events.config_parts.values import (
     ObjectName,
@@ -26,7 +28,7 @@ from genops_events.config_parts.values import (
     named_text,
     service_account_address,
 )
-from genops_events.training.limits import METHODS, Method, ModelLimits, load_limits, models_that_take
+from genops_events.training.limits import ModelLimits, load_limits, models_that_take
 
 MAX_NAME_CHARACTERS = 128
 """Longest display name of a tuned model: google-genai's `TuningJob.tuned_model_display_name`."""
@@ -113,13 +115,13 @@ class Tuning(Part):
         if allowed:
             yield wrong(("serve_checkpoint",), epoch, f"Input should be {allowed}")
 
-    def wrong_for(self, model: str, *, source_model: str) -> Iterator[InitErrorDetails]:
+    def wrong_for(self, model: str, *, source_model: str, catalogue: Catalogue) -> Iterator[InitErrorDetails]:
         """Yield what `model`, the published model that is tuned in the end, does not take."""
-        limits = load_limits(model)
+        limits = load_limits(model, catalogue)
         if (taken := limits.methods.get(self.method)) is None:
             text = (
                 f"Input should be one of {', '.join(limits.methods)} for {model}; {METHODS[self.method]} takes "
-                f"{', '.join(models_that_take(self.method))}"
+                f"{', '.join(models_that_take(self.method, catalogue))}"
             )
             yield wrong(("method",), self.method, text)
             return
@@ -144,13 +146,19 @@ class Tuning(Part):
         )
         yield wrong(("teacher_model",), teacher, text, teachers)
 
-    def wrong_in(self, location: str, model: str, *, dataset: str) -> Iterator[InitErrorDetails]:
+    def wrong_in(self, location: str, model: str, *, dataset: str, catalogue: Catalogue) -> Iterator[InitErrorDetails]:
         """Yield what cannot be in this location, or under this dataset's name."""
-        locations = load_limits(model).methods[self.method].locations
+        locations = load_limits(model, catalogue).methods[self.method].locations
         if locations and location not in locations:
-            text = f"Input should be used in {', '.join(locations)} only, and `location` is {location}"
+            text = (
+                f"Input should be used in {', '.join(locations)} only: {METHODS[self.method]} of {model} is done there, "
+                f"and `location` is {location}"
+            )
             yield wrong(("method",), self.method, text)
-        if self.kms_key is not None and (found := location_of_key(self.kms_key)) != location:
+        if self.kms_key is not None and catalogue.named(model).tuning.cmek is False:
+            text = f"Input should be left out: what is tuned from {model} cannot be encrypted with a key of your own"
+            yield wrong(("kms_key",), self.kms_key, text)
+        elif self.kms_key is not None and (found := location_of_key(self.kms_key)) != location:
             text = f"Input should be a key in {location}, where the tuned model is; this one is in {found}"
             yield wrong(("kms_key",), self.kms_key, text)
         candidate = f"{dataset}-{16 * '0'}"

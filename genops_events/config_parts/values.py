@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
+from genops_events.catalogue.models import Catalogue, shipped
 from genops_events.config_parts.problems import wrong_value
-from genops_events.money.pricing import load_prices
 from genops_events.record_paths import ROOT
 
 _RESOURCE = re.compile(r"projects/[^/]+/locations/[^/]+/models/[^/]+")
@@ -73,11 +73,20 @@ def watched_prefix(value: str) -> str:
     return value
 
 
-def source_model(value: str) -> str:
-    """Accept a model that has a price, or the resource of an earlier tuned model."""
-    known = tuple(sorted(load_prices().models))
+def catalogue_of(info: ValidationInfo) -> Catalogue:
+    """Return the catalogue that a configuration is checked by: with the user's own models, where its reader knows them."""
+    found = (info.context or {}).get("catalogue")
+    return found if isinstance(found, Catalogue) else shipped()
+
+
+def source_model(value: str, info: ValidationInfo) -> str:
+    """Accept a model that can be tuned, or the resource of an earlier tuned model."""
+    known = catalogue_of(info).tunable()
     if value not in known and not is_model_resource(value):
-        text = f"Input should be one of {', '.join(known)}, or projects/…/locations/…/models/… of a tuned model"
+        text = (
+            f"Input should be one of {', '.join(known)}, or projects/…/locations/…/models/… of a tuned model; a model "
+            "that is not in the catalogue is given in the file that `models` names"
+        )
         raise wrong_value(text, known)
     return value
 

@@ -12,7 +12,6 @@ from genops_events.errors import PermanentError
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
 from genops_events.gcp.errors import google_call
 from genops_events.gcp.streams import CHUNK_BYTES, read_object
-from genops_events.money.pricing import tuning_note
 from genops_events.record import Arrival, Validation
 from genops_events.training.examples import Measure
 from genops_events.training.limits import Method
@@ -47,6 +46,7 @@ def validate_arrival(
     invalid_lines: InvalidLines = "reject",
     validation_file: str | None = None,
     method: Method = "supervised",
+    note: str = "",
 ) -> Validation:
     """Validate the training file of `arrival` in bounded memory; return what was found, not yet recorded.
 
@@ -63,6 +63,7 @@ def validate_arrival(
         invalid_lines: the dataset's policy.
         validation_file: name of the dataset's validation file in the bucket; a bad one ends the candidate.
         method: how the dataset is tuned, which says what a line holds.
+        note: what an estimate of its cost leaves open.
 
     Raises:
         ObjectGone: this generation of the object is not there any more.
@@ -95,7 +96,7 @@ def validate_arrival(
         if report.problems_total:
             _write_quarantine(store, arrival.candidate, quarantined)
     tuned_on = _write_valid_lines(store, arrival.candidate, copy, limits, method) if report.quarantined else copy
-    return _validation(arrival, report, training=tuned_on, validation_uri=validation_uri, note=tuning_note(method))
+    return _validation(arrival, report, training=tuned_on, validation_uri=validation_uri, note=note)
 
 
 def _validation(

@@ -46,9 +46,8 @@ def warm_start() -> None:
     import google.cloud.storage  # noqa: F401
     from google.genai import types
 
+    from genops_events.catalogue.models import shipped
     from genops_events.gcp.clients import tls_context
-    from genops_events.money.pricing import load_prices
-    from genops_events.training_data import load_limits
 
     seen: set[type] = set()
     for name in _MODELS:
@@ -57,7 +56,7 @@ def warm_start() -> None:
     for name in _LATE:
         with suppress(ImportError):
             importlib.import_module(name)
-    load_limits(next(iter(load_prices().models)))
+    shipped()
 
 
 def _build(kind: Any, seen: set[type]) -> None:

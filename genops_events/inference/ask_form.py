@@ -196,7 +196,7 @@ def _model(values: Mapping[str, Any], config: Config, names: FieldNames) -> str 
         config.rates(model).price("output")
         config.call_limits(model)
     except PermanentError as error:
-        raise WrongForm(f"{names.model}: {error.message} {error.hint}") from None
+        raise WrongForm(f"{names.model}: {error.message} {' '.join(error.hint.split())}") from None
     return model
 
 

@@ -2,77 +2,39 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from datetime import date
-from functools import cache
-from importlib.resources import files
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from genops_events.config_parts.toml_tables import parse_table
-from genops_events.errors import PermanentError
+from genops_events.catalogue.models import Catalogue, UnknownFigureError, how_to_add
 
 CONTEXT_WINDOW = "context window"
 
-Tokens = Annotated[int, Field(strict=True, ge=1)]
 
-
-class UnknownWindowError(PermanentError):
-    """The table of limits has no row for this model."""
-
-
-class _Row(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class CallLimits(_Row):
+@dataclass(frozen=True, slots=True)
+class CallLimits:
     """How much one call of a model takes and gives."""
 
-    context_window_tokens: Tokens
+    context_window_tokens: int
     """Most input tokens of one call, system instruction included."""
-    max_output_tokens: Tokens
+    max_output_tokens: int
     """Most tokens of one answer."""
 
 
-class LimitTable(_Row):
-    """The limits of calls as they were published on a day."""
+def call_limits_of(catalogue: Catalogue, model: str) -> CallLimits:
+    """Return the limits of a call of a published model, or of one that was tuned from it.
 
-    as_of: date
-    """Day on which the limits held, as 2026-11-23."""
-    source: Annotated[str, Field(min_length=1)]
-    """Where the limits were read."""
-    models: dict[str, CallLimits]
-    """Limits by published model."""
-
-    def of(self, model: str) -> CallLimits:
-        """Return the limits of a published model; raise UnknownWindowError that names the known models."""
-        if (found := self.models.get(model)) is not None:
-            return found
-        close = difflib.get_close_matches(model, self.models, n=1)
-        raise UnknownWindowError(
-            f"The context window of the model {model!r} is not known (limits as of {self.as_of}).",
-            (f"Did you mean `{close[0]}`? " if close else "")
-            + f"Known models: {', '.join(sorted(self.models))}. Add it to the file that `limits` in genops.yaml names.",
+    Raises:
+        UnknownModelError: the catalogue does not have it.
+        UnknownFigureError: it does not say how much a call takes.
+    """
+    calls = catalogue.named(model).calls
+    if calls.context_window_tokens is None or calls.max_output_tokens is None:
+        raise UnknownFigureError(
+            f"The catalogue of models does not say how much one call of {model} takes and gives.",
+            how_to_add(model, calls="context_window_tokens = …\n  max_output_tokens = …"),
         )
-
-    def overridden_by(self, own: LimitTable) -> LimitTable:
-        """Return this table with the rows of `own` in place of its own."""
-        return own.model_copy(update={"models": {**self.models, **own.models}})
-
-
-@cache
-def load_call_limits() -> LimitTable:
-    """Return the limits that ship with this package, read once per process."""
-    text = files("genops_events").joinpath("data", "limits.toml").read_text(encoding="utf-8")
-    return parse_limits(text, name="limits.toml")
-
-
-def parse_limits(text: str, *, name: str) -> LimitTable:
-    """Check the text of a file of limits; raise ConfigError that names each key that is wrong. `name` is for messages."""
-    return parse_table(text, LimitTable, name=name)
+    return CallLimits(calls.context_window_tokens, calls.max_output_tokens)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,27 +1,24 @@
-"""What Vertex AI accepts as training or validation file of a source model, read from data/models.yaml."""
+"""What Vertex AI accepts as training or validation file of a source model, by the catalogue of models."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
-from typing import Any, Literal
 
-import msgspec
-import yaml
-
+from genops_events.catalogue.facts import METHODS, Method
+from genops_events.catalogue.models import Catalogue, how_to_add, shipped
 from genops_events.errors import PermanentError
 
-Method = Literal["supervised", "preference", "distillation"]
-"""How a model is tuned: on examples, on pairs of answers of which one is preferred, on a teacher's answers to prompts."""
-METHODS: Mapping[Method, str] = {
-    "supervised": "supervised tuning",
-    "preference": "preference tuning",
-    "distillation": "distillation",
-}
-"""The methods as a sentence names them."""
+__all__ = [
+    "METHODS",
+    "Method",
+    "MethodLimits",
+    "ModelLimits",
+    "UnknownLimitsError",
+    "load_limits",
+    "models_that_take",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +34,7 @@ class MethodLimits:
 
 @dataclass(frozen=True, slots=True)
 class ModelLimits:
-    """What Vertex AI accepts as training file of one source model; data/models.yaml has the sources."""
+    """What Vertex AI accepts as training file of one source model; data/models.toml has the sources."""
 
     model: str
     min_examples: int
@@ -52,7 +49,7 @@ class ModelLimits:
     max_line_bytes: int
     methods: Mapping[Method, MethodLimits]
     for_validation: bool = False
-    """True in the limits of a validation file; never in data/models.yaml."""
+    """True in the limits of a validation file; never in the catalogue."""
 
     def of_validation_file(self) -> ModelLimits:
         """Return the limits of a validation file: the same for each example, others for their number."""
@@ -65,27 +62,47 @@ class ModelLimits:
         )
 
 
+_FIGURES = tuple(field.name for field in dataclasses.fields(ModelLimits) if field.name.startswith(("min_", "max_")))
+
+
 class UnknownLimitsError(PermanentError):
-    """data/models.yaml has no row for this model."""
+    """The catalogue does not say what a file for this model may hold, or that the model can be tuned at all."""
 
 
-def load_limits(model: str) -> ModelLimits:
-    """Return the limits of a published model; raise UnknownLimitsError that names the known models."""
-    table = _limits_table()
-    if (limits := table.get(model)) is None:
+def load_limits(model: str, catalogue: Catalogue | None = None) -> ModelLimits:
+    """Return the limits of a published model.
+
+    Args:
+        model: id of the model.
+        catalogue: that has its figures; the shipped one if not given.
+
+    Raises:
+        UnknownLimitsError: they are not known; names the models whose limits are.
+    """
+    catalogue = catalogue or shipped()
+    known = ", ".join(catalogue.tunable())
+    if (found := catalogue.find(model)) is None or not found.tuning.methods:
+        what = "The limits of the model" if found is None else "By the catalogue of models, nobody can tune"
         raise UnknownLimitsError(
-            f"The limits of the model {model!r} are not known.", f"Known models: {', '.join(sorted(table))}."
+            f"{what} {model!r}" + (" are not known." if found is None else "."),
+            f"Known models: {known}. "
+            + how_to_add(model, tuning="methods = { supervised = { adapter_sizes = [1, 4] } }"),
         )
-    return limits
+    figures = {name: getattr(found.tuning.files, name) for name in _FIGURES}
+    if missing := [name for name, value in figures.items() if value is None]:
+        raise UnknownLimitsError(
+            f"The catalogue of models does not say what a training file of {model} may hold: {', '.join(missing)}.",
+            "Take over what another model has, with `like`, or give the figures. "
+            + how_to_add(model, **{"tuning.files": "\n  ".join(f"{name} = …" for name in missing)}),
+        )
+    both = found.tuning.locations or ()
+    methods = {
+        method: MethodLimits(facts.adapter_sizes, facts.teacher_models, facts.locations or both)
+        for method, facts in found.tuning.methods.items()
+    }
+    return ModelLimits(model=catalogue.id_of(model) or model, methods=methods, **figures)
 
 
-def models_that_take(method: Method) -> tuple[str, ...]:
+def models_that_take(method: Method, catalogue: Catalogue | None = None) -> tuple[str, ...]:
     """Return the published models that can be tuned by this method."""
-    return tuple(sorted(model for model, limits in _limits_table().items() if method in limits.methods))
-
-
-@cache
-def _limits_table() -> dict[str, ModelLimits]:
-    text = files("genops_events").joinpath("data", "models.yaml").read_text(encoding="utf-8")
-    rows: dict[str, dict[str, Any]] = yaml.safe_load(text)["models"]
-    return {model: msgspec.convert({"model": model, **row}, ModelLimits) for model, row in rows.items()}
+    return (catalogue or shipped()).tunable(method)

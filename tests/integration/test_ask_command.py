@@ -243,9 +243,9 @@ def test_a_run_that_grows_dearer_than_its_budget_is_stopped(
     assert run is not None
     cloud.vertex.faults()
     # Somebody corrects the prices before it goes on: four times what it was settled by.
-    prices = '[models."gemini-2.5-flash".usd_per_million_tokens]\ninput = 1.2\noutput = 10.0\n'
-    (tmp_path / "prices.toml").write_text(f'as_of = 2026-11-23\nsource = "a bill"\n{prices}', encoding="utf-8")
-    change(tmp_path, prices="prices.toml")
+    prices = '[models."gemini-2.5-flash".prices.usd_per_million_tokens]\ninput = 1.2\noutput = 10.0\n'
+    (tmp_path / "models.toml").write_text(f'as_of = 2026-11-23\nsource = "a bill"\n{prices}', encoding="utf-8")
+    change(tmp_path, models="models.toml")
     before = cloud.vertex_calls("generateContent")
     done = ask("--run", run[0], "--json", expect=3)
     found = json.loads(done.stdout)

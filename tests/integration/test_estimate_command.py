@@ -56,7 +56,7 @@ def test_the_table_names_the_day_of_the_prices_and_the_sum(
 ) -> None:
     code, out, said = estimate(TRAIN)
     assert (code, out) == (0, "")
-    assert "prices as of 2026-03-15" in said
+    assert "prices as of 2026-11-23" in said
     for word in ("tuning", "evaluation", "judge", "inference", "$25.00"):
         assert word in said
 

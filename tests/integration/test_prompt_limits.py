@@ -36,9 +36,9 @@ def settings(config: Config, tmp_path: Path) -> Any:
         found["datasets"][DATASET] |= {"system_instruction": SYSTEM}
         found["datasets"][DATASET]["budget"] |= budget
         if window is not None:
-            row = f'"gemini-2.5-flash" = {{ context_window_tokens = {window}, max_output_tokens = 64 }}'
-            (tmp_path / "limits.toml").write_text(f'as_of = 2026-11-01\nsource = "us"\n[models]\n{row}\n')
-            found["limits"] = "limits.toml"
+            row = f'[models."gemini-2.5-flash".calls]\ncontext_window_tokens = {window}\nmax_output_tokens = 64'
+            (tmp_path / "models.toml").write_text(f'as_of = 2026-11-01\nsource = "us"\n{row}\n')
+            found["models"] = "models.toml"
         file.write_text(yaml.safe_dump(found), encoding="utf-8")
 
     return change

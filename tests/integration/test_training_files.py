@@ -317,12 +317,18 @@ def test_pairs_of_answers_are_validated_where_the_dataset_prefers(config: Config
     store.bucket.blob(VALIDATION_FILE).upload_from_string(PAIRS.splitlines()[4])
     arrival = upload(config, store, PAIRS + GOOD.splitlines()[0])
     found = validate_arrival(
-        store, arrival, LIMITS, invalid_lines="quarantine", validation_file=VALIDATION_FILE, method="preference"
+        store,
+        arrival,
+        LIMITS,
+        invalid_lines="quarantine",
+        validation_file=VALIDATION_FILE,
+        method="preference",
+        note="what it costs is not known well",
     )
     assert (found.valid, found.examples, found.quarantined, found.leaked) == (True, 20, 1, 1)
     assert [one["reason"] for one in quarantined(store, arrival)] == ["wrong_order"]
     assert content_of(store, found.training_uri) == PAIRS
-    assert "Google's price of preference tuning is not in the price table" in found.warnings[-1]
+    assert found.warnings[-1] == "About the estimated cost: what it costs is not known well."
 
 
 def test_a_file_for_another_method_ends_the_candidate_with_one_problem(config: Config, store: RecordStore) -> None:

@@ -191,7 +191,8 @@ def test_tuned_model_can_be_tuned_further_when_its_base_is_named() -> None:
 def test_tuned_model_as_source_needs_its_base() -> None:
     found = problems_of(changed(source_model="projects/p/locations/us-central1/models/123"))
     assert found["datasets.banking77.base_model"].allowed == (
-        "one of gemini-2.5-flash, gemini-2.5-flash-lite, gemini-2.5-pro (source_model is a tuned model)"
+        "one of gemini-2.5-flash, gemini-2.5-flash-lite, gemini-2.5-pro, gemini-3.1-flash-lite, gemini-3.5-flash, "
+        "gemini-3.5-flash-lite (source_model is a tuned model)"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -96,10 +97,12 @@ def test_a_contestant_that_cannot_be_used_is_named_with_what_is_allowed(
     assert one.line is not None
 
 
-def test_a_model_of_the_users_own_prices_is_left_to_the_run() -> None:
-    data = changed(comparison={"contestants": ["gemini-9-ultra"]})
-    data["prices"] = "prices.toml"
-    assert parse_config(yaml.safe_dump(data)).datasets["banking77"].comparison.contestants[0].kind == "published"
+def test_a_model_of_the_users_own_file_can_take_part(tmp_path: Path) -> None:
+    own = '[models.gemini-9-ultra]\nlike = "gemini-3.5-flash"\nprices = { usd_per_million_tokens = { input = 1, output = 2 } }\n'
+    (tmp_path / "models.toml").write_text(f'as_of = 2026-12-01\nsource = "us"\n{own}', encoding="utf-8")
+    data = changed(comparison={"contestants": ["gemini-9-ultra"]}) | {"models": "models.toml"}
+    config = parse_config(yaml.safe_dump(data), name=str(tmp_path / "genops.yaml"))
+    assert config.datasets["banking77"].comparison.contestants[0].kind == "published"
 
 
 def test_metrics_that_cannot_be_measured_are_named() -> None:

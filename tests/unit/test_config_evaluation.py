@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from genops_events.catalogue.models import UnknownModelError, shipped
 from genops_events.config import Config, json_schema, parse_config
 from genops_events.config_parts.evaluation import Evaluation
 from genops_events.errors import ConfigError, ConfigProblem
@@ -21,7 +22,7 @@ from genops_events.evaluation.judge_usage import (
 )
 from genops_events.evaluation.metrics import KNOWN_METRICS
 from genops_events.evaluation.rows import Row
-from genops_events.money.pricing import UnknownModelError, load_prices
+from genops_events.money.pricing import rates_of
 
 EXAMPLE = yaml.safe_load((Path(__file__).parents[2] / "examples" / "genops.yaml").read_text(encoding="utf-8"))
 
@@ -170,15 +171,15 @@ def test_what_was_judged_is_counted_by_the_calls_that_were_made_and_the_answers_
     ],
 )
 def test_a_judge_has_the_price_of_its_model(model: str | None, priced: str) -> None:
-    asked = made(metrics=["fluency"], judge={"model": model})
+    asked = Evaluation.model_validate({"file": "e.jsonl", "metrics": ["fluency"], "judge": {"model": model}})
     assert priced_as(asked) == priced
 
 
 def test_a_judge_without_a_price_costs_nothing_only_where_it_is_not_asked() -> None:
-    asked = made(metrics=["fluency"], judge={"model": "gemini-9"})
-    assert judge_cost(load_prices().rates, asked, JudgeTokens()) == 0
+    asked = Evaluation.model_validate({"file": "e.jsonl", "metrics": ["fluency"], "judge": {"model": "gemini-9"}})
+    assert judge_cost(lambda model: rates_of(shipped(), model), asked, JudgeTokens()) == 0
     with pytest.raises(UnknownModelError, match="gemini-9"):
-        judge_cost(load_prices().rates, asked, JudgeTokens(1, 1, 1))
+        judge_cost(lambda model: rates_of(shipped(), model), asked, JudgeTokens(1, 1, 1))
 
 
 def test_references_are_asked_for_only_where_a_metric_needs_them() -> None:

@@ -117,6 +117,7 @@ def test_json_schema_accepts_what_the_models_accept() -> None:
     validator.validate(yaml.safe_load(EXAMPLE.read_text()))
     validator.validate(yaml.safe_load(MINIMAL))
     assert not validator.is_valid(changed(source_model="gemini-2.5-flsh"))
+    validator.validate(changed(source_model="gemini-9") | {"models": "models.toml"})
     assert not validator.is_valid(changed(tuning__epocs=3))
     assert schema["$defs"]["Budget"]["properties"]["tuning_usd"]["description"]
 

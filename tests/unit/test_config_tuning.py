@@ -167,7 +167,9 @@ def test_a_tuned_models_base_says_which_methods_it_takes() -> None:
 
 def test_distillation_is_refused_outside_of_its_only_region() -> None:
     found = problems(location="europe-west4", **DISTILLED)
-    assert "us-central1 only, and `location` is europe-west4" in found["method"].allowed
+    assert found["method"].allowed == (
+        "used in us-central1 only: distillation of gemini-2.5-flash is done there, and `location` is europe-west4"
+    )
 
 
 def test_a_key_of_another_region_is_refused_where_the_configuration_is_moved() -> None:

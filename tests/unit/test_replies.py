@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from genops_events.catalogue.models import shipped
 from genops_events.gcp.inference.calls import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, pause_seconds
 from genops_events.inference.replies import Reply, Totals, UnreadableReply, read_reply
-from genops_events.money.pricing import load_prices
+from genops_events.money.pricing import rates_of
 
 SAFETY = [
     {"category": "HARM_CATEGORY_HARASSMENT", "probability": "LOW"},
@@ -105,7 +106,7 @@ def test_tokens_are_those_that_are_billed() -> None:
     totals.add(replace(found, state="cut").to_json())
     totals.add({"number": 1, "reason": "no"})
     assert (totals.rows, totals.answered, totals.cut, totals.failed) == (3, 2, 1, 1)
-    rates = load_prices().rates("gemini-2.5-flash")
+    rates = rates_of(shipped(), "gemini-2.5-flash")
     expected = rates.generation_cost(214, 20, cached_tokens=120, thinking_tokens=10)
     assert totals.cost_usd(rates, batch=False) == expected
     assert 0 < totals.cost_usd(rates, batch=True) <= expected / 2 + Decimal("0.000001")

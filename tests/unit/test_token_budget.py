@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from genops_events.catalogue.models import shipped
 from genops_events.inference.prompts import PromptRow, read_rows
 from genops_events.inference.requests import CannotAsk, Requests
 from genops_events.inference.settings import AnswerSettings
 from genops_events.inference.token_budget import TokenBudget, most_for_row
-from genops_events.money.pricing import load_prices
+from genops_events.money.pricing import rates_of
 
-RATES = load_prices().rates("gemini-2.5-flash")  # 0.30 in, 2.50 out, in USD per million
+RATES = rates_of(shipped(), "gemini-2.5-flash")  # 0.30 in, 2.50 out, in USD per million
 REQUESTS = Requests(AnswerSettings(max_output_tokens=1000))
 MOST = Decimal("0.0025003")
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 import pytest
-import yaml
 from training_lines import ENOUGH, FLASH, example, only_problem, report_of, turn
 
 from genops_events.training_data import Reason, validate
@@ -71,14 +69,3 @@ def test_number_of_examples_with_media_is_limited() -> None:
     assert report_of(image(1), image(2), limits=limits).valid
     problem = only_problem(image(1), image(2), image(3), limits=limits)
     assert (problem.line, problem.reason) == (None, Reason.TOO_MANY_MEDIA_EXAMPLES)
-
-
-def test_limits_of_every_model_are_documented_or_said_to_be_our_own() -> None:
-    text = (Path(__file__).parents[2] / "genops_events" / "data" / "models.yaml").read_text(encoding="utf-8")
-    table = yaml.safe_load(text)
-    known = {*table["documented"], *table["own"]}
-    rows = table["models"].values()
-    methods = {f"methods.{name}.{key}" for row in rows for name, taken in row["methods"].items() for key in taken}
-    assert {key for row in rows for key in row} - {"methods"} | methods == known
-    assert set(table["method_sources"]) == {name for row in rows for name in row["methods"]}
-    assert set(table["media_sources"]) < known

@@ -183,5 +183,5 @@ def _target(config: Config, store: RecordStore, question: Question) -> _Target:
     tuning = store.verdict(champion.candidate, Stage.TUNING)
     source = tuning.source_model if isinstance(tuning, TuningVerdict) else None
     # A champion that was tuned further names the model before it, which has no price of its own.
-    billed = source if source in config.price_tables.prices.models else dataset.billed_model
+    billed = config.catalogue.known_or(source, dataset.billed_model)
     return _Target(champion.endpoint, billed, dataset, champion)

@@ -111,7 +111,7 @@ class Asked:
             )
         source = verdict.source_model
         # A model that was tuned further names the one before it, which has no price of its own.
-        billed = source if source in self._config.price_tables.prices.models else self.dataset.billed_model
+        billed = self._config.catalogue.known_or(source, self.dataset.billed_model)
         return Called(verdict.endpoint, billed or "", verdict.model or verdict.endpoint, candidate)
 
     @property
