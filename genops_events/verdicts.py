@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from genops_events.evaluation.summary import Condition, MetricSummary
+from genops_events.evaluation.summary import Answers, Condition, MetricSummary
 from genops_events.record import Document
 from genops_events.stages import Outcome, Stage
 
@@ -85,6 +85,8 @@ class EvaluationVerdict(Verdict):
     """Rows that were asked about: those of the file but for what stands in the training file."""
     metrics: dict[str, MetricSummary] | None = None
     conditions: tuple[Condition, ...] | None = None
+    answers: Answers | None = None
+    """How many of these were answered, and how many of the answers are none: cut, blocked or empty ones have no score."""
     failed_rows: int | None = None
     """Rows that have no score in some metric."""
     left_out: int | None = None
@@ -155,11 +157,13 @@ class InferenceVerdict(Verdict):
     input_tokens: int | None = None
     output_tokens: int | None = None
     answered: int | None = None
-    """Rows that have an answer, those that were blocked or cut too."""
+    """Rows that have an answer, those that are blocked, cut or empty too."""
     failed: int | None = None
     """Rows that have none: `failures_uri` says why, row by row."""
     blocked: int | None = None
     cut: int | None = None
+    empty: int | None = None
+    """Answers without a text and without a call of a function."""
     failures_uri: str | None = None
     way: Literal["online", "batch"] | None = None
     why: str | None = None

@@ -20,6 +20,7 @@ from genops_events.gcp.inference.results import Written, copy_prompts, nothing_t
 from genops_events.gcp.parts import remove_parts
 from genops_events.inference import record as places
 from genops_events.inference.choice import choose
+from genops_events.inference.endings import in_words
 from genops_events.inference.record import InferencePlan, InferenceProgress
 from genops_events.inference.replies import Totals
 from genops_events.inference.requests import Requests
@@ -224,9 +225,8 @@ class Answering:
         reason = f"Answered {totals.answered:,} of {totals.rows:,} prompts."
         if not failed:
             reason = f"Answered {totals.answered:,} prompts."
-        beside = [f"{count:,} {word}" for count, word in ((totals.blocked, "blocked"), (totals.cut, "cut")) if count]
-        if beside:
-            reason += f" Of the answers, {' and '.join(beside)}."
+        if unusable := in_words(totals.unusable):
+            reason += f" Of the answers, {unusable}."
         if failed:
             reason += f" Most often: {written.most_often.rstrip('.')}."
         rates = self.run.config.rates(self.run.dataset.billed_model)
@@ -239,6 +239,7 @@ class Answering:
             failed=failed,
             blocked=totals.blocked,
             cut=totals.cut,
+            empty=totals.empty,
             way=self.plan.way,
             why=self.plan.why,
             estimated_usd=estimated(self.run, "inference"),

@@ -28,7 +28,8 @@ from genops_events.evaluation.record import (
     rows_path,
     summary_path,
 )
-from genops_events.evaluation.rows import Row, Score, causes, failed_rows, summarise
+from genops_events.evaluation.rows import Row, Score, answers_in, causes, failed_rows, summarise
+from genops_events.evaluation.summary import Answers
 from genops_events.evaluation_report import Report, report_html
 from genops_events.gcp import inputs
 from genops_events.gcp.evaluation import record as kept
@@ -36,6 +37,7 @@ from genops_events.gcp.evaluation.pipeline import Ask, Evaluated, evaluate
 from genops_events.gcp.generation import Answer, answers_cost
 from genops_events.gcp.kept_answers import KeptAnswers
 from genops_events.gcp.parts import PartWriter, remove_parts
+from genops_events.inference.endings import remedies
 from genops_events.inference.settings import evaluated_with
 from genops_events.money.estimates import evaluation_steps
 from genops_events.record_paths import evaluation_answers_path, training_path, valid_lines_path
@@ -241,14 +243,16 @@ class Evaluating:
             prompt=row.prompt,
             reference=row.reference,
             answer=None if answer is None else answer.text,
+            state=None if answer is None else answer.state,
             finish_reason=None if answer is None else answer.finish_reason,
             champion_answer=None if champion is None else champion.text,
+            champion_state=None if champion is None else champion.state,
             scores={name: one.score for name, one in scores.items() if one.score is not None},
             explanations={name: one.explanation for name, one in scores.items() if one.explanation},
             failures={name: one.failure or "no score" for name, one in scores.items() if one.score is None},
             measures={one.name: one.fingerprint for one in self.metrics if (number, one.name) in found.scores},
             champion_scores={}
-            if other is None
+            if other is None or other.state not in (None, "complete")  # scored before such answers were left out
             else {
                 one.name: other.scores[one.name]
                 for one in self.metrics
@@ -263,8 +267,11 @@ class Evaluating:
         gate = Gate(evaluation.gate, evaluation.no_regression, evaluation.failed_rows)
         judgement = judge(figures, gate, failed_rows=failed, champion=champion is not None)
         left_out = [row.id for row in rows if row.left_out is not None]
-        causing = causes(rows)
-        reason = judgement.reason + (_most_often(causing) if causing else "") + (_named(left_out) if left_out else "")
+        causing, answers = causes(rows), answers_in(rows)
+        reason = f"{judgement.reason}{_told_of(answers)}{_most_often(causing)}"
+        if not judgement.passed:
+            reason += _to_mend(answers)
+        reason += _named(left_out) if left_out else ""
         now = datetime.now(UTC)
         kept.write_rows(self.bucket, rows_path(self.candidate), rows)
         report = Report(
@@ -290,6 +297,7 @@ class Evaluating:
             conditions=judgement.conditions,
             rows=len(rows),
             left_out=tuple(left_out),
+            answers=answers,
             failed_rows=failed,
             failures=causing,
         )
@@ -304,6 +312,7 @@ class Evaluating:
             examples=len(rows) - len(left_out),
             metrics=figures,
             conditions=judgement.conditions,
+            answers=answers,
             failed_rows=failed,
             left_out=len(left_out),
             champion=champion,
@@ -325,12 +334,24 @@ def _score(metric: Metric, number: int, found: Evaluated) -> Score:
     if (score := found.scores.get((number, metric.name))) is not None:
         return score
     if (why := found.unanswered.get(number)) is not None:
-        return Score(None, f"no answer: {why}")
+        return Score(None, why)
     return Score(None, f"no answer of the champion: {found.champion_unanswered.get(number, 'none was given')}")
+
+
+def _told_of(answers: Answers) -> str:
+    return f" {told}" if (told := answers.in_words) else ""
+
+
+def _to_mend(answers: Answers) -> str:
+    """Say what to do about answers that are none, and where they are."""
+    told = remedies(answers.unusable)
+    return f" {told} They are in evaluation-rows.jsonl, beside the report." if told else ""
 
 
 def _most_often(causing: Mapping[str, int]) -> str:
     """Say why rows have no score: where that is a wrong setting, it is the same for most of them."""
+    if not causing:
+        return ""
     cause = next(iter(causing)).rstrip(".")
     return f" Most often: {cause[:CAUSE_CHARACTERS]}{'…' if len(cause) > CAUSE_CHARACTERS else ''}."
 

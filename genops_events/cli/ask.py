@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 OVER_BUDGET = 2
 """Exit code where the answers may cost more than they are allowed to; 1 is for what could not be asked at all."""
 NOT_WHOLE = 3
-"""Exit code where an answer is missing, blocked or cut."""
+"""Exit code where an answer is missing, blocked, cut or empty."""
 STOPPED = 130
 """Exit code after Ctrl+C, as shells have it."""
 
@@ -64,7 +64,7 @@ def ask(
     """Ask a model: the answer goes to standard output, tokens and cost to standard error.
 
     Exit 1: nothing could be asked. 2: it may cost more than the budget, or than is left of the month: nothing was asked.
-    3: an answer is missing, blocked or cut.
+    3: an answer is missing, blocked, cut or empty.
     """
     given = {
         "prompt": prompt,

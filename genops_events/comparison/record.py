@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from genops_events.evaluation.metrics import Kind, Metric
 from genops_events.evaluation.summary import MetricSummary
+from genops_events.inference.endings import State
 from genops_events.record import Document
 
 ContestantStatus = Literal["completed", "failed", "refused"]
@@ -24,8 +25,6 @@ ContestantStatus = Literal["completed", "failed", "refused"]
 ones; `refused`: nothing was asked, since a limit does not allow what it may cost."""
 ComparisonOutcome = Literal["completed", "failed", "refused"]
 """`completed`: at least one contestant has; `failed`: none has; `refused`: nobody was asked, for money."""
-AnswerState = Literal["complete", "cut", "blocked"]
-"""`cut` at the longest answer; `blocked` by a filter, or ended for another reason than its own."""
 
 
 class _Part(BaseModel):
@@ -83,9 +82,10 @@ class ContestantResult(_Part):
     rows: int = 0
     """Prompts that it was to answer."""
     answered: int = 0
-    """Prompts that have an answer, blocked and cut ones too."""
+    """Prompts that have an answer, blocked, cut and empty ones too: those have no score."""
     blocked: int = 0
     cut: int = 0
+    empty: int = 0
     failed_rows: int = 0
     """Rows that have no score in some metric."""
     failures: dict[str, int] = Field(default_factory=dict)
@@ -104,6 +104,11 @@ class ContestantResult(_Part):
     latency: Latency | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
+
+    @property
+    def unusable(self) -> dict[State, int]:
+        """How many of its answers are none, by state."""
+        return {"blocked": self.blocked, "cut": self.cut, "empty": self.empty}
 
     @property
     def usd_per_answer(self) -> Decimal | None:
@@ -169,7 +174,7 @@ class ComparedAnswer:
 
     answer: str | None = None
     """None where there is none: `failures` says why."""
-    state: AnswerState | None = None
+    state: State | None = None
     """None where there is no answer."""
     finish_reason: str | None = None
     scores: dict[str, float] = field(default_factory=dict)
@@ -214,11 +219,6 @@ class ComparedRow:
             for name, one in value.get("answers", {}).items()
         }
         return cls(id=value["id"], prompt=value["prompt"], reference=value.get("reference"), answers=answers)
-
-
-def state_of(finish_reason: str) -> AnswerState:
-    """Return what the reason for which a model ended says of its answer."""
-    return {"STOP": "complete", "MAX_TOKENS": "cut"}.get(finish_reason, "blocked")  # type: ignore[return-value]
 
 
 def latency_of(seconds: Iterable[float]) -> Latency | None:

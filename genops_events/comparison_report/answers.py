@@ -13,7 +13,11 @@ from genops_events.report_parts import TEXT_CHARACTERS, short, text_box
 
 _MOST_DIFFERENT = 60
 _REASON_CHARACTERS, _WORDS_CHARACTERS, _MOST_WORDS = 200, 300, 3
-_STATES = {"cut": "cut at the longest answer", "blocked": "blocked, or ended early"}
+_STATES = {
+    "cut": "cut at the longest answer",
+    "blocked": "blocked, or ended early",
+    "empty": "said nothing",
+}
 
 
 @dataclass(slots=True)

@@ -118,9 +118,7 @@ def _figure(found: MetricSummary | None, highest: float | None, rows: int) -> st
 
 def _answered(one: ContestantResult) -> str:
     notes = [
-        f"{count:,} {name}"
-        for name, count in (("blocked", one.blocked), ("cut", one.cut), ("without a score", one.failed_rows))
-        if count
+        f"{count:,} {name}" for name, count in (*one.unusable.items(), ("without a score", one.failed_rows)) if count
     ]
     return _numbers(f"{one.answered:,} of {one.rows:,}", *notes)
 

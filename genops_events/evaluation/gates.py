@@ -43,7 +43,8 @@ def judge(metrics: Mapping[str, MetricSummary], gate: Gate, *, failed_rows: int,
     """Pass when every condition of the gate is met; a gate without conditions passes.
 
     A metric that was not measured fails its conditions: what was not measured was not reached. Without a champion there
-    is nothing to compare with, and what asks for a comparison is met.
+    is nothing to compare with, and what asks for a comparison is met. Where no row has any score, nothing was evaluated,
+    however many rows may be left without one.
 
     Args:
         metrics: what was measured.
@@ -59,7 +60,8 @@ def judge(metrics: Mapping[str, MetricSummary], gate: Gate, *, failed_rows: int,
         ),
     ]
     if failed_rows or conditions:
-        conditions.append(_failed_rows(failed_rows, gate.failed_rows))
+        is_scored = not failed_rows or any(one.count for one in metrics.values())
+        conditions.append(_failed_rows(failed_rows, gate.failed_rows, is_scored=is_scored))
     missed = [one.reason for one in conditions if not one.passed]
     if missed:
         return Judgement(
@@ -111,10 +113,12 @@ def _no_regression(name: str, found: MetricSummary | None, margin: float, *, cha
     return Condition(kind="no_regression", metric=name, figure=score, bound=bound, passed=passed, reason=reason)
 
 
-def _failed_rows(failed: int, most: int) -> Condition:
-    passed = failed <= most
+def _failed_rows(failed: int, most: int, *, is_scored: bool) -> Condition:
+    passed = failed <= most and is_scored
     rows = "1 row has" if failed == 1 else f"{failed} rows have"
     reason = f"{rows} no score in some metric, at most {most} may" + ("" if passed else " (`evaluation.failed_rows`)")
+    if not is_scored:
+        reason += ", and no row has any score"
     return Condition(kind="failed_rows", figure=failed, bound=most, passed=passed, reason=reason)
 
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from genops_events.evaluation.summary import Condition, MetricSummary
+from genops_events.evaluation.summary import Answers, Condition, MetricSummary
 from genops_events.record import Document
 from genops_events.record_paths import folder
 
@@ -37,6 +37,8 @@ class EvaluationSummary(Document):
     """Rows of the evaluation file, those that were left out too."""
     left_out: tuple[str, ...] = ()
     """Ids of the rows that stand in the training file."""
+    answers: Answers | None = None
+    """How many rows were answered, and how many of the answers are none."""
     failed_rows: int = 0
     failures: dict[str, int] = Field(default_factory=dict)
     """How often each cause left a row without a score; the first 20."""

@@ -11,7 +11,8 @@ from typing import Any
 
 from genops_events.evaluation.metrics import PAIRWISE, Metric
 from genops_events.evaluation.score_statistics import Statistics, describe, win_rate
-from genops_events.evaluation.summary import MetricSummary
+from genops_events.evaluation.summary import Answers, MetricSummary
+from genops_events.inference.endings import State, counted, ending
 
 CAUSES_KEPT = 20
 
@@ -48,8 +49,11 @@ class Row:
     reference: str | None = None
     answer: str | None = None
     """None where the row was left out, or could not be answered."""
+    state: State | None = None
+    """Whether the answer is one: a cut, blocked or empty one has no score. None where there is no answer."""
     finish_reason: str | None = None
     champion_answer: str | None = None
+    champion_state: State | None = None
     left_out: str | None = None
     """Why the row is in no score."""
     scores: dict[str, float] = field(default_factory=dict)
@@ -74,7 +78,10 @@ class Row:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Row:
         """Return a row as it was written; what a later version may have added is passed over."""
-        return cls(**{name: value[name] for name in cls.__dataclass_fields__ if name in value})
+        known = {name: value[name] for name in cls.__dataclass_fields__ if name in value}
+        if "state" not in known and "finish_reason" in known:  # of before states were kept
+            known["state"] = ending(known["finish_reason"], says=bool(str(known.get("answer", "")).strip())).state
+        return cls(**known)
 
 
 def digest(*values: str | None) -> str:
@@ -132,6 +139,13 @@ def _figures(found: Statistics) -> dict[str, Any]:
 def failed_rows(rows: Iterable[Row]) -> int:
     """Return how many rows have no score in some metric."""
     return sum(bool(row.failures) for row in rows)
+
+
+def answers_in(rows: Iterable[Row]) -> Answers:
+    """Return how many of the rows that were asked about have an answer, and how many of the answers are none."""
+    states = [row.state for row in rows if row.left_out is None]
+    given = [state for state in states if state is not None]
+    return Answers(asked=len(states), answered=len(given), **counted(given))
 
 
 def causes(rows: Iterable[Row]) -> dict[str, int]:

@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from genops_events.inference.endings import State, in_words
+
 ConditionKind = Literal["minimum", "no_regression", "failed_rows"]
 
 
@@ -30,6 +32,43 @@ class MetricSummary(BaseModel):
     """Rows that the champion was scored on in the same way, too."""
     common_mean: float | None = None
     """The candidate's mean over `common_rows`."""
+
+
+class Answers(BaseModel):
+    """How many rows were answered, and how many of the answers are none: those have no score in any metric."""
+
+    model_config = ConfigDict(frozen=True)
+
+    asked: int = 0
+    """Rows that were asked about."""
+    answered: int = 0
+    """Rows that have an answer, those that are blocked, cut or empty too; Vertex AI refused the others."""
+    blocked: int = 0
+    """Stopped by a filter, or ended for another reason than their own."""
+    cut: int = 0
+    """At the longest answer."""
+    empty: int = 0
+    """Without a text and without a call of a function."""
+
+    @property
+    def unusable(self) -> dict[State, int]:
+        """How many answers are none, by state."""
+        return {"blocked": self.blocked, "cut": self.cut, "empty": self.empty}
+
+    @property
+    def usable(self) -> int:
+        """How many rows have an answer that can be scored."""
+        return self.answered - self.blocked - self.cut - self.empty
+
+    @property
+    def in_words(self) -> str:
+        """How many rows have no answer to score, and why; empty where all have one."""
+        refused = self.asked - self.answered
+        told = [in_words(self.unusable)] if self.answered > self.usable else []
+        told += [f"{refused:,} refused"] if refused else []
+        if not told:
+            return ""
+        return f"Of {self.asked:,} answers, {self.usable:,} can be scored: {', '.join(told)}."
 
 
 class Condition(BaseModel):

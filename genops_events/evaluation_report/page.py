@@ -8,10 +8,11 @@ from datetime import datetime
 from html import escape
 
 from genops_events.evaluation.metrics import PAIRWISE, Metric
-from genops_events.evaluation.rows import Row, causes, worst
+from genops_events.evaluation.rows import Row, answers_in, causes, worst
 from genops_events.evaluation.summary import Condition, MetricSummary
 from genops_events.evaluation_report.charts import Bound, Mean, comparison, distribution
 from genops_events.evaluation_report.rows import row_card
+from genops_events.inference.endings import REMEDIES, UNUSABLE, in_words
 from genops_events.report_parts import heading, html_page, mark, number, short, table
 
 WORST_ROWS = 10
@@ -70,13 +71,15 @@ def _verdict(report: Report) -> str:
 
 
 def _tiles(report: Report) -> str:
-    """Return the four figures that are looked for first."""
+    """Return the figures that are looked for first."""
     decisive = report.figures.get(report.decisive, MetricSummary(count=0))
     asked = [row for row in report.rows if row.left_out is None]
     whole = [row for row in asked if row.scores and not row.failures]
     left_out = len(report.rows) - len(asked)
     met = sum(one.passed for one in report.conditions)
     interval = _interval(decisive)
+    answers = answers_in(report.rows)
+    none = in_words(answers.unusable)
     champion = "no champion yet"
     if report.champion:
         champion = "every row is held against it" if report.decisive == PAIRWISE else f"mean of {report.decisive}"
@@ -87,6 +90,11 @@ def _tiles(report: Report) -> str:
             "conditions met",
             f"{met} of {len(report.conditions)}",
             "of the gate" if report.conditions else "no gate is set",
+        ),
+        (
+            "answers to score",
+            f"{answers.usable} of {answers.asked}",
+            none or ("all complete" if answers.usable == answers.asked else "the others were refused"),
         ),
         (
             "rows scored in full",
@@ -188,7 +196,24 @@ def _failures(report: Report) -> Iterator[str]:
         for cause, count in causes(failed).items()
     )
     yield table("failures", ("Cause", "#Times"), lines)
-    yield f"<p>{_ids(failed)}</p>\n"
+    others = [row for row in failed if row.state not in UNUSABLE]
+    if others:
+        yield f"<p>{_ids(others)}</p>\n"
+    yield from _unusable(failed)
+
+
+def _unusable(rows: Sequence[Row]) -> Iterator[str]:
+    """Tell of the rows whose answer is none: how many of which state, what to do about them, and which they are."""
+    lines = ""
+    for state in UNUSABLE:
+        if found := [row for row in rows if row.state == state]:
+            lines += (
+                f'<tr><th scope="row">{state}</th><td class="number">{len(found)}</td>'
+                f'<td class="words">{escape(REMEDIES[state])}</td><td class="words">{_ids(found)}</td></tr>'
+            )
+    if lines:
+        yield heading("unusable", f"Answers that are none: {sum(row.state in UNUSABLE for row in rows)}")
+        yield table("unusable", ("Answer", "#Rows", "What to do", "Rows"), lines)
 
 
 def _left_out(report: Report) -> Iterator[str]:

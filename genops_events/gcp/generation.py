@@ -7,17 +7,17 @@ import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, genai_client, idempotent_retry, llm_utility_client
-from genops_events.gcp.errors import CloudRefused, google_call
+from genops_events.gcp.errors import CloudRefused, CloudUnavailable, google_call
+from genops_events.inference.endings import State
+from genops_events.inference.replies import Reply, UnreadableReply, read_reply
 from genops_events.inference.requests import request_json
 
 if TYPE_CHECKING:
-    from google.genai import types
-
     from genops_events.config import Config
     from genops_events.inference.settings import AnswerSettings
     from genops_events.money.pricing import Rates
@@ -46,6 +46,10 @@ class Answer:
     """How many of the output tokens are thinking."""
     seconds: float | None = None
     """From the request to its answer, the client's own retries included; None where nobody measured it."""
+    state: State = field(kw_only=True)
+    """Whether it is an answer at all: only a complete one is scored."""
+    reason: str | None = field(default=None, kw_only=True)
+    """Why it is not complete, in words."""
 
 
 def answers_cost(rates: Rates, answers: Sequence[Answer]) -> Decimal:
@@ -101,6 +105,8 @@ async def asking(
     how = types.GenerateContentConfig.model_validate(body.pop("generationConfig", {}) | body)
     # There is nobody to call functions; left on, the client writes a line about it into the task's log for each prompt.
     how.automatic_function_calling = types.AutomaticFunctionCallingConfig(disable=True)
+    # The answer is read as it came, by what reads those of inference: one reading, also of what is newer than the client.
+    how.should_return_http_response = True
     throttler = Throttler(rate_limit=config.requests_per_minute, period=60.0)
     slots = asyncio.Semaphore(CONCURRENT_CALLS)
     owner = genai_client(config.project, config.location)  # closes its connections when it is collected
@@ -113,7 +119,11 @@ async def asking(
                 async with asyncio.timeout(4 * CALL_TIMEOUT_SECONDS):
                     response = await client.models.generate_content(model=model, contents=prompt, config=how)
                 seconds = round(time.monotonic() - began, 3)
-        return _answer(response, seconds)
+        came = response.sdk_http_response
+        try:
+            return _answer(read_reply(((came and came.body) or "").encode()), seconds)
+        except UnreadableReply as error:  # as of a proxy that answers 200 with a page of its own
+            raise CloudUnavailable(f"Could not ask {model}: {error}.", "The next try asks again.") from error
 
     try:
         yield ask
@@ -122,32 +132,25 @@ async def asking(
         owner.close()
 
 
-def _answer(response: types.GenerateContentResponse, seconds: float) -> Answer:
-    usage = response.usage_metadata
-    candidate = response.candidates[0] if response.candidates else None
-    thoughts = (usage.thoughts_token_count or 0) if usage else 0
+def _answer(reply: Reply, seconds: float) -> Answer:
     return Answer(
-        text=_text(candidate),
-        # What tools brought in is billed as input, and is not part of the prompt's own count.
-        input_tokens=((usage.prompt_token_count or 0) + (usage.tool_use_prompt_token_count or 0)) if usage else 0,
-        output_tokens=((usage.candidates_token_count or 0) if usage else 0) + thoughts,
-        finish_reason=str(candidate.finish_reason.value) if candidate and candidate.finish_reason else "NO_CANDIDATE",
-        cached_tokens=(usage.cached_content_token_count or 0) if usage else 0,
-        thinking_tokens=thoughts,
+        text=_text(reply),
+        input_tokens=reply.input_tokens,
+        output_tokens=reply.output_tokens,
+        finish_reason=reply.finish_reason,
+        cached_tokens=reply.cached_tokens,
+        thinking_tokens=reply.thinking_tokens,
         seconds=seconds,
+        state=reply.state,
+        reason=reply.reason,
     )
 
 
-def _text(candidate: types.Candidate | None) -> str:
+def _text(reply: Reply) -> str:
     """Return what was said; where functions are called, as the JSON that Vertex AI's tool metrics read."""
-    parts = (candidate.content.parts if candidate and candidate.content else None) or []
-    text = "".join(part.text for part in parts if part.text and not part.thought)
-    calls = [
-        {"name": part.function_call.name, "arguments": part.function_call.args or {}}
-        for part in parts
-        if part.function_call
-    ]
-    return json.dumps({"content": text, "tool_calls": calls}, ensure_ascii=False) if calls else text
+    if not reply.function_calls:
+        return reply.text
+    return json.dumps({"content": reply.text, "tool_calls": list(reply.function_calls)}, ensure_ascii=False)
 
 
 def _contents(prompt: str | Sequence[Mapping[str, Any]]) -> list[Any]:

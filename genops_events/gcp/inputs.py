@@ -12,6 +12,7 @@ from genops_events.evaluation.rows import digest
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
 from genops_events.gcp.errors import google_call
 from genops_events.gcp.generation import Answer
+from genops_events.inference.endings import ending
 
 if TYPE_CHECKING:
     from google.cloud.storage import Bucket
@@ -90,18 +91,26 @@ def answers_of(rows: Iterable[Mapping[str, Any]], asked: Sequence[Prompt]) -> An
     An answer to another prompt is left out: the file of prompts was replaced since.
     """
     return {
-        row["number"]: Answer(
-            row["answer"],
-            row["input_tokens"],
-            row["output_tokens"],
-            row["finish_reason"],
-            row.get("cached_tokens", 0),  # lines of before do not have these three
-            row.get("thinking_tokens", 0),
-            row.get("seconds"),
-        )
+        row["number"]: _answer(row)
         for row in rows
         if row["number"] < len(asked) and asked[row["number"]].prompt == row["prompt"]
     }
+
+
+def _answer(row: Mapping[str, Any]) -> Answer:
+    # Lines of before have neither state nor reason, and not all the figures.
+    end = ending(row["finish_reason"], says=bool(row["answer"].strip()))
+    return Answer(
+        row["answer"],
+        row["input_tokens"],
+        row["output_tokens"],
+        row["finish_reason"],
+        row.get("cached_tokens", 0),
+        row.get("thinking_tokens", 0),
+        row.get("seconds"),
+        state=row.get("state", end.state),
+        reason=row.get("reason", end.reason),
+    )
 
 
 def answer_row(number: int, prompt: Prompt, answer: Answer, *, model: str, settings: str) -> dict[str, Any]:
@@ -113,7 +122,9 @@ def answer_row(number: int, prompt: Prompt, answer: Answer, *, model: str, setti
         "answer": answer.text,
         "model": model,
         "settings": settings,
+        "state": answer.state,
         "finish_reason": answer.finish_reason,
+        **({} if answer.reason is None else {"reason": answer.reason}),
         "input_tokens": answer.input_tokens,
         "output_tokens": answer.output_tokens,
         "cached_tokens": answer.cached_tokens,

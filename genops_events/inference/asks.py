@@ -7,6 +7,7 @@ import re
 from decimal import Decimal
 from typing import Any, ClassVar
 
+from genops_events.inference.endings import in_words
 from genops_events.money.ledger import usd
 from genops_events.record import Document
 from genops_events.record_paths import ROOT
@@ -112,6 +113,7 @@ class AskResult(Document):
     answered: int
     blocked: int
     cut: int
+    empty: int = 0
     failed: int
     input_tokens: int
     output_tokens: int
@@ -147,7 +149,7 @@ class AskResult(Document):
     @property
     def is_whole(self) -> bool:
         """Whether every prompt has an answer that is complete."""
-        return not (self.failed or self.blocked or self.cut)
+        return not (self.failed or self.blocked or self.cut or self.empty)
 
     @property
     def bill(self) -> str:
@@ -160,9 +162,8 @@ class AskResult(Document):
     def outcome(self) -> str:
         """How many prompts are answered, and what is wrong with the others, in words."""
         told = f"Answered {self.answered:,} of {self.prompts:,} prompts."
-        beside = [f"{count:,} {word}" for count, word in ((self.blocked, "blocked"), (self.cut, "cut")) if count]
-        if beside:
-            told += f" Of the answers, {' and '.join(beside)}."
+        if unusable := in_words({"blocked": self.blocked, "cut": self.cut, "empty": self.empty}):
+            told += f" Of the answers, {unusable}."
         return told + (f" Most often: {self.most_often.rstrip('.')}." if self.failed else "")
 
 

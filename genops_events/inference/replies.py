@@ -1,17 +1,16 @@
-"""Read what a model answers: text, function calls, sources, tokens, and whether it was blocked or cut, and why."""
+"""Read what a model answers: text, function calls, sources, tokens, and whether it is an answer at all, and why not."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
+from genops_events.inference.endings import Ending, State, ending
 from genops_events.money.pricing import Rates
 
-State = Literal["complete", "cut", "blocked"]
-_CUT = "MAX_TOKENS"
 _MOST_SOURCES = 20
 
 
@@ -21,7 +20,6 @@ class Reply:
 
     text: str
     state: State
-    """`cut` at the longest answer; `blocked` by a filter, or ended for another reason than its own."""
     finish_reason: str
     reason: str | None = None
     """Why it is not complete, in words."""
@@ -61,29 +59,29 @@ class Reply:
 
 
 class _FunctionCall(msgspec.Struct):
-    name: str = ""
+    name: str | None = None
     args: dict[str, Any] | None = None
 
 
 class _Part(msgspec.Struct):
     text: str | None = None
-    thought: bool = False
+    thought: bool | None = None
     functionCall: _FunctionCall | None = None
 
 
 class _Content(msgspec.Struct):
-    parts: list[_Part] = []
+    parts: list[_Part] | None = None
 
 
 class _Rating(msgspec.Struct):
-    category: str = ""
-    probability: str = ""
-    blocked: bool = False
+    category: str | None = None
+    probability: str | None = None
+    blocked: bool | None = None
 
 
 class _Source(msgspec.Struct):
-    uri: str = ""
-    title: str = ""
+    uri: str | None = None
+    title: str | None = None
 
 
 class _Chunk(msgspec.Struct):
@@ -92,33 +90,34 @@ class _Chunk(msgspec.Struct):
 
 
 class _Grounding(msgspec.Struct):
-    groundingChunks: list[_Chunk] = []
+    groundingChunks: list[_Chunk] | None = None
 
 
 class _Candidate(msgspec.Struct):
     content: _Content | None = None
-    finishReason: str = ""
-    finishMessage: str = ""
-    safetyRatings: list[_Rating] = []
+    finishReason: str | None = None
+    finishMessage: str | None = None
+    safetyRatings: list[_Rating] | None = None
     groundingMetadata: _Grounding | None = None
 
 
 class _Feedback(msgspec.Struct):
-    blockReason: str = ""
-    blockReasonMessage: str = ""
-    safetyRatings: list[_Rating] = []
+    blockReason: str | None = None
+    blockReasonMessage: str | None = None
+    safetyRatings: list[_Rating] | None = None
 
 
 class _Usage(msgspec.Struct):
-    promptTokenCount: int = 0
-    candidatesTokenCount: int = 0
-    thoughtsTokenCount: int = 0
-    cachedContentTokenCount: int = 0
-    toolUsePromptTokenCount: int = 0
+    promptTokenCount: int | None = None
+    candidatesTokenCount: int | None = None
+    thoughtsTokenCount: int | None = None
+    cachedContentTokenCount: int | None = None
+    toolUsePromptTokenCount: int | None = None
 
 
 class _Response(msgspec.Struct):
-    candidates: list[_Candidate] = []
+    # Every field may be null: `parts: null` and `candidates: null` were seen.
+    candidates: list[_Candidate] | None = None
     promptFeedback: _Feedback | None = None
     usageMetadata: _Usage | None = None
 
@@ -141,63 +140,63 @@ def read_reply(content: bytes | msgspec.Raw) -> Reply:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UnreadableReply(f"the answer cannot be read: {error}") from None
     usage = response.usageMetadata or _Usage()
-    candidate = response.candidates[0] if response.candidates else _Candidate()
-    parts = candidate.content.parts if candidate.content is not None else []
-    state, finish, reason = _end(response, candidate)
+    candidates = response.candidates or []
+    candidate = candidates[0] if candidates else _Candidate()
+    parts = _parts(candidate)
+    thinking = usage.thoughtsTokenCount or 0
+    end = _end(response, candidate, thinking)
     return Reply(
         text=_said(parts),
-        state=state,
-        finish_reason=finish,
-        reason=reason,
+        state=end.state,
+        finish_reason=end.finish_reason,
+        reason=end.reason,
         function_calls=tuple(
-            {"name": one.functionCall.name, "arguments": one.functionCall.args or {}}
+            {"name": one.functionCall.name or "", "arguments": one.functionCall.args or {}}
             for one in parts
             if one.functionCall is not None
         ),
         sources=_sources(candidate),
         thoughts="".join(one.text for one in parts if one.thought and one.text),
-        others=tuple(_said(one.content.parts) for one in response.candidates[1:] if one.content is not None),
+        others=tuple(_said(_parts(one)) for one in candidates[1:] if one.content is not None),
         # What tools brought in is billed as input, and is not part of the prompt's own count.
-        input_tokens=usage.promptTokenCount + usage.toolUsePromptTokenCount,
-        output_tokens=usage.candidatesTokenCount + usage.thoughtsTokenCount,
-        cached_tokens=usage.cachedContentTokenCount,
-        thinking_tokens=usage.thoughtsTokenCount,
+        input_tokens=(usage.promptTokenCount or 0) + (usage.toolUsePromptTokenCount or 0),
+        output_tokens=(usage.candidatesTokenCount or 0) + thinking,
+        cached_tokens=usage.cachedContentTokenCount or 0,
+        thinking_tokens=thinking,
     )
+
+
+def _parts(candidate: _Candidate) -> list[_Part]:
+    return (candidate.content.parts if candidate.content is not None else None) or []
 
 
 def _said(parts: list[_Part]) -> str:
     return "".join(one.text for one in parts if one.text and not one.thought)
 
 
-def _end(response: _Response, candidate: _Candidate) -> tuple[State, str, str | None]:
+def _end(response: _Response, candidate: _Candidate, thinking: int) -> Ending:
     feedback = response.promptFeedback
     if feedback is not None and feedback.blockReason:
         told = feedback.blockReasonMessage or _harms(feedback.safetyRatings)
-        return "blocked", "NO_CANDIDATE", _why("the prompt was blocked", feedback.blockReason, told)
-    if not response.candidates:
-        return "blocked", "NO_CANDIDATE", "the model gave no answer, and no reason"
-    finish = candidate.finishReason or "FINISH_REASON_UNSPECIFIED"
-    if finish == "STOP":
-        return "complete", finish, None
-    if finish == _CUT:
-        return "cut", finish, "the answer reached max_output_tokens"
-    told = candidate.finishMessage or _harms(candidate.safetyRatings)
-    return "blocked", finish, _why("the answer was stopped", finish, told)
+        return ending(None, says=False, told=told, block_reason=feedback.blockReason)
+    parts = _parts(candidate)
+    return ending(
+        (candidate.finishReason or "") if response.candidates else None,
+        says=bool(_said(parts).strip()) or any(one.functionCall is not None for one in parts),
+        told=candidate.finishMessage or _harms(candidate.safetyRatings),
+        thinking_tokens=thinking,
+    )
 
 
-def _why(what: str, code: str, told: str) -> str:
-    return f"{what}: {code}" + (f" ({told})" if told else "")
-
-
-def _harms(ratings: list[_Rating]) -> str:
-    found = [one for one in ratings if one.blocked]
-    return ", ".join(f"{one.category.removeprefix('HARM_CATEGORY_')} {one.probability}" for one in found)
+def _harms(ratings: list[_Rating] | None) -> str:
+    found = [one for one in ratings or () if one.blocked]
+    return ", ".join(f"{(one.category or '').removeprefix('HARM_CATEGORY_')} {one.probability or ''}" for one in found)
 
 
 def _sources(candidate: _Candidate) -> tuple[dict[str, str], ...]:
-    chunks = candidate.groundingMetadata.groundingChunks if candidate.groundingMetadata is not None else []
+    chunks = (candidate.groundingMetadata.groundingChunks if candidate.groundingMetadata is not None else None) or []
     found = [one.web or one.retrievedContext for one in chunks[:_MOST_SOURCES]]
-    return tuple({"uri": one.uri, "title": one.title} for one in found if one is not None)
+    return tuple({"uri": one.uri or "", "title": one.title or ""} for one in found if one is not None)
 
 
 @dataclass(slots=True)
@@ -208,6 +207,7 @@ class Totals:
     answered: int = 0
     blocked: int = 0
     cut: int = 0
+    empty: int = 0
     failed: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
@@ -223,10 +223,16 @@ class Totals:
         self.answered += 1
         self.blocked += row["state"] == "blocked"
         self.cut += row["state"] == "cut"
+        self.empty += row["state"] == "empty"
         self.input_tokens += row["input_tokens"]
         self.output_tokens += row["output_tokens"]
         self.cached_tokens += row["cached_tokens"]
         self.thinking_tokens += row["thinking_tokens"]
+
+    @property
+    def unusable(self) -> dict[State, int]:
+        """How many answers are none, by state."""
+        return {"blocked": self.blocked, "cut": self.cut, "empty": self.empty}
 
     def __add__(self, other: Totals) -> Totals:
         """Return both together."""

@@ -48,11 +48,14 @@ def candidate_row(candidate: Candidate) -> TableRow:
                 row["tuning_seconds"] = (verdict.ended_at - verdict.started_at).total_seconds()
             case EvaluationVerdict():
                 row |= {"evaluation_rows_uri": verdict.rows_uri, "report_uri": verdict.report_uri}
+                row |= {"evaluated": verdict.examples, "evaluation_failed": verdict.failed_rows}
+                if verdict.answers is not None:
+                    row |= {f"evaluation_{state}": count for state, count in verdict.answers.unusable.items()}
             case PromotionVerdict():
                 row |= _of(verdict, "metric", "score", "champion_before", "champion_score")
                 row["promoted_at"] = verdict.ended_at if verdict.outcome is Outcome.PROMOTED else None
             case InferenceVerdict():
-                row |= _of(verdict, "prompts", "answers_uri")
+                row |= _of(verdict, "prompts", "blocked", "cut", "empty", "answers_uri")
     return row
 
 
@@ -95,6 +98,7 @@ def scored_rows(rows: Sequence[Row], common: Mapping[str, Any]) -> list[TableRow
             "prompt": row.prompt,
             "reference": row.reference,
             "answer": row.answer,
+            "state": row.state,
             "finish_reason": row.finish_reason,
         }
         for position, row in enumerate(rows, start=1)

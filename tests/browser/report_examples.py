@@ -10,6 +10,7 @@ from genops_events.evaluation import metrics
 from genops_events.evaluation.gates import Gate, judge
 from genops_events.evaluation.rows import Row, failed_rows, summarise
 from genops_events.evaluation_report import Report, report_html
+from genops_events.inference.endings import State
 
 CANDIDATE, CHAMPION = "banking77-2cdbbb2a21d6eddc", "banking77-7c1f0a94be52d3f0"
 ASKED = metrics.Asked(model="", samples=1)
@@ -59,6 +60,7 @@ def intent_rows(right: int, champion_right: int, count: int = 100) -> list[Row]:
                 prompt=prompt,
                 reference=reference,
                 answer=reference if own else wrong,
+                state="complete",
                 champion_answer=reference if theirs else wrong,
                 scores={
                     "exact_match": float(own),
@@ -158,6 +160,7 @@ def hostile() -> str:
             prompt=text,
             reference=text,
             answer=text,
+            state="complete",
             champion_answer=text,
             scores={"exact_match": number / 20},
             champion_scores={"exact_match": 0.5},
@@ -169,6 +172,20 @@ def hostile() -> str:
     known = [Row(id=f"known {text[:400]}", prompt=text, left_out=text) for text in HOSTILE]
     made = report([*rows, *bad, *known], measured=(EXACT,), gate=Gate({"exact_match": 0.9}))
     return report_html(replace(made, reason=made.reason + " Most often: " + " ".join(HOSTILE)))
+
+
+def no_answers() -> str:
+    """Of six answers, one can be scored: the others are cut, blocked or empty, or were refused."""
+    states: tuple[State, ...] = ("cut", "cut", "blocked", "empty")
+    rows = [
+        Row(id="line-1", prompt="p", reference="a", answer="a", state="complete", scores={"exact_match": 1.0}),
+        *(
+            Row(id=f"line-{number}", prompt="p", answer="", state=state, failures={"exact_match": f"it is {state}"})
+            for number, state in enumerate(states, start=2)
+        ),
+        Row(id="line-6", prompt="p", failures={"exact_match": "no answer: 400"}),
+    ]
+    return report_html(report(rows, measured=(EXACT,), gate=Gate({"exact_match": 0.9})))
 
 
 def unanswered() -> str:

@@ -41,6 +41,7 @@ def test_a_refused_candidate_is_told_at_first_sight_and_why(look: Look) -> None:
         "exact_match (decisive) 0.31 95 %: 0.22 to 0.4",
         "champion 0.81 mean of exact_match",
         "conditions met 2 of 4 of the gate",
+        "answers to score 100 of 102 the others were refused",
         "rows scored in full 100 of 102 3 left out",
     ]
 
@@ -148,6 +149,17 @@ def test_rows_without_a_score_and_rows_of_the_training_file_are_named(look: Look
     assert "They are left out of every score." in held_out
     assert "known-1, known-2, known-3" in held_out
     assert "failing-1, failing-2" in told
+
+
+def test_answers_that_are_none_are_counted_by_kind_with_what_to_do(look: Look) -> None:
+    seen = look(report_examples.no_answers())
+    tiles = [tile.inner_text().replace("\n", " ") for tile in seen.page.locator(".tile").all()]
+    assert "answers to score 1 of 6 1 blocked, 2 cut and 1 empty" in tiles
+    none = seen.page.get_by_role("table", name="Answers that are none: 4").inner_text()
+    assert "line-2, line-3" in none
+    assert "raise `max_output_tokens`" in none
+    assert "line-6" not in none
+    assert "line-6" in seen.page.locator("main").inner_text()
 
 
 def test_a_first_candidate_without_a_gate_has_nobody_beside_it(look: Look) -> None:

@@ -167,7 +167,9 @@ def test_a_run_that_is_taken_up_again_is_held_to_what_genops_yaml_allows_by_then
     assert ask("--run", run[0]).stdout == "one two\n"
 
 
-def test_a_blocked_or_cut_answer_is_told_with_its_reason_and_an_exit_code(config: Config, cloud: StandIns) -> None:
+def test_a_blocked_empty_or_cut_answer_is_told_with_its_reason_and_an_exit_code(
+    config: Config, cloud: StandIns
+) -> None:
     cloud.vertex.faults(blocked_text="forbidden")
     blocked = ask("the forbidden word", "--model", MODEL, expect=3)
     assert blocked.stdout == ""
@@ -175,6 +177,10 @@ def test_a_blocked_or_cut_answer_is_told_with_its_reason_and_an_exit_code(config
     cloud.vertex.faults(refused_text="unlucky", error_methods=["generateContent"])
     refused = ask("the unlucky one", "--model", MODEL, expect=3)
     assert "not answered: Could not ask gemini-2.5-flash: 400 " in one_line(refused.stderr)
+    cloud.vertex.faults(empty_text="riddle")
+    empty = ask("a riddle", "--model", MODEL, expect=3)
+    assert empty.stdout == ""
+    assert "empty: the answer is empty: the model ended and said nothing" in empty.stderr
     cut = ask("one two three four", "--model", MODEL, "--set", "max_output_tokens=2", expect=3)
     assert cut.stdout == "one two \n"
     assert "cut: the answer reached max_output_tokens" in cut.stderr

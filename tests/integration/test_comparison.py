@@ -34,7 +34,9 @@ from made_up import arrived, context, tuned
 from genops_events.airflow.comparing import BadRequest, Comparing
 from genops_events.airflow.comparison import record_failed_contestant, record_failed_plan
 from genops_events.comparison.contestants import BadContestants
+from genops_events.comparison.plan import report_path
 from genops_events.comparison.record import ComparedRow
+from genops_events.comparison.table import summary_rows
 from genops_events.completion_events import data_schema
 from genops_events.config import Config
 from genops_events.gcp.record_store import RecordStore
@@ -138,7 +140,30 @@ def test_a_contestant_whose_answers_are_all_blocked_has_failed(
     cloud.vertex.faults(blocked_text="the right word")
     found = whole(asked(MODEL))
     assert found.outcome == "failed"
-    assert (one(found, MODEL).blocked, one(found, MODEL).reason) == (3, "All 3 answers were blocked.")
+    assert one(found, MODEL).blocked == 3
+    assert one(found, MODEL).reason.startswith("None of 3 answers can be scored: 3 blocked. Most often: the prompt was")
+    assert "`inference.safety`" in one(found, MODEL).reason
+
+
+def test_a_contestant_whose_answers_are_all_cut_has_failed_and_one_that_says_nothing_is_not_scored(
+    cloud: StandIns, compared: Callable[..., Config], store: RecordStore
+) -> None:
+    compared()
+    write(store, FILE, *pairs(3))
+    cloud.vertex.faults(empty_text="word 2")
+    found = whole(asked(f"short: {{model: {MODEL}, generation_config: {{max_output_tokens: 1}}}}", MODEL))
+    cut, usual = one(found, "short"), one(found, MODEL)
+    assert (cut.status, cut.answered, cut.cut, cut.empty) == ("failed", 3, 2, 1)
+    assert cut.metrics["exact_match"].count == 0
+    assert "of cut answers, raise `max_output_tokens`" in cut.reason
+    assert (usual.status, usual.cut, usual.empty, usual.failed_rows) == ("completed", 0, 1, 1)
+    assert (usual.metrics["exact_match"].mean, usual.metrics["exact_match"].count) == (1.0, 2)
+    assert "Of 3 answers, 1 empty: they have no score." in usual.reason
+    (row,) = [line for line in summary_rows(found) if (line["contestant"], line["metric"]) == (MODEL, "exact_match")]
+    assert (row["blocked"], row["cut"], row["empty"], row["failed"]) == (0, 0, 1, 1)
+    report = store.bucket.blob(report_path(found.id)).download_as_text()
+    assert "said nothing (STOP)" in report
+    assert "1 empty" in report
 
 
 def test_rows_that_are_refused_or_blocked_are_counted_and_the_contestant_completes(
@@ -150,9 +175,9 @@ def test_rows_that_are_refused_or_blocked_are_counted_and_the_contestant_complet
         refused_text="the right word 0", blocked_text="the right word 1", error_methods=["generateContent"]
     )
     done = one(whole(asked(MODEL)), MODEL)
-    assert (done.status, done.answered, done.blocked, done.failed_rows) == ("completed", 3, 1, 1)
+    assert (done.status, done.answered, done.blocked, done.failed_rows) == ("completed", 3, 1, 2)
     assert "1 of 4 prompts have no answer." in done.reason
-    assert done.metrics["exact_match"].failed == 1
+    assert (done.metrics["exact_match"].count, done.metrics["exact_match"].failed) == (2, 2)
 
 
 def test_a_promotion_compares_the_datasets_contestants_and_a_person_may_do_so_at_the_same_time(

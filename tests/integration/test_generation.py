@@ -89,18 +89,21 @@ def test_a_permanent_error_is_told_as_itself_and_not_as_a_group(cloud: StandIns,
 
 def test_kept_answers_keep_cached_and_thinking_tokens_and_those_of_before_are_read_without(store: RecordStore) -> None:
     prompts = [Prompt("1", "one"), Prompt("2", "two")]
-    given = {0: Answer("a", 9, 7, "STOP", cached_tokens=4, thinking_tokens=3), 1: Answer("b", 5, 2, "STOP")}
+    given = {
+        0: Answer("a", 9, 7, "STOP", cached_tokens=4, thinking_tokens=3, state="complete"),
+        1: Answer("b", 5, 2, "MAX_TOKENS", state="cut", reason="the answer reached max_output_tokens"),
+    }
     with KeptAnswers(store.bucket, "answers.jsonl", prompts, model="m", settings="s") as kept:
         kept.adopt(given)
     assert KeptAnswers(store.bucket, "answers.jsonl", prompts, model="m", settings="s").answers == given
     blob = store.bucket.blob("answers.jsonl")
     rows = [json.loads(line) for line in blob.download_as_text().splitlines()]
-    new = {"cached_tokens", "thinking_tokens"}
+    new = {"cached_tokens", "thinking_tokens", "state", "reason"}
     older = [{key: value for key, value in row.items() if key not in new} for row in rows]
     assert older != rows
     blob.upload_from_string("".join(json.dumps(row) + "\n" for row in older))
     again = KeptAnswers(store.bucket, "answers.jsonl", prompts, model="m", settings="s").answers
-    assert again == {0: Answer("a", 9, 7, "STOP"), 1: given[1]}
+    assert again == {0: Answer("a", 9, 7, "STOP", state="complete"), 1: given[1]}
 
 
 def test_tokens_and_characters_are_those_of_all_prompts_and_of_the_instruction_with_each(

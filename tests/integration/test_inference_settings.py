@@ -61,6 +61,20 @@ def test_what_is_blocked_is_marked_with_its_reason(
     assert done["reason"] == "Answered 3 prompts. Of the answers, 2 blocked."
 
 
+def test_an_answer_that_says_nothing_is_marked_and_counted(
+    settings: Settings, cloud: StandIns, store: RecordStore, candidate: str
+) -> None:
+    cloud.vertex.faults(empty_text="riddle")
+    prompts(store, {"prompt": "a riddle"}, {"prompt": "a plan"})
+    done = answer(candidate)
+    nothing, said = answers(store, candidate)
+    assert (nothing["state"], nothing["answer"]) == ("empty", "")
+    assert nothing["reason"] == "the answer is empty: the model ended and said nothing"
+    assert said["state"] == "complete"
+    assert (done["answered"], done["empty"]) == (2, 1)
+    assert done["reason"] == "Answered 2 prompts. Of the answers, 1 empty."
+
+
 def test_functions_grounding_and_files_reach_the_model_and_come_back(
     settings: Settings, store: RecordStore, candidate: str
 ) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from genops_events.comparison.contestants import read_contestants
 from genops_events.comparison.plan import ComparisonPlan, account, comparison_id, summarised
-from genops_events.comparison.record import ComparedAnswer, ComparedRow, ContestantResult, latency_of, state_of
+from genops_events.comparison.record import ComparedAnswer, ComparedRow, ContestantResult, latency_of
 from genops_events.identity import dataset_of
 
 
@@ -37,14 +36,6 @@ def test_percentiles_are_among_the_times_and_in_order(seconds: list[float]) -> N
     assert found.p50_seconds in rounded
     assert found.p95_seconds in rounded
     assert min(rounded) <= found.p50_seconds <= found.p95_seconds <= max(rounded)
-
-
-@pytest.mark.parametrize(
-    ("finish", "state"),
-    [("STOP", "complete"), ("MAX_TOKENS", "cut"), ("SAFETY", "blocked"), ("NO_CANDIDATE", "blocked")],
-)
-def test_the_reason_of_the_end_says_what_the_answer_is(finish: str, state: str) -> None:
-    assert state_of(finish) == state
 
 
 def test_a_row_comes_back_as_it_was_written_and_leaves_out_what_is_empty() -> None:

@@ -16,6 +16,9 @@ SAFETY = [
     {"category": "HARM_CATEGORY_HARASSMENT", "probability": "LOW"},
     {"category": "HARM_CATEGORY_HATE_SPEECH", "probability": "HIGH", "blocked": True},
 ]
+NO_REASON = "the model gave no answer, and no reason"
+EMPTY = "the answer is empty: the model ended and said nothing"
+THOUGHT = {"promptTokenCount": 4, "candidatesTokenCount": None, "thoughtsTokenCount": 60}
 
 
 def reply(**response: Any) -> Reply:
@@ -75,12 +78,35 @@ def test_text_thoughts_calls_sources_and_further_answers_are_told_apart() -> Non
             "NO_CANDIDATE",
             "the prompt was blocked: PROHIBITED_CONTENT",
         ),
-        ({}, "blocked", "NO_CANDIDATE", "the model gave no answer, and no reason"),
         (
-            {"candidates": [{}]},
+            {"candidates": [candidate(finishReason="OF_2031")]},
             "blocked",
-            "FINISH_REASON_UNSPECIFIED",
-            "the answer was stopped: FINISH_REASON_UNSPECIFIED",
+            "OF_2031",
+            "the answer was stopped: OF_2031",
+        ),
+        ({}, "empty", "NO_CANDIDATE", "the model gave no answer, and no reason"),
+        ({"candidates": None, "promptFeedback": None}, "empty", "NO_CANDIDATE", NO_REASON),
+        ({"candidates": [{}]}, "empty", "FINISH_REASON_UNSPECIFIED", NO_REASON),
+        ({"candidates": [candidate(content=None)]}, "empty", "STOP", EMPTY),
+        ({"candidates": [candidate(content={"parts": None})]}, "empty", "STOP", EMPTY),
+        ({"candidates": [candidate(content={"parts": [{"text": " \n"}]})]}, "empty", "STOP", EMPTY),
+        (
+            {"candidates": [candidate(content={"parts": [{"text": "hm", "thought": True}]})], "usageMetadata": THOUGHT},
+            "empty",
+            "STOP",
+            f"{EMPTY}, but thoughts",
+        ),
+        (
+            {"candidates": [candidate(content={}, finishReason="MAX_TOKENS")], "usageMetadata": THOUGHT},
+            "cut",
+            "MAX_TOKENS",
+            "the answer reached max_output_tokens before it began: thinking took them",
+        ),
+        (
+            {"candidates": [candidate(content={"parts": [{"functionCall": {"name": "f", "args": None}}]})]},
+            "complete",
+            "STOP",
+            None,
         ),
     ],
 )
@@ -107,6 +133,7 @@ def test_tokens_are_those_that_are_billed() -> None:
     totals.add({"number": 1, "reason": "no"})
     assert (totals.rows, totals.answered, totals.cut, totals.failed) == (3, 2, 1, 1)
     rates = rates_of(shipped(), "gemini-2.5-flash")
+    assert totals.unusable == {"blocked": 0, "cut": 1, "empty": 0}
     expected = rates.generation_cost(214, 20, cached_tokens=120, thinking_tokens=10)
     assert totals.cost_usd(rates, batch=False) == expected
     assert 0 < totals.cost_usd(rates, batch=True) <= expected / 2 + Decimal("0.000001")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from genops_events.errors import GenopsError, PermanentError
 from genops_events.inference.ask_form import ARGUMENTS, read_question
 from genops_events.inference.asks import AskResult, run_of
-from genops_events.inference.replies import State
+from genops_events.inference.endings import State
 
 if TYPE_CHECKING:
     from genops_events.config import Config
@@ -30,7 +30,8 @@ class Generated:
 
     text: str
     state: State
-    """`cut` at max_output_tokens; `blocked` by a filter, or ended for another reason than its own."""
+    """`cut` at max_output_tokens; `blocked` by a filter, or ended for another reason than its own; `empty` where nothing was
+    said. Only a `complete` one is an answer to build on."""
     reason: str | None
     """Why it is not complete, in words."""
     function_calls: tuple[dict[str, Any], ...]

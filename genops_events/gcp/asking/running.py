@@ -169,6 +169,7 @@ def _result(config: Config, store: RecordStore, plan: AskPlan, kept: KeptRows) -
         answered=totals.answered,
         blocked=totals.blocked,
         cut=totals.cut,
+        empty=totals.empty,
         failed=totals.failed,
         input_tokens=totals.input_tokens,
         output_tokens=totals.output_tokens,

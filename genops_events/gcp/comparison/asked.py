@@ -203,9 +203,11 @@ class Asked:
         return json.dumps(declared, ensure_ascii=False) if declared else ""
 
     def _is_judged(self, number: int, example: EvaluationExample) -> bool:
-        """Return whether every judge has seen this row's answer."""
+        """Return whether every judge that is to see this row's answer has seen it."""
         answer = self.paid_answers.get(number)
         if answer is None:
             return False
+        if answer.state != "complete":
+            return True  # nobody judges it
         one = Scored(example.prompt, answer.text, example.reference)
         return all(score_key(metric, one) in self.paid_scores for metric in self.metrics if metric.judged)

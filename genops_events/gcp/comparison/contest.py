@@ -25,7 +25,6 @@ from genops_events.comparison.record import (
     ContestantResult,
     ContestantStatus,
     latency_of,
-    state_of,
 )
 from genops_events.errors import ConfigError, GenopsError, PermanentError
 from genops_events.evaluation.judge_usage import judge_cost, judged_tokens
@@ -34,11 +33,12 @@ from genops_events.evaluation.rows import Row, Score, causes, failed_rows, summa
 from genops_events.gcp import inputs, ledger_store
 from genops_events.gcp.comparison.asked import Asked
 from genops_events.gcp.evaluation import record as kept
-from genops_events.gcp.evaluation.pipeline import Ask, Evaluated, PythonMetric, evaluate, score_key
+from genops_events.gcp.evaluation.pipeline import Ask, Evaluated, PythonMetric, evaluate, score_key, why_none
 from genops_events.gcp.evaluation.requests import Scored
 from genops_events.gcp.generation import answers_cost
 from genops_events.gcp.kept_answers import KeptAnswers
 from genops_events.gcp.parts import PartWriter, remove_parts
+from genops_events.inference.endings import UNUSABLE, counted, in_words, remedies
 from genops_events.money.ledger import LedgerDamaged, Refusal
 
 if TYPE_CHECKING:
@@ -173,6 +173,9 @@ class Contest:
         )
         found = Evaluated()
         for number, answer in answers.answers.items():
+            if (why := why_none(answer)) is not None:
+                found.unanswered[number] = why
+                continue
             example = self._asked.examples[number]
             one = Scored(example.prompt, answer.text, example.reference)
             for metric in self._metrics:
@@ -186,15 +189,14 @@ class Contest:
         rows = [self._row(number, answers, found) for number in range(len(asked.examples))]
         self._write_rows(rows, answers)
         every = [answer for _, answer in sorted(answers.answers.items())]
+        unusable = {str(state): count for state, count in counted(one.state for one in every).items()}
         new = [answer for number, answer in sorted(answers.answers.items()) if number not in asked.paid_answers]
-        states = [state_of(one.finish_reason) for one in every]
         judged = judge_cost(self._config.rates, asked.dataset.evaluation, judged_tokens(self._metrics, rows))
         newly = judged_tokens(self._metrics, [self._without_paid(row) for row in rows])
         return {
             "metrics": summarise(rows, self._metrics, {}),
             "answered": len(every),
-            "blocked": states.count("blocked"),
-            "cut": states.count("cut"),
+            **unusable,
             "failed_rows": failed_rows(rows),
             "failures": causes(rows),
             "cost_usd": answers_cost(rates, new) + judge_cost(self._config.rates, asked.dataset.evaluation, newly),
@@ -213,6 +215,7 @@ class Contest:
             prompt=example.prompt,
             reference=example.reference,
             answer=None if answer is None else answer.text,
+            state=None if answer is None else answer.state,
             finish_reason=None if answer is None else answer.finish_reason,
             scores={name: one.score for name, one in scores.items() if one.score is not None},
             explanations={name: one.explanation for name, one in scores.items() if one.explanation},
@@ -236,7 +239,7 @@ class Contest:
             answer = answers.answers.get(number)
             one = ComparedAnswer(
                 answer=row.answer,
-                state=None if answer is None else state_of(answer.finish_reason),
+                state=row.state,
                 finish_reason=row.finish_reason,
                 scores=row.scores,
                 explanations=row.explanations,
@@ -325,24 +328,29 @@ def _score(metric: Metric, number: int, found: Evaluated, *, is_answered: bool) 
     if (score := found.scores.get((number, metric.name))) is not None:
         return score
     if (why := found.unanswered.get(number)) is not None:
-        return Score(None, f"no answer: {why}")
+        return Score(None, why)
     return Score(None, "not scored" if is_answered else "not answered")
 
 
 def _judged(figures: Mapping[str, Any], found: Evaluated, rows: int) -> tuple[ContestantStatus, str]:
     """Return whether what came of the rows can be called completed, and why not."""
     most_often = f" Most often: {next(iter(figures['failures']), '').rstrip('.')}." if figures["failures"] else ""
+    unusable = {state: figures[state] for state in UNUSABLE}
+    mend = f" {told}" if (told := remedies(unusable)) else ""
     if not figures["answered"]:
         return "failed", f"None of {rows:,} prompts was answered.{most_often}"
-    if figures["blocked"] == rows:
-        return "failed", f"All {rows:,} answers were blocked."
+    if figures["answered"] == sum(unusable.values()):
+        return (
+            "failed",
+            f"None of {figures['answered']:,} answers can be scored: {in_words(unusable)}.{most_often}{mend}",
+        )
     if not any(one.score is not None for one in found.scores.values()):
         return "failed", f"No answer could be scored.{most_often}"
-    told = []
+    told_of = []
     if missing := rows - figures["answered"]:
-        told.append(f"{missing:,} of {rows:,} prompts have no answer.")
-    if figures["blocked"]:
-        told.append(f"{figures['blocked']:,} answers were blocked.")
+        told_of.append(f"{missing:,} of {rows:,} prompts have no answer.")
+    if any(unusable.values()):
+        told_of.append(f"Of {figures['answered']:,} answers, {in_words(unusable)}: they have no score.{mend}")
     if figures["failed_rows"]:
-        told.append(f"{figures['failed_rows']:,} rows have no score in some metric.{most_often}")
-    return "completed", " ".join(told)
+        told_of.append(f"{figures['failed_rows']:,} rows have no score in some metric.{most_often}")
+    return "completed", " ".join(told_of)

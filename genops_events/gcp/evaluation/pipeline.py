@@ -52,7 +52,7 @@ class Evaluated:
 
     scores: Judgements = field(default_factory=dict)
     unanswered: dict[int, str] = field(default_factory=dict)
-    """Why a row has no answer."""
+    """Why a row has no answer that could be scored: it was refused, or its answer is cut, blocked or empty."""
     champion_unanswered: dict[int, str] = field(default_factory=dict)
     judge_calls: int = 0
     """Samples that judges were asked for in this try."""
@@ -98,12 +98,12 @@ class _Pipeline:
             answer, other = await own(number, row.prompt), None
         else:
             answer, other = await asyncio.gather(own(number, row.prompt), theirs(number, row.prompt))
-        if isinstance(other, str):
-            self.found.champion_unanswered[number] = other
-        if isinstance(answer, str):
-            self.found.unanswered[number] = answer
-        else:
-            response = other.text if isinstance(other, Answer) else None
+        if other is not None and (why := why_none(other)) is not None:
+            self.found.champion_unanswered[number] = why
+        if (why := why_none(answer)) is not None:
+            self.found.unanswered[number] = why
+        elif isinstance(answer, Answer):
+            response = other.text if isinstance(other, Answer) and other.state == "complete" else None
             self._answered(group, number, Scored(row.prompt, answer.text, row.reference), response)
         self.to_come -= 1
         if len(self.waiting) == INSTANCES_PER_CALL or (self.waiting and not self.to_come):
@@ -246,6 +246,13 @@ async def _voice(stack: AsyncExitStack, config: Config, asked: Ask) -> Voice:
         return new
 
     return answer
+
+
+def why_none(answer: Answer | str) -> str | None:
+    """Return why this cannot be scored: there is no answer, or it is none; None where it is one."""
+    if isinstance(answer, str):
+        return f"no answer: {answer}"
+    return None if answer.state == "complete" else answer.reason or f"the answer is {answer.state}"
 
 
 def _by_function(metric: Metric, function: PythonMetric, one: Scored) -> Score:

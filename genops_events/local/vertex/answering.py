@@ -98,6 +98,9 @@ class Answering:
             return responses.blocked_prompt(prompt, model=model, now=time.time(), cached=cached)
         if told.harmful_text and told.harmful_text in prompt.question and not prompt.harm_passes:
             return responses.blocked_answer(prompt, model=model, now=time.time(), cached=cached)
+        ends = next((one for text, one in told.finish_reasons.items() if text in prompt.question), None)
+        if ends is not None or (told.empty_text and told.empty_text in prompt.question):
+            return responses.silent(prompt, ends or "STOP", model=model, now=time.time(), cached=cached)
         if job_id is None:
             answer = generation.without_eyes(prompt, extract(prompt.question))
         else:

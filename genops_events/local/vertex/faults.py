@@ -53,6 +53,13 @@ class VertexFaults(Faults):
     """A prompt that holds this text is blocked by the safety filters, whatever its settings."""
     harmful_text: str = ""
     """The answer to a prompt that holds this text is stopped as dangerous, unless its safety settings let that pass."""
+    finish_reasons: dict[str, str] = Field(default_factory=dict)
+    """The answer to a prompt that holds one of these texts has no parts, and this finish reason: `{"a song": "RECITATION"}`.
+
+    Any word will do, as the service may tell one that is newer than its clients.
+    """
+    empty_text: str = ""
+    """The answer to a prompt that holds this text ends with STOP, and says nothing: its content has no parts."""
     context_window_tokens: int = Field(default=1_048_576, ge=1)
     """A prompt with more tokens is refused."""
     quota_requests_per_minute: int | None = Field(default=None, ge=0)

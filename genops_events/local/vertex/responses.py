@@ -54,6 +54,12 @@ def blocked_answer(prompt: Prompt, *, model: str, now: float, cached: int = 0) -
     return {"candidates": [stopped]} | _about(prompt, model=model, now=now, cached=cached)
 
 
+def silent(prompt: Prompt, finish: str, *, model: str, now: float, cached: int = 0) -> dict[str, Any]:
+    """Return the response that ends with a finish reason of one's choice, and whose content has no parts."""
+    one = {"index": 0, "content": {"role": "model", "parts": None}, "finishReason": finish}
+    return {"candidates": [one]} | _about(prompt, model=model, now=now, cached=cached)
+
+
 def _about(
     prompt: Prompt, *, model: str, now: float, cached: int, answered: int = 0, thought: int = 0
 ) -> dict[str, Any]:

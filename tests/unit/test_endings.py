@@ -1,0 +1,79 @@
+"""Whether an answer is one, told the same way whoever asked; and what people are told about those that are none."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+
+from genops_events.evaluation.gates import Gate, judge
+from genops_events.evaluation.metrics import computed
+from genops_events.evaluation.rows import Row, answers_in, failed_rows, summarise
+from genops_events.inference.endings import REMEDIES, UNUSABLE, State, counted, ending, in_words, remedies
+
+
+@pytest.mark.parametrize(
+    "finish",
+    ["SAFETY", "RECITATION", "PROHIBITED_CONTENT", "BLOCKLIST", "SPII", "LANGUAGE", "OTHER", "MALFORMED_FUNCTION_CALL"],
+)
+def test_what_a_filter_stopped_is_blocked_whatever_was_said_before(finish: str) -> None:
+    for says in (True, False):
+        found = ending(finish, says=says)
+        assert (found.state, found.is_usable) == ("blocked", False)
+        assert finish in (found.reason or "")
+
+
+def test_a_blocked_prompt_is_blocked_though_there_is_a_candidate() -> None:
+    found = ending("STOP", says=True, block_reason="JAILBREAK", told="no")
+    assert (found.state, found.reason) == ("blocked", "the prompt was blocked: JAILBREAK (no)")
+
+
+def test_every_state_that_is_none_has_a_remedy_and_is_counted() -> None:
+    assert {*UNUSABLE, "complete"} == {*get_args(State)}
+    assert set(REMEDIES) == set(UNUSABLE)
+    assert counted(["cut", "complete", "cut", "empty"]) == {"blocked": 0, "cut": 2, "empty": 1}
+
+
+def test_counts_read_as_people_write_them() -> None:
+    assert in_words({"blocked": 0, "cut": 0}) == ""
+    assert in_words({"cut": 1_200}) == "1,200 cut"
+    assert in_words({"blocked": 54, "cut": 12, "empty": 1}) == "54 blocked, 12 cut and 1 empty"
+    assert remedies({"blocked": 0, "cut": 3}).startswith("What to do: of cut answers, raise `max_output_tokens`")
+    assert remedies({"blocked": 0}) == ""
+
+
+def row(name: str, state: State | None, **rest: object) -> Row:
+    return Row.from_json({"id": name, "prompt": name, "answer": "a", "state": state, **rest})
+
+
+def test_answers_are_counted_over_the_rows_that_were_asked_about() -> None:
+    rows = [
+        row("1", "complete", scores={"bleu": 1.0}),
+        row("2", "cut", failures={"bleu": "cut"}),
+        row("3", "blocked", failures={"bleu": "blocked"}),
+        Row("4", "refused", failures={"bleu": "no answer: 400"}),
+        Row("5", "known", left_out="stands in the training file"),
+    ]
+    found = answers_in(rows)
+    assert (found.asked, found.answered, found.usable) == (4, 3, 1)
+    assert found.in_words == "Of 4 answers, 1 can be scored: 1 blocked and 1 cut, 1 refused."
+    assert answers_in(rows[:1]).in_words == ""
+
+
+def test_a_row_of_before_states_were_kept_has_the_state_of_its_finish_reason() -> None:
+    old = {"id": "1", "prompt": "p", "answer": "half an", "finish_reason": "MAX_TOKENS"}
+    assert Row.from_json(old).state == "cut"
+    assert Row.from_json({**old, "finish_reason": "STOP"}).state == "complete"
+    assert Row.from_json({"id": "1", "prompt": "p"}).state is None
+
+
+def test_a_gate_that_lets_rows_fail_refuses_all_the_same_where_none_has_a_score() -> None:
+    rows = [row(str(number), "cut", failures={"bleu": "the answer reached max_output_tokens"}) for number in range(3)]
+    figures = summarise(rows, [computed("bleu")], {})
+    judged = judge(figures, Gate(failed_rows=100), failed_rows=failed_rows(rows), champion=False)
+    assert not judged.passed
+    assert "no row has any score" in judged.reason
+    rows.append(row("4", "complete", scores={"bleu": 0.5}))
+    figures = summarise(rows, [computed("bleu")], {})
+    assert judge(figures, Gate(failed_rows=3), failed_rows=failed_rows(rows), champion=False).passed
+    assert not judge(figures, Gate(failed_rows=2), failed_rows=failed_rows(rows), champion=False).passed
