@@ -72,9 +72,12 @@ class Validation(Document):
     leaked: int = 0
     """Examples that are in the validation file, too."""
     problems_total: int = 0
+    """With `lines_checked` less than `lines`: at least so many."""
+    lines_checked: int | None = None
+    """Lines that were looked at before the verdict stood; older documents do not have it."""
     problems_by_reason: dict[str, int] = Field(default_factory=dict)
     problems: list[dict[str, Any]] = Field(default_factory=list)
-    """The first 100; the quarantine has every rejected line."""
+    """The first 100; the quarantine has up to 10,000."""
     warnings: list[str] = Field(default_factory=list)
     training_uri: str | None = None
     """`gs://` uri of what tuning reads: the copy that was validated, or its valid lines, whatever happens to the upload."""

@@ -11,18 +11,19 @@ How the file is cut into chunks never changes the report.
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from genops_events.json_lines import CR_ONLY, begins_with_cr_lines
+from genops_events.json_places import column_of
 from genops_events.training.duplicates import LINES_COMPARED, PAIRS_SHOWN, DuplicateSearch
 from genops_events.training.examples import Measure
 from genops_events.training.forms import foreign_form
 from genops_events.training.limits import Method, ModelLimits, UnknownLimitsError, load_limits
 from genops_events.training.methods import MEASURES, meant_for_another
-from genops_events.training.places import column_of
 from genops_events.training.reasons import BadExample, Reason
-from genops_events.training.report import Figures, Problem, ValidationReport, count, summary, warnings
+from genops_events.training.report import Figures, Problem, ValidationReport, count, summary, too_few, warnings
 
 __all__ = [
     "InvalidLines",
@@ -42,8 +43,14 @@ __all__ = [
 InvalidLines = Literal["reject", "quarantine"]
 """What becomes of a file with invalid lines: rejected, or tuned on without them if enough remain."""
 PROBLEMS_KEPT = 100
-"""So many problems are in the report; every one is given to `on_problem`."""
+"""So many problems are in the report."""
+PROBLEMS_LISTED = 10_000
+"""So many problems of lines are given to `on_problem`, and so into the quarantine."""
+MOST_BAD_LINES: Mapping[InvalidLines, int] = {"reject": 1_000, "quarantine": 100_000}
+"""After so many invalid lines the file is refused, whatever follows, and lines are only counted from there on. With
+`reject`, one is enough, and the others are for whoever mends them; with `quarantine`, so many may be left out."""
 FOUND_CHARACTERS = 200
+MESSAGE_CHARACTERS = 1_000
 _HEAD_BYTES = 4 * FOUND_CHARACTERS
 """UTF-8 has at most four bytes for a character."""
 _PIECE_BYTES = 256 * 1024
@@ -117,7 +124,7 @@ class TrainingDataValidator:
 
     Args:
         limits: of the source model.
-        on_problem: is given every problem, in the order of the lines.
+        on_problem: is given the problems, in the order of the lines: of 10,000 lines at most.
         on_example: is given every valid example: 1-based line, its bytes without white space around, what it holds.
         invalid_lines: whether lines with problems forbid tuning on the others.
         validation: examples to look for in this file.
@@ -145,7 +152,9 @@ class TrainingDataValidator:
         self._duplicates = DuplicateSearch()
         self._rest = bytearray()  # the line that has not ended yet, or its head once it is too long
         self._rest_bytes = 0
-        self._is_foreign = False  # not JSONL at all, or for another method: lines are only counted from there on
+        self._is_foreign = False  # not JSONL at all, or for another method
+        self._most_bad_lines = MOST_BAD_LINES[invalid_lines]
+        self._is_decided = False  # no line can change the verdict any more: they are only counted from there on
 
     @property
     def wants_more(self) -> bool:
@@ -160,14 +169,32 @@ class TrainingDataValidator:
             self._feed_piece(chunk[start : min(start + _PIECE_BYTES, room)])
 
     def _feed_piece(self, piece: bytes) -> None:
+        is_blank = not self._rest_bytes and len(piece) <= self._limits.max_line_bytes and piece.isspace()
+        if self._is_decided or is_blank:
+            self._count_lines(piece)
+            return
         lines = piece.split(b"\n")
         rest = lines.pop()
         if lines and self._rest_bytes:
             self._hold(lines[0])
             self._end_line()
             del lines[0]
+        take = self._take
         for line in lines:
-            self._take(line, len(line))
+            take(line, len(line))
+        if rest:
+            self._hold(rest)
+
+    def _count_lines(self, piece: bytes) -> None:
+        """Take lines of which only the number matters: blank ones, and what comes after the verdict."""
+        ends = piece.count(b"\n")
+        rest = piece[piece.rfind(b"\n") + 1 :] if ends else piece
+        self._figures.lines += ends
+        if self._is_decided:
+            self._rest.clear()
+            self._rest_bytes = len(rest) if ends else self._rest_bytes + len(rest)
+            return
+        self._figures.blank += ends
         if rest:
             self._hold(rest)
 
@@ -176,6 +203,8 @@ class TrainingDataValidator:
         figures = self._figures
         if self.wants_more and self._rest_bytes:
             self._end_line()
+        if not self._is_decided:
+            figures.lines_checked = figures.lines
         on_lines = figures.by_reason.total()
         self._judge_file()
         problems = figures.by_reason.total()
@@ -187,6 +216,7 @@ class TrainingDataValidator:
             summary=summary(figures, valid=valid),
             examples=figures.examples,
             lines=figures.lines,
+            lines_checked=figures.lines_checked,
             size_bytes=figures.size_bytes,
             tokens_estimate=figures.tokens,
             problems_total=problems,
@@ -195,7 +225,7 @@ class TrainingDataValidator:
             leaked=figures.leaked,
             problems_by_reason=dict(figures.by_reason),
             problems=tuple(figures.problems),
-            warnings=(*warnings(figures, duplicates, lines_compared=LINES_COMPARED), *self._share_warning()),
+            warnings=(*warnings(figures, duplicates, lines_compared=LINES_COMPARED), *self._own_warnings()),
         )
 
     def _hold(self, piece: bytes) -> None:
@@ -216,13 +246,16 @@ class TrainingDataValidator:
     def _take(self, line: bytes, length: int) -> None:
         figures = self._figures
         figures.lines += 1
+        if self._is_decided:
+            return
         if figures.lines == 1 and line.startswith(codecs.BOM_UTF8):
             figures.has_bom = True
             line = line[len(codecs.BOM_UTF8) :]
-        if self._is_foreign:
-            return
         if length > self._limits.max_line_bytes:
             self._take_long(line[:_HEAD_BYTES], length)  # all that is kept of it where it came in pieces
+            return
+        if not line or line.isspace():
+            figures.blank += 1
             return
         try:
             measure = self._measure(line)
@@ -259,15 +292,13 @@ class TrainingDataValidator:
                     f"{number} {what}; {model} is tuned on at most {limit} in one example. Leave some out, or split it.",
                 )
         self._figures.media_examples += 1 if measure.media else 0
+        self._figures.odd_types += 1 if measure.odd_types else 0
 
     def _take_bad(self, line: bytes, bad: BadExample) -> None:
         # Most lines are good: what a bad one is, is looked at only here.
         figures = self._figures
-        if not line.strip():
-            figures.blank += 1
-            return
         if self._seen == 0 and (looks_like := foreign_form(line, is_json=bad.reason is not Reason.NOT_JSON)):
-            self._refuse_form(line, looks_like)
+            self._refuse_form(line, looks_like, bad.column if looks_like is CR_ONLY else None)
             return
         if self._seen == 0 and (other := meant_for_another(line, self._method)):
             # Said once, and not of each line: what follows is of the same kind.
@@ -277,11 +308,13 @@ class TrainingDataValidator:
         column = bad.column
         if bad.place:
             column = column_of(line, bad.place)
+        figures.hidden += bad.more
         self._report_line(line, bad.reason, bad.message, column)
 
     def _take_long(self, line: bytes, length: int) -> None:
         is_object = line.lstrip().startswith(b"{")
-        if self._seen == 0 and not is_object and (looks_like := foreign_form(line, is_json=False)):
+        looks_like = CR_ONLY if begins_with_cr_lines(line) else ""
+        if self._seen == 0 and (looks_like or (not is_object and (looks_like := foreign_form(line, is_json=False)))):
             self._refuse_form(line, looks_like)
             return
         message = (
@@ -295,14 +328,14 @@ class TrainingDataValidator:
         """Lines so far that are not blank, without the one that is being looked at."""
         return self._figures.lines - 1 - self._figures.blank
 
-    def _refuse_form(self, line: bytes, looks_like: str) -> None:
+    def _refuse_form(self, line: bytes, looks_like: str, column: int | None = None) -> None:
         self._is_foreign = True
         message = f"This is not JSON Lines: it looks like {looks_like}. Write one JSON object on each line."
-        self._report_line(line, Reason.NOT_JSONL, message)
+        self._report_line(line, Reason.NOT_JSONL, message, column)
 
     def _judge_file(self) -> None:
         limits, figures = self._limits, self._figures
-        present = figures.lines - figures.blank
+        present = figures.examples + figures.bad_lines + figures.hidden
         # With `quarantine`, what is tuned on is what must be enough, and not too much.
         counted = figures.examples if self._quarantines else present
         holds = f"{limits.model} is tuned on"
@@ -317,10 +350,14 @@ class TrainingDataValidator:
         elif present == 0:
             message = f"The file holds {count(figures.lines, 'blank line')} and nothing else."
             self._report(Reason.EMPTY_FILE, message)
-        elif not self._is_foreign and counted < limits.min_examples:
-            valid = f" valid, {figures.bad_lines:,} not" if figures.bad_lines else ""
-            message = f"{count(counted, 'example')}{valid}; {holds} at least {limits.min_examples}. Add examples."
-            self._report(Reason.TOO_FEW_EXAMPLES, message)
+        elif not self._is_decided and counted < limits.min_examples:
+            self._report(Reason.TOO_FEW_EXAMPLES, too_few(figures, holds))
+        elif not self._is_foreign and self._is_decided and self._quarantines:
+            message = (
+                f"At least {figures.bad_lines:,} invalid lines among the first {figures.lines_checked:,}; with "
+                f"`invalid_lines: quarantine`, a file with {self._most_bad_lines:,} or more is refused. Mend them."
+            )
+            self._report(Reason.TOO_MANY_BAD_LINES, message)
         if not self._is_foreign and counted > limits.max_examples:
             message = f"{counted:,} examples; {holds} at most {limits.max_examples:,}."
             self._report(Reason.TOO_MANY_EXAMPLES, message)
@@ -331,18 +368,22 @@ class TrainingDataValidator:
             )
             self._report(Reason.TOO_MANY_MEDIA_EXAMPLES, message)
 
-    def _share_warning(self) -> tuple[str, ...]:
+    def _own_warnings(self) -> Iterator[str]:
         validation, examples = self._validation.count, self._figures.examples
-        if validation <= _SHARE_FROM or validation <= _SHARE * examples:
-            return ()
-        warning = (
-            f"The validation file has {validation:,} examples, more than {_SHARE:.0%} of the {examples:,} training "
-            f"examples: Vertex AI may refuse that, above {_SHARE_FROM:,}."
-        )
-        return (warning,)
+        if validation > _SHARE_FROM and validation > _SHARE * examples:
+            yield (
+                f"The validation file has {validation:,} examples, more than {_SHARE:.0%} of the {examples:,} training "
+                f"examples: Vertex AI may refuse that, above {_SHARE_FROM:,}."
+            )
+        if self._figures.bad_lines > PROBLEMS_LISTED:
+            yield f"Only the first {PROBLEMS_LISTED:,} of {self._figures.bad_lines:,} invalid lines are listed."
 
     def _report_line(self, read: bytes, reason: Reason, message: str, column: int | None = None) -> None:
-        self._figures.bad_lines += 1
+        figures = self._figures
+        figures.bad_lines += 1
+        figures.lines_checked = figures.lines
+        self._is_decided = self._is_foreign or figures.bad_lines >= self._most_bad_lines
+        message = message if len(message) <= MESSAGE_CHARACTERS else message[:MESSAGE_CHARACTERS] + "…"
         found = read[:_HEAD_BYTES].decode("utf-8", errors="replace").strip()[:FOUND_CHARACTERS]
         self._hand_out(Problem(self._figures.lines, column, reason, message, found))
 
@@ -353,5 +394,5 @@ class TrainingDataValidator:
         self._figures.by_reason[problem.reason.value] += 1
         if len(self._figures.problems) < PROBLEMS_KEPT:
             self._figures.problems.append(problem)
-        if self._on_problem is not None:
+        if self._on_problem is not None and (problem.line is None or self._figures.bad_lines <= PROBLEMS_LISTED):
             self._on_problem(problem)

@@ -238,7 +238,7 @@ def _show(name: str, report: ValidationReport, price: str) -> None:
     console.print(f"{word}:", style=style, end=" ")
     console.print(f"{name}: {report.summary}", markup=False)
     console.print(
-        f"{report.examples:,} examples on {report.lines:,} lines, {report.size_bytes:,} bytes, "
+        f"{report.examples:,} examples on {_lines(report)}, {report.size_bytes:,} bytes, "
         f"about {report.tokens_estimate:,} tokens{price}",
         markup=False,
     )
@@ -255,6 +255,12 @@ def _show(name: str, report: ValidationReport, price: str) -> None:
     for warning in report.warnings:
         console.print("warning:", style="bold yellow", end=" ")
         console.print(warning, markup=False)
+
+
+def _lines(report: ValidationReport) -> str:
+    if report.lines_checked == report.lines:
+        return f"{report.lines:,} lines"
+    return f"the first {report.lines_checked:,} of {report.lines:,} lines"
 
 
 def _table(report: ValidationReport) -> Any:

@@ -115,6 +115,7 @@ def _validation(
         summary=f"{about}{report.summary}",
         examples=report.examples,
         lines=report.lines,
+        lines_checked=report.lines_checked,
         size_bytes=report.size_bytes,
         tokens_estimate=report.tokens_estimate,
         quarantined=report.quarantined,

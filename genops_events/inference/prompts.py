@@ -14,9 +14,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from genops_events.inference.media import TYPES, mime_type_of, not_taken
+from genops_events.inference.media import mime_type_of
 from genops_events.inference.settings import RowSettings
 from genops_events.json_objects import SaidTwice, WrongJson, read_json
+from genops_events.media_types import TYPES, not_taken
 
 FORMS = '{"prompt": …}, {"contents": [{"role": "user", "parts": […]}]} or {"request": {"contents": …}}'
 MOST_LINE_BYTES = 20 * 1024 * 1024

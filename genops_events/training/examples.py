@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from genops_events.json_places import strings_in
 from genops_events.training.parts import (
     CHARACTERS_PER_TOKEN,
     FUNCTION,
@@ -20,6 +21,7 @@ from genops_events.training.parts import (
     Side,
     Tally,
     json_tokens,
+    refuse_two_spellings,
     take_parts,
     text_only,
 )
@@ -41,6 +43,8 @@ class Measure(msgspec.Struct, frozen=True, gc=False):
     """Files and inline data."""
     images: int = 0
     documents: int = 0
+    odd_types: int = 0
+    """MIME types with capitals in them, of which no page of Google's says that they are taken."""
     billed_on_top: int = 0
     """Tokens that are billed beside `tokens`."""
 
@@ -59,7 +63,7 @@ class _TextTurn(msgspec.Struct, forbid_unknown_fields=True, frozen=True, gc=Fals
 
 class _TextSystem(msgspec.Struct, forbid_unknown_fields=True, frozen=True, gc=False):
     parts: tuple[_Text, ...]
-    role: str = ""
+    role: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class _TextExample(msgspec.Struct, forbid_unknown_fields=True, frozen=True, gc=False):
@@ -74,14 +78,14 @@ class _TextExample(msgspec.Struct, forbid_unknown_fields=True, frozen=True, gc=F
 class Content(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """One turn, or the system instruction."""
 
-    role: str = ""
-    parts: list[Part] = []
+    role: str | None = None
+    parts: list[Part] | None = None
 
 
 class Conversation(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """What every example has."""
 
-    contents: list[Content] = []
+    contents: list[Content] | None = None
     systemInstruction: Content | None = None  # noqa: N815
     system_instruction: Content | None = None
 
@@ -100,8 +104,11 @@ class _Example(Conversation, forbid_unknown_fields=True, gc=False):
 
 _decode_text = msgspec.json.Decoder(_TextExample).decode
 _decode = msgspec.json.Decoder(_Example).decode
-_decode_any = msgspec.json.Decoder().decode
-_encode_sorted = msgspec.json.Encoder(order="sorted").encode
+_SPELLINGS = {
+    "generation_config": "generationConfig",
+    "tool_config": "toolConfig",
+    "safety_settings": "safetySettings",
+}
 _FORM = '{"contents": [{"role": "user", "parts": [{"text": …}]}, {"role": "model", "parts": [{"text": …}]}]}'
 
 
@@ -113,7 +120,7 @@ def measure_example(line: bytes, *, is_prompt: bool = False) -> Measure:
         example = _decode_text(line)
     except (msgspec.DecodeError, RecursionError):  # and ValidationError, which is one
         return _measure_any(line, is_prompt=is_prompt)
-    return _measure_texts(example, is_prompt=is_prompt) or _measure_any(line, is_prompt=is_prompt)
+    return _measure_texts(example, line, is_prompt=is_prompt) or _measure_any(line, is_prompt=is_prompt)
 
 
 def measure_prompt(line: bytes) -> Measure:
@@ -125,13 +132,15 @@ def measure_prompt(line: bytes) -> Measure:
     return measure_example(line, is_prompt=True)
 
 
-def _measure_texts(example: _TextExample, *, is_prompt: bool) -> Measure | None:
+def _measure_texts(example: _TextExample, line: bytes, *, is_prompt: bool) -> Measure | None:
     """Return what an example of texts holds; None where anything is wrong with it."""
     tokens, role = 0, "user"
+    quotes = 2  # of keys and texts: as many as the line has, or else a key stands there twice
     for turn in example.contents:
         if turn.role != role or not (more := _text_tokens(turn.parts)):
             return None
         tokens += more
+        quotes += 6 + 4 * len(turn.parts)
         role = "model" if role == "user" else "user"
     if not tokens or (role != "user" and not is_prompt):
         return None  # there is no turn, or the user's is the last one
@@ -139,7 +148,10 @@ def _measure_texts(example: _TextExample, *, is_prompt: bool) -> Measure | None:
         if not (more := _text_tokens(system.parts)):
             return None
         tokens += more
-    return Measure(tokens, hash(example))
+        quotes += (4 if system.role is msgspec.UNSET else 8) + 4 * len(system.parts)
+    if quotes == line.count(b'"') or quotes == 2 * strings_in(line):  # the former where no text has a quote in it
+        return Measure(tokens, hash(example))
+    return None
 
 
 def _text_tokens(parts: tuple[_Text, ...]) -> int:
@@ -154,9 +166,10 @@ def _text_tokens(parts: tuple[_Text, ...]) -> int:
 
 
 def _measure_any(line: bytes, *, is_prompt: bool) -> Measure:
-    example = decoded(_decode, line, _FORM)
-    contents = example.contents
+    example, identity = decoded(_decode, line, _FORM)
+    refuse_two_spellings(example, _SPELLINGS, "")
     tally = opened(example, _FORM)
+    contents = example.contents or []
     if example.tools:
         tally.tokens += json_tokens(example.tools)
     if take_turns(contents, tally) is not MODEL and not is_prompt:
@@ -165,7 +178,7 @@ def _measure_any(line: bytes, *, is_prompt: bool) -> Measure:
             "The last turn is the user's; the last turn must be the model's answer to learn.",
             place=f"contents[{len(contents) - 1}]",
         )
-    return Measure(tally.tokens, identity_of(line), tally.media, tally.images, tally.documents)
+    return Measure(tally.tokens, identity, tally.media, tally.images, tally.documents, tally.odd_types)
 
 
 def opened(example: Conversation, form: str) -> Tally:
@@ -174,16 +187,12 @@ def opened(example: Conversation, form: str) -> Tally:
         raise BadExample(
             Reason.MISSING_CONTENTS, f"`contents` is missing or empty; an example reads {form}.", place="contents"
         )
+    refuse_two_spellings(example, {"system_instruction": "systemInstruction"}, "")
     tally = Tally()
     if (system := example.systemInstruction or example.system_instruction) is not None:
         name = "systemInstruction" if example.systemInstruction else "system_instruction"
-        take_parts(system.parts, name, SYSTEM, tally)
+        take_parts(system.parts or [], name, SYSTEM, tally)
     return tally
-
-
-def identity_of(line: bytes) -> int:
-    """Return what is the same for two JSON values that differ in white space and the order of keys only."""
-    return hash(_encode_sorted(_decode_any(line)))
 
 
 def take_turns(contents: list[Content], tally: Tally, *, texts_only: bool = False) -> Side:
@@ -191,10 +200,10 @@ def take_turns(contents: list[Content], tally: Tally, *, texts_only: bool = Fals
     before = MODEL
     for index, content in enumerate(contents):
         side = _side(contents, index)
-        _refuse_order(index, content.role, before, side)
+        _refuse_order(index, content.role or "", before, side)
         if side is MODEL:
             tally.calls.clear()
-        take_parts(content.parts, f"contents[{index}]", text_only(side) if texts_only else side, tally)
+        take_parts(content.parts or [], f"contents[{index}]", text_only(side) if texts_only else side, tally)
         before = side
     return before
 
@@ -204,10 +213,10 @@ _SINGLE_TURN = 2
 
 
 def _side(contents: list[Content], index: int) -> Side:
-    role = contents[index].role
+    role = contents[index].role or ""
     if role in _ROLES:
         side = _ROLES[role]
-    elif role == "" and any(part.functionResponse or part.function_response for part in contents[index].parts):
+    elif role == "" and any(part.functionResponse or part.function_response for part in contents[index].parts or []):
         side = FUNCTION  # as in Google's own example of a chat with functions
     elif role == "" and index == 0 and len(contents) == _SINGLE_TURN:
         side = USER  # "for non-multi-turn conversations, this field can be left blank or unset"

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import codecs
 
+from genops_events.json_lines import CR_ONLY, begins_with_cr_lines
+from genops_events.json_places import after_first_value
+
 _SIGNATURES = (
     (b"\x1f\x8b", "a gzip archive"),
     (b"PK\x03\x04", "a zip archive or a spreadsheet"),
@@ -31,6 +34,10 @@ def foreign_form(line: bytes, *, is_json: bool) -> str:
 
 def _foreign_text(text: bytes) -> str:
     if text.startswith(b"{"):
+        if begins_with_cr_lines(text):
+            return CR_ONLY
+        if after_first_value(text) is not None:
+            return ""
         # `{` or `{"contents": [` alone on a line: an object that goes on over the next lines.
         return "JSON that is spread over several lines" if text.endswith((b"{", b"[", b",")) else ""
     if text.startswith(b"<"):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
+from genops_events.media_types import TYPES, not_taken, plain_type
 from genops_events.training.reasons import BadExample, Reason, shown
 
 CHARACTERS_PER_TOKEN = 4
@@ -17,9 +18,13 @@ CHARACTERS_PER_TOKEN = 4
 
 
 class Part(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """One part of a turn, in either of the spellings that Google's pages use."""
+    """One part of a turn, in either of the spellings that Google's pages use.
 
-    text: str | msgspec.UnsetType = msgspec.UNSET
+    `null` is no value at all, as in the JSON of Protocol Buffers (https://protobuf.dev/programming-guides/json/): what
+    google-genai writes names every field that way.
+    """
+
+    text: str | None = None
     fileData: dict[str, Any] | None = None  # noqa: N815
     inlineData: dict[str, Any] | None = None  # noqa: N815
     functionCall: dict[str, Any] | None = None  # noqa: N815
@@ -29,13 +34,30 @@ class Part(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     function_call: dict[str, Any] | None = None
     function_response: dict[str, Any] | None = None
     # Accepted and passed on unseen.
-    thought: bool = False
-    thoughtSignature: str = ""  # noqa: N815
-    thought_signature: str = ""
+    thought: bool | None = None
+    thoughtSignature: str | None = None  # noqa: N815
+    thought_signature: str | None = None
     videoMetadata: dict[str, Any] | None = None  # noqa: N815
     video_metadata: dict[str, Any] | None = None
     mediaResolution: Any = None  # noqa: N815
     media_resolution: Any = None
+    # Fields of the API's Part that no page on tuning has: they may be there as long as they hold nothing.
+    executableCode: Any = None  # noqa: N815
+    executable_code: Any = None
+    codeExecutionResult: Any = None  # noqa: N815
+    code_execution_result: Any = None
+    toolCall: Any = None  # noqa: N815
+    tool_call: Any = None
+    toolResponse: Any = None  # noqa: N815
+    tool_response: Any = None
+    partMetadata: Any = None  # noqa: N815
+    part_metadata: Any = None
+    audioTranscription: Any = None  # noqa: N815
+    audio_transcription: Any = None
+    mediaProcessing: Any = None  # noqa: N815
+    media_processing: Any = None
+    speechMetadata: Any = None  # noqa: N815
+    speech_metadata: Any = None
 
     def payloads(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield what the part holds beside text: name in Gemini's spelling, and value."""
@@ -53,6 +75,15 @@ class Part(msgspec.Struct, forbid_unknown_fields=True, gc=False):
                 yield name, value
 
 
+_SPELLINGS = {
+    "thought_signature": "thoughtSignature",
+    "video_metadata": "videoMetadata",
+    "media_resolution": "mediaResolution",
+}
+"""Of what stands beside the payload; a second payload is refused in any spelling."""
+_NOT_TUNED_ON = Part.__struct_fields__[Part.__struct_fields__.index("executableCode") :]
+
+
 @dataclass(slots=True)
 class Tally:
     """What was found so far in an example."""
@@ -61,6 +92,8 @@ class Tally:
     media: int = 0
     images: int = 0
     documents: int = 0
+    odd_types: int = 0
+    """MIME types with capitals in them."""
     calls: Counter[str] = field(default_factory=Counter)
     """Functions that the last turn of the model calls, without those answered since."""
 
@@ -84,6 +117,22 @@ def text_only(side: Side) -> Side:
     return Side(side.name, ("text",))
 
 
+def refuse_two_spellings(found: msgspec.Struct, spellings: Mapping[str, str], place: str) -> None:
+    """Raise BadExample where a field has a value in both of its spellings: snake_case, and that of Gemini beside it."""
+    for snake, camel in spellings.items():
+        if getattr(found, snake) is not None and getattr(found, camel) is not None:
+            raise _two_spellings(snake, camel, place)
+
+
+def _two_spellings(snake: str, camel: str, place: str) -> BadExample:
+    return BadExample(
+        Reason.REPEATED_KEY,
+        f"{f'`{place}`' if place else 'The example'} has `{camel}` and `{snake}`, two spellings of one key; "
+        "keep one of them.",
+        place=f"{place}.{snake}" if place else snake,
+    )
+
+
 def json_tokens(value: Any) -> int:
     """Return about how many tokens a JSON value has: a quarter of its compact text, rounded up."""
     return -(-len(msgspec.json.encode(value)) // CHARACTERS_PER_TOKEN)
@@ -97,7 +146,11 @@ def take_parts(parts: list[Part], place: str, side: Side, tally: Tally) -> None:
         at = f"{place}.parts[{index}]"
         payloads = list(part.payloads())
         text = part.text
-        if len(payloads) + (text is not msgspec.UNSET) != 1:
+        if other := next((key for key in _NOT_TUNED_ON if getattr(part, key) is not None), None):
+            message = f"The key `{other}` in `{at}` is not known to tuning."
+            raise BadExample(Reason.UNKNOWN_KEY, message, place=f"{at}.{other}")
+        refuse_two_spellings(part, _SPELLINGS, at)
+        if len(payloads) + (text is not None) != 1:
             raise BadExample(
                 Reason.EMPTY_PART,
                 f"`{at}` must hold exactly one of text, fileData, inlineData, functionCall, functionResponse.",
@@ -113,6 +166,12 @@ def take_parts(parts: list[Part], place: str, side: Side, tally: Tally) -> None:
             if not text.strip():
                 raise BadExample(Reason.EMPTY_TEXT, f"`{at}.text` is empty.", place=f"{at}.text")
             tally.tokens += -(-len(text) // CHARACTERS_PER_TOKEN)
+    if side.name == MODEL.name and all(part.thought for part in parts):
+        raise BadExample(
+            Reason.EMPTY_PART,
+            f"`{place}` holds thoughts and no answer; give it a part without `thought`, which is what is learned.",
+            place=f"{place}.parts",
+        )
 
 
 _NEEDED = {
@@ -125,6 +184,8 @@ _NEEDED = {
 
 def _refuse_incomplete(name: str, value: dict[str, Any], at: str) -> None:
     for spellings in _NEEDED[name]:
+        if len(spellings) > 1 and all(value.get(one) is not None for one in spellings):
+            raise _two_spellings(spellings[1], spellings[0], f"{at}.{name}")
         if not isinstance(found := _either(value, *spellings), str) or not found:
             raise BadExample(Reason.EMPTY_PART, f"`{at}.{name}` needs `{spellings[0]}`, a text.", place=at)
 
@@ -136,7 +197,7 @@ def _refuse_misplaced(name: str, at: str, side: Side) -> None:
 
 
 def _either(value: dict[str, Any], name: str, other: str = "") -> Any:
-    return value[name] if name in value else value.get(other)
+    return value.get(other) if value.get(name) is None else value[name]
 
 
 _ADDRESS = re.compile(r"gs://[^/\s]+/\S.*|https?://[^/\s]+\S*", re.DOTALL)
@@ -179,9 +240,16 @@ def _take_media(value: dict[str, Any], at: str, tally: Tally) -> None:
             f"`{at}.mimeType` is {shown(mime_type)}; it must be a MIME type such as image/png.",
             place=f"{at}.mimeType",
         )
+    if (kind := plain_type(mime_type)) not in TYPES:
+        raise BadExample(
+            Reason.BAD_MEDIA,
+            f"`{at}.mimeType` is {shown(mime_type)}: {not_taken('such files')}.",
+            place=f"{at}.mimeType",
+        )
     tally.media += 1
-    tally.images += mime_type.startswith("image/")
-    tally.documents += mime_type.startswith("application/pdf")
+    tally.images += kind.startswith("image/")
+    tally.documents += kind == "application/pdf"
+    tally.odd_types += kind != mime_type.partition(";")[0].strip()
 
 
 def _take_call(value: dict[str, Any], at: str, tally: Tally) -> None:

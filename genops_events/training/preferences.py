@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-from genops_events.training.examples import Content, Conversation, Measure, identity_of, opened, take_turns
+from genops_events.training.examples import Content, Conversation, Measure, opened, take_turns
 from genops_events.training.parts import MODEL, Tally, take_parts, text_only
 from genops_events.training.reasons import BadExample, Reason, shown
 from genops_events.training.wording import decoded, refuse_non_utf8
@@ -25,7 +25,7 @@ class _Completion(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 
 class _Preference(Conversation, forbid_unknown_fields=True, gc=False):
-    completions: list[_Completion] = msgspec.field(default_factory=list)
+    completions: list[_Completion] | None = None
 
 
 _decode = msgspec.json.Decoder(_Preference).decode
@@ -40,16 +40,17 @@ def measure_preference(line: bytes) -> Measure:
     """
     if not line.isascii():
         refuse_non_utf8(line)
-    example = decoded(_decode, line, FORM)
+    example, identity = decoded(_decode, line, FORM)
     prompt = opened(example, FORM)
-    if take_turns(example.contents, prompt, texts_only=True) is MODEL:
+    contents = example.contents or []
+    if take_turns(contents, prompt, texts_only=True) is MODEL:
         raise BadExample(
             Reason.WRONG_ORDER,
             "The last turn of `contents` is the model's; it must be the user's, and the answers belong to `completions`.",
-            place=f"contents[{len(example.contents) - 1}]",
+            place=f"contents[{len(contents) - 1}]",
         )
-    shorter, longer = sorted(_answer_tokens(example.completions))
-    return Measure(prompt.tokens + longer, identity_of(line), billed_on_top=prompt.tokens + shorter)
+    shorter, longer = sorted(_answer_tokens(example.completions or []))
+    return Measure(prompt.tokens + longer, identity, billed_on_top=prompt.tokens + shorter)
 
 
 def _answer_tokens(completions: list[_Completion]) -> list[int]:
@@ -73,14 +74,14 @@ def _answer_tokens(completions: list[_Completion]) -> list[int]:
             )
         if one.completion is None:
             raise BadExample(Reason.WRONG_COMPLETIONS, f"`{at}.completion` is missing, the answer itself.", place=at)
-        if one.completion.role not in ("model", ""):
+        if one.completion.role not in ("model", "", None):
             raise BadExample(
                 Reason.WRONG_ROLE,
-                f"`{at}.completion.role` is {shown(one.completion.role)}, an answer is the model's.",
+                f"`{at}.completion.role` is {shown(one.completion.role or '')}, an answer is the model's.",
                 place=f"{at}.completion.role",
             )
         tally = Tally()
-        take_parts(one.completion.parts, f"{at}.completion", text_only(MODEL), tally)
+        take_parts(one.completion.parts or [], f"{at}.completion", text_only(MODEL), tally)
         tokens.append(tally.tokens)
     if completions[0].score == completions[1].score:
         raise BadExample(

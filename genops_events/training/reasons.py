@@ -15,6 +15,10 @@ class Reason(StrEnum):
     WRONG_METHOD = "wrong_method"
     """A file for another method of tuning: pairs of answers for supervised tuning, examples for preference tuning."""
     FILE_TOO_LARGE = "file_too_large"
+    COMPRESSED = "compressed"
+    """Stored with a `Content-Encoding`: who reads it compressed, and who does not, is not the same for all."""
+    TOO_MANY_BAD_LINES = "too_many_bad_lines"
+    """More invalid lines than can be set aside."""
     TOO_FEW_EXAMPLES = "too_few_examples"
     TOO_MANY_EXAMPLES = "too_many_examples"
     TOO_MANY_MEDIA_EXAMPLES = "too_many_media_examples"
@@ -23,6 +27,8 @@ class Reason(StrEnum):
     LINE_TOO_LONG = "line_too_long"
     NOT_JSON = "not_json"
     NOT_AN_OBJECT = "not_an_object"
+    REPEATED_KEY = "repeated_key"
+    """An object has a key twice, or in both of its spellings: readers differ in which one they take."""
     UNKNOWN_KEY = "unknown_key"
     WRONG_TYPE = "wrong_type"
     MISSING_CONTENTS = "missing_contents"
@@ -33,7 +39,7 @@ class Reason(StrEnum):
     WRONG_COMPLETIONS = "wrong_completions"
     """Not two answers with the scores 1 and 0, in a file for preference tuning."""
     EMPTY_PART = "empty_part"
-    """A turn without parts, or a part that holds nothing, several things, or half of one."""
+    """A turn without parts or of thoughts alone, or a part that holds nothing, several things, or half of one."""
     EMPTY_TEXT = "empty_text"
     WRONG_PART = "wrong_part"
     """A part where none of its kind may be: a function call of the user's, a file in the system instruction."""
@@ -54,19 +60,24 @@ class BadExample(Exception):
         message: which, and what to do.
         column: 1-based byte of the line, where the decoder knows it.
         place: what is wrong, as `contents[1].role`, from which the column can be found.
+        more: so many further examples may stand on the line.
     """
 
-    def __init__(self, reason: Reason, message: str, column: int | None = None, *, place: str = "") -> None:
-        super().__init__(reason, message, column, place)
+    def __init__(
+        self, reason: Reason, message: str, column: int | None = None, *, place: str = "", more: int = 0
+    ) -> None:
+        super().__init__(reason, message, column, place, more)
         self.reason = reason
         self.message = message
         self.column = column
         self.place = place
+        self.more = more
 
 
 _SHOWN_CHARACTERS = 40
 
 
-def shown(text: str) -> str:
-    """Return a text as a message shows it: in quotes, its beginning only."""
-    return repr(text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…")
+def shown(text: str, mark: str = "") -> str:
+    """Return a text as a message shows it: its beginning only, in quotes, or between marks."""
+    cut = text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
+    return f"{mark}{cut}{mark}" if mark else repr(cut)

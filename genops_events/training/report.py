@@ -41,11 +41,15 @@ class ValidationReport:
     examples: int
     """Valid examples."""
     lines: int
+    """In the file, whether they were looked at or not."""
     size_bytes: int
     """What was read; of a file that is too large, one byte more than is allowed."""
     tokens_estimate: int
     """What is billed of the valid examples for one epoch; a quarter of the characters of each text, rounded up."""
     problems_total: int
+    """With `lines_checked` less than `lines`: at least so many."""
+    lines_checked: int = 0
+    """Lines that were looked at: after the last of them, nothing could change the verdict."""
     quarantined: int = 0
     """Lines that are left out of what is tuned on; 0 unless the policy is `quarantine` and enough lines remain."""
     duplicates: int = 0
@@ -70,7 +74,11 @@ class Figures:
     examples: int = 0
     """Valid ones."""
     tokens: int = 0
+    lines_checked: int = 0
+    hidden: int = 0
+    """Objects that stand behind another one on its line."""
     media_examples: int = 0
+    odd_types: int = 0
     has_bom: bool = False
     by_reason: Counter[str] = field(default_factory=Counter)
     problems: list[Problem] = field(default_factory=list)
@@ -101,9 +109,12 @@ def summary(figures: Figures, *, valid: bool) -> str:
     if problems == 1:
         where = f"{place[0].upper()}{place[1:]}: " if first.line is not None else ""
         return f"The file {verdict}. {where}{first.message}"
+    is_all = figures.lines_checked == figures.lines
     return (
-        f"The file {verdict}: {problems:,} problems ({by_reason(figures.by_reason)}) beside "
-        f"{count(figures.examples, 'good example')}. The first{f' ({place})' if first.line is not None else ''}: "
+        f"The file {verdict}: {'' if is_all else 'at least '}{problems:,} problems ({by_reason(figures.by_reason)}) beside "
+        f"{count(figures.examples, 'good example')}"
+        f"{'' if is_all else f' in the first {figures.lines_checked:,} of {figures.lines:,} lines; the others were not '}"
+        f"{'' if is_all else 'looked at, since the verdict stands'}. The first{f' ({place})' if first.line is not None else ''}: "
         f"{first.message} Mend them all and upload the file again."
     )
 
@@ -119,6 +130,11 @@ def warnings(figures: Figures, duplicates: Duplicates, *, lines_compared: int) -
         found.append(
             f"{count(figures.media_examples, 'example')} with files or inline data, whose tokens are not in the "
             "estimate: tuning will cost more."
+        )
+    if figures.odd_types:
+        found.append(
+            f"{count(figures.odd_types, 'example')} {_names(figures.odd_types)} a MIME type with capitals. Google's "
+            "lists have small letters, and whether others are taken is not known: write application/pdf, image/png."
         )
     if figures.method == "distillation" and not figures.limits.for_validation:
         found.append("The teacher's answers, which are tuned on, are not in the estimate: tuning will cost more.")
@@ -141,6 +157,18 @@ def warnings(figures: Figures, duplicates: Duplicates, *, lines_compared: int) -
     return tuple(found)
 
 
+def too_few(figures: Figures, holds: str) -> str:
+    """Return what a file with too few examples is told; `holds` is who takes how many, up to "at least"."""
+    least, good, bad = figures.limits.min_examples, figures.examples, figures.bad_lines + figures.hidden
+    if not bad:
+        return f"{count(good, 'example')}; {holds} at least {least}. Add examples."
+    missing = least - good - bad
+    remedy = f"Mend them and add {missing} more." if missing > 0 else "Mend them."
+    is_are = "is" if good == 1 else "are"
+    lines = f"{count(figures.bad_lines, 'line')} {'is' if figures.bad_lines == 1 else 'are'} not"
+    return f"{count(good, 'example')} {is_are} valid and {lines}; {holds} at least {least}. {remedy}"
+
+
 def by_reason(counts: Counter[str]) -> str:
     """Return the counts as `wrong_role 3, not_json 1`, the most frequent first."""
     return ", ".join(f"{reason} {number:,}" for reason, number in counts.most_common())
@@ -153,6 +181,10 @@ def count(number: int, noun: str) -> str:
 
 def _noun(number: int, noun: str) -> str:
     return noun if number == 1 else f"{noun}s"
+
+
+def _names(number: int) -> str:
+    return "names" if number == 1 else "name"
 
 
 def _repeats(number: int) -> str:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
-from genops_events.training.reasons import BadExample, Reason
+from genops_events.json_lines import not_one_value
+from genops_events.json_places import repeated_key, strings_in
+from genops_events.training.reasons import BadExample, Reason, shown
 
 T = TypeVar("T")
 
-_decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
+MOST_LEVELS = 100
+"""Deepest nesting. Protocol Buffers, of which Google's services are made, read JSON of at most 100 levels:
+https://protobuf.dev/programming-guides/proto-limits/#depth-limit."""
+_decode_any = msgspec.json.Decoder().decode
+_encode_sorted = msgspec.json.Encoder(order="sorted").encode
 _JSON_WORDS = {"str": "text", "int": "number", "float": "number", "bool": "boolean", "array": "list"}
 _FOREIGN = {
     "messages": "this looks like the chat form of OpenAI",
@@ -40,30 +46,69 @@ def refuse_non_utf8(line: bytes) -> None:
         ) from None
 
 
-def decoded(decode: Callable[[bytes], T], line: bytes, form: str) -> T:
-    """Return the line as an example; raise BadExample where it is none. `form` is how an example of this file reads."""
+def decoded(decode: Callable[[bytes], T], line: bytes, form: str) -> tuple[T, int]:
+    """Return the line as an example, and its identity; raise BadExample where it is none.
+
+    The identity is the same for two JSON values that differ in white space and the order of keys only, in this process.
+
+    Args:
+        decode: makes an example of the line.
+        line: valid UTF-8.
+        form: how an example of this file reads.
+    """
     try:
-        return decode(line)
+        value = _decode_any(line)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise _wrong_json(line, error) from None
+    _refuse_depth(line, value)
+    plain = _encode_sorted(value)
+    if strings_in(plain) != strings_in(line):
+        raise _repeated(line)
+    try:
+        return decode(line), hash(plain)
     except msgspec.ValidationError as error:
-        _refuse_non_json(line)  # the decoder stops at the first wrong form, before it has seen the end of the line
         raise _wrong_form(str(error), form) from None
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise _wrong_json(error) from None
 
 
-def _refuse_non_json(line: bytes) -> None:
-    """Raise BadExample for a line that is not one JSON value."""
-    try:
-        _decode_raw(line)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise _wrong_json(error) from None
+def _refuse_depth(line: bytes, value: Any) -> None:
+    if line.count(b"[") + line.count(b"{") <= MOST_LEVELS:
+        return
+    level = [value]
+    for _ in range(MOST_LEVELS + 1):
+        inner = [one.values() if isinstance(one, dict) else one for one in level if isinstance(one, (dict, list))]
+        level = [one for some in inner for one in some]
+        if not level:
+            return
+    raise BadExample(
+        Reason.NOT_JSON,
+        f"The line is not one JSON value that Google's services read: it is nested too deeply, at most {MOST_LEVELS} "
+        "levels are read.",
+    )
 
 
-def _wrong_json(error: Exception) -> BadExample:
+def _repeated(line: bytes) -> BadExample:
+    found = repeated_key(line)
+    if found is None:  # it is there, far behind
+        return BadExample(Reason.REPEATED_KEY, "A key stands twice in one object; keep one of them.")
+    where = f"`{found.place}`" if found.place else "the example"
+    return BadExample(
+        Reason.REPEATED_KEY,
+        f"The key {shown(found.key)} stands twice in {where}, first at column {found.first_column}; keep one of them.",
+        found.column,
+    )
+
+
+def _wrong_json(line: bytes, error: Exception) -> BadExample:
     """Return what a line is told that the decoder cannot read."""
+    if (known := not_one_value(line)) is not None:
+        return BadExample(
+            Reason.NOT_JSON, f"The line is not one JSON value: {known.message}.", known.column, more=known.more
+        )
     text = str(error).removeprefix("JSON is malformed: ")
     if isinstance(error, RecursionError):
         text = "it is nested too deeply"
+    elif isinstance(error, msgspec.ValidationError):  # the only wrong form of a value of any form
+        text = "a number is longer, or larger, than a number can be"
     byte = _BYTE.search(text)
     what = _BYTE.sub("", text).strip().rstrip(".")
     return BadExample(
@@ -79,7 +124,7 @@ def _wrong_form(text: str, form: str) -> BadExample:
         foreign = "" if place else _FOREIGN.get(key, "")
         hint = f"; {foreign}, an example of Gemini reads {form}" if foreign else ""
         at = f"{place}.{key}" if place else key
-        return BadExample(Reason.UNKNOWN_KEY, f"The key `{key}` {where} is not known{hint}.", place=at)
+        return BadExample(Reason.UNKNOWN_KEY, f"The key {shown(key, '`')} {where} is not known{hint}.", place=at)
     if (match := _EXPECTED.search(text)) is not None:
         expected, got = (_JSON_WORDS.get(word, word) for word in (match["expected"].split(" | ")[0], match["got"]))
         place = match["place"]

@@ -211,7 +211,7 @@ def test_with_quarantine_too_few_valid_lines_are_not_tuned_on(config: Config, st
     arrival = upload(config, store, b"".join(GOOD.splitlines(keepends=True)[:15]) + b"{}\n" * 5)
     found = validate_arrival(store, arrival, LIMITS, invalid_lines="quarantine")
     assert (found.valid, found.quarantined) == (False, 0)
-    assert "15 examples valid, 5 not" in str(found.problems[-1]["message"])
+    assert "15 examples are valid and 5 lines are not" in str(found.problems[-1]["message"])
     assert store.bucket.get_blob(valid_lines_path(arrival.candidate)) is None
 
 

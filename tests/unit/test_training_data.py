@@ -55,10 +55,10 @@ ANSWER = {"functionResponse": {"name": "look_up", "response": {"state": "sent"}}
         example(turn("user", {"fileData": {"fileUri": "gs://b/o", "mimeType": "image/png"}}, "a"), turn("model", "b")),
         example(turn("user", {"file_data": {"file_uri": "gs://b/o", "mime_type": "video/mp4"}}), turn("model", "b")),
         example(
-            turn("user", {"fileData": {"fileUri": "https://a.org/b", "mimeType": "text/html"}}), turn("model", "b")
+            turn("user", {"fileData": {"fileUri": "https://a.org/b", "mimeType": "text/plain"}}), turn("model", "b")
         ),
         example(turn("user", {"inlineData": {"data": "AAAA", "mimeType": "image/png"}}), turn("model", "b")),
-        example(turn("user", {"inlineData": {"data": "_-8", "mimeType": "audio/x-m4a; rate=8"}}), turn("model", "b")),
+        example(turn("user", {"inlineData": {"data": "_-8", "mimeType": "audio/m4a; rate=8"}}), turn("model", "b")),
         example(
             turn("user", {"text": "a", "thought": False}), turn("model", {"text": "b", "thoughtSignature": "AA=="})
         ),
@@ -75,7 +75,7 @@ def test_every_documented_form_is_accepted(line: bytes) -> None:
 
 
 def test_files_in_examples_are_warned_of() -> None:
-    line = example(turn("user", {"fileData": {"fileUri": "gs://b/o", "mimeType": "a/b"}}), turn("model", "b"))
+    line = example(turn("user", {"fileData": {"fileUri": "gs://b/o", "mimeType": "image/png"}}), turn("model", "b"))
     warning = report_of(line).warnings[0]
     assert warning.startswith("1 example with files")
 
@@ -84,7 +84,7 @@ def test_files_in_examples_are_warned_of() -> None:
     ("line", "reason", "message"),
     [
         (b'{"contents": [}', Reason.NOT_JSON, "not one JSON value"),
-        (GOOD + GOOD, Reason.NOT_JSON, "trailing characters"),
+        (GOOD + b"x", Reason.NOT_JSON, "trailing characters"),
         (GOOD[:-1], Reason.NOT_JSON, "truncated"),
         (b'{"messages": [', Reason.NOT_JSON, "truncated"),
         (b'{"tools": ' + b"[" * 50_000 + b"]" * 50_000 + b"}", Reason.NOT_JSON, "nested too deeply"),
@@ -99,7 +99,8 @@ def test_files_in_examples_are_warned_of() -> None:
         (b'{"input_text": "a", "output_text": "b"}', Reason.UNKNOWN_KEY, "PaLM"),
         (example(extra=1), Reason.UNKNOWN_KEY, "`extra` in the example"),
         (example(turn("user", {"txt": "a"}), turn("model", "b")), Reason.UNKNOWN_KEY, "in `contents[0].parts[0]`"),
-        (example(turn("user", {"text": None}), turn("model", "b")), Reason.WRONG_TYPE, "not null"),
+        (example(turn("user", {"text": None}), turn("model", "b")), Reason.EMPTY_PART, "exactly one of"),
+        (example(turn("user", {"text": 1}), turn("model", "b")), Reason.WRONG_TYPE, "not number"),
         (example(turn("user", "a"), turn("assistant", "b")), Reason.WRONG_ROLE, "calls this role `model`"),
         (example(turn("system", "a"), turn("user", "a"), turn("model", "b")), Reason.WRONG_ROLE, "systemInstruction"),
         (example({"parts": [{"text": "a"}]}, *TURNS), Reason.WRONG_ROLE, "Each turn needs a role"),

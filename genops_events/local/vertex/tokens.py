@@ -19,6 +19,8 @@ _MODALITIES = {
     "application/pdf": "DOCUMENT",
     "text/plain": "TEXT",
 }
+_REFUSED = frozenset({"image/gif", "image/bmp", "image/tiff", "image/svg+xml"})
+"""Images that models do not take: users report image/gif, https://github.com/microsoft/vscode/issues/286628."""
 _CALLS = frozenset({"functionCall", "functionResponse"})
 _BESIDE = frozenset(
     {"text", "fileData", "inlineData", "videoMetadata", "mediaResolution", "thought", "thoughtSignature"}
@@ -59,9 +61,10 @@ def text_of(content: Any, *, where: str) -> str:
     if not isinstance(parts, list) or not parts:
         raise invalid(f"Unable to submit request because {where} must include at least one parts field.")
     texts = []
-    for part in parts:
-        if not isinstance(part, Mapping):
-            raise invalid(f"{where}.parts must be objects with a text; found {type(part).__name__}.")
+    for given in parts:
+        if not isinstance(given, Mapping):
+            raise invalid(f"{where}.parts must be objects with a text; found {type(given).__name__}.")
+        part = {name: value for name, value in given.items() if value is not None}  # null is no value in proto JSON
         if others := {_camel(name) for name in part} - _CALLS - _BESIDE:
             raise not_implemented(f"parts with {', '.join(sorted(others))} ({where})")
         if isinstance(part.get("text"), str):
@@ -88,7 +91,7 @@ def media_of(part: Mapping[str, Any]) -> str | None:
         return None
     kind = str(data.get("mimeType", ""))
     modality = next((one for prefix, one in _MODALITIES.items() if kind.startswith(prefix)), None)
-    if modality is None:
+    if modality is None or kind in _REFUSED:
         raise invalid(
             f"Unable to submit request because it has a mimeType parameter with value {kind}, which is not supported."
         )
