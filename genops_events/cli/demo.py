@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from genops_events.record import Announcement
 
 DATASET = "banking77"
-TIMEOUT_SECONDS = 120.0
+TIMEOUT_SECONDS = 900.0
+"""How long one upload may take, which takes 15 s on a quiet machine: a stranger's may be busy."""
+DOWNLOAD_SECONDS = 60.0
 PUBLISHED_SECONDS = 10.0
 SHOWN_ANSWERS = 3
 SHUFFLE_SEED = 77
@@ -123,7 +125,7 @@ def _answers(store: RecordStore, found: Candidate) -> list[dict[str, Any]]:
     """Return the answers that the candidate left in the bucket; none where it was not promoted."""
     if Stage.INFERENCE not in found.verdicts:
         return []
-    content = store.bucket.blob(answers_path(found.id)).download_as_bytes(timeout=TIMEOUT_SECONDS)
+    content = store.bucket.blob(answers_path(found.id)).download_as_bytes(timeout=DOWNLOAD_SECONDS)
     return [json.loads(line) for line in content.splitlines()]
 
 

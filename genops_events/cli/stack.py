@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,7 +16,7 @@ from genops_events.cli.console import errors_reported, human, print_json
 from genops_events.cli.paths import dags_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from genops_events.config import Config
     from genops_events.local.stack import StackPlan, Started
@@ -25,8 +24,9 @@ if TYPE_CHECKING:
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document to standard output.")]
 
+LONGEST_START_SECONDS = 1800.0
+"""How long `genops up` waits at most where nobody says: a busy machine may need minutes for what takes 20 s elsewhere."""
 _LOOK_SECONDS = 0.2
-_POOL_SECONDS = 30.0
 _INTERRUPTED = 130
 
 
@@ -43,9 +43,15 @@ def up(
     dags: Annotated[Path | None, typer.Option(help="Dags folder; that of genops-events if not given.")] = None,
     schedulers: Annotated[int, typer.Option(min=1, max=8, help="How many schedulers.")] = 1,
     triggerers: Annotated[int, typer.Option(min=1, max=8, help="How many triggerers.")] = 1,
+    timeout: Annotated[
+        float, typer.Option(min=1, metavar="SECONDS", help="The longest wait, however much still moves.")
+    ] = LONGEST_START_SECONDS,
     as_json: AsJson = False,
 ) -> None:
-    """Start the local stack: PostgreSQL, the stand-ins for Google Cloud, and Airflow. Ctrl-C stops it."""
+    """Start the local stack: PostgreSQL, the stand-ins for Google Cloud, and Airflow. Ctrl-C stops it.
+
+    It is waited for as long as its components get on, and given up when nothing of one has moved for three minutes.
+    """
     from genops_events.config import load_config
     from genops_events.local.stack import StackPlan
 
@@ -64,7 +70,7 @@ def up(
             schedulers=schedulers,
             triggerers=triggerers,
         )
-        raise typer.Exit(_bring_up(plan, loaded, detach=detach, as_json=as_json))
+        raise typer.Exit(_bring_up(plan, loaded, detach=detach, timeout_seconds=timeout, as_json=as_json))
 
 
 def down(
@@ -145,8 +151,9 @@ def env(*, as_json: AsJson = False) -> None:
 # ── the way up ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _bring_up(plan: StackPlan, config: Config, *, detach: bool, as_json: bool) -> int:
+def _bring_up(plan: StackPlan, config: Config, *, detach: bool, timeout_seconds: float, as_json: bool) -> int:
     """Start the stack, follow it until it is up, stay if not detached; return the exit code."""
+    from genops_events.cli.stack_start import until_up
     from genops_events.cli.stack_view import status_document
     from genops_events.local import stack
 
@@ -157,7 +164,7 @@ def _bring_up(plan: StackPlan, config: Config, *, detach: bool, as_json: bool) -
     try:
         if started.already:
             _say_already(plan)
-        state = _until_up(started, config, plan.config_file)
+        state = until_up(started, config, plan.config_file, timeout_seconds=timeout_seconds)
         if as_json:
             print_json(status_document(state))
         if state.state in ("failed", "stopped"):
@@ -178,75 +185,6 @@ def _bring_up(plan: StackPlan, config: Config, *, detach: bool, as_json: bool) -
         if not started.already:  # Not up, so nothing of it stays.
             stack.stop(plan.home)
         raise
-
-
-def _until_up(started: Started, config: Config, config_file: Path) -> StackState:
-    """Show the stack until it is up or has failed; set up what it needs as soon as there is somebody to ask for it."""
-    from genops_events.cli.stack_view import StackView
-    from genops_events.local import stack
-
-    provisioned: Future[None] | None = None
-    places: Future[None] | None = None
-    with ThreadPoolExecutor(2) as threads, StackView(human()) as view:
-        while True:
-            state = started.state()
-            view.show(state)
-            if state.state in ("failed", "stopped"):
-                return state
-            if provisioned is None and _runs(state, "storage") and _runs(state, "pubsub"):
-                provisioned = threads.submit(_provision, config, config_file, stack.environment(state))
-            if places is None and _runs(state, "api-server"):
-                places = threads.submit(_make_places, config, stack.environment(state))
-            is_provisioned = provisioned is not None and _is_done(provisioned)
-            # Of a stack that lost its API server, only the rest can be set up.
-            has_places = places is None or _is_done(places)
-            if is_provisioned and has_places and state.state in ("running", "degraded"):
-                return state
-            time.sleep(_LOOK_SECONDS)
-
-
-def _is_done(step: Future[None]) -> bool:
-    """Return whether a step has ended well; raises what it raised."""
-    if not step.done():
-        return False
-    step.result()
-    return True
-
-
-def _provision(config: Config, config_file: Path, environment: Mapping[str, str]) -> None:
-    """Create bucket, topics, subscription and notification in the stand-ins, and fill the bucket."""
-    from genops_events.cli.seed import seed
-    from genops_events.gcp.provision import provision
-
-    _point_at(environment)
-    provision(config)
-    seed(config, config_file)
-
-
-def _make_places(config: Config, environment: Mapping[str, str]) -> None:
-    """Create or change the Airflow pool that tuning jobs run in: without it, none is ever submitted.
-
-    Asked of the API server, which runs anyway: the `airflow` command takes seconds of a core to start.
-    """
-    from genops_events.airflow.pool import set_pool
-    from genops_events.airflow.rest import AirflowConflict, AirflowRest, AirflowUnavailable
-
-    _point_at(environment)
-    rest = AirflowRest(environment["GENOPS_AIRFLOW_URL"])
-    deadline = time.monotonic() + _POOL_SECONDS
-    while True:
-        try:
-            return set_pool(rest, config.tuning_jobs_at_once)
-        except (AirflowUnavailable, AirflowConflict):
-            # A conflict: with an earlier try of ours, whose answer never came.
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(_LOOK_SECONDS)
-
-
-def _point_at(environment: Mapping[str, str]) -> None:
-    os.environ.update(environment)
-    os.environ["NO_PROXY"] = "127.0.0.1,localhost"
 
 
 def _stay(started: Started) -> int:
@@ -278,11 +216,6 @@ def _interrupt_on_signals() -> None:
         signal.signal(number, interrupt)
 
 
-def _runs(state: StackState, name: str) -> bool:
-    component = state.component(name)
-    return component is not None and component.state == "running"
-
-
 # ── words ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -301,12 +234,14 @@ def _say_where(state: StackState) -> None:
 
 
 def _say_why_not(state: StackState) -> None:
+    from genops_events.cli.stack_view import say_end_of_log
+
     console = human()
     console.print("The stack could not start; nothing of it is left running.")
     for one in state.components:
         if one.state == "failed":
             console.print(f"  {one.name}: {one.reason or 'no reason known'}", markup=False)
-            console.print(f"  its log: {one.log}", markup=False)
+            say_end_of_log(one, console)
     if state.reason:
         console.print(f"  {state.reason}", markup=False)
 

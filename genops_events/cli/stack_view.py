@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -11,9 +12,13 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from genops_events.local.processes import log_end
 from genops_events.local.stack import StackState, faults
 from genops_events.local.state import ComponentState
 
+QUIET_SECONDS = 20.0
+"""Where nobody watches a table, what is waited for is said after so long without any other news."""
+_LOG_LINES = 10
 _STYLES = {
     "running": "green",
     "starting": "yellow",
@@ -73,6 +78,23 @@ def component_table(state: StackState, *, with_faults: bool = False) -> Table:
     return table
 
 
+def waited_for(state: StackState) -> str:
+    """Return what a stack that comes up still waits for: each component that does not run yet, with what it lacks."""
+    by_reason: dict[str, list[str]] = {}
+    for one in state.components:
+        if one.state != "running":
+            by_reason.setdefault(one.reason or f"it is {one.state}", []).append(one.name)
+    said = [f"{', '.join(names)} ({reason})" for reason, names in by_reason.items()]
+    return "; ".join(said) or ("its set-up" if state.components else "its supervisor")
+
+
+def say_end_of_log(one: ComponentState, console: Console) -> None:
+    """Print the last lines of a component's log, and where the rest is."""
+    for line in log_end(Path(one.log), lines=_LOG_LINES):
+        console.print(f"    {line}", markup=False)
+    console.print(f"  its log: {one.log}", markup=False)
+
+
 class StackView:
     """Shows a stack while it changes; use as a context manager.
 
@@ -84,7 +106,7 @@ class StackView:
         self._console = console
         self._live: Live | None = None
         self._seen: dict[str, tuple[object, ...]] = {}
-        self._since = time.monotonic()
+        self._since = self._said = time.monotonic()
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -106,13 +128,18 @@ class StackView:
             table.caption_justify = "left"
             self._live.update(table, refresh=True)
             return
+        now = time.monotonic()
         for one in state.components:
             # What is still missing while it starts changes often and helps nobody in a log.
-            reason = None if one.state == "starting" else one.reason
+            reason = None if one.state in ("waiting", "starting") else one.reason
             seen = (one.state, reason, one.process)
             if self._seen.get(one.name) != seen:
                 self._seen[one.name] = seen
+                self._said = now
                 ready = "" if one.seconds is None else f" after {one.seconds:.1f} s"
                 tail = f" {one.url}" if one.url and one.state == "running" else ""
                 why = f": {reason}" if reason else ""
                 self._console.print(f"{one.name:<14} {one.state}{ready}{tail}{why}", markup=False)
+        if state.state == "starting" and now - self._said >= QUIET_SECONDS:
+            self._said = now
+            self._console.print(f"after {now - self._since:.0f} s it waits for {waited_for(state)}", markup=False)

@@ -50,6 +50,13 @@ class Component:
     stop_signal: signal.Signals = signal.SIGTERM
 
     @property
+    def waits_for(self) -> str | None:
+        """Return what must be there before it can start; None where nothing must."""
+        if self.is_airflow:
+            return "the database and its tables"
+        return "its folder, made anew where there is none" if self.kind == "postgres" else None
+
+    @property
     def is_airflow(self) -> bool:
         """Tell whether it needs the database before it can start."""
         return self.kind in ("api-server", "scheduler", "dag-processor", "triggerer")

@@ -13,7 +13,16 @@ from datetime import UTC, datetime
 from genops_events.local.airflow_probes import Probe
 from genops_events.local.airflow_processes import Child
 from genops_events.local.components import Component
-from genops_events.local.processes import ProcessId, birth, how_it_ended, kill_session, last_error
+from genops_events.local.processes import (
+    ProcessId,
+    birth,
+    cpu_seconds,
+    how_it_ended,
+    kill_session,
+    last_error,
+    session_members,
+)
+from genops_events.local.progress import Progress, Signs
 from genops_events.local.stack_errors import ComponentError
 from genops_events.local.state import ComponentState
 
@@ -22,8 +31,11 @@ log = logging.getLogger("genops.local")
 ALIVE_LONG_ENOUGH_SECONDS = 30.0
 LONGEST_PAUSE_SECONDS = 15.0
 DEATHS_IN_A_ROW = 5
-READY_TIMEOUT_SECONDS = 180.0
+STALLED_SECONDS = 180.0
+"""A component that is not ready and of which nothing has moved for so long is given up; a slow one is waited for."""
 _POLL_SECONDS = 0.1
+_SIGNS_SECONDS = 2.0
+"""Between two looks at what has moved: to find all processes of a session is not free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +93,7 @@ class Keeper:
             name=component.name,
             state="waiting",
             log=str(component.log),
+            reason=component.waits_for,
             url=component.url,
             admin_url=component.admin_url,
         )
@@ -127,7 +140,9 @@ class Keeper:
         self.born = born = Birth(datetime.now(UTC), time.monotonic())
         self._process = await self._start()
         identity = ProcessId(self._process.pid, birth(self._process.pid) or 0.0)
-        self._set(state="starting", process=identity, seconds=None, log=str(path))
+        # Of a second life, the reason for the end of the first is said until there is news.
+        reason = None if self.state.state == "waiting" else self.state.reason
+        self._set(state="starting", process=identity, seconds=None, reason=reason, log=str(path))
         log.info("%s started, pid %d", self.component.name, self._process.pid)
         return born
 
@@ -138,20 +153,31 @@ class Keeper:
         return code
 
     async def _until_ready(self, born: Birth) -> None:
+        progress, looked, stalled = Progress(now=born.monotonic), born.monotonic, 0.0
         while True:
             probe = await self._look(born)
-            lived = time.monotonic() - born.monotonic
+            now = time.monotonic()
+            lived = now - born.monotonic
+            if now - looked >= _SIGNS_SECONDS:
+                looked, stalled = now, progress.stalled_seconds(self._signs(probe), now=now)
             if probe.ready:
                 self._set(state="running", seconds=round(lived, 1), reason=probe.note)
                 log.info("%s is ready after %.1f s", self.component.name, lived)
                 return
-            if lived > READY_TIMEOUT_SECONDS:
+            if stalled > STALLED_SECONDS:
                 said = last_error(self.component.log, since=self._log_start)
-                why = f"not ready after {READY_TIMEOUT_SECONDS:g} s: {probe.note or said}"
+                why = (
+                    f"not ready after {lived:.0f} s, and nothing of it moved for {stalled:.0f} s: {probe.note or said}"
+                )
                 self._set(state="failed", reason=why)
             elif probe.note != self.state.reason and self.state.state == "starting":
                 self._set(reason=probe.note)
             await asyncio.sleep(0.2 if lived < 5 or not self.component.is_airflow else 0.5)  # noqa: PLR2004
+
+    def _signs(self, probe: Probe) -> Signs:
+        assert self._process is not None
+        log_bytes = self.component.log.stat().st_size if self.component.log.exists() else 0
+        return Signs(probe.note, log_bytes, sum(map(cpu_seconds, session_members(self._process.pid))))
 
     def _died(self, lived_seconds: float, *, reason: str, log_path: str = "") -> None:
         self._policy = self._policy.after_death(lived_seconds=lived_seconds)

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 
-async def get_json(url: str, *, timeout_seconds: float = 2.0) -> Any:
+async def get_json(url: str, *, timeout_seconds: float = 10.0) -> Any:
     """Return the JSON body of a GET.
 
     Raises:

@@ -148,6 +148,25 @@ def session_members(session: int) -> list[int]:
     return members
 
 
+def cpu_seconds(pid: int) -> float:
+    """Return the processor time that a process and its reaped children have used; 0 of one that is gone."""
+    try:
+        return float(sum(psutil.Process(pid).cpu_times()[:4]))  # user and system, and both of its children
+    except psutil.Error:
+        return 0.0
+
+
+def log_end(log: Path, *, lines: int) -> list[str]:
+    """Return the last lines of a log that say something; none where it is missing."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 65_536))
+            said = [line.rstrip() for line in file.read().decode(errors="replace").splitlines()]
+    except FileNotFoundError:
+        return []
+    return [line[:500] for line in said if line.strip()][-lines:]
+
+
 def kill_session(session: int, *, timeout_seconds: float = 3.0) -> None:
     """Kill what is left of a session, and return when it is gone or the time is up.
 

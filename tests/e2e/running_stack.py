@@ -29,6 +29,8 @@ EVALUATION = ROOT / "examples" / "bucket" / "evaluation" / "banking77.jsonl"
 PROMPTS = ROOT / "examples" / "bucket" / "prompts" / "banking77.jsonl"
 DATASET = "banking77"
 LOOK_SECONDS = 0.2
+UP_SECONDS = 1900
+"""Longer than `genops up` itself waits: on a busy machine it says best what was not ready."""
 
 
 def until(condition: Callable[[], Any], *, seconds: float, what: str) -> Any:
@@ -177,7 +179,7 @@ def running_stack(
     (inputs / "evaluation" / "banking77.jsonl").write_text("".join(rows[::4]))
     (inputs / "prompts" / "banking77.jsonl").write_text(PROMPTS.read_text())
     try:
-        done = stack.genops("up", "--detach", *options)
+        done = stack.genops("up", "--detach", *options, timeout=UP_SECONDS)
         assert done.returncode == 0, done.stderr
         stack.variables = json.loads(stack.genops("env", "--json").stdout)
         yield stack

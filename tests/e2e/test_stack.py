@@ -53,7 +53,7 @@ class Stack:
         return done
 
     def up(self, *words: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
-        return self.genops("up", "--detach", "--dags", str(self.dags), *words, expect=expect)
+        return self.genops("up", "--detach", "--dags", str(self.dags), *words, expect=expect, timeout=1900)
 
     def status(self) -> dict[str, Any]:
         document: dict[str, Any] = json.loads(self.genops("status", "--json").stdout)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import threading
 from collections.abc import Iterator
@@ -14,8 +15,8 @@ import pytest
 from config_texts import CONFIG
 
 from genops_events.airflow.pool import TUNING_JOBS_POOL
-from genops_events.airflow.rest import AirflowConflict
-from genops_events.cli import stack
+from genops_events.airflow.rest import AirflowConflict, AirflowUnavailable
+from genops_events.cli import stack_start
 from genops_events.config import Config
 
 PROJECT = Config.model_validate(CONFIG)
@@ -57,12 +58,18 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_try_whose_answer_never_came_is_no_reason_to_fail() -> None:
     with api_server(CONFLICT, DONE) as (url, asked):
-        stack._make_places(PROJECT, {"GENOPS_AIRFLOW_URL": url})
+        stack_start._make_places(PROJECT, {"GENOPS_AIRFLOW_URL": url}, until=math.inf)
     assert [one["actions"][0]["entities"][0]["slots"] for one in asked] == [PROJECT.tuning_jobs_at_once] * 2
 
 
 def test_a_conflict_that_stays_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stack, "_POOL_SECONDS", 0.3)
+    monkeypatch.setattr(stack_start, "_CONFLICT_SECONDS", 0.3)
     with api_server(CONFLICT) as (url, asked), pytest.raises(AirflowConflict, match="Unique constraint"):
-        stack._make_places(PROJECT, {"GENOPS_AIRFLOW_URL": url})
+        stack_start._make_places(PROJECT, {"GENOPS_AIRFLOW_URL": url}, until=math.inf)
     assert len(asked) > 1
+
+
+def test_an_api_server_that_does_not_answer_is_an_error_when_the_time_is_up() -> None:
+    with api_server((503, {"detail": "starting"})) as (url, asked), pytest.raises(AirflowUnavailable):
+        stack_start._make_places(PROJECT, {"GENOPS_AIRFLOW_URL": url}, until=-math.inf)
+    assert len(asked) >= 1
