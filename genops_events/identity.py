@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 DIGEST_CHARACTERS = 16
 """Hex digits of the hash in a candidate id: 64 bits, so that a collision needs billions of uploads."""
+
+_CANDIDATE = re.compile(rf"[a-z][a-z0-9-]{{0,45}}-[0-9a-f]{{{DIGEST_CHARACTERS}}}")
+"""A name as genops.yaml takes it (`config.DatasetName`), and the digits."""
+
+
+def is_candidate_id(text: str) -> bool:
+    """Return whether `text` has the form of a candidate id; so it has no `/`, and leads to no other folder."""
+    return _CANDIDATE.fullmatch(text) is not None
 
 
 def candidate_id(dataset: str, bucket: str, name: str, generation: int) -> str:

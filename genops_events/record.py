@@ -7,13 +7,14 @@ compare-and-set on their generation. Formats carry a version in `schema`; reader
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from genops_events.stages import Stage
+from genops_events.storable import MOST_INTEGER
 
 
 class Document(BaseModel):
@@ -45,12 +46,21 @@ class Arrival(Document):
     dataset: str
     bucket: str
     object: str
-    generation: int
-    size_bytes: int | None = None
-    arrived_at: datetime
-    """When Cloud Storage finalized the object."""
+    generation: Annotated[int, Field(ge=1, le=MOST_INTEGER)]
+    size_bytes: Annotated[int | None, Field(ge=0, le=MOST_INTEGER)] = None
+    arrived_at: AwareDatetime
+    """When Cloud Storage finalized the object; when the arrival was recorded, where the object was gone by then."""
     found_by: str
     """`notification`, or `sweep` where the notification was lost."""
+
+    @field_validator("arrived_at")
+    @classmethod
+    def _never_after_it_was_recorded(cls, value: datetime, info: ValidationInfo) -> datetime:
+        """Mend what a notification of the year 9999 left in older records: every later candidate would be late."""
+        written_at: datetime | None = info.data.get("written_at")
+        if written_at is None:
+            return value
+        return min(value, written_at if written_at.tzinfo is not None else written_at.replace(tzinfo=UTC))
 
 
 class Validation(Document):

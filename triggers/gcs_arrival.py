@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 from airflow.triggers.shared_stream import SharedStreamProducer, reject_shared_stream_event
 
+from genops_events.admission import Admitted, admission
 from genops_events.arrivals import UnreadableNotification, read_notification
 from genops_events.record_paths import ROOT
+from genops_events.storable import NotStorable
 from triggers.arrival_stream import ArrivalProducer
+from triggers.events import event
 
 if TYPE_CHECKING:
     from genops_events.config import Config
@@ -51,15 +54,15 @@ class GCSArrivalTrigger(BaseEventTrigger):
         """Yield one event per finalized object under a watched prefix; refuse what cannot be read, with the reason."""
         async for delivery, config in shared_stream:
             try:
-                event = _event(delivery.message, config)
-            except UnreadableNotification as error:
+                made = _event(delivery.message, config)
+            except (UnreadableNotification, NotStorable) as error:
                 delivery.refusal = error.message
             except Exception as error:  # a mistake of ours: raised, it would end the watcher, again and again
                 log.exception("Message %s could not be handled", delivery.message.message_id)
                 delivery.refusal = f"It could not be handled: {type(error).__name__}: {error}"
             else:
-                if event is not None:
-                    yield event
+                if made is not None:
+                    yield made
                 continue
             log.warning("Message %s goes to the dead letters. %s", delivery.message.message_id, delivery.refusal)
             reject_shared_stream_event()
@@ -67,8 +70,8 @@ class GCSArrivalTrigger(BaseEventTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Never used: a trigger with a shared stream key is driven through `filter_shared_stream`."""
         nothing: tuple[TriggerEvent, ...] = ()
-        for event in nothing:
-            yield event  # makes this an asynchronous generator
+        for one in nothing:
+            yield one  # makes this an asynchronous generator
         raise RuntimeError("GCSArrivalTrigger runs on a shared stream; this Airflow does not support that")
 
 
@@ -77,12 +80,14 @@ def _event(message: Message, config: Config) -> TriggerEvent | None:
 
     Raises:
         UnreadableNotification: it is no notification, or a broken one.
+        NotStorable: Airflow could not store the event.
     """
     notice = read_notification(message.attributes, message.data)
-    if notice is None or notice.bucket != config.bucket:
+    if notice is None:
         return None
-    if config.dataset_for(notice.object) is not None:
-        return TriggerEvent(notice.payload())
+    found = admission(config, notice.bucket, notice.object)
+    if isinstance(found, Admitted):
+        return event(notice.payload())
     if not notice.object.startswith(ROOT):
-        log.info("gs://%s/%s is no arrival: under no watched prefix, or temporary", notice.bucket, notice.object)
+        log.info("%r is no arrival: %s", f"gs://{notice.bucket}/{notice.object}", found.reason)
     return None

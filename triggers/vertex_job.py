@@ -13,6 +13,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from genops_events.jobs import is_news
 from genops_events.polling import Ended, Wait
+from triggers.events import event
 from triggers.job_poller import JobPoller
 from triggers.progress import ProgressRecorder
 
@@ -81,7 +82,7 @@ class VertexJobTrigger(BaseTrigger):
             async for look in looks:
                 if isinstance(look, Ended):
                     # Airflow itself logs the event; each line more is one that it may have no time for.
-                    yield TriggerEvent({"job": self.job, "end": str(look.end)})
+                    yield event({"job": self.job, "end": str(look.end)})
                     return
                 self.seen(look)
 

@@ -13,6 +13,7 @@ from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 from pydantic import ValidationError
 
+from genops_events.admission import check_candidate_id
 from genops_events.comparison import plan as places
 from genops_events.comparison.contestants import Contestant, read_contestants
 from genops_events.comparison.plan import ComparisonPlan, ComparisonRequest, ContestantDocument
@@ -57,6 +58,7 @@ class Comparing:
 
         Raises:
             BadRequest: its form cannot be read.
+            NoCandidateId: its partition key is none.
         """
         dag_run = context["dag_run"]
         key = context.get("partition_key") or getattr(dag_run, "partition_key", None)
@@ -76,7 +78,8 @@ class Comparing:
                 f"`{place}` of the form is {first['input']!r}: {first['msg'][:1].lower()}{first['msg'][1:]}.",
                 "Start the Dag again with it mended.",
             ) from error
-        return cls(run_id=str(dag_run.run_id), promoted=str(key) if key else None, request=request)
+        promoted = check_candidate_id(str(key)) if key else None
+        return cls(run_id=str(dag_run.run_id), promoted=promoted, request=request)
 
     @cached_property
     def config(self) -> Config:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from airflow.sdk import Context
@@ -12,15 +12,17 @@ from airflow.sdk.exceptions import AirflowRuntimeError
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from genops_events import record_paths
+from genops_events.admission import Admitted, admission
 from genops_events.airflow.activity import event_pages
 from genops_events.airflow.assets import TRAINING_ARRIVALS
-from genops_events.arrivals import Notice, arrival
+from genops_events.arrivals import Notice
 from genops_events.config import Config
 from genops_events.errors import TransientError
+from genops_events.gcp.arrived import Told, arrivals_of
 from genops_events.gcp.at_once import at_once
 from genops_events.gcp.open_candidates import mint
 from genops_events.gcp.record_store import RecordStore
-from genops_events.record import Arrival, Intent
+from genops_events.record import Intent
 from genops_events.stages import Stage
 
 log = logging.getLogger(__name__)
@@ -89,7 +91,7 @@ def drain(context: Context, config: Config, store: RecordStore) -> set[str]:
             read += [(event.timestamp, event.id) for event in events]
             fresh = [event.extra for event in events if event.id not in start.seen]
             is_further = is_further or bool(fresh)
-            arrived = {one.candidate: one for one in _arrivals(config, fresh)}
+            arrived = {one.candidate: one for one in arrivals_of(store, _told(config, fresh))}
             woken |= mint(store, arrived.values())
             if retried:
                 woken |= _never_begun(store, set(arrived) - woken)
@@ -126,18 +128,32 @@ def _stored(value: Any) -> Watermark:
         return Watermark()
 
 
-def _arrivals(config: Config, payloads: Iterable[Any]) -> Iterable[Arrival]:
+def _told(config: Config, payloads: Iterable[Any]) -> Iterator[Told]:
+    """Yield what the watcher told, each object once; an event that somebody else made wakes this task, and says nothing.
+
+    Airflow marks what came by REST: whoever may edit assets can post such an event, and with any payload
+    (`CreateAssetEventsBody.set_from_rest_api` in airflow/api_fastapi/core_api/datamodels/assets.py, 3.3.2). What lies in
+    the bucket is found by the sweep, whoever posts what.
+    """
+    seen: set[Told] = set()
     for extra in payloads:
+        if not isinstance(extra, Mapping) or extra.get("from_rest_api") or extra.get("from_trigger") is not True:
+            log.warning("An event of training_arrivals that the watcher did not make tells of no arrival: passed over")
+            continue
         try:
-            notice = Notice.model_validate((extra or {}).get("payload"))
-        except ValidationError:
-            log.exception("An event of training_arrivals is no arrival and is passed over: %s", extra)
+            notice = Notice.model_validate(extra.get("payload"))
+        except ValidationError as error:
+            wrong = ", ".join(str(one["loc"][0]) if one["loc"] else "payload" for one in error.errors())
+            log.warning("An event of training_arrivals is no arrival and is passed over: %s missing or wrong", wrong)
             continue
-        match = config.dataset_for(notice.object)
-        if match is None:
-            log.warning("gs://%s/%s is under no watched prefix any more; ignored", notice.bucket, notice.object)
+        found = admission(config, notice.bucket, notice.object)
+        if not isinstance(found, Admitted):
+            log.warning("%r is no arrival: %s", f"gs://{notice.bucket}/{notice.object}", found.reason)
             continue
-        yield arrival(notice, dataset=match[0], found_by="notification", now=datetime.now(UTC))
+        one = Told(notice, found.dataset)
+        if one not in seen:
+            seen.add(one)
+            yield one
 
 
 def _never_begun(store: RecordStore, candidates: set[str]) -> set[str]:

@@ -13,6 +13,7 @@ from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from genops_events import record_paths
+from genops_events.admission import ForeignArrival, NoCandidateId, check_arrival, check_candidate_id
 from genops_events.airflow.priorities import STAGE_PRIORITIES
 from genops_events.airflow.retries import STAGE_DEFAULTS
 from genops_events.config import Config, Dataset, load_config
@@ -44,7 +45,7 @@ VerdictT = TypeVar("VerdictT", bound=Verdict)
 
 
 class CandidateUnknown(PermanentError):
-    """A Dag run's partition key is no candidate of the record."""
+    """A Dag run's partition key is no candidate of the record: nothing is done, and nothing recorded."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,9 @@ class StageRun:
         """Return the work that the Dag run of `context` is about.
 
         Raises:
-            CandidateUnknown: the Dag run has no partition key, for instance because it was started by hand.
+            CandidateUnknown: the Dag run has no partition key, for instance because it was started by hand, or none that
+                is a candidate.
+            ForeignArrival: what has arrived is recorded wrongly.
         """
         dag_run = context["dag_run"]
         key = context.get("partition_key") or getattr(dag_run, "partition_key", None)
@@ -71,7 +74,13 @@ class StageRun:
                 "This Dag run has no partition key, so there is no candidate to work on.",
                 "Start it with a candidate id as partition key, or upload a training file and let the cascade start it.",
             )
-        return cls(stage=stage, candidate=str(key), run_id=str(dag_run.run_id))
+        try:
+            candidate = check_candidate_id(str(key))
+        except NoCandidateId as error:
+            raise CandidateUnknown(f"The partition key of this Dag run: {error.message}", error.hint) from None
+        run = cls(stage=stage, candidate=candidate, run_id=str(dag_run.run_id))
+        _ = run.arrival  # before anything is written about a candidate that nobody knows
+        return run
 
     @cached_property
     def config(self) -> Config:
@@ -85,14 +94,19 @@ class StageRun:
 
     @cached_property
     def arrival(self) -> Arrival:
-        """Return the arrival that the candidate came from."""
+        """Return the arrival that the candidate came from.
+
+        Raises:
+            CandidateUnknown: the record knows none.
+            ForeignArrival: it is of another bucket, or of another candidate.
+        """
         arrival = self.store.read(record_paths.arrival_path(self.candidate), Arrival)
         if arrival is None:
             raise CandidateUnknown(
                 f"The record in gs://{self.config.bucket} knows no candidate {self.candidate}.",
                 "Compare `bucket` in genops.yaml with the bucket of the upload; `genops candidates` lists the known ones.",
             )
-        return arrival
+        return check_arrival(self.config, self.candidate, arrival)
 
     @property
     def dataset(self) -> Dataset:
@@ -295,7 +309,10 @@ def record_failure(context: Context) -> None:
     task = context["task"]
     assert isinstance(task, StageOperator)
     stage = task.stage
-    run = StageRun.of(stage, context)
+    try:
+        run = StageRun.of(stage, context)
+    except (CandidateUnknown, ForeignArrival):
+        return  # the task has failed for that, and said so; there is nothing to record it about
     owner = run.owner()
     if owner is None or owner.run_id != run.run_id:
         log.warning("%s of %s is not this Dag run's: it fails alone", stage, run.candidate)

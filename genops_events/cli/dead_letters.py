@@ -29,7 +29,8 @@ def dead_letters(
     """Show the messages of the arrivals topic that could not be read or stored, and why.
 
     Looking takes nothing away. With --replay each message goes back to the arrivals topic as it was, and its dead letter
-    is removed; a candidate that is there already is not made twice.
+    is removed; a candidate that is there already is not made twice. What can still not be read becomes a dead letter again,
+    and is said to.
 
     Exit code 0: shown or replayed, also when there are none. 1: dead letters cannot be read, or one was not replayed.
     """
@@ -58,6 +59,12 @@ def dead_letters(
 
 def _replay(letters: DeadLetters, letter: DeadLetter, row: dict[str, Any]) -> bool:
     """Replay `letter`, note in `row` what became of it, and return whether it is done."""
+    from genops_events.arrivals import UnreadableNotification, read_notification
+
+    try:
+        read_notification(letter.original_attributes(), letter.data)
+    except UnreadableNotification as error:
+        row["refused_again"] = error.message
     try:
         row["replayed_as"] = letters.replay(letter)
     except GenopsError as error:
@@ -80,6 +87,8 @@ def _print(row: dict[str, Any]) -> None:
         console.print(f"  not replayed, and still a dead letter: {row['error']}", markup=False)
     elif "replayed_as" in row:
         console.print(f"  replayed as message {row['replayed_as']}", markup=False)
+        if "refused_again" in row:
+            console.print(f"  but it becomes a dead letter again: {row['refused_again']}", markup=False)
 
 
 def _print_next(count: int, *, limit: int, replayed: bool) -> None:

@@ -87,10 +87,9 @@ def check_id(config: Config, candidate: str) -> None:
         NotACandidate: not of the form `<dataset>-<16 hex digits>`.
         ConfigError: no such dataset.
     """
-    from genops_events.identity import DIGEST_CHARACTERS, dataset_of
+    from genops_events.identity import dataset_of, is_candidate_id
 
-    digest = candidate[-DIGEST_CHARACTERS:]
-    if candidate[-DIGEST_CHARACTERS - 1 : -DIGEST_CHARACTERS] != "-" or set(digest) - set("0123456789abcdef"):
+    if not is_candidate_id(candidate):
         raise NotACandidate(f"{candidate!r} is no candidate id.", "`genops candidates` lists the known ones.")
     config.dataset(dataset_of(candidate))
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from genops_events import record_paths
+from genops_events.admission import Admitted, admission
 from genops_events.arrivals import Notice, arrival
 from genops_events.gcp.at_once import at_once
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from genops_events.config import Config
     from genops_events.gcp.record_store import RecordStore
     from genops_events.record import Arrival
+
+log = logging.getLogger(__name__)
 
 _FIELDS = "items(name,generation,size,timeCreated),nextPageToken"
 ASKED_ONE_BY_ONE = 500
@@ -142,12 +146,25 @@ class LostArrivals:
         """Return the arrivals of those objects that may be without a candidate."""
         latest = self._now - self._config.intake.patience
         return [
-            arrival(_notice(self._config.bucket, blob), dataset=name, found_by="sweep", now=self._now)
+            made
             for blob in blobs
             if blob.time_created <= latest
             and (cleared is None or blob.time_created >= cleared.before)
-            and self._config.dataset_for(blob.name) is not None
+            and (made := self._arrival(name, blob)) is not None
         ]
+
+    def _arrival(self, dataset: str, blob: Blob) -> Arrival | None:
+        """Return what `blob` makes; None if it is no arrival of this dataset, or has figures that nobody can store."""
+        if admission(self._config, self._config.bucket, blob.name) != Admitted(dataset):
+            return None
+        try:
+            notice = Notice(
+                bucket=self._config.bucket, object=blob.name, generation=blob.generation, size_bytes=blob.size
+            )
+        except ValidationError as error:
+            log.warning("%r is left out of the sweep: %s", f"gs://{self._config.bucket}/{blob.name}", error)
+            return None
+        return arrival(notice, dataset=dataset, found_by="sweep", now=self._now, created_at=blob.time_created)
 
 
 class _Known:
@@ -200,13 +217,3 @@ def _raw_pages(listing: Any, what: str) -> Iterator[Any]:
         if page is None:
             return
         yield page
-
-
-def _notice(bucket: str, blob: Blob) -> Notice:
-    return Notice(
-        bucket=bucket,
-        object=blob.name,
-        generation=blob.generation,
-        size_bytes=blob.size,
-        finalized_at=blob.time_created,
-    )

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from genops_events.admission import Refused, admission
 from genops_events.errors import PermanentError
 from genops_events.gcp.clients import storage_client
 from genops_events.gcp.errors import google_call
@@ -52,9 +53,10 @@ def upload(config: Config, file: Path, *, dataset: str, name: str) -> Upload:
     if not file.is_file():
         what = "is a directory" if file.is_dir() else "does not exist"
         raise NotAFile(f"{file} {what}.", "Name one JSONL file, for instance examples/banking77/train.jsonl.")
-    if name.startswith(config.dataset(dataset).prefix) and config.dataset_for(name) is None:
+    refused = admission(config, config.bucket, name) if name.startswith(config.dataset(dataset).prefix) else None
+    if isinstance(refused, Refused):
         raise NameIsIgnored(
-            f"{file.name} is a name that upload tools give to temporary objects: no candidate would be made of it.",
+            f"No candidate would be made of {file.name!a}: {refused.reason}.",
             "Rename the file, for instance to train.jsonl, and upload it again.",
         )
     bucket = storage_client(config).bucket(config.bucket)

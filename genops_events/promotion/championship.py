@@ -13,6 +13,9 @@ from genops_events.record import Champion, Rollback
 REMEMBERED_CHAMPIONS = 100
 """More than can follow each other while one of them is being retried."""
 
+CLOCK_SKEW = timedelta(minutes=5)
+"""How far the clock that says when an object arrived may be from the one that says when it became champion."""
+
 
 @dataclass(frozen=True, slots=True)
 class Common:
@@ -105,7 +108,8 @@ def decide(contender: Contender, champion: Champion | None, bout: Bout) -> Decis
 
 
 def _older_by(contender: Contender, champion: Champion) -> timedelta:
-    if champion.arrived_at is None:
+    # Nobody arrives after having become champion: older documents may have such a time from a forged notification.
+    if champion.arrived_at is None or champion.arrived_at > champion.promoted_at + CLOCK_SKEW:
         return timedelta(0)
     return champion.arrived_at - contender.arrived_at
 

@@ -186,5 +186,5 @@ def never_published(stack):
 
 def an_arrival(stack, name, generation):
     now = datetime.now(UTC)
-    notice = Notice(bucket=stack.variables["GENOPS_BUCKET"], object=name, generation=generation, finalized_at=now)
+    notice = Notice(bucket=stack.variables["GENOPS_BUCKET"], object=name, generation=generation)
     return arrival(notice, dataset=DATASET, found_by="notification", now=now)

@@ -107,7 +107,7 @@ class Airflow:
 
     def arrive(self, notice: Notice | None, *, at: datetime | None = None, **more: Any) -> Event:
         """Store an event of training_arrivals."""
-        extra = {"payload": None if notice is None else notice.payload()}
+        extra = {"from_trigger": True, "payload": None if notice is None else notice.payload()}
         return self.happen(TRAINING_ARRIVALS, extra=extra, at=at, **more)
 
     def wake(self, asset: Asset, candidate: str, *runs: CreatedRun) -> Event:

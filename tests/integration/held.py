@@ -45,7 +45,7 @@ def candidate(config: Config, store: RecordStore) -> str:
     """A candidate whose file is in the bucket, as intake leaves it."""
     blob = store.bucket.blob(f"{PREFIX}{uuid.uuid4().hex}.jsonl")
     blob.upload_from_string("\n".join([json.dumps(EXAMPLE)] * 40))
-    notice = Notice(bucket=config.bucket, object=blob.name, generation=int(blob.generation), finalized_at=now())
+    notice = Notice(bucket=config.bucket, object=blob.name, generation=int(blob.generation))
     made = arrival(notice, dataset=DATASET, found_by="notification", now=now())
     mint(store, [made])
     return made.candidate

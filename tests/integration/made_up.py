@@ -53,7 +53,6 @@ def arrived(config: Config, store: RecordStore, *, name: str | None = None, gene
         bucket=config.bucket,
         object=name or f"{PREFIX}{uuid.uuid4().hex}.jsonl",
         generation=generation,
-        finalized_at=now(),
     )
     made = arrival(notice, dataset=DATASET, found_by="notification", now=now())
     assert store.create(arrival_path(made.candidate), made)

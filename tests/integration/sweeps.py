@@ -47,7 +47,7 @@ def swept(
 
 def minted(config: Config, store: RecordStore, name: str = "a.jsonl") -> str:
     """Return a candidate as intake leaves it, of an object that is not in the bucket."""
-    notice = Notice(bucket=config.bucket, object=f"{PREFIX}{name}", generation=1, finalized_at=now())
+    notice = Notice(bucket=config.bucket, object=f"{PREFIX}{name}", generation=1)
     made = arrival(notice, dataset=DATASET, found_by="notification", now=now())
     assert mint(store, [made]) == {made.candidate}
     return made.candidate

@@ -34,9 +34,10 @@ UNREADABLE: dict[str, tuple[dict[str, str], str]] = {
     "a generation that is no number": ({"objectGeneration": "12x"}, "generation missing or wrong"),
     "no bucket": ({"bucketId": ""}, "bucket missing or wrong"),
     "no object": ({"objectId": ""}, "object missing or wrong"),
-    "no time": ({"eventTime": ""}, "finalized_at missing or wrong"),
-    "a time that is none": ({"eventTime": "yesterday"}, "finalized_at missing or wrong"),
-    "a time without a zone": ({"eventTime": "2026-11-23T00:00:01"}, "finalized_at missing or wrong"),
+    "a generation of 30 digits": ({"objectGeneration": "1" * 30}, "generation missing or wrong"),
+    "a generation of 64 bits": ({"objectGeneration": str(2**63)}, "generation missing or wrong"),
+    "a generation of 1,000 digits": ({"objectGeneration": "1" * 1000}, "generation missing or wrong"),
+    "an object with a line feed": ({"objectId": f"{PREFIX}a\nb.jsonl"}, "object missing or wrong"),
 }
 
 
@@ -76,6 +77,55 @@ async def test_a_message_that_cannot_be_read_is_a_dead_letter_with_its_reason_an
     assert ours == {}
     assert broken["attributes"].items() <= received.attributes.items()
     assert received.data == {"size": "5"}
+
+
+async def test_figures_over_64_bits_cost_their_message_alone_and_are_refused_at_once(
+    arrivals: Arrivals, settled: Settled
+) -> None:
+    huge = arrivals.notification(watched(1)) | {"data": b'{"size": "9223372036854775808"}'}
+    ids = arrivals.publish(
+        arrivals.notification(watched(2)),
+        arrivals.notification(watched(3), objectGeneration="9" * 30),
+        huge,
+        arrivals.notification(watched(4)),
+    )
+    async with running() as triggerer:
+        await eventually(lambda: len(triggerer.events) == 2)
+        triggerer.confirm()
+        received = await asyncio.to_thread(letters(arrivals).read_some)
+        while len(received) < 2:
+            received += await asyncio.to_thread(letters(arrivals).read_some)
+        await eventually(lambda: set(settled.acked) == set(ids))
+    assert set(triggerer.objects) == {watched(2), watched(4)}
+    assert set(settled.pulled.values()) == {1}  # nothing came again
+    reasons = sorted(one.attributes["genops-reason"] for one in received)
+    assert "generation missing or wrong (Input should be less than or equal to 9223372036854775807)" in reasons[0]
+    assert "size_bytes missing or wrong" in reasons[1]
+
+
+async def test_what_airflow_cannot_store_is_refused_though_it_was_read(
+    arrivals: Arrivals, settled: Settled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second line of defence: a figure that some later version reads, and forgets to bound."""
+
+    def careless(attributes: dict[str, str], data: bytes) -> Notice | None:
+        notice = read_notification(attributes, data)
+        if notice is None or notice.object != watched(1):
+            return notice
+        return notice.model_copy(update={"generation": 10**30})
+
+    monkeypatch.setattr(gcs_arrival, "read_notification", careless)
+    ids = arrivals.announce(watched(1), watched(2))
+    async with running() as triggerer:
+        (received,) = await asyncio.to_thread(letters(arrivals).read_some)
+        await eventually(lambda: triggerer.events)
+        triggerer.confirm()
+        await eventually(lambda: set(settled.acked) == set(ids))
+    assert (
+        "Airflow cannot store it: `generation` is an integer of more than 64 bits"
+        in received.attributes["genops-reason"]
+    )
+    assert triggerer.objects == [watched(2)]
 
 
 @pytest.mark.parametrize(
@@ -253,10 +303,14 @@ async def test_a_replayed_notification_comes_again_and_makes_its_event(arrivals:
 
 
 async def test_what_is_replayed_before_it_is_mended_is_a_dead_letter_again(arrivals: Arrivals) -> None:
-    put_letters(arrivals, ours(arrivals, 1))
-    async with running():
+    put_letters(arrivals, ours(arrivals, 1, objectGeneration="9" * 30))
+    async with running() as triggerer:
+        arrivals.announce(watched(2))
         result = await asyncio.to_thread(run, "dead-letters", "--replay")
         assert "replayed as message" in result.stderr
+        assert "but it becomes a dead letter again: A Cloud Storage notification cannot be read" in result.stderr
+        await eventually(lambda: triggerer.objects == [watched(2)])
+        triggerer.confirm()
         (received,) = await asyncio.to_thread(letters(arrivals).read_some)
     assert "generation missing or wrong" in received.attributes["genops-reason"]
 

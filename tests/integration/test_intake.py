@@ -38,7 +38,7 @@ MINT = MintCandidates(task_id="mint")
 
 
 def notice(config: Config, name: str, generation: int = 1) -> Notice:
-    return Notice(bucket=config.bucket, object=f"{PREFIX}{name}", generation=generation, finalized_at=now())
+    return Notice(bucket=config.bucket, object=f"{PREFIX}{name}", generation=generation)
 
 
 def candidate(config: Config, name: str, generation: int = 1) -> str:
@@ -186,10 +186,57 @@ def test_what_is_no_arrival_is_passed_over_with_a_line_in_the_log(
     airflow.arrive(None)
     airflow.happen(TRAINING_ARRIVALS, extra=None)
     airflow.arrive(notice(config, "a.jsonl").model_copy(update={"object": "elsewhere/a.jsonl"}))
+    airflow.arrive(notice(config, "a.jsonl").model_copy(update={"bucket": "somebody-elses"}))
+    airflow.arrive(notice(config, "a.jsonl").model_copy(update={"size_bytes": 2**64}))
     airflow.arrive(notice(config, "a.jsonl"))
     assert minted(airflow.task()) == {candidate(config, "a.jsonl")}
-    assert sum("is no arrival" in one for one in caplog.messages) == 2
+    assert sum("is no arrival and is passed over" in one for one in caplog.messages) == 2
+    assert sum("tells of no arrival" in one for one in caplog.messages) == 1
     assert sum("under no watched prefix" in one for one in caplog.messages) == 1
+    assert sum("it lies in another bucket" in one for one in caplog.messages) == 1
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [{"from_rest_api": True}, {"from_rest_api": True, "from_trigger": True}, {"from_trigger": "true"}, {}],
+    ids=["by REST", "by REST, disguised", "by a task, disguised", "by a task"],
+)
+def test_an_event_that_the_watcher_did_not_make_is_no_arrival(
+    airflow: Airflow, config: Config, store: RecordStore, extra: dict[str, Any]
+) -> None:
+    airflow.happen(TRAINING_ARRIVALS, extra=extra | {"payload": notice(config, "a.jsonl").payload()})
+    airflow.happen(
+        TRAINING_ARRIVALS, extra=extra | {"payload": notice(config, "b.jsonl").payload() | {"bucket": "somebody-elses"}}
+    )
+    assert minted(airflow.task()) == set()
+    assert store.names("genops/candidates/") == []
+
+
+def test_time_and_size_of_an_arrival_are_the_objects_whatever_the_message_says(
+    airflow: Airflow, config: Config, store: RecordStore
+) -> None:
+    blob = store.bucket.blob(f"{PREFIX}a.jsonl")
+    blob.upload_from_string("12345")
+    told = notice(config, "a.jsonl", int(blob.generation)).model_copy(update={"size_bytes": 10**12})
+    # As an older watcher told it, from a message of the year 9999.
+    payload = told.payload() | {"finalized_at": "9999-12-31T23:59:59Z"}
+    airflow.happen(TRAINING_ARRIVALS, extra={"from_trigger": True, "payload": payload})
+    (made,) = minted(airflow.task())
+    kept = store.read(arrival_path(made), Arrival)
+    assert kept is not None
+    blob.reload()
+    assert (kept.arrived_at, kept.size_bytes) == (blob.time_created, 5)
+
+
+def test_an_object_that_is_gone_arrives_when_it_was_looked_for(
+    airflow: Airflow, config: Config, store: RecordStore
+) -> None:
+    before = now()
+    airflow.arrive(notice(config, "gone.jsonl", 2**63 - 1))
+    (made,) = minted(airflow.task())
+    kept = store.read(arrival_path(made), Arrival)
+    assert kept is not None
+    assert before <= kept.arrived_at <= now()
 
 
 def test_a_pile_of_arrivals_is_woken_in_portions(

@@ -22,7 +22,7 @@ from genops_events.record_paths import arrival_path, open_path
 
 def coming(config: Config, name: str, generation: int = 1) -> Arrival:
     """Return an arrival that nobody has recorded."""
-    notice = Notice(bucket=config.bucket, object=f"{PREFIX}{name}", generation=generation, finalized_at=now())
+    notice = Notice(bucket=config.bucket, object=f"{PREFIX}{name}", generation=generation)
     return arrival(notice, dataset=DATASET, found_by="notification", now=now())
 
 

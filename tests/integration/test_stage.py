@@ -77,6 +77,31 @@ def test_a_stage_works_on_the_partition_key_of_its_dag_run(candidate: str) -> No
     assert StageRun.of(Stage.BUDGET, context("other", partition_key=candidate)).candidate == candidate
 
 
+@pytest.mark.parametrize("stage", Stage)
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [
+        (None, "no partition key"),
+        ("../x", "is no candidate id"),
+        ("\x1b[2J", "is no candidate id"),
+        (f"{DATASET}-0123456789abcdef", "knows no candidate"),
+    ],
+)
+def test_a_run_of_a_stage_that_is_for_no_candidate_fails_once_and_leaves_nothing(
+    store: RecordStore, stage: Stage, key: str | None, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    here = context(key)
+    before = set(store.names(""))
+    with pytest.raises(CandidateUnknown, match=reason) as failed:
+        operator(stage).execute(here)
+    assert "\x1b" not in str(failed.value)
+    caplog.clear()
+    record_failure(here | {"task": operator(stage), "exception": failed.value})
+    record_failure(here | {"task": operator(stage), "exception": None})  # as the Dag processor calls it
+    assert caplog.messages == []
+    assert set(store.names("")) == before
+
+
 def test_a_dag_run_without_a_key_and_a_key_without_an_arrival_are_told_apart(config: Config) -> None:
     with pytest.raises(CandidateUnknown, match="no partition key"):
         StageRun.of(Stage.BUDGET, context(None))

@@ -31,7 +31,7 @@ def later(config: Config) -> datetime:
 
 def coming(config: Config, name: str, generation: int = 1) -> Arrival:
     """Return an arrival that nobody has recorded."""
-    notice = Notice(bucket=config.bucket, object=f"{PREFIX}{name}", generation=generation, finalized_at=now())
+    notice = Notice(bucket=config.bucket, object=f"{PREFIX}{name}", generation=generation)
     return arrival(notice, dataset=DATASET, found_by="notification", now=now())
 
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import google.pubsub_v1
 import pytest
+from airflow.jobs.triggerer_job_runner import TriggerEventEntry, messages
+from airflow.sdk.execution_time.comms import _RequestFrame
 from airflow.triggers.shared_stream import SharedStreamManager
 from cloud import PREFIX
 from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
@@ -80,6 +82,10 @@ class Triggerer:
                 # Back to back, as Airflow's trigger runner does.
                 seq = self.manager.bind_pending_event(trigger_id=self.trigger_id, key=key)
                 assert seq is not None
+                # As it goes to the supervisor: what raises here ends every trigger of a triggerer's process.
+                entry = TriggerEventEntry(trigger_id=self.trigger_id, event=event, persist_seq=seq)
+                changes = messages.TriggerStateChanges(events=[entry])
+                _RequestFrame(id=1, body=changes.model_dump()).as_bytes()
                 self._unconfirmed.append(seq)
                 self.events.append(event.payload)
         finally:

@@ -28,7 +28,6 @@ def test_a_finalized_object_is_read_from_the_attributes():
         "object": "training/a b#é.jsonl",
         "generation": 1700000000000001,
         "size_bytes": 12,
-        "finalized_at": "2026-11-23T00:00:01.500000Z",
     }
 
 
@@ -44,7 +43,7 @@ def test_other_events_of_the_bucket_are_no_arrivals(event):
     assert read_notification({**ATTRIBUTES, "eventType": event}, b"") is None
 
 
-@pytest.mark.parametrize("missing", ["eventType", "bucketId", "objectId", "objectGeneration", "eventTime"])
+@pytest.mark.parametrize("missing", ["eventType", "bucketId", "objectId", "objectGeneration"])
 def test_a_message_without_what_every_notification_has_is_refused_and_not_ignored(missing):
     with pytest.raises(UnreadableNotification):
         read_notification({name: value for name, value in ATTRIBUTES.items() if name != missing}, b"")
@@ -55,15 +54,45 @@ def test_a_message_without_what_every_notification_has_is_refused_and_not_ignore
     [
         ("objectGeneration", "12x"),
         ("objectGeneration", "-1"),
-        ("eventTime", "yesterday"),
-        ("eventTime", "2026-11-23T00:00:01"),
+        ("objectGeneration", "0"),
+        ("objectGeneration", "1" * 30),
+        ("objectGeneration", str(2**63)),
+        ("objectGeneration", "1" * 5000),
         ("bucketId", ""),
+        ("bucketId", "../other"),
+        ("bucketId", "Upper"),
         ("objectId", ""),
+        ("objectId", ".."),
+        ("objectId", "training/a\nb.jsonl"),
+        ("objectId", "training/a\0b.jsonl"),
+        ("objectId", "training/" + "ü" * 600),
+        ("objectId", "training/\ud800.jsonl"),
     ],
 )
 def test_an_attribute_that_is_wrong_is_named(name, value):
     with pytest.raises(UnreadableNotification, match="missing or wrong"):
         read_notification({**ATTRIBUTES, name: value}, b"")
+
+
+@pytest.mark.parametrize(
+    "size", ['"9223372036854775808"', "1" + "0" * 30, '"-1"', "-1", '"' + "9" * 5000 + '"', "9" * 5000]
+)
+def test_a_size_that_no_object_has_is_refused_with_its_reason(size):
+    with pytest.raises(UnreadableNotification, match="size_bytes missing or wrong"):
+        read_notification(ATTRIBUTES, f'{{"size": {size}}}'.encode())
+
+
+def test_the_largest_figures_of_64_bits_are_read():
+    notice = read_notification(
+        {**ATTRIBUTES, "objectGeneration": str(2**63 - 1)}, f'{{"size": "{2**63 - 1}"}}'.encode()
+    )
+    assert notice is not None
+    assert (notice.generation, notice.size_bytes) == (2**63 - 1, 2**63 - 1)
+
+
+@pytest.mark.parametrize("time", ["", "yesterday", "9999-12-31T23:59:59-01:00"])
+def test_the_time_that_a_message_tells_is_not_believed_and_so_never_wrong(time):
+    assert read_notification({**ATTRIBUTES, "eventTime": time}, b"") == read_notification(ATTRIBUTES, b"")
 
 
 def test_attributes_that_nobody_expects_change_nothing():

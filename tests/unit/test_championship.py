@@ -73,6 +73,12 @@ def test_a_champion_of_which_no_arrival_is_known_makes_nobody_late() -> None:
     assert decide(contender("b", 0.6, arrived=NOON - timedelta(days=9)), old, BOUT).wins
 
 
+def test_a_champion_whose_arrival_a_forged_message_put_into_the_year_9999_makes_nobody_late() -> None:
+    poisoned = champion("a", 0.5, arrived=datetime(9999, 12, 31, tzinfo=UTC))
+    decided = decide(contender("b", 0.6, arrived=NOON + timedelta(days=1)), poisoned, BOUT)
+    assert (decided.wins, decided.late) == (True, False)
+
+
 def test_a_champion_that_was_never_measured_by_the_metric_gives_way_and_is_named() -> None:
     unmeasured = champion("a", 0.5).model_copy(update={"scores": {"rouge": 0.9}})
     decided = decide(contender("b", 0.1), unmeasured, BOUT)
