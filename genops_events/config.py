@@ -16,6 +16,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field, PrivateAttr, ValidationError, ValidationInfo, model_validator
 from pydantic_core import InitErrorDetails
 
+from genops_events.addresses import Readable
 from genops_events.arrivals import is_temporary
 from genops_events.catalogue.models import Catalogue, read_models, shipped
 from genops_events.config_parts.budget import Ask, Budget, ProjectBudget, TomlFile, models_text, refuse_unpriced
@@ -32,6 +33,7 @@ from genops_events.config_parts.values import (
     PositiveInt,
     catalogue_of,
     is_model_resource,
+    readable_prefix,
     source_model,
     watched_prefix,
     without_bucket,
@@ -159,6 +161,8 @@ class Config(Part):
     models: TomlFile | None = None
     """A TOML file of models, relative to this file: what it says of a model's limits, prices, locations and settings goes
     before what ships with genops, figure by figure; a model that genops does not know is added."""
+    readable: tuple[Annotated[str, AfterValidator(readable_prefix)], ...] = ()
+    """Where forms, prompt files and training files may name files beside the bucket: `gs://BUCKET/` or `gs://BUCKET/FOLDER/`."""
     tables: AnalysisTables = AnalysisTables()
     """Tables for analysis: how often they are made, and whether BigQuery has them, too."""
     datasets: Annotated[dict[DatasetName, Dataset], Field(min_length=1)]
@@ -241,7 +245,12 @@ class Config(Part):
 
     def file_limits(self, model: str) -> ModelLimits:
         """Return what a training file for a published model may hold; raise UnknownLimitsError where that is not known."""
-        return load_limits(model, self.catalogue)
+        return load_limits(model, self.catalogue).reading(self.addresses)
+
+    @property
+    def addresses(self) -> Readable:
+        """Return the objects that are read for whoever names them: in a form, in a row of prompts, in a training line."""
+        return Readable(self.bucket, self.readable)
 
     def uri(self, object_name: str) -> str:
         """Return the gs:// address of an object in the bucket."""

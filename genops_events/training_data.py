@@ -22,7 +22,7 @@ from genops_events.training.examples import Measure
 from genops_events.training.forms import foreign_form
 from genops_events.training.limits import Method, ModelLimits, UnknownLimitsError, load_limits
 from genops_events.training.methods import MEASURES, meant_for_another
-from genops_events.training.reasons import BadExample, Reason
+from genops_events.training.reasons import BadExample, Reason, shown
 from genops_events.training.report import Figures, Problem, ValidationReport, count, summary, too_few, warnings
 
 __all__ = [
@@ -259,7 +259,7 @@ class TrainingDataValidator:
             return
         try:
             measure = self._measure(line)
-            if measure.tokens > self._limits.max_tokens_per_example or measure.media:
+            if measure.tokens > self._limits.max_tokens_per_example or measure.media or measure.files:
                 self._check_amounts(measure)
         except BadExample as bad:
             self._take_bad(line, bad)
@@ -291,8 +291,12 @@ class TrainingDataValidator:
                     Reason.TOO_MANY_FILES,
                     f"{number} {what}; {model} is tuned on at most {limit} in one example. Leave some out, or split it.",
                 )
+        for uri in measure.files:
+            if limits.readable is not None and (problem := limits.readable.problem(uri)) is not None:
+                raise BadExample(Reason.BAD_MEDIA, f"The file {shown(uri)} {problem}.")
         self._figures.media_examples += 1 if measure.media else 0
         self._figures.odd_types += 1 if measure.odd_types else 0
+        self._figures.file_examples += 1 if measure.files else 0
 
     def _take_bad(self, line: bytes, bad: BadExample) -> None:
         # Most lines are good: what a bad one is, is looked at only here.

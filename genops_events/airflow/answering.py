@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
@@ -21,6 +22,7 @@ from genops_events.gcp.parts import remove_parts
 from genops_events.inference import record as places
 from genops_events.inference.choice import choose
 from genops_events.inference.endings import in_words
+from genops_events.inference.prompts import BadRow, PromptRow
 from genops_events.inference.record import InferencePlan, InferenceProgress
 from genops_events.inference.replies import Totals
 from genops_events.inference.requests import Requests
@@ -57,6 +59,10 @@ class Answering:
         """Name of the copy of the prompt file that is answered: the one that the budget was checked by."""
         return prompts_path(self.candidate, standing_of(self.run.store, self.candidate, Stage.BUDGET).round)
 
+    def rows(self) -> Iterator[PromptRow | BadRow]:
+        """Return the rows of that copy."""
+        return rows_of(self.bucket, self.prompts, readable=self.run.config.addresses)
+
     @property
     def answered_by(self) -> str:
         """Name of the model in the answers."""
@@ -75,7 +81,7 @@ class Answering:
         return known if known is not None else self._settled()
 
     def _settled(self) -> InferencePlan:
-        found = prompt_tokens(rows_of(self.bucket, self.prompts), self.requests(None))
+        found = prompt_tokens(self.rows(), self.requests(None))
         if not found.rows:
             raise nothing_to_ask(self.run.config.uri(self.inference.prompts), found.first_bad)
         rates = self.run.config.rates(self.run.dataset.billed_model)
@@ -147,7 +153,7 @@ class Answering:
                     config,
                     model=plan.model,
                     name=self.answered_by,
-                    rows=rows_of(self.bucket, self.prompts),
+                    rows=self.rows(),
                     requests=self.requests(None if cache is None else cache.name),
                     kept=kept,
                     requests_per_minute=inference.requests_per_minute or config.requests_per_minute,

@@ -16,7 +16,7 @@ from genops_events.airflow.submission import QUOTA_PAUSE, UNANSWERED, SubmitLate
 from genops_events.gcp.errors import CloudRefused, CloudUnavailable
 from genops_events.gcp.inference import batch_jobs
 from genops_events.gcp.inference.batch_cancellation import cancel_batches
-from genops_events.gcp.inference.results import rows_of, write_results
+from genops_events.gcp.inference.results import write_results
 from genops_events.inference import record as places
 from genops_events.inference.record import BatchAttempt, BatchCancellation, BatchSubmission
 from genops_events.jobs import code_name
@@ -57,9 +57,7 @@ def submit(answering: Answering) -> BatchSubmission:
     run = answering.run
     noted = _note_attempt(run)
     source = places.batch_input_path(run.candidate)
-    batch_jobs.write_input(
-        answering.bucket, source, rows_of(answering.bucket, answering.prompts), answering.requests(None)
-    )
+    batch_jobs.write_input(answering.bucket, source, answering.rows(), answering.requests(None))
     # Writing a long file takes a while: what is said about the moment of the call must be about that moment.
     _note_attempt(run, noted=noted)
     try:
@@ -110,7 +108,7 @@ def _answers(answering: Answering, job: BatchJob, name: str, end: JobEnd) -> Ver
     rows = batch_jobs.joined(
         answering.bucket,
         None if info is None else info.gcs_output_directory,
-        rows_of(answering.bucket, answering.prompts),
+        answering.rows(),
         answering.requests(None),
         model=answering.answered_by,
     )

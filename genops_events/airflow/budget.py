@@ -83,7 +83,7 @@ def priced(run: StageRun, copy: str, *, batch: bool, limits: PromptLimits | None
     """
     file = run.dataset.inference.prompts
     copy_prompts(run.store.bucket, file, copy)
-    rows = rows_of(run.store.bucket, copy)
+    rows = rows_of(run.store.bucket, copy, readable=run.config.addresses)
     sizes = measure(run.config, run.dataset, rows, file=run.config.uri(file), limits=limits)
     return sizes, sizes.cost_usd(run.config, run.dataset, batch=batch)
 

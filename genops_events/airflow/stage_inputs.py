@@ -32,7 +32,7 @@ def unusable_inputs(run: StageRun) -> str | None:
             f"evaluation file {run.config.uri(evaluation.file)}",
             lambda: inputs.evaluation_examples(bucket, evaluation.file, needs_reference=evaluation.needs_reference),
         ),
-        ("prompt file", lambda: check_prompts(bucket, prompts)),
+        ("prompt file", lambda: check_prompts(bucket, prompts, readable=run.config.addresses)),
         ("metrics", lambda: functions_of(evaluation.measured())),
     )
     for what, read in reads:

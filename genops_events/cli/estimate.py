@@ -126,7 +126,7 @@ def _inference(config: Config, entry: Dataset, file: Path) -> tuple[Step, ...]:
     requests = Requests(entry.inference, system_instruction=entry.system_instruction)
     try:
         with file.open("rb") as opened:
-            rows = read_rows(lines_of(iter(lambda: opened.read(_CHUNK_BYTES), b"")))
+            rows = read_rows(lines_of(iter(lambda: opened.read(_CHUNK_BYTES), b"")), readable=config.addresses)
             found = prompt_tokens(rows, requests)
     except OSError as error:
         raise UnusableFile(f"{file} cannot be read: {error.strerror}", "Name a copy of it.") from error

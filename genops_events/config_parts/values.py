@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
+from genops_events.addresses import prefix_problem
 from genops_events.catalogue.models import Catalogue, shipped
 from genops_events.config_parts.problems import wrong_value
 from genops_events.record_paths import ROOT
@@ -77,6 +78,15 @@ def catalogue_of(info: ValidationInfo) -> Catalogue:
     """Return the catalogue that a configuration is checked by: with the user's own models, where its reader knows them."""
     found = (info.context or {}).get("catalogue")
     return found if isinstance(found, Catalogue) else shipped()
+
+
+def readable_prefix(value: str) -> str:
+    """Accept a bucket, or a folder of one, whose objects forms and files may name."""
+    if (problem := prefix_problem(value)) is not None:
+        raise wrong_value(
+            f"Input {problem}" if problem.startswith("should") else f"Input should be gs://BUCKET/: it {problem}"
+        )
+    return value
 
 
 def source_model(value: str, info: ValidationInfo) -> str:

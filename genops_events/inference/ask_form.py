@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 ROW_ID = "prompt"
 """`id` of the one row that a single prompt is."""
-_OBJECT = re.compile(r"gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]/[^\r\n]*[^/\r\n]")
+_SHOWN = 200
 T = TypeVar("T")
 
 
@@ -44,6 +43,8 @@ class FieldNames:
     system_instruction: str = "`system_instruction`"
     settings: str = "`settings`"
     budget_usd: str = "`budget_usd`"
+    takes_paths: bool = False
+    """Whether a file without gs:// is one of the machine where it is asked, and not an object."""
 
 
 FORM = FieldNames()
@@ -57,6 +58,7 @@ COMMAND = FieldNames(
     system_instruction="--system",
     settings="--set",
     budget_usd="--budget",
+    takes_paths=True,
 )
 
 
@@ -104,8 +106,8 @@ def read_question(
 
     for first, second in (("prompt", "file"), ("model", "champion_of")):
         read(lambda first=first, second=second: _exactly_one(values, first, second, names))  # type: ignore[misc]
-    row = read(lambda: _row(values, names))
-    file = read(lambda: _file(values, names))
+    row = read(lambda: _row(values, config, names))
+    file = read(lambda: _file(values, config, names))
     model = read(lambda: _model(values, config, names))
     dataset = read(lambda: _dataset(values, config, names))
     system = values.get("system_instruction")
@@ -150,7 +152,7 @@ def _is_blank(value: Any) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
 
 
-def _row(values: Mapping[str, Any], names: FieldNames) -> bytes | None:
+def _row(values: Mapping[str, Any], config: Config, names: FieldNames) -> bytes | None:
     prompt, files = values.get("prompt"), values.get("files") or []
     if _is_blank(prompt):
         if files:
@@ -161,7 +163,7 @@ def _row(values: Mapping[str, Any], names: FieldNames) -> bytes | None:
         encoded = msgspec.json.encode(row | ({"files": files} if files else {}))
     except (TypeError, UnicodeEncodeError) as error:
         raise WrongForm(f"{names.prompt} is no JSON: {error}.") from None
-    (read,) = read_rows([encoded])
+    (read,) = read_rows([encoded], readable=config.addresses)
     if isinstance(read, BadRow):
         raise WrongForm(f"{names.prompt}: {read.reason.removeprefix('Line 1: ').rstrip('.')}.")
     return encoded
@@ -176,15 +178,15 @@ def _exactly_one(values: Mapping[str, Any], first: str, second: str, names: Fiel
         raise WrongForm(f"Both {one} and {other} are filled in: only one of them can be asked.")
 
 
-def _file(values: Mapping[str, Any], names: FieldNames) -> str | None:
+def _file(values: Mapping[str, Any], config: Config, names: FieldNames) -> str | None:
     file = _text(values, "file", names)
     if file is None:
         return None
-    is_object = "://" in file
-    if file.endswith("/") or (is_object and _OBJECT.fullmatch(file) is None):
-        raise WrongForm(
-            f"{names.file} must name a file of prompts (JSON Lines), such as gs://BUCKET/OBJECT; it is {file!r}."
-        )
+    if names.takes_paths and "://" not in file:
+        return file
+    address = file if "://" in file else config.uri(file)
+    if (problem := config.addresses.problem(address)) is not None:
+        raise WrongForm(f"{names.file} must name a file of prompts (JSON Lines); {file[:_SHOWN]!r} {problem}.")
     return file
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from genops_events.addresses import Readable, addresses_in, form_problem
 from genops_events.inference.media import mime_type_of
 from genops_events.inference.settings import RowSettings
 from genops_events.json_objects import SaidTwice, WrongJson, read_json
@@ -140,18 +141,22 @@ def lines_of(chunks: Iterable[bytes]) -> Iterator[bytes | int]:
         yield b"".join(rest) if held <= MOST_LINE_BYTES else held
 
 
-def read_rows(lines: Iterable[bytes | int]) -> Iterator[PromptRow | BadRow]:
+def read_rows(lines: Iterable[bytes | int], *, readable: Readable) -> Iterator[PromptRow | BadRow]:
     """Yield every row of a prompt file, in order; blank lines are skipped, and counted.
 
     Of rows with the same `id` the first one is asked, and the others are bad: nobody could tell whose answer it is. For
     that, 0.1 kB is held of each id.
+
+    Args:
+        lines: of the file.
+        readable: the files that rows may name; a row that names another one is bad.
     """
     number = 0
     first: dict[int, int] = {}
     for line, content in enumerate(lines, start=1):
         if isinstance(content, bytes) and not content.removeprefix(_MARK).strip():
             continue
-        row = _row(number, line, content)
+        row = _row(number, line, content, readable)
         # Names by line cannot repeat; of the others a hash is held, since a long file has many.
         if isinstance(row, PromptRow) and row.has_own_id and (seen := first.setdefault(hash(row.id), line)) != line:
             row = BadRow(number, line, row.id, f"Line {line}: the id {row.id!r} was given before, on line {seen}.")
@@ -159,7 +164,7 @@ def read_rows(lines: Iterable[bytes | int]) -> Iterator[PromptRow | BadRow]:
         number += 1
 
 
-def _row(number: int, line: int, content: bytes | int) -> PromptRow | BadRow:
+def _row(number: int, line: int, content: bytes | int, readable: Readable) -> PromptRow | BadRow:
     name = name_of(line)
     try:
         text = _short(content)
@@ -167,6 +172,7 @@ def _row(number: int, line: int, content: bytes | int) -> PromptRow | BadRow:
         if "id" in value:
             name = _text(value, "id")
         contents = _contents(value)
+        _refuse_unreadable(contents, readable)
         return PromptRow(
             number=number,
             line=line,
@@ -297,13 +303,21 @@ def _data(data: Any, kind: str, where: str) -> dict[str, Any]:
 
 def _file(uri: Any, *, mime_type: Any = None, where: str = "files") -> dict[str, dict[str, Any]]:
     """Return the part that shows a file."""
-    if not isinstance(uri, str) or not uri.startswith(("gs://", "https://")) or uri.endswith("/"):
+    if not isinstance(uri, str):
         raise _Wrong(f"{where} must name objects, gs://BUCKET/OBJECT; found {uri!r}")
+    if (problem := form_problem(uri)) is not None:
+        raise _Wrong(f"{where}: {uri[:FOUND_CHARACTERS]!r} {problem}")
     found = mime_type if mime_type is not None else mime_type_of(uri)
     if found not in TYPES:
         name = PurePosixPath(uri).name if mime_type is None else repr(mime_type)
         raise _Wrong(f"{where}: {not_taken(name)}")
     return {"fileData": {"fileUri": uri, "mimeType": found}}
+
+
+def _refuse_unreadable(contents: list[dict[str, Any]], readable: Readable) -> None:
+    for uri in addresses_in(contents):
+        if (problem := readable.problem(uri)) is not None:
+            raise _Wrong(f"the file {uri[:FOUND_CHARACTERS]!r} {problem}")
 
 
 def _settings(value: Mapping[str, Any]) -> RowSettings | None:

@@ -47,6 +47,8 @@ class Measure(msgspec.Struct, frozen=True, gc=False):
     """MIME types with capitals in them, of which no page of Google's says that they are taken."""
     billed_on_top: int = 0
     """Tokens that are billed beside `tokens`."""
+    files: tuple[str, ...] = ()
+    """Addresses of files."""
 
 
 # First the form of nearly every line, so that it costs little: texts only. It is decoded without looking at anything else.
@@ -178,7 +180,15 @@ def _measure_any(line: bytes, *, is_prompt: bool) -> Measure:
             "The last turn is the user's; the last turn must be the model's answer to learn.",
             place=f"contents[{len(contents) - 1}]",
         )
-    return Measure(tally.tokens, identity, tally.media, tally.images, tally.documents, tally.odd_types)
+    return Measure(
+        tally.tokens,
+        identity,
+        tally.media,
+        tally.images,
+        tally.documents,
+        tally.odd_types,
+        files=tuple(tally.files),
+    )
 
 
 def opened(example: Conversation, form: str) -> Tally:

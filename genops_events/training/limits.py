@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from genops_events.addresses import Readable
 from genops_events.catalogue.facts import METHODS, Method
 from genops_events.catalogue.models import Catalogue, how_to_add, shipped
 from genops_events.errors import PermanentError
@@ -50,6 +51,12 @@ class ModelLimits:
     methods: Mapping[Method, MethodLimits]
     for_validation: bool = False
     """True in the limits of a validation file; never in the catalogue."""
+    readable: Readable | None = None
+    """The files that examples may name; None where no genops.yaml says so: then only their form is checked."""
+
+    def reading(self, readable: Readable) -> ModelLimits:
+        """Return the same limits for examples that may name these files and no others."""
+        return dataclasses.replace(self, readable=readable)
 
     def of_validation_file(self) -> ModelLimits:
         """Return the limits of a validation file: the same for each example, others for their number."""

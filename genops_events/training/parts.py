@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from genops_events.addresses import addresses_in, form_problem
 from genops_events.media_types import TYPES, not_taken, plain_type
 from genops_events.training.reasons import BadExample, Reason, shown
 
@@ -94,6 +95,8 @@ class Tally:
     documents: int = 0
     odd_types: int = 0
     """MIME types with capitals in them."""
+    files: list[str] = field(default_factory=list)
+    """Addresses of files."""
     calls: Counter[str] = field(default_factory=Counter)
     """Functions that the last turn of the model calls, without those answered since."""
 
@@ -200,7 +203,6 @@ def _either(value: dict[str, Any], name: str, other: str = "") -> Any:
     return value.get(other) if value.get(name) is None else value[name]
 
 
-_ADDRESS = re.compile(r"gs://[^/\s]+/\S.*|https?://[^/\s]+\S*", re.DOTALL)
 _MIME_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+(\s*;.*)?", re.DOTALL)
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_"
 _GROUP = 4
@@ -208,12 +210,13 @@ _GROUP = 4
 
 def _take_file(value: dict[str, Any], at: str, tally: Tally) -> None:
     uri = _either(value, "fileUri", "file_uri")
-    if not _ADDRESS.fullmatch(uri):
+    if (problem := form_problem(uri)) is not None:
         raise BadExample(
             Reason.BAD_MEDIA,
-            f"`{at}.fileData.fileUri` is {shown(uri)}; it must be gs://BUCKET/OBJECT, or a public http(s):// address.",
+            f"`{at}.fileData.fileUri` {problem}; it is {shown(uri)}.",
             place=f"{at}.fileData.fileUri",
         )
+    tally.files.append(uri)
     _take_media(value, f"{at}.fileData", tally)
 
 
@@ -270,6 +273,7 @@ def _take_response(value: dict[str, Any], at: str, tally: Tally) -> None:
             f"`{at}` answers {shown(name)}, but the calls of the turn before that wait for an answer are: {called}.",
             place=f"{at}.functionResponse.name",
         )
+    tally.files += addresses_in(value.get("parts"))
     tally.calls[name] -= 1
     tally.tokens += json_tokens(value)
 

@@ -79,6 +79,8 @@ class Figures:
     """Objects that stand behind another one on its line."""
     media_examples: int = 0
     odd_types: int = 0
+    file_examples: int = 0
+    """Examples that name files, which are not in the file itself."""
     has_bom: bool = False
     by_reason: Counter[str] = field(default_factory=Counter)
     problems: list[Problem] = field(default_factory=list)
@@ -135,6 +137,11 @@ def warnings(figures: Figures, duplicates: Duplicates, *, lines_compared: int) -
         found.append(
             f"{count(figures.odd_types, 'example')} {_names(figures.odd_types)} a MIME type with capitals. Google's "
             "lists have small letters, and whether others are taken is not known: write application/pdf, image/png."
+        )
+    if figures.file_examples and figures.limits.readable is None:
+        found.append(
+            f"{count(figures.file_examples, 'example')} with addresses of files: whether these may be read was not checked, "
+            "since no genops.yaml says which bucket is used."
         )
     if figures.method == "distillation" and not figures.limits.for_validation:
         found.append("The teacher's answers, which are tuned on, are not in the estimate: tuning will cost more.")

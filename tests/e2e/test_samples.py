@@ -99,6 +99,7 @@ def configure(config: dict[str, Any]) -> None:
     dataset = config["datasets"][DATASET]
     dataset["evaluation"]["gate"] = {"exact_match": 0.0}
     dataset["inference"]["mode"] = "online"
+    config["readable"] = ["gs://films/"]
 
 
 @pytest.fixture(scope="module")

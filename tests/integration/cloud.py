@@ -189,6 +189,7 @@ def config(cloud: StandIns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     settings["bucket"] = f"bucket-{own}"
     settings["topics"] = {"arrivals": f"arrivals-{own}", "completions": f"completions-{own}"}
     settings["subscription"] = f"intake-{own}"
+    settings["readable"] = ["gs://bucket/"]  # the stand-in for Vertex AI looks into no file
     file = tmp_path / "genops.yaml"
     file.write_text(yaml.safe_dump(settings), encoding="utf-8")
     monkeypatch.setenv("GENOPS_CONFIG", str(file))

@@ -198,9 +198,15 @@ def test_a_blocked_empty_or_cut_answer_is_told_with_its_reason_and_an_exit_code(
         (("x", "--model", MODEL, "--set", "temperature=9"), "--set: temperature"),
         (("x", "--model", MODEL, "--budget", "lots"), "--budget must be US dollars, 0 or more; it is 'lots'."),
         (("--file", "nowhere.jsonl", "--model", MODEL), "--file: nowhere.jsonl is no file here."),
-        (("--file", "gs://no-such-bucket-here/a.jsonl", "--model", MODEL), "--file: gs://no-such-bucket-here/a.jsonl"),
+        (
+            ("--file", "gs://no-such-bucket-here/a.jsonl", "--model", MODEL),
+            "--file must name a file of prompts (JSON Lines)",
+        ),
         (("--file", "gs://folder-only/", "--model", MODEL), "--file must name a file of prompts (JSON Lines)"),
-        (("x", "--attach", "page.pdf", "--model", MODEL), "files must name objects, gs://BUCKET/OBJECT"),
+        (
+            ("x", "--attach", "page.pdf", "--model", MODEL),
+            "is no address of an object: it must read gs://BUCKET/OBJECT",
+        ),
         (("--run", "ask-0123456789abcdef"), "The record knows no run 'ask-0123456789abcdef'"),
         (("x", "--run", "ask-0123456789abcdef"), "--run goes on with what was asked then"),
     ],

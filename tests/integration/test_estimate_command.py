@@ -132,8 +132,8 @@ def test_what_prompts_have_in_common_is_estimated_with_each_of_them(
 @pytest.mark.parametrize(
     ("inference", "row", "told"),
     [
-        ({}, {"prompt": "What is it?", "files": ["gs://a-bucket/a.pdf"]}, "1 have files"),
-        ({"cache": {"files": ["gs://a-bucket/a.pdf"]}}, {"prompt": "What is it?"}, "`inference.cache` has files"),
+        ({}, {"prompt": "What is it?", "files": ["gs://genops-data/a.pdf"]}, "1 have files"),
+        ({"cache": {"files": ["gs://genops-data/a.pdf"]}}, {"prompt": "What is it?"}, "`inference.cache` has files"),
     ],
 )
 def test_the_tokens_of_files_are_not_guessed(

@@ -17,7 +17,7 @@ from genops_events.inference.ask_form import ARGUMENTS, COMMAND, Question, Wrong
 from genops_events.inference.prompts import PromptRow, read_rows
 
 EXAMPLE = yaml.safe_load((Path(__file__).parents[2] / "examples" / "genops.yaml").read_text(encoding="utf-8"))
-CONFIG = parse_config(yaml.safe_dump(EXAMPLE))
+CONFIG = parse_config(yaml.safe_dump({**EXAMPLE, "readable": ["gs://bucket/", "gs://my.bucket-1/a/"]}))
 MODEL = "gemini-2.5-flash"
 
 
@@ -33,7 +33,7 @@ def wrong(**values: Any) -> str:
 
 def row(question: Question) -> PromptRow:
     assert question.row is not None
-    [found] = read_rows([question.row])
+    [found] = read_rows([question.row], readable=CONFIG.addresses)
     assert isinstance(found, PromptRow)
     return found
 
@@ -85,18 +85,30 @@ def test_a_budget_that_is_no_amount_is_refused(budget: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "file", ["gs://", "gs://bucket", "gs://bucket/", "gs://UPPER/a", "s3://bucket/a", "folder/", "gs://b/a\n"]
+    "file",
+    [
+        *("gs://", "gs://bucket", "gs://bucket/", "gs://UPPER/a", "s3://bucket/a", "folder/", "gs://bucket/a\n"),
+        *("gs://somebody-elses/a", "gs://my.bucket-1/b", "gs://my.bucket-1/a/../b", "https://example.org/a"),
+        *("genops/asks/x/prompts.jsonl", "gs://genops-data/genops/asks/x/prompts.jsonl", "a/../genops/x", "/home/me/a"),
+        *("genops%2Fasks/x", "genops%252Fasks/x", "gs://genops-data@bucket/a", "\ud800"),
+    ],
 )
 def test_a_file_that_names_no_object_is_refused(file: str) -> None:
     assert wrong(prompt=None, file=file).startswith("`file` must name a file of prompts")
 
 
 @pytest.mark.parametrize(
-    "file", ["gs://bucket/a.jsonl", "gs://my.bucket-1/a/b c.jsonl", "a", "/home/me/a.jsonl", "prompts/a.jsonl"]
+    "file", ["gs://bucket/a.jsonl", "gs://my.bucket-1/a/b c.jsonl", "a", "100%.jsonl", "prompts/a.jsonl"]
 )
-def test_a_file_may_be_an_object_or_a_path(file: str) -> None:
+def test_a_file_may_be_an_object_of_a_bucket_that_genops_yaml_names(file: str) -> None:
     found = read(prompt=None, file=file)
     assert (found.file, found.row) == (file, None)
+
+
+@pytest.mark.parametrize("file", ["/home/me/a.jsonl", "../a.jsonl", "genops/a.jsonl", "a/"])
+def test_in_a_shell_a_file_may_be_a_path(file: str) -> None:
+    found = read_question({"file": file, "model": MODEL}, CONFIG, names=COMMAND)
+    assert found.file == file
 
 
 def test_fields_are_called_as_they_are_where_they_are_filled_in() -> None:
@@ -106,13 +118,13 @@ def test_fields_are_called_as_they_are_where_they_are_filled_in() -> None:
 
 
 def test_files_go_with_a_prompt_that_is_a_text() -> None:
-    asked = row(read(files=["gs://b/a.pdf"])).contents[0]["parts"]
+    asked = row(read(files=["gs://bucket/a.pdf"])).contents[0]["parts"]
     assert [next(iter(part)) for part in asked] == ["fileData", "text"]
-    assert wrong(files=["a.pdf"]).startswith("`prompt`: files must name objects, gs://BUCKET/OBJECT")
+    assert wrong(files=["a.pdf"]).startswith("`prompt`: files: 'a.pdf' is no address of an object")
     assert "`files` goes with `prompt`" in wrong(
-        prompt=[{"role": "user", "parts": [{"text": "x"}]}], files=["gs://b/a.pdf"]
+        prompt=[{"role": "user", "parts": [{"text": "x"}]}], files=["gs://bucket/a.pdf"]
     )
-    assert "each row names its own" in wrong(prompt=None, file="a.jsonl", files=["gs://b/a.pdf"])
+    assert "each row names its own" in wrong(prompt=None, file="a.jsonl", files=["gs://bucket/a.pdf"])
 
 
 @pytest.mark.parametrize("prompt", [5, {"role": "model", "parts": ["x"]}, [], {1, 2}, object(), "\ud83d"])

@@ -7,12 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genops_events.addresses import Readable
 from genops_events.inference import prompts
 from genops_events.inference.prompts import BadRow, PromptRow, in_chunks, lines_of, read_rows
 
+READABLE = Readable("bucket", ("gs://partner/shared/",))
+
 
 def rows(*lines: Any) -> list[PromptRow | BadRow]:
-    return list(read_rows(line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines))
+    encoded = [line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines]
+    return list(read_rows(encoded, readable=READABLE))
 
 
 def good(line: Any) -> PromptRow:
@@ -95,10 +99,10 @@ def test_settings_of_a_row_are_those_of_inference() -> None:
         ({"id": 7, "prompt": "a"}, "`id` must be a text that is not empty"),
         ({"prompt": "  "}, "`prompt` must be a text that is not empty"),
         ({"prompt": "a", "reference": "b"}, "the key `reference` is not known, allowed are id, prompt"),
-        ({"prompt": "a", "files": "gs://b/c.png"}, "`files` must be a list"),
-        ({"prompt": "a", "files": ["c.png"]}, "files must name objects, gs://BUCKET/OBJECT"),
-        ({"prompt": "a", "files": ["gs://b/c.xlsx"]}, "models do not take c.xlsx; they take"),
-        ({"contents": "a", "files": ["gs://b/c.png"]}, "`files` goes with `prompt`"),
+        ({"prompt": "a", "files": "gs://bucket/c.png"}, "`files` must be a list"),
+        ({"prompt": "a", "files": ["c.png"]}, "is no address of an object: it must read gs://BUCKET/OBJECT"),
+        ({"prompt": "a", "files": ["gs://bucket/c.xlsx"]}, "models do not take c.xlsx; they take"),
+        ({"contents": "a", "files": ["gs://bucket/c.png"]}, "`files` goes with `prompt`"),
         ({"request": 3}, "`request` must hold `contents` and nothing else"),
         ({"request": {"contents": "a", "tools": []}}, "`request` must hold `contents` and nothing else"),
         ({"contents": []}, "`contents` must be a list of turns"),
@@ -164,7 +168,7 @@ def test_lines_are_the_same_however_the_bytes_come(lines: list[bytes], size: int
 def test_a_line_that_no_request_may_be_as_long_as_is_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prompts, "MOST_LINE_BYTES", 40)
     content = json.dumps({"prompt": "x" * 100}).encode() + b"\n" + json.dumps({"prompt": "short"}).encode()
-    long, short = read_rows(lines_of(content[at : at + 7] for at in range(0, len(content), 7)))
+    long, short = read_rows(lines_of(content[at : at + 7] for at in range(0, len(content), 7)), readable=READABLE)
     assert isinstance(long, BadRow)
     assert "it has 114 bytes, and Vertex AI takes requests of at most 40" in long.reason
     assert isinstance(short, PromptRow)
@@ -174,8 +178,44 @@ def test_a_line_that_no_request_may_be_as_long_as_is_not_held(monkeypatch: pytes
 def test_few_rows_are_held_at_a_time_where_they_are_long() -> None:
     lines = [json.dumps({"prompt": "x" * length}).encode() for length in (1, 1, 1, 5000, 1, 5000, 5000)]
     read = iter(lines)
-    chunks = in_chunks(read_rows(read), most=2, most_bytes=4000)
+    chunks = in_chunks(read_rows(read, readable=READABLE), most=2, most_bytes=4000)
     assert len(next(chunks)) == 2
     assert len(list(read)) == 5  # the others are not read yet
-    assert [len(some) for some in in_chunks(read_rows(lines), most=2, most_bytes=4000)] == [2, 2, 2, 1]
-    assert [len(some) for some in in_chunks(read_rows(lines[3:]), most=9, most_bytes=4000)] == [1, 2, 1]
+    assert [len(some) for some in in_chunks(read_rows(lines, readable=READABLE), most=2, most_bytes=4000)] == [
+        2,
+        2,
+        2,
+        1,
+    ]
+    assert [len(some) for some in in_chunks(read_rows(lines[3:], readable=READABLE), most=9, most_bytes=4000)] == [
+        1,
+        2,
+        1,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("uri", "reason"),
+    [
+        ("gs://somebody-elses/a.pdf", "neither in the bucket bucket nor below a prefix"),
+        ("gs://bucket/genops/candidates/x/training.jsonl", "its own records"),
+        ("https://example.org/a.pdf", "http(s) addresses are not fetched"),
+    ],
+)
+def test_a_row_names_files_that_may_be_read_and_others_cost_that_row_alone(uri: str, reason: str) -> None:
+    part = {"fileData": {"fileUri": uri, "mimeType": "application/pdf"}}
+    told = {"functionResponse": {"name": "f", "response": {}, "parts": [part]}}
+    found = rows(
+        {"prompt": "a", "files": ["gs://partner/shared/a.pdf"]},
+        {"prompt": "b", "files": [uri if uri.startswith("https") or uri.endswith(".pdf") else f"{uri}.txt"]},
+        {"contents": [{"role": "user", "parts": [part]}]},
+        {"contents": [{"role": "user", "parts": [told]}]},
+        {"prompt": "c", "files": ["gs://bucket/a.pdf"]},
+    )
+    assert [isinstance(one, BadRow) for one in found] == [False, True, True, True, False]
+    assert all(reason in one.reason for one in found if isinstance(one, BadRow))
+
+
+def test_what_a_function_is_called_with_is_data_and_no_file() -> None:
+    call = {"functionCall": {"name": "f", "args": {"fileUri": "https://example.org/a.pdf"}}}
+    good({"contents": [{"role": "model", "parts": [call]}, {"role": "user", "parts": [{"text": "a"}]}]})

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from genops_events.addresses import Readable
 from genops_events.catalogue.models import shipped
 from genops_events.inference.prompts import PromptRow, read_rows
 from genops_events.inference.requests import CannotAsk, Requests
@@ -22,7 +23,7 @@ MOST = Decimal("0.0025003")
 
 
 def prompt(number: int, text: str = "four") -> PromptRow:
-    [row] = read_rows([b'{"prompt": "%s"}' % text.encode()])
+    [row] = read_rows([b'{"prompt": "%s"}' % text.encode()], readable=Readable("bucket"))
     assert isinstance(row, PromptRow)
     return PromptRow(number=number, line=number + 1, id=f"line-{number + 1}", contents=row.contents, size_bytes=1)
 

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from training_lines import FLASH, GOOD, TURNS, example, only_problem, report_of, turn
 
+from genops_events.addresses import Readable
 from genops_events.errors import PermanentError
 from genops_events.training_data import (
     Problem,
@@ -52,10 +53,14 @@ ANSWER = {"functionResponse": {"name": "look_up", "response": {"state": "sent"}}
         example(turn("user", "a"), turn("model", "b"), turn("user", "c"), turn("model", "d")),
         example(turn("user", "a"), turn("model", CALL), turn("function", ANSWER), turn("model", "d")),
         example(turn("user", "a"), turn("model", CALL), turn("user", ANSWER), turn("model", "d")),
-        example(turn("user", {"fileData": {"fileUri": "gs://b/o", "mimeType": "image/png"}}, "a"), turn("model", "b")),
-        example(turn("user", {"file_data": {"file_uri": "gs://b/o", "mime_type": "video/mp4"}}), turn("model", "b")),
         example(
-            turn("user", {"fileData": {"fileUri": "https://a.org/b", "mimeType": "text/plain"}}), turn("model", "b")
+            turn("user", {"fileData": {"fileUri": "gs://bucket/o", "mimeType": "image/png"}}, "a"), turn("model", "b")
+        ),
+        example(
+            turn("user", {"file_data": {"file_uri": "gs://bucket/o", "mime_type": "video/mp4"}}), turn("model", "b")
+        ),
+        example(
+            turn("user", {"fileData": {"fileUri": "gs://bucket/b.txt", "mimeType": "text/plain"}}), turn("model", "b")
         ),
         example(turn("user", {"inlineData": {"data": "AAAA", "mimeType": "image/png"}}), turn("model", "b")),
         example(turn("user", {"inlineData": {"data": "_-8", "mimeType": "audio/m4a; rate=8"}}), turn("model", "b")),
@@ -74,8 +79,26 @@ def test_every_documented_form_is_accepted(line: bytes) -> None:
     assert report.valid, report.summary
 
 
+def test_files_are_those_that_genops_yaml_lets_examples_name_and_without_one_that_is_said() -> None:
+    other = example(
+        turn("user", {"fileData": {"fileUri": "gs://other/o", "mimeType": "image/png"}}), turn("model", "b")
+    )
+    own = example(turn("user", {"fileData": {"fileUri": "gs://bucket/o", "mimeType": "image/png"}}), turn("model", "b"))
+    unknown = report_of(other)
+    assert unknown.valid
+    assert any("whether these may be read was not checked" in one for one in unknown.warnings)
+    limits = load_limits("gemini-2.5-flash").reading(Readable("bucket"))
+    known = validate([b"\n".join([*[own] * 20, other])], limits=limits)
+    assert known.problems_by_reason == {"bad_media": 1}
+    assert known.problems[0].line == 21
+    assert "neither in the bucket bucket nor below a prefix" in known.problems[0].message
+    assert not any("was not checked" in one for one in known.warnings)
+
+
 def test_files_in_examples_are_warned_of() -> None:
-    line = example(turn("user", {"fileData": {"fileUri": "gs://b/o", "mimeType": "image/png"}}), turn("model", "b"))
+    line = example(
+        turn("user", {"fileData": {"fileUri": "gs://bucket/o", "mimeType": "image/png"}}), turn("model", "b")
+    )
     warning = report_of(line).warnings[0]
     assert warning.startswith("1 example with files")
 

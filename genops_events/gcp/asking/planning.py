@@ -74,7 +74,7 @@ def settled_plan(
     copy = places.prompts_path(run)
     put_prompts(store.bucket, question, copy, content)
     try:
-        plan = counted(config, plan, rows_of(store.bucket, copy), question.names)
+        plan = counted(config, plan, rows_of(store.bucket, copy, readable=config.addresses), question.names)
         if plan.is_over:
             raise over_budget(config, plan, question.names)
     except PermanentError:
@@ -98,7 +98,8 @@ def counted_only(config: Config, store: RecordStore, question: Question, *, cont
         CloudUnavailable: the tokens could not be counted.
     """
     plan = _draft(config, store, question, run="ask-counted-only", by="")
-    return counted(config, plan, rows_in_place(store.bucket, question, content), question.names)
+    rows = rows_in_place(store.bucket, question, content, readable=config.addresses)
+    return counted(config, plan, rows, question.names)
 
 
 def plan_of(store: RecordStore, run: str) -> AskPlan:

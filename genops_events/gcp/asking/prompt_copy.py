@@ -17,6 +17,8 @@ from genops_events.inference.prompts import BadRow, PromptRow, lines_of, read_ro
 if TYPE_CHECKING:
     from google.cloud.storage import Blob, Bucket
 
+    from genops_events.addresses import Readable
+
 _CHUNK_BYTES = 1024 * 1024
 
 
@@ -61,7 +63,9 @@ def remove_prompts(bucket: Bucket, name: str) -> None:
         bucket.blob(name).delete(timeout=CALL_TIMEOUT_SECONDS)
 
 
-def rows_in_place(bucket: Bucket, question: Question, content: Path | None) -> Iterator[PromptRow | BadRow]:
+def rows_in_place(
+    bucket: Bucket, question: Question, content: Path | None, *, readable: Readable
+) -> Iterator[PromptRow | BadRow]:
     """Yield the rows of the prompts where they are; nothing is copied.
 
     Raises:
@@ -69,13 +73,13 @@ def rows_in_place(bucket: Bucket, question: Question, content: Path | None) -> I
     """
     try:
         if question.row is not None:
-            yield from read_rows([question.row])
+            yield from read_rows([question.row], readable=readable)
         elif content is not None:
             with content.open("rb") as opened:
-                yield from read_rows(lines_of(iter(lambda: opened.read(_CHUNK_BYTES), b"")))
+                yield from read_rows(lines_of(iter(lambda: opened.read(_CHUNK_BYTES), b"")), readable=readable)
         else:
             source = _source(bucket, question)
-            yield from rows_of(source.bucket, source.name)
+            yield from rows_of(source.bucket, source.name, readable=readable)
     except PromptsMissing as error:
         raise _unreadable(question, "is not there") from error
     except OSError as error:

@@ -133,7 +133,7 @@ def _asked(config: Config, store: RecordStore, plan: AskPlan, on_progress: Calla
         answer_online(
             config,
             model=plan.model,
-            rows=rows_of(bucket, places.prompts_path(run)),
+            rows=rows_of(bucket, places.prompts_path(run), readable=config.addresses),
             requests=_WithinBudget(config, plan, budget),
             kept=kept,
             requests_per_minute=plan.requests_per_minute,

@@ -21,6 +21,8 @@ from genops_events.inference.replies import Totals
 if TYPE_CHECKING:
     from google.cloud.storage import Bucket
 
+    from genops_events.addresses import Readable
+
 WRITTEN_AT_ONCE_BYTES = 4 * 1024 * 1024
 CAUSES_KEPT = 20
 CAUSE_CHARACTERS = 300
@@ -45,14 +47,14 @@ class Written:
         return self.causes.most_common(1)[0][0] if self.causes else ""
 
 
-def rows_of(bucket: Bucket, name: str) -> Iterator[PromptRow | BadRow]:
+def rows_of(bucket: Bucket, name: str, *, readable: Readable) -> Iterator[PromptRow | BadRow]:
     """Yield the rows of a prompt file as they are read.
 
     Raises:
         PromptsMissing: it is not there.
     """
     try:
-        yield from read_rows(lines_of(read_object(bucket.blob(name))))
+        yield from read_rows(lines_of(read_object(bucket.blob(name))), readable=readable)
     except CloudRefused as error:
         if error.status != _NOT_FOUND:
             raise
@@ -87,14 +89,14 @@ def copy_prompts(bucket: Bucket, name: str, to: str) -> None:
                 raise _missing(bucket, name) from error
 
 
-def check_prompts(bucket: Bucket, name: str) -> None:
+def check_prompts(bucket: Bucket, name: str, *, readable: Readable) -> None:
     """Look for one row that can be asked: for no other is anything paid.
 
     Raises:
         PromptsMissing: there is none, or no such file.
     """
     bad: list[BadRow] = []
-    for row in rows_of(bucket, name):
+    for row in rows_of(bucket, name, readable=readable):
         if not isinstance(row, BadRow):
             return
         bad = bad or [row]
