@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -62,8 +63,8 @@ def test_where_the_rows_are_the_same_nothing_is_said_of_them(common: Common | No
 
 
 def test_a_word_counts_only_for_a_champion_that_was_there() -> None:
-    late = contender("b", 0.9)
-    champion = crowned(contender("a", 0.5), None, now=NOON).model_copy(update={"arrived_at": NOON + timedelta(hours=1)})
+    late = dataclasses.replace(contender("b", 0.9), arrived_at=NOON - timedelta(hours=1))
+    champion = crowned(contender("a", 0.5), None, now=NOON)
     before = decide(late, champion, Bout(0.0, timedelta(minutes=5), NOON - timedelta(seconds=1)))
     assert (before.wins, before.late) == (False, True)
     assert "It was approved before a had the place." in before.reason

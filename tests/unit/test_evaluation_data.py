@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from genops_events.addresses import Readable
 from genops_events.evaluation.data import (
     EvaluationDataError,
     EvaluationExample,
@@ -22,7 +23,7 @@ def test_shipped_examples_are_good() -> None:
     with (BUCKET / "evaluation" / "banking77.jsonl").open(encoding="utf-8") as lines:
         examples = list(read_evaluation_examples(lines))
     with (BUCKET / "prompts" / "banking77.jsonl").open("rb") as rows:
-        prompts = [row for row in read_rows(rows) if isinstance(row, PromptRow)]
+        prompts = [row for row in read_rows(rows, readable=Readable("genops-data")) if isinstance(row, PromptRow)]
     assert (len(examples), len({example.reference for example in examples})) == (154, 77)
     assert len(prompts) == 20
     assert not {prompt.prompt for prompt in prompts} & {example.prompt for example in examples}

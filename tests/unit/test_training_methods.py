@@ -63,7 +63,7 @@ def test_a_prompt_with_a_preferred_and_another_answer_is_good(line: bytes) -> No
     assert report_of(line, method="preference").valid
 
 
-IMAGE = {"fileData": {"fileUri": "gs://b/o.png", "mimeType": "image/png"}}
+IMAGE = {"fileData": {"fileUri": "gs://bucket/o.png", "mimeType": "image/png"}}
 
 
 @pytest.mark.parametrize(

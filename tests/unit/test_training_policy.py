@@ -50,7 +50,7 @@ def test_quarantine_does_not_save_a_file_that_is_too_large() -> None:
 
 
 def image(number: int, mime_type: str = "image/png") -> bytes:
-    files = [{"fileData": {"fileUri": f"gs://b/{index}", "mimeType": mime_type}} for index in range(number)]
+    files = [{"fileData": {"fileUri": f"gs://bucket/{index}", "mimeType": mime_type}} for index in range(number)]
     return example(turn("user", *files, "What is it?"), turn("model", "A cat"))
 
 
