@@ -219,6 +219,11 @@ def test_the_same_job_id_is_taken_once(bq: bigquery.Client, dataset: str) -> Non
         ("SELECT CAST('x' AS INT64)", exceptions.BadRequest, "x"),
         ("GRANT SELECT ON TABLE d.t TO 'x'", exceptions.MethodNotImplemented, "GRANT"),
         ("SELECT * FROM read_text('/etc/hostname')", exceptions.MethodNotImplemented, "table function read_text"),
+        (
+            "SELECT * FROM UNNEST([1]) AS a, LATERAL read_text('/etc/shadow')",
+            exceptions.MethodNotImplemented,
+            "LATERAL",
+        ),
         ("SELECT * FROM EXTERNAL_QUERY('c', 'SELECT 1')", exceptions.MethodNotImplemented, "table function"),
         ("CREATE VIEW d.v AS SELECT * FROM read_csv('/etc/hostname')", exceptions.MethodNotImplemented, "read_csv"),
         ("", exceptions.MethodNotImplemented, "0 statements"),

@@ -26,8 +26,6 @@ async def serve(given: argparse.Namespace) -> None:
     database = Database(given.state / "bigquery.duckdb")
     faults = FaultSwitch(given.state / "faults.json", BigQueryFaults)
     catalog = Catalog(database, base_url)
-    uploads = given.state / "uploads"
-    uploads.mkdir(exist_ok=True)
     for left in database.scratch.iterdir():
         left.unlink()
     with database.transaction():
@@ -39,7 +37,11 @@ async def serve(given: argparse.Namespace) -> None:
         log.info("BigQuery stand-in on %s, state in %s, gs:// from %s", base_url, given.state, given.storage)
         try:
             await serve_until_stopped(
-                server(BigQueryApplication(catalog, jobs, Uploads(uploads), faults), host=given.host, port=given.port),
+                server(
+                    BigQueryApplication(catalog, jobs, Uploads(database.uploads), faults),
+                    host=given.host,
+                    port=given.port,
+                ),
                 server(admin_app(faults, BigQueryFaults), host=given.host, port=given.admin_port),
             )
         finally:

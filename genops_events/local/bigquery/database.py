@@ -32,6 +32,7 @@ _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
 }
+_ALONE = "SET enable_external_access = false; SET python_enable_replacements = false; SET lock_configuration = true"
 
 
 class Database:
@@ -50,6 +51,8 @@ class Database:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.scratch = path.parent / "scratch"
         self.scratch.mkdir(exist_ok=True)
+        self.uploads = path.parent / "uploads"
+        self.uploads.mkdir(exist_ok=True)
         try:
             self.connection = duckdb.connect(path, config=_SETTINGS)
         except duckdb.Error as error:
@@ -59,6 +62,8 @@ class Database:
             ) from error
         self.connection.execute("SET TimeZone = 'UTC'")
         self.connection.execute(_TABLES)
+        # A query may come from anybody: it sees the tables, and of the disk what a load job has brought.
+        self.connection.execute(f"SET allowed_directories = [{text(self.scratch)}, {text(self.uploads)}]; {_ALONE}")
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="duckdb")
         self._changed: dict[tuple[str, str], Document | None] = {}
         self._documents: dict[str, dict[str, Document]] = {}

@@ -133,6 +133,9 @@ class _Resolver:
 
     def _rename(self, tree: exp.Expr) -> list[TableName]:
         """Give every table its name in DuckDB; return what they were."""
+        if next(tree.find_all(exp.Lateral), None) is not None:
+            # BigQuery has no LATERAL; DuckDB would call a function of its own by it.
+            raise not_implemented("LATERAL")
         local = {one.alias.lower() for one in tree.find_all(exp.CTE)}
         found = []
         for table in list(tree.find_all(exp.Table)):
