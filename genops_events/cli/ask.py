@@ -16,6 +16,7 @@ from genops_events.cli.candidates import AsJson
 from genops_events.cli.console import errors_reported, human, print_json
 from genops_events.cli.target import connect
 from genops_events.errors import GenopsError, TransientError
+from genops_events.printable import printable
 
 if TYPE_CHECKING:
     from genops_events.config import Config
@@ -197,7 +198,7 @@ def _asked(config: Config, store: RecordStore, plan: AskPlan) -> AskResult:
         human().print(f"{plan.candidate}: {plan.estimate}", markup=False)
         return ask_all(config, store, plan)
     except KeyboardInterrupt:
-        human().print(f"\nStopped. {goes_on}", markup=False)
+        human().lines(f"\nStopped. {goes_on}")
         raise typer.Exit(STOPPED) from None
     except GenopsError as error:
         with suppress(GenopsError):  # what cannot be settled now stays reserved, and `genops spend` shows it
@@ -231,6 +232,7 @@ def _show_one(row: dict[str, Any]) -> None:
     if not text and row.get("function_calls"):
         text = json.dumps(row["function_calls"], ensure_ascii=False)
     if text:
+        text = printable(text, lines=True)
         sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
         sys.stdout.flush()
 

@@ -16,6 +16,7 @@ import typer
 from genops_events.cli.console import errors_reported, human, print_json
 from genops_events.cli.dead_letters import dead_letters_noted
 from genops_events.cli.target import connect
+from genops_events.printable import printable_json
 from genops_events.stages import Stage
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ def _print_event(event: Announcement, *, as_json: bool) -> None:
     if as_json:
         published = None if event.published_at is None else event.published_at.isoformat()
         document = {**attributes, "data": event.data, "published_at": published, "message_id": event.message_id}
-        sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
+        sys.stdout.write(printable_json(json.dumps(document, ensure_ascii=False)) + "\n")
         sys.stdout.flush()
         return
     pending = "" if event.published_at is not None else "  (not published yet)"

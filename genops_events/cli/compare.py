@@ -317,9 +317,9 @@ def _print(found: Comparison, *, as_json: bool) -> None:
     for note in found.notes:
         console.print(note, markup=False)
     if found.report_uri:
-        console.print(f"Report: {found.report_uri}\n        {browser_url(found.report_uri)}", markup=False)
+        console.lines(f"Report: {found.report_uri}\n        {browser_url(found.report_uri)}")
     if found.parquet_uri:
-        console.print(f"Rows:   {found.rows_uri}\n        {found.parquet_uri}", markup=False)
+        console.lines(f"Rows:   {found.rows_uri}\n        {found.parquet_uri}")
 
 
 def table(found: Comparison) -> Table:

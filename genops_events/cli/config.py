@@ -9,7 +9,9 @@ from typing import Annotated
 
 import typer
 
+from genops_events.cli.console import human
 from genops_events.errors import ConfigError
+from genops_events.printable import printable_json
 
 app = typer.Typer(help="Check genops.yaml and print its JSON Schema.", no_args_is_help=True)
 
@@ -39,16 +41,16 @@ def check(
             problems = [dataclasses.asdict(problem) for problem in error.problems]
             typer.echo(_json(path, valid=False, message=error.message, hint=error.hint, problems=problems))
         else:
-            typer.echo(str(error), err=True)
+            human().lines(str(error))
         raise typer.Exit(1) from error
     if as_json:
         datasets = {name: dataset.prefix for name, dataset in config.datasets.items()}
         typer.echo(_json(path, valid=True, problems=[], datasets=datasets))
         return
-    typer.echo(f"{path} is good: project {config.project}, bucket {config.bucket}.", err=True)
+    human().print(f"{path} is good: project {config.project}, bucket {config.bucket}.", markup=False)
     for name, dataset in config.datasets.items():
-        typer.echo(f"  {name}: gs://{config.bucket}/{dataset.prefix} tunes {dataset.source_model}", err=True)
+        human().print(f"  {name}: gs://{config.bucket}/{dataset.prefix} tunes {dataset.source_model}", markup=False)
 
 
 def _json(path: Path, **content: object) -> str:
-    return json.dumps({"file": str(path), **content}, indent=2, ensure_ascii=False)
+    return printable_json(json.dumps({"file": str(path), **content}, indent=2, ensure_ascii=False))

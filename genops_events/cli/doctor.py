@@ -49,10 +49,10 @@ def doctor(
 
 
 def _show(diagnosis: Diagnosis) -> None:
-    from rich.console import Console
+    from genops_events.cli.console import PeopleConsole
 
     # The report is the result, so it goes to standard output; a command in it must stay one line, to be copied.
-    console = Console(highlight=False, soft_wrap=True)
+    console = PeopleConsole(highlight=False, soft_wrap=True)
     width = max(len(one.name) for one in diagnosis.results)
     for one in diagnosis.results:
         for line in _lines(one, width):

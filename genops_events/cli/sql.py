@@ -14,6 +14,7 @@ import typer
 from genops_events.cli.candidates import AsJson
 from genops_events.cli.console import errors_reported, human, print_json
 from genops_events.cli.target import connect
+from genops_events.printable import printable, spreadsheet_cell
 
 if TYPE_CHECKING:
     from genops_events.gcp.tables.query import Answer
@@ -30,7 +31,9 @@ def sql(
         bool, typer.Option("--refresh", help="First write what has changed, as genops_tables does.")
     ] = False,
     cached: Annotated[bool, typer.Option("--cache/--no-cache", help="Keep what is read for the next query.")] = True,  # noqa: FBT002
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV on standard output.")] = False,  # noqa: FBT002
+    as_csv: Annotated[  # noqa: FBT002
+        bool, typer.Option("--csv", help="Print CSV on standard output, in which no text is a spreadsheet's formula.")
+    ] = False,
     as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
     """Query the tables candidates, evaluations, spend and completions, out of the Parquet files in the bucket."""
@@ -65,8 +68,8 @@ def _show(found: Answer, *, as_json: bool, as_csv: bool) -> None:
         return
     if as_csv:
         writer = csv.writer(sys.stdout)
-        writer.writerow(found.columns)
-        writer.writerows([["" if value is None else _plain(value) for value in row] for row in found.rows])
+        writer.writerow([spreadsheet_cell(name) for name in found.columns])
+        writer.writerows([[_csv(value) for value in row] for row in found.rows])
         return
     from rich.table import Table as Shown
     from rich.text import Text
@@ -107,6 +110,14 @@ def _plain(value: Any) -> Any:
         digits = f"{value:f}"  # neither 0E-9 nor 1.500000000
         return digits.rstrip("0").rstrip(".") if "." in digits else digits
     return value.isoformat() if hasattr(value, "isoformat") else value
+
+
+def _csv(value: Any) -> Any:
+    plain = "" if value is None else _plain(value)
+    if isinstance(plain, int | float):
+        return plain
+    text = spreadsheet_cell(str(plain))
+    return printable(text, lines=True) if sys.stdout.isatty() else text
 
 
 def _cell(value: Any) -> str:

@@ -54,6 +54,16 @@ def test_a_table_is_shown_to_people_and_json_and_csv_to_programs(config: Config,
     assert line == {key: "" if value is None else str(value) for key, value in row.items()}
 
 
+def test_no_text_of_the_tables_is_a_formula_in_a_spreadsheet(config: Config, store: RecordStore) -> None:
+    formula = '=HYPERLINK("http://evil.example","look")'
+    query = f"SELECT '{formula}' AS a, '-1' AS b, -1 AS c, chr(27) || '[2J' || chr(10) || 'forged' AS \"=d\""
+    [line] = csv.DictReader(io.StringIO(sql(query, "--csv").stdout))
+    assert line == {"a": f"'{formula}", "b": "-1", "c": "-1", "'=d": "\x1b[2J\nforged"}
+    [row] = json.loads(sql(query, "--json").stdout)
+    assert row["a"] == formula
+    assert "\\x1b[2J\\nforged" in sql(query).stderr
+
+
 def test_without_a_query_it_lists_the_tables_and_asks_no_cloud(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GENOPS_CONFIG", "nowhere.yaml")
     listed = sql().stderr
