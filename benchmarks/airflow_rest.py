@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -50,7 +51,7 @@ class Execution:
 
 
 class AirflowRest:
-    """A client of one Airflow whose users are all admins; use as a context manager.
+    """A client of the stack's Airflow, as the user that `genops env` tells; use as a context manager.
 
     Args:
         url: where its API server is.
@@ -61,7 +62,8 @@ class AirflowRest:
         self._http = httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS, trust_env=False)
 
     def __enter__(self) -> Self:
-        token = self._http.get("/auth/token").raise_for_status().json()["access_token"]
+        user = {name: os.environ[f"GENOPS_AIRFLOW_{name.upper()}"] for name in ("username", "password")}
+        token = self._http.post("/auth/token", json=user).raise_for_status().json()["access_token"]
         self._http.headers["Authorization"] = f"Bearer {token}"
         return self
 

@@ -20,7 +20,7 @@ class Settings(BaseSettings):
     airflow_url: str | None = None
     """Where Airflow's pages and REST are; `genops env` sets it for the local stack."""
     airflow_token: SecretStr | None = None
-    """Bearer token for Airflow's REST. The local stack wants none."""
+    """Bearer token for Airflow's REST, in place of a user and a password."""
     airflow_username: str | None = None
     """With `airflow_password`, exchanged for a token at Airflow's /auth/token."""
     airflow_password: SecretStr | None = None

@@ -17,6 +17,7 @@ import typer
 
 from genops_events.cli.console import errors_reported, human
 from genops_events.cli.paths import examples_folder
+from genops_events.cli.target import point_at
 from genops_events.record_paths import answers_path
 from genops_events.stages import CandidateState, Stage
 
@@ -96,18 +97,20 @@ def _run(uploads: list[_Upload], *, ready_seconds: float) -> bool:
 
     console = human()
     # Whatever the shell points at: the demo is about its own stack.
-    os.environ.update(environment(read_state(Settings().home)))
+    point_at(environment(read_state(Settings().home)))
     config = load_config()
     store = RecordStore.open(config)
     ended: list[Candidate] = []
     for one in uploads:
-        console.print(f"\n{one.title}: {one.file.name}", style="bold", markup=False)
+        console.print()
+        console.print(f"{one.title}: {one.file.name}", style="bold", markup=False)
         found = _follow(config, store, one.file)
         if found is None or found.state is CandidateState.UNDER_WAY:
             console.print(f"It did not end within {TIMEOUT_SECONDS:.0f} s.")
             return False
         ended.append(found)
-    console.print("\nSummary", style="bold")
+    console.print()
+    console.print("Summary", style="bold")
     console.print(_summary(ended))
     events = _published(store, expected=sum(len(found.verdicts) for found in ended))
     console.print(f"{len(events)} completion events on projects/{config.project}/topics/{config.topics.completions}:")

@@ -14,6 +14,7 @@ import typer
 
 from genops_events.cli.console import errors_reported, human, print_json
 from genops_events.cli.paths import dags_folder
+from genops_events.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,7 +109,7 @@ def status(*, as_json: AsJson = False) -> None:
             console.print(component_table(state, with_faults=True))
         console.print(f"state: {state.state}" + (f" ({state.reason})" if state.reason else ""), markup=False)
         if state.airflow_url is not None:
-            console.print(f"Airflow: {state.airflow_url}", markup=False)
+            console.print(f"Airflow: {state.airflow_url}{_login(state)}", markup=False)
         if state.state in ("stopped", "failed"):
             console.print("Start it: genops up --detach")
 
@@ -128,7 +129,7 @@ def logs(
         path = stack.log_of(_home(), name)
         try:
             for text in _tail(path, lines=lines, follow=follow):
-                sys.stdout.write(text)
+                sys.stdout.write(printable(text, lines=True))
                 sys.stdout.flush()
         except KeyboardInterrupt:
             raise typer.Exit(0) from None
@@ -223,14 +224,24 @@ def _say_where(state: StackState) -> None:
     console = human()
     took = "" if state.seconds is None else f" after {state.seconds:.0f} s"
     if state.state == "running":
-        console.print(f"The stack is ready{took}. Airflow: {state.airflow_url}", markup=False)
+        console.print(f"The stack is ready{took}. Airflow: {state.airflow_url}{_login(state)}", markup=False)
         console.print('Point your shell at it: eval "$(genops env)"', markup=False)
         return
-    console.print(f"The stack is up{took}, but {state.state}. Airflow: {state.airflow_url}", markup=False)
+    console.print(
+        f"The stack is up{took}, but {state.state}. Airflow: {state.airflow_url}{_login(state)}", markup=False
+    )
     for one in state.components:
         if one.state != "running" or one.reason:
             console.print(f"  {one.name} is {one.state}: {one.reason or 'no reason known'}", markup=False)
             console.print(f"  its log: {one.log}", markup=False)
+
+
+def _login(state: StackState) -> str:
+    """Return how a person gets into this stack's Airflow."""
+    from genops_events.local import stack
+
+    variables = stack.environment(state)
+    return f" (user {variables['GENOPS_AIRFLOW_USERNAME']}, password {variables['GENOPS_AIRFLOW_PASSWORD']})"
 
 
 def _say_why_not(state: StackState) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from genops_events.cli.console import human
 from genops_events.cli.stack_view import StackView, say_end_of_log, waited_for
+from genops_events.cli.target import point_at
 from genops_events.local import stack
 from genops_events.local.stack_errors import StackError
 
@@ -113,10 +114,11 @@ def _make_places(config: Config, environment: Mapping[str, str], *, until: float
         until: monotonic time in seconds at which an API server that does not answer is an error.
     """
     from genops_events.airflow.pool import set_pool
-    from genops_events.airflow.rest import AirflowConflict, AirflowRest, AirflowUnavailable
+    from genops_events.airflow.rest import AirflowConflict, AirflowUnavailable, known_airflow
 
     _point_at(environment)
-    rest = AirflowRest(environment["GENOPS_AIRFLOW_URL"])
+    rest = known_airflow()
+    assert rest is not None
     refused_since: float | None = None
     while True:
         try:
@@ -132,5 +134,5 @@ def _make_places(config: Config, environment: Mapping[str, str], *, until: float
 
 
 def _point_at(environment: Mapping[str, str]) -> None:
-    os.environ.update(environment)
+    point_at(environment)
     os.environ["NO_PROXY"] = "127.0.0.1,localhost"

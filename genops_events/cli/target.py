@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from genops_events.settings import Settings
 
 if TYPE_CHECKING:
     from genops_events.config import Config
+
+
+def point_at(variables: Mapping[str, str]) -> None:
+    """Let this process talk to the local stack that `variables` tell of, and to no other Airflow by a token of that one."""
+    os.environ.update(variables)
+    os.environ.pop("GENOPS_AIRFLOW_TOKEN", None)
 
 
 def connect() -> Config:
@@ -30,5 +37,5 @@ def connect() -> Config:
             if not file.exists() and "GENOPS_CONFIG" not in os.environ:
                 file = state.plan.config_file
             if file == state.plan.config_file.resolve():
-                os.environ.update(environment(state))
+                point_at(environment(state))
     return load_config()

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-from genops_events.local.credentials import Secrets
+from genops_events.local.credentials import AIRFLOW_USER, Secrets, airflow_passwords_file
 from genops_events.local.postgres import DATABASE, SUPERUSER
 from genops_events.local.state import StackPlan
 
@@ -78,7 +78,10 @@ def settings(plan: StackPlan, ports: Mapping[str, int], secrets: Secrets) -> dic
             "fernet_key": secrets.fernet_key,
             "hostname_callable": "genops_events.local.loopback.host_name",
             "execution_api_server_url": f"{api}/execution/",
-            "simple_auth_manager_all_admins": True,
+            # Whoever reaches the port is asked for the password of this home, which `genops env` tells.
+            "simple_auth_manager_all_admins": False,
+            "simple_auth_manager_users": f"{AIRFLOW_USER}:admin",
+            "simple_auth_manager_passwords_file": airflow_passwords_file(plan.home),
             # A Dag that is edited twice within this time keeps its first edit until its file is read again.
             "min_serialized_dag_update_interval": 5,
             # Seconds until a killed task process is noticed as such is another setting; this one is for SIGTERM.

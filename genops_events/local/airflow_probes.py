@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from genops_events.local.loopback_http import get_json
+from genops_events.local.loopback_http import NotLetIn, get_json, post_json
 
 JobType = Literal["SchedulerJob", "TriggererJob", "DagProcessorJob"]
 
@@ -26,6 +26,37 @@ class Probe:
     """What is still missing or, of a ready component, what is wrong with what it serves."""
 
 
+class AirflowApi:
+    """The API server, asked as the stack's own user.
+
+    Args:
+        url: where it is.
+        user: its name.
+        password: its password, exchanged for a token when it is needed, and again when that is good no more.
+    """
+
+    def __init__(self, url: str, *, user: str, password: str) -> None:
+        self.url = url
+        self._user = user
+        self._password = password
+        self._token: str | None = None
+
+    async def get(self, path: str) -> Any:
+        """Return the JSON at `path`.
+
+        Raises:
+            OSError: it cannot be asked.
+        """
+        if self._token is not None:
+            try:
+                return await get_json(f"{self.url}{path}", token=self._token)
+            except NotLetIn:  # a day old, or of a server with another secret
+                self._token = None
+        body = {"username": self._user, "password": self._password}
+        self._token = str((await post_json(f"{self.url}/auth/token", body))["access_token"])
+        return await get_json(f"{self.url}{path}", token=self._token)
+
+
 async def api_server(url: str) -> Probe:
     """Tell whether the API server answers and reaches the database."""
     try:
@@ -36,10 +67,10 @@ async def api_server(url: str) -> Probe:
     return Probe(ready=status == "healthy", note=None if status == "healthy" else f"its database is {status}")
 
 
-async def job(url: str, job_type: JobType, *, since: datetime, count: int) -> Probe:
+async def job(api: AirflowApi, job_type: JobType, *, since: datetime, count: int) -> Probe:
     """Tell whether `count` jobs of this type that started after `since` have a fresh heartbeat."""
     try:
-        jobs = await get_json(f"{url}/api/v2/jobs?job_type={job_type}&job_state=running&is_alive=true&limit=100")
+        jobs = await api.get(f"/api/v2/jobs?job_type={job_type}&job_state=running&is_alive=true&limit=100")
     except OSError as error:
         return Probe(ready=False, note=f"the API server cannot be asked: {error}")
     young = [one for one in jobs["jobs"] if datetime.fromisoformat(one["start_date"]) >= since]
@@ -62,26 +93,26 @@ class DagsParsed:
     """Tells whether every Dag file of a folder was parsed since the Dag processor started.
 
     Args:
-        url: the API server.
+        api: the API server.
         folder: the Dags folder.
     """
 
-    def __init__(self, url: str, folder: Path) -> None:
-        self._url = url
+    def __init__(self, api: AirflowApi, folder: Path) -> None:
+        self._api = api
         self._folder = folder
         self._waiting_since: float | None = None
         self._since: datetime | None = None
 
     async def look(self, *, since: datetime) -> Probe:
         """Look once. `since` is when the Dag processor started."""
-        alive = await job(self._url, "DagProcessorJob", since=since, count=1)
+        alive = await job(self._api, "DagProcessorJob", since=since, count=1)
         if not alive.ready:
             return alive
         if self._since != since:
             self._since, self._waiting_since = since, time.monotonic()
         try:
-            dags = (await get_json(f"{self._url}/api/v2/dags?limit=100"))["dags"]
-            errors = (await get_json(f"{self._url}/api/v2/importErrors?limit=100"))["import_errors"]
+            dags = (await self._api.get("/api/v2/dags?limit=100"))["dags"]
+            errors = (await self._api.get("/api/v2/importErrors?limit=100"))["import_errors"]
         except OSError as error:
             return Probe(ready=False, note=f"the API server cannot be asked: {error}")
         broken = {self._path(one): one for one in errors if _at(one["timestamp"]) >= since}
@@ -98,7 +129,7 @@ class DagsParsed:
         Raises:
             OSError: the API server does not answer.
         """
-        errors = (await get_json(f"{self._url}/api/v2/importErrors?limit=100"))["import_errors"]
+        errors = (await self._api.get("/api/v2/importErrors?limit=100"))["import_errors"]
         return _complaint({self._path(one): one for one in errors}) if errors else None
 
     def _path(self, error: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from genops_events.local import airflow
-from genops_events.local.credentials import Secrets, credentials_file
+from genops_events.local.credentials import AIRFLOW_USER, Secrets, credentials_file, secrets_of
 from genops_events.local.state import StackPlan
 
 Kind = Literal[
@@ -82,6 +82,8 @@ def client_environment(plan: StackPlan, ports: Mapping[str, int]) -> dict[str, s
         "GENOPS_ARRIVALS_TOPIC": plan.arrivals_topic,
         "GENOPS_COMPLETIONS_TOPIC": plan.completions_topic,
         "GENOPS_AIRFLOW_URL": f"http://127.0.0.1:{ports['api-server']}",
+        "GENOPS_AIRFLOW_USERNAME": AIRFLOW_USER,
+        "GENOPS_AIRFLOW_PASSWORD": secrets_of(plan.home).airflow_password,
         "GENOPS_CONFIG": str(plan.config_file),
         "GENOPS_HOME": str(plan.home),
     }

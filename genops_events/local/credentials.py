@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import json
 import secrets
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from genops_events.local.state import write_private
+
+AIRFLOW_USER = "admin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,22 +21,38 @@ class Secrets:
     jwt_secret: str
     fernet_key: str
     api_secret_key: str
+    airflow_password: str
+    """Of `AIRFLOW_USER`, who may do everything in this Airflow."""
 
 
 def secrets_of(home: Path) -> Secrets:
     """Return the secrets of this home, made on the first call and the same ever after."""
     path = home / "secrets" / "secrets.json"
-    if path.exists():
-        return Secrets(**json.loads(path.read_text()))
+    kept = json.loads(path.read_text()) if path.exists() else {}
     made = Secrets(
-        postgres_password=secrets.token_urlsafe(32),
-        jwt_secret=secrets.token_urlsafe(64),
-        fernet_key=base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
-        api_secret_key=secrets.token_urlsafe(32),
+        **{
+            "postgres_password": secrets.token_urlsafe(32),
+            "jwt_secret": secrets.token_urlsafe(64),
+            "fernet_key": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+            "api_secret_key": secrets.token_urlsafe(32),
+            "airflow_password": secrets.token_urlsafe(16),
+            **kept,
+        }
     )
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_private(path, json.dumps(asdict(made)).encode())
+    if len(kept) < len(fields(Secrets)):  # an earlier version made fewer
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_private(path, json.dumps(asdict(made)).encode())
     return made
+
+
+def airflow_passwords_file(home: Path) -> Path:
+    """Return where Airflow's simple auth manager finds the passwords of its users; it wants to be able to write it."""
+    return home / "secrets" / "airflow_passwords.json"
+
+
+def write_airflow_password(home: Path) -> None:
+    """Give Airflow's one user the password of this home."""
+    write_private(airflow_passwords_file(home), json.dumps({AIRFLOW_USER: secrets_of(home).airflow_password}).encode())
 
 
 def credentials_file(home: Path) -> Path:

@@ -131,6 +131,8 @@ def run_as(folder: Path, *, namespaces: bool = True) -> RunAs:
             f"and user {_NOBODY} (nobody) cannot run {binaries / 'postgres'}.",
             _ELSEWHERE,
         )
+    # The home is its user's alone; nobody else can see what lies in it, but this one has to get through.
+    folder.parent.chmod(0o711)
     closed = next((path for path in folder.resolve().parents if not path.stat().st_mode & 0o001), None)
     if closed is not None:
         raise ComponentError(

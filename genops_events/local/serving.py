@@ -6,13 +6,11 @@ import argparse
 import asyncio
 import logging
 import signal
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 
-ASGIApp = Callable[..., Awaitable[Any]]
+from genops_events.local.guard import ASGIApp, Guard
 
 log = logging.getLogger("genops.local")
 
@@ -35,9 +33,9 @@ def log_to_standard_error() -> None:
 
 
 def server(app: ASGIApp, *, host: str, port: int) -> uvicorn.Server:
-    """Return a quiet uvicorn server for `app`; nothing is bound until it is served."""
+    """Return a quiet uvicorn server for `app`, for its own user alone; nothing is bound until it is served."""
     config = uvicorn.Config(
-        app,
+        Guard(app),
         host=host,
         port=port,
         log_config=None,

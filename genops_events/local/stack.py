@@ -87,7 +87,9 @@ def start(plan: StackPlan) -> Started:
     if not plan.dags_folder.is_dir():
         raise StackError(f"There is no Dags folder {plan.dags_folder}.", "Name an existing folder with --dags.")
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        home.chmod(0o700)  # also what an earlier version has made
+        (home / "logs").mkdir(mode=0o700, exist_ok=True)
         (home / _MARK).write_text(_MARK_TEXT)
     except OSError as error:
         raise StackError(

@@ -18,6 +18,8 @@ ComponentStateName = Literal["waiting", "starting", "running", "restarting", "fa
 
 EXIT_LOCKED = 3
 """Exit code of a supervisor that found another one in its home."""
+PRIVATE_UMASK = 0o077
+"""What a stack keeps is its user's alone: prompts, answers, rows, secrets."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,10 +20,10 @@ from pathlib import Path
 import msgspec
 
 from genops_events.local import airflow, postgres
-from genops_events.local.airflow_probes import DagsParsed, Probe, api_server, job
+from genops_events.local.airflow_probes import AirflowApi, DagsParsed, Probe, api_server, job
 from genops_events.local.airflow_processes import AirflowProcesses, Child
 from genops_events.local.components import PORTS, STOP_ORDER, Component, component_list, log_file
-from genops_events.local.credentials import secrets_of, write_credentials
+from genops_events.local.credentials import AIRFLOW_USER, secrets_of, write_airflow_password, write_credentials
 from genops_events.local.keeper import Birth, Keeper
 from genops_events.local.loopback_http import get_json
 from genops_events.local.ports import choose
@@ -37,7 +37,7 @@ from genops_events.local.processes import (
     spawn,
 )
 from genops_events.local.stack_errors import ComponentError, StackError
-from genops_events.local.state import EXIT_LOCKED, StackPlan, StackState, StateName, load, save
+from genops_events.local.state import EXIT_LOCKED, PRIVATE_UMASK, StackPlan, StackState, StateName, load, save
 
 log = logging.getLogger("genops.local")
 
@@ -66,8 +66,10 @@ class Supervisor:
         self._migration_failed: list[ComponentError] = []
         self._ports = choose(PORTS, home=plan.home, kept=load(plan.home).ports)
         self._secrets = secrets_of(plan.home)
-        self._api = f"http://127.0.0.1:{self._ports['api-server']}"
+        url = f"http://127.0.0.1:{self._ports['api-server']}"
+        self._api = AirflowApi(url, user=AIRFLOW_USER, password=self._secrets.airflow_password)
         write_credentials(plan.home)
+        write_airflow_password(plan.home)
         for folder in (airflow.home_folder(plan.home), self._postgres):
             folder.mkdir(parents=True, exist_ok=True)
         self._dags = DagsParsed(self._api, plan.dags_folder)
@@ -218,7 +220,7 @@ class Supervisor:
     async def _look(self, one: Component, born: Birth) -> Probe:
         match one.kind:
             case "api-server":
-                return await api_server(self._api)
+                return await api_server(self._api.url)
             case "scheduler":
                 return await job(self._api, "SchedulerJob", since=born.wall, count=self._as_young_as(one, born))
             case "triggerer":
@@ -274,6 +276,7 @@ def main() -> int:
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--run", required=True)
     given = parser.parse_args()
+    os.umask(PRIVATE_UMASK)  # of all that the stack keeps, too
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     plan = msgspec.json.decode(
         (given.home / "plan.json").read_bytes(), type=StackPlan, dec_hook=lambda kind, value: kind(value)

@@ -43,7 +43,7 @@ class ChaosStack:
         self.bucket = stack.bucket()
         self.completions = Subscriber(stack, "chaos-completions")
         self._fresh = iter(range(DATASETS))
-        self._token: str | None = None
+        self._login: dict[str, str] | None = None
 
     def close(self) -> None:
         """Stop listening."""
@@ -98,15 +98,13 @@ class ChaosStack:
 
     def airflow(self, method: str, path: str, *, seconds: float = 120, **more: Any) -> Any:
         """Call Airflow's REST API, again while the API server is away; return the JSON."""
-        base = self.stack.variables["GENOPS_AIRFLOW_URL"].rstrip("/")
+        base = self.stack.variables["GENOPS_AIRFLOW_URL"]
         deadline = time.monotonic() + seconds
         while True:
             try:
-                if self._token is None:
-                    answer = httpx.get(f"{base}/auth/token", timeout=30).raise_for_status()
-                    self._token = answer.json()["access_token"]
-                headers = {"Authorization": f"Bearer {self._token}"}
-                answer = httpx.request(method, f"{base}/api/v2{path}", headers=headers, timeout=30, **more)
+                if self._login is None:
+                    self._login = self.stack.airflow_login()
+                answer = httpx.request(method, f"{base}/api/v2{path}", headers=self._login, timeout=30, **more)
                 return answer.raise_for_status().json()
             except httpx.HTTPError:
                 if time.monotonic() > deadline:

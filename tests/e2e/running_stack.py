@@ -21,6 +21,7 @@ import yaml
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import pubsub_v1, storage
 
+from genops_events.airflow.rest import AirflowRest
 from genops_events.identity import candidate_id
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -86,6 +87,17 @@ class Stack:
         )
         return client.bucket(self.variables["GENOPS_BUCKET"])
 
+    def airflow_login(self) -> dict[str, str]:
+        """Return the headers that Airflow lets in, as the user that `genops env` tells."""
+        user = {name: self.variables[f"GENOPS_AIRFLOW_{name.upper()}"] for name in ("username", "password")}
+        answer = httpx.post(f"{self.variables['GENOPS_AIRFLOW_URL']}/auth/token", json=user, timeout=30)
+        return {"Authorization": f"Bearer {answer.raise_for_status().json()['access_token']}"}
+
+    def airflow_rest(self) -> AirflowRest:
+        """Return Airflow's REST as the product asks it."""
+        names = ("url", "username", "password")
+        return AirflowRest(**{name: self.variables[f"GENOPS_AIRFLOW_{name.upper()}"] for name in names})
+
     def airflow(self, method: str, path: str, **more: Any) -> Any:
         """Return the JSON of a call to Airflow's REST API, as its pages make it; it must succeed.
 
@@ -95,9 +107,7 @@ class Stack:
             more: for httpx.
         """
         base = self.variables["GENOPS_AIRFLOW_URL"].rstrip("/")
-        token = httpx.get(f"{base}/auth/token", timeout=30).raise_for_status().json()["access_token"]
-        headers = {"Authorization": f"Bearer {token}"}
-        answer = httpx.request(method, f"{base}/api/v2{path}", headers=headers, timeout=30, **more)
+        answer = httpx.request(method, f"{base}/api/v2{path}", headers=self.airflow_login(), timeout=30, **more)
         assert answer.is_success, answer.text
         return answer.json()
 
@@ -140,13 +150,13 @@ class Stack:
     def dag_runs(self, dag: str) -> list[dict[str, Any]]:
         """Return all runs of a Dag, from Airflow's REST API."""
         base = self.variables["GENOPS_AIRFLOW_URL"].rstrip("/")
-        token = httpx.get(f"{base}/auth/token").json()["access_token"]
+        headers = self.airflow_login()
         runs: list[dict[str, Any]] = []
         while True:
             page = httpx.get(
                 f"{base}/api/v2/dags/{dag}/dagRuns",
                 params={"limit": 100, "offset": len(runs), "order_by": "id"},
-                headers={"Authorization": f"Bearer {token}"},
+                headers=headers,
                 timeout=30,
             )
             page.raise_for_status()

@@ -18,7 +18,6 @@ from google.cloud import bigquery
 from running_stack import DATASET, TRAIN, Stack, Subscriber, running_stack, training_subset, until
 
 from genops_events.airflow.pool import set_pool
-from genops_events.airflow.rest import AirflowRest
 from genops_events.identity import candidate_id
 
 pytestmark = pytest.mark.e2e
@@ -110,7 +109,7 @@ def test_a_plain_subscriber_gets_each_completion_event_in_order(stack, champion,
 
 
 def test_the_champion_is_in_the_tables_of_the_bucket_and_of_bigquery(stack, champion):
-    rest = AirflowRest(stack.variables["GENOPS_AIRFLOW_URL"])
+    rest = stack.airflow_rest()
     rest.post("/api/v2/dags/genops_tables/dagRuns", {"logical_date": None})
     runs = until(lambda: all_ended(stack.dag_runs("genops_tables")), seconds=120, what="the end of genops_tables")
     assert {one["state"] for one in runs} == {"success"}
@@ -224,6 +223,7 @@ def test_the_triggerer_killed_during_tuning_delays_the_candidate_and_nothing_els
 
 
 def airflow(stack: Stack, path: str, **headers: str) -> Any:
+    headers |= stack.airflow_login()
     answer = httpx.get(f"{stack.variables['GENOPS_AIRFLOW_URL']}/api/v2/{path}", headers=headers, timeout=30)
     return answer.raise_for_status().json()
 
@@ -237,7 +237,7 @@ def test_a_job_is_cancelled_while_others_wait_for_its_place_and_everybody_is_tol
     stack, champion, subscriber, tmp_path
 ):
     stack.set_vertex(job_seconds=600)
-    set_pool(AirflowRest(stack.variables["GENOPS_AIRFLOW_URL"]), slots=1)
+    set_pool(stack.airflow_rest(), slots=1)
     try:
         # One after the other: who comes first is first in the queue.
         first = stack.upload(training_subset(tmp_path, "first.jsonl", seed=50, examples=100))
@@ -257,7 +257,7 @@ def test_a_job_is_cancelled_while_others_wait_for_its_place_and_everybody_is_tol
         ends = {one: stack.watch(one, timeout=120) for one in (second, third)}
     finally:
         stack.set_vertex()
-        set_pool(AirflowRest(stack.variables["GENOPS_AIRFLOW_URL"]), slots=100)
+        set_pool(stack.airflow_rest(), slots=100)
 
     # In `genops watch`:
     (job,) = cancelled["jobs"]

@@ -38,7 +38,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 def airflow(stack: Stack, method: str, path: str, body: Any = None) -> Any:
     url = f"{stack.variables['GENOPS_AIRFLOW_URL']}/api/v2/{path}"
-    answer = httpx.request(method, url, json=body, timeout=30)
+    answer = httpx.request(method, url, json=body, headers=stack.airflow_login(), timeout=30)
     answer.raise_for_status()
     return answer.json() if answer.content else None
 

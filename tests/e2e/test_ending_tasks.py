@@ -38,10 +38,10 @@ class Airflow:
         url: of the API server.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, stack: Stack) -> None:
+        url = stack.variables["GENOPS_AIRFLOW_URL"]
         self._base = f"{url.rstrip('/')}/api/v2/dags/{DAG}"
-        token = httpx.get(f"{url.rstrip('/')}/auth/token", timeout=30).raise_for_status().json()["access_token"]
-        self._client = httpx.Client(headers={"Authorization": f"Bearer {token}"}, timeout=30)
+        self._client = httpx.Client(headers=stack.airflow_login(), timeout=30)
 
     def close(self) -> None:
         """Close the connections."""
@@ -134,7 +134,7 @@ def _configure(config: dict[str, Any]) -> None:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("ending")
     with running_stack(folder, change=_configure) as stack:
-        airflow = Airflow(stack.variables["GENOPS_AIRFLOW_URL"])
+        airflow = Airflow(stack)
         subscriber = Subscriber(stack, "ending-completions")
         files = (training_subset(folder, f"{seed}.jsonl", seed=seed, examples=40) for seed in range(100))
         try:

@@ -85,7 +85,7 @@ class Run:
         answer = httpx.get(
             f"{base}/api/v2{self.path}/taskInstances/{task}/logs/1",
             params={"map_index": index, "full_content": "true"},
-            headers={"Accept": "application/json"},
+            headers={"Accept": "application/json", **self.stack.airflow_login()},
             timeout=30,
         )
         messages = answer.raise_for_status().json()["content"]

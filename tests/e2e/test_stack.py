@@ -70,9 +70,14 @@ class Stack:
         return status
 
     def rest(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        url = f"{self.status()['airflow_url']}/api/v2{path}"
+        told = json.loads(self.genops("env", "--json").stdout)
+        user = {name: told[f"GENOPS_AIRFLOW_{name.upper()}"] for name in ("username", "password")}
+        token = self._call(f"{told['GENOPS_AIRFLOW_URL']}/auth/token", user)["access_token"]
+        return self._call(f"{told['GENOPS_AIRFLOW_URL']}/api/v2{path}", body, Authorization=f"Bearer {token}")
+
+    def _call(self, url: str, body: dict[str, Any] | None, **headers: str) -> dict[str, Any]:
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(url, data=data, headers={"Content-Type": "application/json"})
+        request = urllib.request.Request(url, data=data, headers={"Content-Type": "application/json", **headers})
         with urllib.request.urlopen(request, timeout=20) as answer:
             document: dict[str, Any] = json.load(answer)
             return document
@@ -97,6 +102,23 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     finally:
         stack.genops("down", "--purge")
         assert not stack.home.exists()
+
+
+def test_what_the_stack_keeps_is_its_users_alone_and_airflow_lets_in_nobody_without_its_password(stack: Stack) -> None:
+    open_to_others = [path for path in (stack.home, *stack.home.iterdir()) if path.stat().st_mode & 0o077]
+    assert not [path for path in open_to_others if path.is_dir()]
+    url = stack.status()["airflow_url"]
+    for path, body in (
+        ("/auth/token", None),
+        ("/auth/token", b'{"username": "admin", "password": "admin"}'),
+        ("/api/v2/dags", None),
+    ):
+        request = urllib.request.Request(f"{url}{path}", data=body, headers={"Content-Type": "application/json"})
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request, timeout=20)
+        with refused.value as answer:
+            assert answer.code in {401, 403}
+    assert stack.rest("/dags")["total_entries"] > 0
 
 
 def test_status_names_every_component_with_pid_url_and_log(stack: Stack) -> None:

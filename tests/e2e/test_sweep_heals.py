@@ -43,8 +43,7 @@ def subscriber(stack):
 
 def airflow(stack, method, path, body):
     base = stack.variables["GENOPS_AIRFLOW_URL"].rstrip("/")
-    token = httpx.get(f"{base}/auth/token").json()["access_token"]
-    headers = {"Authorization": f"Bearer {token}"}
+    headers = stack.airflow_login()
     httpx.request(method, f"{base}/api/v2/dags/{path}", json=body, headers=headers, timeout=30).raise_for_status()
 
 

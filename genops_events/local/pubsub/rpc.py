@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 import grpc
 
 from genops_events.local.faults import InjectedError
+from genops_events.local.guard import Address, foreign_user, peer_address
 from genops_events.local.pubsub.errors import ApiError, unimplemented
 from genops_events.local.pubsub.faults import PubSubFaultSwitch, status_of
 
@@ -46,10 +48,21 @@ class Service(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no ty
     Args:
         services: RPCs by full service name.
         faults: asked before each call.
+        address: where this is served.
+        owner: number of the user that may call; whoever runs this process by default.
     """
 
-    def __init__(self, services: Mapping[str, Iterable[Unary | Streaming]], faults: PubSubFaultSwitch) -> None:
+    def __init__(
+        self,
+        services: Mapping[str, Iterable[Unary | Streaming]],
+        faults: PubSubFaultSwitch,
+        *,
+        address: Address,
+        owner: int | None = None,
+    ) -> None:
         self._faults = faults
+        self._address = address
+        self._owner = os.geteuid() if owner is None else owner
         self._handlers = {
             f"/{service}/{rpc.name}": self._handler(rpc) for service, rpcs in services.items() for rpc in rpcs
         }
@@ -78,6 +91,10 @@ class Service(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no ty
 
     async def _guarded(self, name: str, context: Any, call: Callable[[], Awaitable[Any]]) -> Any:
         """Answer with what `call` returns; turn what it raises, and injected faults, into a gRPC status."""
+        why = foreign_user(peer_address(context.peer()), self._address, owner=self._owner)
+        if why is not None:
+            log.warning("refused: %s", why)
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, why)
         try:
             await self._faults.before(name)
             return await call()

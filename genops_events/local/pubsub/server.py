@@ -55,7 +55,7 @@ async def serve(*, host: str, port: int, admin_port: int, state: Path) -> None:
         "google.pubsub.v1.Subscriber": Subscriber(broker, StreamingPull(broker, faults)).methods(),
         "google.iam.v1.IAMPolicy": [*Access(broker).methods()],
     }
-    api.add_generic_rpc_handlers((Service(services, faults),))
+    api.add_generic_rpc_handlers((Service(services, faults, address=(host, port)),))
     api.add_insecure_port(f"{host}:{port}")
     await api.start()
     log.info(
