@@ -15,6 +15,9 @@ test: lint browser ## lint, types, unit and conformance tests, the report in a b
 	$(BIN)/pytest --numprocesses 4 --dist loadfile tests/unit tests/conformance tests/integration tests/browser
 	$(BIN)/pytest --numprocesses 2 --dist loadfile tests/e2e
 
+ahead: install ## the unit tests with the clock a year ahead (AHEAD=+1y, COMMAND="genops demo" for something else)
+	@$(BIN)/python -m tests.ahead $(or $(AHEAD),+1y) $(or $(COMMAND),pytest --numprocesses 4 --dist loadfile tests/unit)
+
 browser: install ## fetch the Chromium that the report is looked at with into .browser/ (once; 70 MB)
 	@$(BIN)/python tests/browser/fetch_browser.py
 
@@ -76,4 +79,4 @@ $(STAMP): requirements.lock pyproject.toml
 	fi
 	@touch $@
 
-.PHONY: help demo test browser install up down lint bench bench-arrivals bench-waiting bench-inference chaos matrix schemas lock
+.PHONY: help demo test ahead browser install up down lint bench bench-arrivals bench-waiting bench-inference chaos matrix schemas lock

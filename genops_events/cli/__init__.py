@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Annotated
 
 import typer
@@ -51,12 +52,15 @@ def _print_version(asked: bool) -> None:  # noqa: FBT001 - typer calls it by pos
 @app.callback()
 def genops(
     *,
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 - its callback does it
         bool,
         typer.Option("--version", callback=_print_version, is_eager=True, help="Print what is installed, and end."),
     ] = False,
 ) -> None:
     """Drop a training file into a bucket; a tuned, evaluated, budget-checked model and its answers come out."""
+    # By the calendar, Google's clients tell everybody with an older Python to upgrade, some lines at each import: from
+    # October 2027 with 3.11. Which Python will do is said in pyproject.toml.
+    warnings.filterwarnings("ignore", message="You are using a ", category=FutureWarning, module=r"google\.api_core\.")
 
 
 stack.register(app)

@@ -51,7 +51,7 @@ async def _json(method: str, url: str, head: str, body: bytes, timeout_seconds: 
             finally:
                 writer.close()
     except TimeoutError as error:
-        raise OSError(f"no answer within {timeout_seconds:g} s from {url}") from error
+        raise OSError(f"no answer within {timeout_seconds:g} s from {parts.netloc}") from error
     answered, _, content = answer.partition(b"\r\n\r\n")
     status = answered.split(b"\r\n", 1)[0].split()
     code = status[1] if len(status) > 1 else b""
