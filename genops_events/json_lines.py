@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from genops_events.json_places import after_first_value, byte_of, values_from
 
@@ -19,7 +22,10 @@ CR_ONLY = (
 BYTE_ORDER_MARK = (
     "a byte order mark (EF BB BF) stands in the middle of the file, where another file was appended; take it out"
 )
+MOST_LINE_BYTES = 20 * 1024 * 1024
+"""Longest line: Vertex AI takes requests of 20 MB. What is longer fails without being held in memory."""
 _MOST_COUNTED = 10_000
+_NAME_BY_LINE = re.compile(r"line-([1-9][0-9]{0,17})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,3 +88,70 @@ def _half_a_pair(line: bytes) -> int | None:
     except (ValueError, RecursionError):
         return None
     return None
+
+
+def lines_of(chunks: Iterable[bytes]) -> Iterator[bytes | int]:
+    """Yield the lines of a file; of one that is longer than a request may be, only how many bytes it has.
+
+    Args:
+        chunks: the file's bytes, in pieces of any size.
+    """
+    rest = bytearray()
+    held = 0
+    for chunk in chunks:
+        *whole, last = chunk.split(b"\n")
+        for piece in whole:
+            held += len(piece)
+            yield bytes(rest + piece) if held <= MOST_LINE_BYTES else held
+            rest.clear()
+            held = 0
+        held += len(last)
+        if held <= MOST_LINE_BYTES:
+            rest += last
+        else:
+            rest.clear()
+    if held:
+        yield bytes(rest) if held <= MOST_LINE_BYTES else held
+
+
+def name_of(line: int) -> str:
+    """Return what a row without an id is called."""
+    return f"line-{line}"
+
+
+def given(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the members that have a value: `null` is none, as in the JSON of Protocol Buffers."""
+    return {key: item for key, item in value.items() if item is not None}
+
+
+class RowNames:
+    """What the rows of a file are called: each name is one row's alone, given or made of its line.
+
+    A hash is held of each name that was given, 0.1 kB, and a byte for each line.
+    """
+
+    def __init__(self) -> None:
+        self._given: dict[int, int] = {}
+        self._unnamed = bytearray(1)
+
+    def refusal(self, line: int, own: str | None) -> str | None:
+        """Return why a row cannot have its name, in a clause; None where it is the row's from now on.
+
+        Args:
+            line: 1-based line of the row; lines come in order.
+            own: the id that the file gives it; None where it gives none.
+        """
+        self._unnamed.extend(bytes(line + 1 - len(self._unnamed)))
+        if own is None:
+            self._unnamed[line] = 1
+            seen = self._given.get(hash(name_of(line)))
+            if seen is not None:
+                return f"it has no id, and the name that it would have, {name_of(line)!r}, is the id of line {seen}; give it one"
+            return None
+        seen = self._given.setdefault(hash(own), line)
+        if seen != line:
+            return f"the id {own!r} was given before, on line {seen}"
+        by_line = _NAME_BY_LINE.fullmatch(own)
+        if by_line is not None and (other := int(by_line[1])) < line and self._unnamed[other]:
+            return f"the id {own!r} is the name of line {other}, which has no id; give one of them another"
+        return None

@@ -13,6 +13,8 @@ import re
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from genops_events.json_lines import not_one_value
+
 MOST_LEVELS = 100
 """Deepest nesting. Protocol Buffers, which Google's APIs are written in, read JSON of at most 100 levels:
 https://protobuf.dev/programming-guides/json/ and the recursion limit of its parsers."""
@@ -131,6 +133,10 @@ def _decoded(text: str, members: Callable[[list[tuple[str, Any]]], Any]) -> Any:
             text, object_pairs_hook=members, parse_int=_int, parse_float=_float, parse_constant=_refuse_constant
         )
     except json.JSONDecodeError as error:
+        encoded = text.encode("utf-8", errors="surrogatepass")
+        if (known := not_one_value(encoded)) is not None:
+            column = len(encoded[: known.column - 1].decode("utf-8", errors="surrogatepass")) + 1
+            raise WrongJson(f"it is not one JSON value: {known.message}, column {column}", column=column) from None
         said = f"{error.msg[:1].lower()}{error.msg[1:]}, column {error.pos + 1}"
         raise WrongJson(f"it is not JSON ({said})", column=error.pos + 1) from None
     except RecursionError:

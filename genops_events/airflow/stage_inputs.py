@@ -11,6 +11,7 @@ from genops_events.evaluation.data import EvaluationDataError
 from genops_events.gcp import inputs
 from genops_events.gcp.inference.results import PromptsMissing, check_prompts
 from genops_events.gcp.inputs import InputMissing
+from genops_events.gcp.streams import UnusableObject
 from genops_events.record import Attempt
 
 if TYPE_CHECKING:
@@ -41,6 +42,6 @@ def unusable_inputs(run: StageRun) -> str | None:
         except EvaluationDataError as error:
             mend = "Mend it there, and upload the training file again."
             return f"The {what} cannot be used. {error.message} {error.hint} {mend} Nothing was spent."
-        except (InputMissing, PromptsMissing, MetricMissing) as error:
+        except (InputMissing, PromptsMissing, MetricMissing, UnusableObject) as error:
             return f"{error.message} {error.hint} Nothing was spent."
     return None

@@ -22,6 +22,8 @@ from genops_events.cli.who import me
 from genops_events.errors import ConfigError, PermanentError, TransientError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.console import Console
     from rich.table import Table
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 DAG_ID = "genops_comparison"
 LOOK_SECONDS = 1.0
 RUN_LOOK_SECONDS = 5.0
+_CHUNK_BYTES = 1024 * 1024
 _STYLES = {"completed": "green", "failed": "bold red", "refused": "bold yellow"}
 
 
@@ -192,19 +195,22 @@ def uploaded(config: Config, file: Path) -> str:
         EvaluationDataError: a line of it cannot be used.
     """
     from genops_events.comparison.plan import upload_path
-    from genops_events.evaluation.data import read_evaluation_examples
+    from genops_events.evaluation.data import lines_of_file, read_evaluation_examples
     from genops_events.gcp.uploads import NotAFile, upload_if_absent
 
     if not file.is_file():
         raise NotAFile(f"{file} is no file.", "Name a JSONL file of prompts and references.")
-    content = file.read_bytes()
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise NotAFile(f"{file} is not UTF-8 (byte {error.start}).", "Save it as UTF-8.") from error
-    for _ in read_evaluation_examples(text.split("\n"), needs_reference=()):
-        pass
-    name = upload_path(hashlib.sha256(content).hexdigest()[:32])
+    digest = hashlib.sha256()
+
+    def chunks() -> Iterator[bytes]:
+        while chunk := opened.read(_CHUNK_BYTES):
+            digest.update(chunk)
+            yield chunk
+
+    with file.open("rb") as opened:
+        for _ in read_evaluation_examples(lines_of_file(chunks()), needs_reference=()):
+            pass
+    name = upload_path(digest.hexdigest()[:32])
     upload_if_absent(config, file, name=name)
     return name
 

@@ -103,11 +103,16 @@ def _known(names: tuple[str, ...], make: Callable[[], tuple[Step, ...]]) -> tupl
 
 
 def _evaluation(config: Config, entry: Dataset, file: Path) -> tuple[Step, ...]:
-    from genops_events.evaluation.data import read_evaluation_examples
+    from genops_events.evaluation.data import lines_of_file, read_evaluation_examples
     from genops_events.money.estimates import evaluation_steps
 
     evaluation = entry.evaluation
-    examples = list(read_evaluation_examples(_lines(file), needs_reference=evaluation.needs_reference))
+    try:
+        with file.open("rb") as opened:
+            lines = lines_of_file(iter(lambda: opened.read(_CHUNK_BYTES), b""))
+            examples = list(read_evaluation_examples(lines, needs_reference=evaluation.needs_reference))
+    except OSError as error:
+        raise UnusableFile(f"{file} cannot be read: {error.strerror}", "Name a copy of it.") from error
     return evaluation_steps(
         config.rates,
         entry.billed_model,
@@ -119,8 +124,9 @@ def _evaluation(config: Config, entry: Dataset, file: Path) -> tuple[Step, ...]:
 
 
 def _inference(config: Config, entry: Dataset, file: Path) -> tuple[Step, ...]:
-    from genops_events.inference.prompts import lines_of, read_rows
+    from genops_events.inference.prompts import read_rows
     from genops_events.inference.requests import Requests
+    from genops_events.json_lines import lines_of
     from genops_events.money.estimates import inference_step, prompt_tokens
 
     requests = Requests(entry.inference, system_instruction=entry.system_instruction)
@@ -156,14 +162,6 @@ def _tokens(file: Path, entry: Dataset, config: Config) -> int:
             f"`genops validate {file}` names each line.",
         )
     return report.tokens_estimate
-
-
-def _lines(file: Path) -> list[str]:
-    try:
-        return file.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise UnusableFile(f"{file} cannot be read: {why}", "Name a copy of it.") from error
 
 
 def table(found: Estimate) -> Any:

@@ -9,9 +9,14 @@ from typing import Any
 
 from genops_events.errors import PermanentError
 from genops_events.evaluation.metrics import TOOL_METRICS
+from genops_events.json_lines import MOST_LINE_BYTES, RowNames, given, lines_of, name_of
 from genops_events.json_objects import SaidTwice, WrongJson, read_json
+from genops_events.training.forms import foreign_form
+from genops_events.training.reasons import shown
 
 FOUND_CHARACTERS = 200
+MOST_FILE_BYTES = 100_000_000
+"""Largest evaluation file: it is held in memory whole, and each of its rows is asked and judged."""
 
 
 class EvaluationDataError(PermanentError):
@@ -63,7 +68,7 @@ def read_evaluation_examples(
     """
     number = 0
     tools = [name for name in needs_reference if name in TOOL_METRICS]
-    seen: dict[str, int] = {}
+    names = RowNames()
     for number, value in _objects(lines, '{"prompt": …, "reference": …}'):
         _refuse_other_keys(number, value, ("prompt", "reference", "id"))
         prompt = _text(number, value, "prompt")
@@ -74,8 +79,8 @@ def read_evaluation_examples(
             form = '{"content": "", "tool_calls": [{"name": …, "arguments": {…}}]}'
             raise _wrong(number, f"`reference` must be a tool call, which {tools[0]} needs: the text of {form}", value)
         name = _text(number, value, "id") if "id" in value else None
-        if name is not None and seen.setdefault(name, number) != number:
-            raise _wrong(number, f"the id {name!r} was given before, on line {seen[name]}", value)
+        if (why := names.refusal(number, None if name == name_of(number) else name)) is not None:
+            raise _wrong(number, why, value)
         yield EvaluationExample(prompt, reference, name, number)
     if number == 0:
         raise EvaluationDataError(
@@ -83,10 +88,49 @@ def read_evaluation_examples(
         )
 
 
+def lines_of_file(chunks: Iterable[bytes]) -> Iterator[str]:
+    """Yield the lines of an evaluation file, in bounded memory.
+
+    Args:
+        chunks: the file's bytes, in pieces of any size.
+
+    Raises:
+        EvaluationDataError: the file has more than MOST_FILE_BYTES, is no text in UTF-8, or has a line over 20 MiB.
+    """
+    for number, line in enumerate(lines_of(_bounded(chunks)), start=1):
+        if isinstance(line, int):
+            raise EvaluationDataError(
+                f"Line {number} has {line:,} bytes, and Vertex AI takes requests of at most {MOST_LINE_BYTES:,}.",
+                "Each example stands on a line of its own.",
+                number,
+            )
+        if number == 1 and (form := foreign_form(line, is_json=True)):
+            raise EvaluationDataError(
+                f"The file is {form}.", 'Write JSON Lines such as {"prompt": …, "reference": …}, not compressed.'
+            )
+        try:
+            yield line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise EvaluationDataError(
+                f"Line {number} is not UTF-8 (byte {error.start + 1}).", "Save the file as UTF-8.", number
+            ) from error
+
+
+def _bounded(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        if size > MOST_FILE_BYTES:
+            raise EvaluationDataError(
+                f"The file has more than {MOST_FILE_BYTES:,} bytes, the most that an evaluation reads.", "Split it."
+            )
+        yield chunk
+
+
 def _is_tool_call(text: str) -> bool:
     try:
         value = json.loads(text)
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # a number of thousands of digits is a ValueError
         return False
     return isinstance(value, dict) and isinstance(value.get("tool_calls"), list)
 
@@ -104,7 +148,7 @@ def _objects(lines: Iterable[str], form: str) -> Iterator[tuple[int, dict[str, A
             raise _wrong(number, f"{error.message}; each line must read {form}", text.strip()) from None
         if not isinstance(value, dict):
             raise _wrong(number, f"it is not a JSON object; each line must read {form}", value)
-        yield number, value
+        yield number, given(value)
 
 
 def _text(number: int, value: dict[str, Any], key: str) -> str:
@@ -119,12 +163,14 @@ def _text(number: int, value: dict[str, Any], key: str) -> str:
 def _refuse_other_keys(number: int, value: dict[str, Any], known: tuple[str, ...]) -> None:
     if others := [key for key in value if key not in known]:
         raise _wrong(
-            number, f"the key `{others[0]}` is not known, allowed are {', '.join(known[:-1])} and {known[-1]}", value
+            number,
+            f"the key {shown(others[0], '`')} is not known, allowed are {', '.join(known[:-1])} and {known[-1]}",
+            value,
         )
 
 
 def _wrong(number: int, what: str, found: Any) -> EvaluationDataError:
-    shown = found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
-    if len(shown) > FOUND_CHARACTERS:
-        shown = shown[:FOUND_CHARACTERS] + "…"
-    return EvaluationDataError(f"Line {number}: {what}.", f"Found: {shown}", number)
+    text = found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
+    if len(text) > FOUND_CHARACTERS:
+        text = text[:FOUND_CHARACTERS] + "…"
+    return EvaluationDataError(f"Line {number}: {what}.", f"Found: {text}", number)

@@ -7,11 +7,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from genops_events.errors import PermanentError
-from genops_events.evaluation.data import EvaluationExample, Prompt, read_evaluation_examples
+from genops_events.evaluation.data import (
+    MOST_FILE_BYTES,
+    EvaluationExample,
+    Prompt,
+    lines_of_file,
+    read_evaluation_examples,
+)
 from genops_events.evaluation.rows import digest
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
-from genops_events.gcp.errors import google_call
+from genops_events.gcp.errors import CloudRefused, google_call
 from genops_events.gcp.generation import Answer
+from genops_events.gcp.streams import MOST_ROWS_BYTES, read_object, read_whole
 from genops_events.inference.endings import ending
 
 if TYPE_CHECKING:
@@ -20,6 +27,7 @@ if TYPE_CHECKING:
 ItemT = TypeVar("ItemT")
 Answers = dict[int, Answer]
 """By the index of their prompt."""
+_NOT_FOUND = 404
 
 
 class InputMissing(PermanentError):
@@ -38,22 +46,15 @@ def _some(items: list[ItemT], bucket: Bucket, name: str) -> list[ItemT]:
 
 
 def _lines(bucket: Bucket, name: str) -> Iterator[str]:
-    from google.api_core.exceptions import NotFound
-
-    with google_call(f"read gs://{bucket.name}/{name}"):
-        try:
-            content = bucket.blob(name).download_as_bytes(timeout=CALL_TIMEOUT_SECONDS)
-        except NotFound as error:
-            raise InputMissing(
-                f"gs://{bucket.name}/{name} is not there, but genops.yaml names it.",
-                "Upload the file, or mend its name in genops.yaml; then upload the training file again.",
-            ) from error
+    content = read_object(bucket.blob(name), most_bytes=MOST_FILE_BYTES)
     try:
-        # Not `splitlines`: a JSON text may hold U+2028, which ends a line there.
-        return iter(content.decode("utf-8-sig").split("\n"))
-    except UnicodeDecodeError as error:
+        yield from lines_of_file(content)
+    except CloudRefused as error:
+        if error.status != _NOT_FOUND:
+            raise
         raise InputMissing(
-            f"gs://{bucket.name}/{name} is not UTF-8 (byte {error.start}).", "Save it as UTF-8 and upload it again."
+            f"gs://{bucket.name}/{name} is not there, but genops.yaml names it.",
+            "Upload the file, or mend its name in genops.yaml; then upload the training file again.",
         ) from error
 
 
@@ -74,7 +75,7 @@ def answer_rows(bucket: Bucket, name: str) -> list[dict[str, Any]]:
 
     with google_call(f"read gs://{bucket.name}/{name}"):
         try:
-            content = bucket.blob(name).download_as_text(timeout=CALL_TIMEOUT_SECONDS)
+            content = read_whole(bucket.blob(name), most_bytes=MOST_ROWS_BYTES).decode()
         except NotFound:
             return []
     return [json.loads(line) for line in content.split("\n") if line]

@@ -13,6 +13,7 @@ from genops_events.errors import GenopsError
 from genops_events.gcp.at_once import at_once
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
 from genops_events.gcp.errors import google_call
+from genops_events.gcp.streams import read_whole
 
 if TYPE_CHECKING:
     from google.cloud.storage import Blob, Bucket
@@ -109,7 +110,7 @@ def read_parts(bucket: Bucket, prefix: str) -> list[dict[str, Any]]:
 
     def lines(blob: Blob) -> list[dict[str, Any]]:
         with google_call(f"read gs://{bucket.name}/{blob.name}"):
-            text = blob.download_as_text(timeout=CALL_TIMEOUT_SECONDS)
+            text = read_whole(blob).decode()
         return [json.loads(line) for line in text.split("\n") if line]
 
     return [line for part in at_once(lines, _blobs(bucket, prefix)) for line in part]

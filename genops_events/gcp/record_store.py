@@ -14,6 +14,7 @@ from genops_events.errors import PermanentError, TransientError
 from genops_events.gcp.candidate_reader import CandidateReader
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, storage_client
 from genops_events.gcp.errors import google_call
+from genops_events.gcp.streams import read_whole
 from genops_events.record import Announcement, Champion, Document
 from genops_events.stages import Stage
 from genops_events.verdicts import VERDICTS, Verdict
@@ -152,7 +153,7 @@ class RecordStore:
         blob = self.bucket.blob(path)
         with google_call(f"read gs://{self.bucket.name}/{path}"):
             try:
-                content = blob.download_as_bytes(timeout=CALL_TIMEOUT_SECONDS)
+                content = read_whole(blob)
             except NotFound:
                 return None
         # The download's own headers name the generation that was read: content and precondition belong together.

@@ -15,6 +15,7 @@ from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
 from genops_events.gcp.dead_letters import CARRIED, DeadLetter, DeadLetters
 from genops_events.gcp.errors import google_call
 from genops_events.gcp.parts import remove_parts
+from genops_events.gcp.streams import read_whole
 from genops_events.record_paths import ROOT
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def _all(letters: DeadLetters) -> list[DeadLetter]:
 def _read(bucket: storage.Bucket, name: str) -> dict[str, Any] | None:
     with google_call(f"read {KEPT}{name}.json"):
         blob = bucket.get_blob(f"{KEPT}{name}.json", timeout=CALL_TIMEOUT_SECONDS)
-        return None if blob is None else dict(json.loads(blob.download_as_bytes(timeout=CALL_TIMEOUT_SECONDS)))
+        return None if blob is None else dict(json.loads(read_whole(blob)))
 
 
 def _policy(found: dict[str, Any]) -> Any:

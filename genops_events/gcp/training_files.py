@@ -11,7 +11,7 @@ from genops_events import record_paths
 from genops_events.errors import PermanentError
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
 from genops_events.gcp.errors import google_call
-from genops_events.gcp.streams import CHUNK_BYTES, read_object
+from genops_events.gcp.streams import CHUNK_BYTES, StoredEncoded, read_object
 from genops_events.record import Arrival, Validation
 from genops_events.training.examples import Measure
 from genops_events.training.limits import Method
@@ -19,6 +19,7 @@ from genops_events.training_data import (
     InvalidLines,
     ModelLimits,
     Problem,
+    Reason,
     ValidationExamples,
     ValidationReport,
     validate,
@@ -85,14 +86,17 @@ def validate_arrival(
         def quarantine(problem: Problem) -> None:
             quarantined.write(problem.to_json_line())
 
-        report = validate(
-            read_object(copy),
-            limits=limits,
-            on_problem=quarantine,
-            invalid_lines=invalid_lines,
-            validation=examples,
-            method=method,
-        )
+        try:
+            report = validate(
+                read_object(copy),
+                limits=limits,
+                on_problem=quarantine,
+                invalid_lines=invalid_lines,
+                validation=examples,
+                method=method,
+            )
+        except StoredEncoded as error:
+            return _stored_encoded(arrival, error, copy, source)
         if report.problems_total:
             _write_quarantine(store, arrival.candidate, quarantined)
     tuned_on = _write_valid_lines(store, arrival.candidate, copy, limits, method) if report.quarantined else copy
@@ -130,6 +134,21 @@ def _validation(
     )
 
 
+def _stored_encoded(arrival: Arrival, error: StoredEncoded, copy: Blob, source: Blob, *, about: str = "") -> Validation:
+    """Return the verdict on a file that is stored with a `Content-Encoding`; it names the upload, not its copy."""
+    message = f"{error.message} {error.hint}".replace(_uri(copy), _uri(source))
+    problem = Problem(None, None, Reason.COMPRESSED, message, "")
+    return Validation(
+        candidate=arrival.candidate,
+        written_at=datetime.now(UTC),
+        valid=False,
+        summary=f"{about}The file cannot be tuned on. {message}",
+        problems_total=1,
+        problems_by_reason={problem.reason.value: 1},
+        problems=[asdict(problem)],
+    )
+
+
 def _uri(blob: Blob) -> str:
     return f"gs://{blob.bucket.name}/{blob.name}"
 
@@ -155,10 +174,13 @@ def _validation_file(
             problems_total=1,
         )
         return refusal, ValidationExamples(), None
-    report, examples = validate_validation_file(read_object(copy), limits=limits, method=method)
+    about = f"The validation file {where} that genops.yaml names is not valid; the training file was not looked at. "
+    try:
+        report, examples = validate_validation_file(read_object(copy), limits=limits, method=method)
+    except StoredEncoded as error:
+        return _stored_encoded(arrival, error, copy, source, about=about), ValidationExamples(), None
     if report.valid:
         return None, examples, _uri(copy)
-    about = f"The validation file {where} that genops.yaml names is not valid; the training file was not looked at. "
     return _validation(arrival, report, about=about), examples, None
 
 

@@ -17,12 +17,13 @@ from pydantic import ValidationError
 from genops_events.addresses import Readable, addresses_in, form_problem
 from genops_events.inference.media import mime_type_of
 from genops_events.inference.settings import RowSettings
+from genops_events.json_lines import MOST_LINE_BYTES, RowNames, given, name_of
 from genops_events.json_objects import SaidTwice, WrongJson, read_json
-from genops_events.media_types import TYPES, not_taken
+from genops_events.media_types import TYPES, not_taken, plain_type
+from genops_events.training.forms import foreign_form
+from genops_events.training.reasons import shown
 
 FORMS = '{"prompt": …}, {"contents": [{"role": "user", "parts": […]}]} or {"request": {"contents": …}}'
-MOST_LINE_BYTES = 20 * 1024 * 1024
-"""Longest line: Vertex AI takes requests of 20 MB. What is longer fails without being held in memory."""
 FOUND_CHARACTERS = 200
 _OWN_KEYS = ("id", "prompt", "contents", "request", "files")
 _SETTINGS = tuple(RowSettings.model_fields)
@@ -112,54 +113,34 @@ def in_chunks(
         yield some
 
 
-def name_of(line: int) -> str:
-    """Return what a row without an id is called."""
-    return f"line-{line}"
-
-
 class _Wrong(Exception):
     """Why a row cannot be asked."""
-
-
-def lines_of(chunks: Iterable[bytes]) -> Iterator[bytes | int]:
-    """Yield the lines of a file; of one that is longer than a request may be, only how many bytes it has.
-
-    Args:
-        chunks: the file's bytes, in pieces of any size.
-    """
-    rest: list[bytes] = []
-    held = 0
-    for chunk in chunks:
-        *whole, last = chunk.split(b"\n")
-        for piece in whole:
-            size = held + len(piece)
-            yield b"".join([*rest, piece]) if size <= MOST_LINE_BYTES else size
-            rest, held = [], 0
-        held += len(last)
-        rest = [*rest, last] if held <= MOST_LINE_BYTES else []
-    if held:
-        yield b"".join(rest) if held <= MOST_LINE_BYTES else held
 
 
 def read_rows(lines: Iterable[bytes | int], *, readable: Readable) -> Iterator[PromptRow | BadRow]:
     """Yield every row of a prompt file, in order; blank lines are skipped, and counted.
 
-    Of rows with the same `id` the first one is asked, and the others are bad: nobody could tell whose answer it is. For
-    that, 0.1 kB is held of each id.
+    Of rows with the same `id` the first one is asked, and the others are bad: nobody could tell whose answer it is. A file
+    that is none of JSON Lines, but an archive or a JSON array, is one bad row, and nothing more of it is read.
 
     Args:
         lines: of the file.
         readable: the files that rows may name; a row that names another one is bad.
     """
     number = 0
-    first: dict[int, int] = {}
+    names = RowNames()
     for line, content in enumerate(lines, start=1):
         if isinstance(content, bytes) and not content.removeprefix(_MARK).strip():
             continue
         row = _row(number, line, content, readable)
-        # Names by line cannot repeat; of the others a hash is held, since a long file has many.
-        if isinstance(row, PromptRow) and row.has_own_id and (seen := first.setdefault(hash(row.id), line)) != line:
-            row = BadRow(number, line, row.id, f"Line {line}: the id {row.id!r} was given before, on line {seen}.")
+        if number == 0 and isinstance(content, bytes) and (form := foreign_form(content, is_json=True)):
+            yield BadRow(number, line, row.id, f"Line {line}: this is {form}; each line must read {FORMS}.")
+            return
+        is_named = row.id != name_of(line)
+        if isinstance(row, PromptRow) or not is_named:  # a bad row with an id of its own leaves that to a good one
+            why = names.refusal(line, row.id if is_named else None)
+            if isinstance(row, PromptRow) and why is not None:
+                row = BadRow(number, line, row.id, f"Line {line}: {why}.")
         yield row
         number += 1
 
@@ -204,8 +185,9 @@ def _object(content: bytes) -> dict[str, Any]:
         raise _Wrong(f"{error.message}; each line must read {FORMS}") from None
     if not isinstance(value, dict):
         raise _Wrong(f"it is not a JSON object; each line must read {FORMS}")
+    value = given(value)
     if others := [key for key in value if key not in _OWN_KEYS and key not in _SETTINGS]:
-        raise _Wrong(f"the key `{others[0]}` is not known, allowed are {', '.join((*_OWN_KEYS, *_SETTINGS))}")
+        raise _Wrong(f"the key {shown(others[0], '`')} is not known, allowed are {', '.join((*_OWN_KEYS, *_SETTINGS))}")
     return value
 
 
@@ -249,11 +231,12 @@ def _turns(contents: Any) -> list[dict[str, Any]]:
 
 
 def _turn(turn: Any, where: str) -> dict[str, Any]:
+    turn = given(turn) if isinstance(turn, dict) else turn
     if not isinstance(turn, dict) or set(turn) - {"role", "parts"}:
         raise _Wrong(f"{where} must be an object of `role` and `parts`")
     role = turn.get("role", "user")
     if role not in ("user", "model", "function"):
-        raise _Wrong(f"{where}.role must be user or model; it is {role!r}")
+        raise _Wrong(f"{where}.role must be user or model; it is {shown(str(role))}")
     parts = turn.get("parts")
     if isinstance(parts, (str, dict)):
         parts = [parts]
@@ -270,7 +253,7 @@ def _part(part: Any, where: str) -> dict[str, Any]:
         part = {"text": part}
     if not isinstance(part, dict):
         raise _Wrong(f"{where} must be an object with one of {', '.join(_PART_KEYS)}")
-    part = {_SNAKE.get(key, key): value for key, value in part.items()}
+    part = {_SNAKE.get(key, key): value for key, value in given(part).items()}
     kinds = [key for key in part if key in _PART_KEYS]
     others = [key for key in part if key not in _PART_KEYS and key not in _BESIDE]
     if len(kinds) != 1 or others:
@@ -291,26 +274,33 @@ def _part(part: Any, where: str) -> dict[str, Any]:
 
 def _data(data: Any, kind: str, where: str) -> dict[str, Any]:
     key = "fileUri" if kind == "fileData" else "data"
-    data = {_SNAKE.get(name, name): value for name, value in data.items()} if isinstance(data, dict) else {}
+    data = {_SNAKE.get(name, name): value for name, value in given(data).items()} if isinstance(data, dict) else {}
     if not isinstance(data.get(key), str) or not data[key]:
         raise _Wrong(f"{where}.{key} must be a text that is not empty")
     if kind == "fileData":
         return _file(data[key], mime_type=data.get("mimeType"), where=where)["fileData"]
-    if data.get("mimeType") not in TYPES:
-        raise _Wrong(f"{where}: {not_taken(repr(data.get('mimeType')))}")
-    return {"mimeType": data["mimeType"], "data": data["data"]}
+    return {"mimeType": _type(data.get("mimeType"), where), "data": data["data"]}
+
+
+def _type(mime_type: Any, where: str) -> str:
+    """Return a MIME type as Google's lists have it, with its parameters; capitals in it mean nothing."""
+    plain = plain_type(mime_type) if isinstance(mime_type, str) else ""
+    if plain not in TYPES:
+        raise _Wrong(f"{where}: {not_taken(shown(mime_type) if isinstance(mime_type, str) else repr(mime_type))}")
+    _, mark, parameters = str(mime_type).partition(";")
+    return f"{plain}{mark}{parameters}"
 
 
 def _file(uri: Any, *, mime_type: Any = None, where: str = "files") -> dict[str, dict[str, Any]]:
     """Return the part that shows a file."""
     if not isinstance(uri, str):
-        raise _Wrong(f"{where} must name objects, gs://BUCKET/OBJECT; found {uri!r}")
+        raise _Wrong(f"{where} must name objects, gs://BUCKET/OBJECT; found {shown(str(uri))}")
     if (problem := form_problem(uri)) is not None:
         raise _Wrong(f"{where}: {uri[:FOUND_CHARACTERS]!r} {problem}")
-    found = mime_type if mime_type is not None else mime_type_of(uri)
-    if found not in TYPES:
-        name = PurePosixPath(uri).name if mime_type is None else repr(mime_type)
-        raise _Wrong(f"{where}: {not_taken(name)}")
+    if mime_type is not None:
+        return {"fileData": {"fileUri": uri, "mimeType": _type(mime_type, where)}}
+    if (found := mime_type_of(uri)) is None:
+        raise _Wrong(f"{where}: {not_taken(PurePosixPath(uri).name[-FOUND_CHARACTERS:])}")
     return {"fileData": {"fileUri": uri, "mimeType": found}}
 
 

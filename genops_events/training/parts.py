@@ -209,6 +209,7 @@ _GROUP = 4
 
 
 def _take_file(value: dict[str, Any], at: str, tally: Tally) -> None:
+    _take_media(value, f"{at}.fileData", tally)
     uri = _either(value, "fileUri", "file_uri")
     if (problem := form_problem(uri)) is not None:
         raise BadExample(
@@ -217,7 +218,6 @@ def _take_file(value: dict[str, Any], at: str, tally: Tally) -> None:
             place=f"{at}.fileData.fileUri",
         )
     tally.files.append(uri)
-    _take_media(value, f"{at}.fileData", tally)
 
 
 def _take_inline(value: dict[str, Any], at: str, tally: Tally) -> None:

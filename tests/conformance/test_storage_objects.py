@@ -11,6 +11,7 @@ import time
 
 import google_crc32c
 import pytest
+import requests
 from google.api_core import exceptions
 from google.cloud.storage import Bucket, Client
 from storage_stand_in import (
@@ -170,6 +171,34 @@ def test_gzip_content_is_unzipped_for_who_takes_none(client: Client, bucket: Buc
     plain = client._http.get(url, headers={"accept-encoding": "identity"})
     assert plain.content == b"text " * 1000
     assert "content-encoding" not in plain.headers
+    # Of what is unpacked on the way there are no ranges: who asks for one gets the whole.
+    part = client._http.get(url, headers={"accept-encoding": "identity", "range": "bytes=0-3"})
+    assert (part.status_code, part.content) == (200, b"text " * 1000)
+    stored = client._http.get(url, headers={"accept-encoding": "gzip", "range": "bytes=0-1"}, stream=True)
+    assert (stored.status_code, stored.raw.read()) == (206, b"\x1f\x8b")
+
+
+def test_what_is_only_labelled_gzip_is_served_as_it_is(client: Client, bucket: Bucket) -> None:
+    blob = bucket.blob("labelled")
+    blob.content_encoding = "gzip"
+    blob.upload_from_string(b"plain text", content_type="text/plain")
+    assert bucket.blob("labelled").download_as_bytes(raw_download=True) == b"plain text"
+    url = bucket.blob("labelled")._get_download_url(client)
+    answer = client._http.get(url, headers={"accept-encoding": "identity"}, stream=True)
+    assert (answer.headers["content-encoding"], answer.raw.read()) == ("gzip", b"plain text")
+    with pytest.raises(requests.exceptions.ContentDecodingError):
+        bucket.blob("labelled").download_as_bytes()
+
+
+def test_an_object_that_is_not_to_be_transformed_stays_packed(client: Client, bucket: Bucket) -> None:
+    blob = bucket.blob("kept")
+    blob.content_encoding = "gzip"
+    blob.cache_control = "public, no-transform"
+    blob.upload_from_string(gzip.compress(b"text"), content_type="text/plain")
+    url = bucket.blob("kept")._get_download_url(client)
+    answer = client._http.get(url, headers={"accept-encoding": "identity"}, stream=True)
+    assert answer.headers["content-encoding"] == "gzip"
+    assert gzip.decompress(answer.raw.read()) == b"text"
 
 
 def test_patch_changes_what_is_given_and_update_replaces_all(bucket: Bucket) -> None:

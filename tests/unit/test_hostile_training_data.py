@@ -80,7 +80,9 @@ def test_no_message_and_nothing_found_is_long_whatever_the_line_holds() -> None:
         b'{"' + b"k" * 100_000 + b'": 1}',
         example(turn("r" * 100_000, "a"), turn("model", "b")),
         example(turn("user", {"fileData": {"fileUri": "x" * 100_000, "mimeType": "image/png"}}), turn("model", "b")),
-        example(turn("user", {"fileData": {"fileUri": "gs://b/o", "mimeType": "x/" * 50_000}}), turn("model", "b")),
+        example(
+            turn("user", {"fileData": {"fileUri": "gs://bucket/o", "mimeType": "x/" * 50_000}}), turn("model", "b")
+        ),
         b'{"' + b"k" * 100_000 + b'": 1, "' + b"k" * 100_000 + b'": 1}',
     ):
         problem = only_problem(line)
@@ -152,7 +154,7 @@ def test_quotes_and_backslashes_in_texts_are_no_repeated_keys(text: str) -> None
     [
         {"systemInstruction": {"parts": [{"text": "a"}]}, "system_instruction": {"parts": [{"text": "a"}]}},
         {"generationConfig": {"temperature": 0}, "generation_config": {"temperature": 1}},
-        {"contents": [turn("user", {"fileData": {"fileUri": "gs://b/o", "file_uri": "gs://b/p", "mimeType": "image/png"}}), turn("model", "b")]},
+        {"contents": [turn("user", {"fileData": {"fileUri": "gs://bucket/o", "file_uri": "gs://bucket/p", "mimeType": "image/png"}}), turn("model", "b")]},
     ],
 )  # fmt: skip
 def test_one_field_in_both_of_its_spellings_is_refused(more: dict[str, Any]) -> None:
@@ -200,7 +202,7 @@ def test_a_field_that_no_page_on_tuning_has_may_hold_nothing_else() -> None:
 
 
 def media(mime_type: str, number: int = 1) -> bytes:
-    files = [{"fileData": {"fileUri": "gs://b/o", "mimeType": mime_type}} for _ in range(number)]
+    files = [{"fileData": {"fileUri": "gs://bucket/o", "mimeType": mime_type}} for _ in range(number)]
     return example(turn("user", *files, "what"), turn("model", "A"))
 
 

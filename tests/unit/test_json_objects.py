@@ -70,7 +70,11 @@ def test_the_keys_of_a_function_are_its_own() -> None:
     [
         ("{", "it is not JSON (expecting property name enclosed in double quotes, column 2)"),
         ("", "it is not JSON (expecting value, column 1)"),
-        ("{} {}", "it is not JSON (extra data, column 4)"),
+        (
+            "{} {}",
+            "several JSON objects stand on this line, and the second begins here; put each on a line of its own, column 4",
+        ),
+        ("{} x", "it is not JSON (extra data, column 4)"),
         ("[NaN]", "NaN is no number that JSON has"),
         ("[-Infinity]", "-Infinity is no number that JSON has"),
         ("[1e999]", "the number '1e999' is larger than a number can be"),

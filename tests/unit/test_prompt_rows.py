@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genops_events import json_lines
 from genops_events.addresses import Readable
 from genops_events.inference import prompts
-from genops_events.inference.prompts import BadRow, PromptRow, in_chunks, lines_of, read_rows
+from genops_events.inference.prompts import BadRow, PromptRow, in_chunks, read_rows
+from genops_events.json_lines import lines_of
 
 READABLE = Readable("bucket", ("gs://partner/shared/",))
 
@@ -166,7 +168,8 @@ def test_lines_are_the_same_however_the_bytes_come(lines: list[bytes], size: int
 
 
 def test_a_line_that_no_request_may_be_as_long_as_is_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prompts, "MOST_LINE_BYTES", 40)
+    for module in (json_lines, prompts):
+        monkeypatch.setattr(module, "MOST_LINE_BYTES", 40)
     content = json.dumps({"prompt": "x" * 100}).encode() + b"\n" + json.dumps({"prompt": "short"}).encode()
     long, short = read_rows(lines_of(content[at : at + 7] for at in range(0, len(content), 7)), readable=READABLE)
     assert isinstance(long, BadRow)

@@ -12,7 +12,8 @@ from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
 from genops_events.gcp.errors import google_call
 from genops_events.gcp.inference.results import PromptsMissing, rows_of
 from genops_events.inference.ask_form import Question, WrongForm
-from genops_events.inference.prompts import BadRow, PromptRow, lines_of, read_rows
+from genops_events.inference.prompts import BadRow, PromptRow, read_rows
+from genops_events.json_lines import lines_of
 
 if TYPE_CHECKING:
     from google.cloud.storage import Blob, Bucket

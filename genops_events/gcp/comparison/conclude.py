@@ -26,6 +26,7 @@ from genops_events.gcp.errors import google_call
 from genops_events.gcp.evaluation import record as kept
 from genops_events.gcp.outbox import announce_comparison
 from genops_events.gcp.parts import remove_parts
+from genops_events.gcp.streams import MOST_ROWS_BYTES, read_whole
 from genops_events.gcp.tables.parts import parquet, write_part
 from genops_events.record import Announcement
 from genops_events.tables.paths import candidate_part
@@ -235,7 +236,7 @@ def _read_rows(store: RecordStore, name: str) -> list[ComparedRow]:
 
     with google_call(f"read gs://{store.bucket.name}/{name}"):
         try:
-            content = store.bucket.blob(name).download_as_text(timeout=CALL_TIMEOUT_SECONDS)
+            content = read_whole(store.bucket.blob(name), most_bytes=MOST_ROWS_BYTES).decode()
         except NotFound:
             return []
     return [ComparedRow.from_json(json.loads(line)) for line in content.split("\n") if line]

@@ -12,7 +12,7 @@ from genops_events.evaluation.rows import Row, Score
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
 from genops_events.gcp.errors import google_call
 from genops_events.gcp.parts import PartWriter, read_parts
-from genops_events.gcp.streams import read_object
+from genops_events.gcp.streams import MOST_ROWS_BYTES, read_object, read_whole
 
 if TYPE_CHECKING:
     from google.cloud.storage import Bucket
@@ -52,7 +52,7 @@ def read_rows(bucket: Bucket, name: str) -> list[Row]:
 
     with google_call(f"read gs://{bucket.name}/{name}"):
         try:
-            content = bucket.blob(name).download_as_text(timeout=CALL_TIMEOUT_SECONDS)
+            content = read_whole(bucket.blob(name), most_bytes=MOST_ROWS_BYTES).decode()
         except NotFound:
             return []
     return [Row.from_json(json.loads(line)) for line in content.split("\n") if line]

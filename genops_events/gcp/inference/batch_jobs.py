@@ -18,10 +18,11 @@ from genops_events.gcp.inference.online import kept_answer, kept_failure
 from genops_events.gcp.inference.results import object_writer
 from genops_events.gcp.streams import read_object
 from genops_events.inference import record as places
-from genops_events.inference.prompts import BadRow, PromptRow, lines_of
+from genops_events.inference.prompts import BadRow, PromptRow
 from genops_events.inference.record import BatchAttempt, BatchSubmission
 from genops_events.inference.replies import UnreadableReply, read_reply
 from genops_events.inference.requests import ROW_LABEL, CannotAsk, Requests, batch_row
+from genops_events.json_lines import lines_of
 
 if TYPE_CHECKING:
     from google.cloud.storage import Bucket

@@ -13,6 +13,7 @@ import msgspec
 from genops_events.gcp.at_once import CONNECTIONS, at_once
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
 from genops_events.gcp.errors import google_call
+from genops_events.gcp.streams import read_whole
 
 if TYPE_CHECKING:
     from google.cloud.storage import Blob, Bucket
@@ -90,7 +91,7 @@ class KeptRows:
     def _read_parts(self) -> Iterator[tuple[int, list[KeptRow]]]:
         def rows(blob: Blob) -> tuple[int, list[KeptRow]]:
             with google_call(f"read gs://{self._bucket.name}/{blob.name}"):
-                content = blob.download_as_bytes(timeout=CALL_TIMEOUT_SECONDS)
+                content = read_whole(blob)
             found = [(_number(line).number, line) for line in content.split(b"\n") if line]
             return found[0][0], found
 

@@ -15,8 +15,9 @@ from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
 from genops_events.gcp.errors import CloudRefused, google_call
 from genops_events.gcp.inference.kept import KeptRow
 from genops_events.gcp.streams import read_object
-from genops_events.inference.prompts import BadRow, PromptRow, lines_of, read_rows
+from genops_events.inference.prompts import BadRow, PromptRow, read_rows
 from genops_events.inference.replies import Totals
+from genops_events.json_lines import lines_of
 
 if TYPE_CHECKING:
     from google.cloud.storage import Bucket

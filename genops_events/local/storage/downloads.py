@@ -36,9 +36,8 @@ class Downloads:
         Preconditions.of_call(call).check_read(found)
         headers = media_headers(found)
         size = found.content.size
-        zipped = found.resource.get("contentEncoding") == "gzip"
-        if zipped and "gzip" not in call.headers.get("accept-encoding", "") and "range" not in call.headers:
-            # Decompressive transcoding: the caller takes no gzip, so the size and hashes are not those it gets.
+        if "gzip" not in call.headers.get("accept-encoding", "") and self._is_transcoded(found):
+            # The caller takes no gzip, so the size and hashes are not those it gets, and a range of it is not served.
             for gone in ("content-encoding", "x-goog-hash", "accept-ranges"):
                 headers.pop(gone, None)
             return Answer(200, stream_unzipped(self._contents.open(found.content.key)), headers)
@@ -51,6 +50,18 @@ class Downloads:
         headers["content-range"] = f"bytes {start}-{end}/{size}"
         headers["content-length"] = str(end + 1 - start)
         return Answer(206, stream(file, start, end + 1 - start), headers)
+
+    def _is_transcoded(self, found: StoredObject) -> bool:
+        """Whether the service would unpack the object for a reader that does not ask for gzip.
+
+        It must be labelled so, be gzip in fact, and not be `no-transform`: https://cloud.google.com/storage/docs/transcoding
+        (read in November 2026). What is only labelled is served as it is, label and all.
+        """
+        resource = found.resource
+        if resource.get("contentEncoding") != "gzip" or "no-transform" in (resource.get("cacheControl") or ""):
+            return False
+        with self._contents.open(found.content.key) as file:
+            return file.read(2) == b"\x1f\x8b"
 
 
 def requested_range(header: str | None, size: int) -> tuple[int, int] | None:
