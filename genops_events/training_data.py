@@ -17,12 +17,13 @@ from typing import Literal
 
 from genops_events.json_lines import CR_ONLY, begins_with_cr_lines
 from genops_events.json_places import column_of
+from genops_events.training.amounts import most_billed, refuse_too_much
 from genops_events.training.duplicates import LINES_COMPARED, PAIRS_SHOWN, DuplicateSearch
 from genops_events.training.examples import Measure
 from genops_events.training.forms import foreign_form
 from genops_events.training.limits import Method, ModelLimits, UnknownLimitsError, load_limits
 from genops_events.training.methods import MEASURES, meant_for_another
-from genops_events.training.reasons import BadExample, Reason, shown
+from genops_events.training.reasons import BadExample, Reason
 from genops_events.training.report import Figures, Problem, ValidationReport, count, summary, too_few, warnings
 
 __all__ = [
@@ -225,6 +226,7 @@ class TrainingDataValidator:
             leaked=figures.leaked,
             problems_by_reason=dict(figures.by_reason),
             problems=tuple(figures.problems),
+            assumed=figures.assumed.told(self._limits.max_tokens_per_example),
             warnings=(*warnings(figures, duplicates, lines_compared=LINES_COMPARED), *self._own_warnings()),
         )
 
@@ -260,12 +262,11 @@ class TrainingDataValidator:
         try:
             measure = self._measure(line)
             if measure.tokens > self._limits.max_tokens_per_example or measure.media or measure.files:
-                self._check_amounts(measure)
+                refuse_too_much(line, measure, self._limits)
         except BadExample as bad:
             self._take_bad(line, bad)
             return
-        figures.examples += 1
-        figures.tokens += measure.tokens + measure.billed_on_top
+        figures.take(measure, most_billed(measure, self._limits, figures.assumed))
         self._duplicates.add(figures.lines, measure.identity)
         if measure.identity in self._validation.lines:
             figures.leaked += 1
@@ -273,30 +274,6 @@ class TrainingDataValidator:
                 figures.leaks.append((figures.lines, self._validation.lines[measure.identity]))
         if self._on_example is not None:
             self._on_example(figures.lines, line.strip(), measure)
-
-    def _check_amounts(self, measure: Measure) -> None:
-        limits, model = self._limits, self._limits.model
-        if measure.tokens > limits.max_tokens_per_example:
-            raise BadExample(
-                Reason.TOO_MANY_TOKENS,
-                f"About {measure.tokens:,} tokens; {model} is tuned on at most {limits.max_tokens_per_example:,} in "
-                "one example. Shorten or split it.",
-            )
-        for number, limit, what in (
-            (measure.images, limits.max_images_per_example, "images"),
-            (measure.documents, limits.max_documents_per_example, "PDF documents"),
-        ):
-            if number > limit:
-                raise BadExample(
-                    Reason.TOO_MANY_FILES,
-                    f"{number} {what}; {model} is tuned on at most {limit} in one example. Leave some out, or split it.",
-                )
-        for uri in measure.files:
-            if limits.readable is not None and (problem := limits.readable.problem(uri)) is not None:
-                raise BadExample(Reason.BAD_MEDIA, f"The file {shown(uri)} {problem}.")
-        self._figures.media_examples += 1 if measure.media else 0
-        self._figures.odd_types += 1 if measure.odd_types else 0
-        self._figures.file_examples += 1 if measure.files else 0
 
     def _take_bad(self, line: bytes, bad: BadExample) -> None:
         # Most lines are good: what a bad one is, is looked at only here.

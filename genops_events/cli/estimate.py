@@ -76,7 +76,7 @@ def estimated(config: Config, dataset: str, file: Path, *, evaluation: Path, pro
 
     entry = config.dataset(dataset)
     rates = config.rates(entry.billed_model)
-    tokens = _tokens(file, entry, config)
+    tokens, assumed = _tokens(file, entry, config)
     note = tuning_note(config.catalogue, entry.tuning.method)
     steps = (
         tuning_step(rates, tokens=tokens, epochs=entry.tuning.epochs, limit_usd=entry.budget.tuning_usd),
@@ -89,7 +89,7 @@ def estimated(config: Config, dataset: str, file: Path, *, evaluation: Path, pro
         as_of=rates.as_of,
         steps=steps,
         candidate_limit_usd=entry.budget.candidate_usd,
-        notes=(f"{note}.",) if note else (),
+        notes=(*assumed, *((f"{note}.",) if note else ())),
     )
 
 
@@ -143,7 +143,8 @@ def _inference(config: Config, entry: Dataset, file: Path) -> tuple[Step, ...]:
     return (inference_step(rates, entry.inference, found, limit_usd=entry.budget.inference_usd),)
 
 
-def _tokens(file: Path, entry: Dataset, config: Config) -> int:
+def _tokens(file: Path, entry: Dataset, config: Config) -> tuple[int, tuple[str, ...]]:
+    """Return the most tokens that one epoch is billed for, and what was assumed for that."""
     from genops_events.training_data import validate
 
     try:
@@ -161,7 +162,7 @@ def _tokens(file: Path, entry: Dataset, config: Config) -> int:
             f"{file} cannot be tuned on, so it costs nothing: {report.summary}",
             f"`genops validate {file}` names each line.",
         )
-    return report.tokens_estimate
+    return report.tokens_estimate, report.assumed
 
 
 def table(found: Estimate) -> Any:

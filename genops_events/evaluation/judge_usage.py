@@ -14,7 +14,8 @@ from genops_events.config_parts.evaluation import Evaluation
 from genops_events.evaluation.data import EvaluationExample
 from genops_events.evaluation.metrics import PAIRWISE, Metric
 from genops_events.evaluation.rows import Row
-from genops_events.money.pricing import Rates, estimated_tokens
+from genops_events.money.pricing import Rates
+from genops_events.tokens import estimated_tokens
 
 USUAL_JUDGE = "gemini-2.5-flash"
 """Whose prices count where the judge is Vertex AI's own choice: it does not tell which."""

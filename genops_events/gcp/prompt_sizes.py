@@ -6,26 +6,27 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from genops_events.evaluation.data import Prompt
 from genops_events.gcp.generation import CONCURRENT_CALLS, count_tokens, first_error
-from genops_events.inference.prompt_limits import PromptLimits, PromptOver, most_tokens
+from genops_events.inference.prompt_limits import PromptLimits, PromptOver
+from genops_events.inference.prompts import PromptRow
+from genops_events.tokens import most_tokens
 
 if TYPE_CHECKING:
     from genops_events.config import Config
 
 
 def prompts_over(
-    config: Config, *, model: str, prompts: Sequence[Prompt], system_instruction: str | None, limits: PromptLimits
+    config: Config, *, model: str, prompts: Sequence[PromptRow], system_instruction: str | None, limits: PromptLimits
 ) -> list[PromptOver]:
     """Return every prompt that is over a limit, in the order of the file.
 
     Characters are counted here. Tokens are asked of Vertex AI, which costs nothing, but only for prompts that are long
-    enough to be over: nearly none.
+    enough to be over, or show files: nearly none.
 
     Args:
         config: project, location and `requests_per_minute`, the throttle.
         model: a published model.
-        prompts: with their lines.
+        prompts: rows of the prompt file.
         system_instruction: sent, and billed, with every prompt.
         limits: of one prompt.
 
@@ -33,15 +34,17 @@ def prompts_over(
         CloudUnavailable: the tokens could not be counted.
     """
     system = system_instruction or ""
-    long = [one for one in prompts if most_tokens(system) + most_tokens(one.prompt) > limits.fewest_tokens]
+    long = [
+        one for one in prompts if one.has_files or most_tokens(system) + most_tokens(one.sent) > limits.fewest_tokens
+    ]
     tokens = asyncio.run(_count(config, model, long, system_instruction)) if long else {}
     return [
-        over for one in prompts for over in limits.over(one.line, one.id, system + one.prompt, tokens.get(one.line, 0))
+        over for one in prompts for over in limits.over(one.line, one.id, system + one.text, tokens.get(one.line, 0))
     ]
 
 
 async def _count(
-    config: Config, model: str, prompts: Sequence[Prompt], system_instruction: str | None
+    config: Config, model: str, prompts: Sequence[PromptRow], system_instruction: str | None
 ) -> dict[int, int]:
     from asyncio_throttle import Throttler
 
@@ -49,10 +52,10 @@ async def _count(
     slots = asyncio.Semaphore(CONCURRENT_CALLS)
     counted: dict[int, int] = {}
 
-    async def count(one: Prompt) -> None:
+    async def count(one: PromptRow) -> None:
         async with slots, throttler:
             found = await asyncio.to_thread(
-                count_tokens, config, model=model, prompts=[one.prompt], system_instruction=system_instruction
+                count_tokens, config, model=model, prompts=[one.contents], system_instruction=system_instruction
             )
         counted[one.line] = found.tokens
 

@@ -99,8 +99,3 @@ class PromptLimits:
 def billable_characters(text: str) -> int:
     """Return how many characters are billed: all but white space."""
     return sum(not character.isspace() for character in text)
-
-
-def most_tokens(text: str) -> int:
-    """Return a number of tokens that a text cannot have more of: a token holds at least one byte of its UTF-8."""
-    return len(text.encode())

@@ -7,6 +7,7 @@ row of a batch job, is read, too.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -78,6 +79,18 @@ class PromptRow:
         return "".join(
             part["text"] for turn in self.contents for part in turn["parts"] if isinstance(part.get("text"), str)
         )
+
+    @property
+    def sent(self) -> str:
+        """All of the row that is sent as text: what is written in it, and the calls of functions with their answers."""
+        calls = (
+            json.dumps(part[key], ensure_ascii=False)
+            for turn in self.contents
+            for part in turn["parts"]
+            for key in ("functionCall", "functionResponse")
+            if key in part
+        )
+        return "".join((self.text, *calls))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ types of its own, and only for online calls; a test holds each field against wha
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,7 +14,7 @@ from pydantic import ValidationError
 from genops_events.inference.media import mime_type_of
 from genops_events.inference.prompts import PromptRow
 from genops_events.inference.settings import AnswerSettings, Function, Grounding, Safety, Thinking, merged
-from genops_events.money.pricing import estimated_tokens
+from genops_events.tokens import json_tokens
 
 ROW_LABEL = "genops-row"
 """Label of a batch request that names its line: a batch job answers in any order, and repeats the request."""
@@ -114,7 +113,7 @@ class Requests:
 def _declared_tokens(body: Mapping[str, Any]) -> int:
     functions = [one for tool in body.get("tools", ()) for one in tool.get("functionDeclarations", ())]
     schema = body.get("generationConfig", {}).get("responseJsonSchema")
-    return sum(estimated_tokens(json.dumps(one, ensure_ascii=False)) for one in (*functions, schema) if one is not None)
+    return sum(json_tokens(one) for one in (*functions, schema) if one is not None)
 
 
 MOST_OUTPUT_TOKENS = 65_535

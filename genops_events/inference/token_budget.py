@@ -11,14 +11,15 @@ from genops_events.inference.prompts import PromptRow
 from genops_events.inference.replies import Totals
 from genops_events.inference.requests import CannotAsk, Requests
 from genops_events.money.ledger import usd
-from genops_events.money.pricing import CENT_FRACTION, Rates, estimated_tokens
+from genops_events.money.pricing import CENT_FRACTION, Rates
+from genops_events.tokens import estimated_tokens
 
 ZERO = Decimal(0)
 
 
 def most_for_row(requests: Requests, row: PromptRow, rates: Rates, *, common_tokens: int = 0) -> Decimal:
     """Return about what a row costs at most: its input tokens are estimated, its answer is as long as it may be."""
-    asked = estimated_tokens(row.text) + estimated_tokens(requests.system_instruction(row)) + common_tokens
+    asked = estimated_tokens(row.sent) + estimated_tokens(requests.system_instruction(row)) + common_tokens
     asked += requests.declared_tokens(row)
     return rates.most_for(asked, requests.longest_answer(row))
 

@@ -17,7 +17,8 @@ from genops_events.evaluation.judge_usage import judge_cost, judge_tokens, price
 from genops_events.evaluation.metrics import PAIRWISE, Metric
 from genops_events.inference.prompts import BadRow, PromptRow
 from genops_events.inference.requests import Requests
-from genops_events.money.pricing import Rates, estimated_tokens
+from genops_events.money.pricing import Rates
+from genops_events.tokens import estimated_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ def prompt_tokens(rows: Iterable[PromptRow | BadRow], requests: Requests) -> Pro
             continue
         found.rows += 1
         found.with_files += row.has_files
-        found.asked += estimated_tokens(row.text) + estimated_tokens(requests.system_instruction(row))
+        found.asked += estimated_tokens(row.sent) + estimated_tokens(requests.system_instruction(row))
         found.asked += requests.declared_tokens(row)
         found.answered += requests.longest_answer(row)
     return found

@@ -7,7 +7,9 @@ from decimal import ROUND_UP, Decimal
 
 from genops_events.catalogue.facts import Kind, Method
 from genops_events.catalogue.models import Catalogue, no_price
-from genops_events.training.parts import CHARACTERS_PER_TOKEN
+from genops_events.tokens import estimated_tokens
+
+__all__ = ["ANY_REGION", "CENT_FRACTION", "Rates", "estimated_tokens", "rates_of", "tuning_note"]
 
 CENT_FRACTION = Decimal("0.000001")
 """Amounts carry six places: one call of a small model costs less than a cent."""
@@ -81,7 +83,9 @@ class Rates:
             output_tokens: of the answer.
             cached_tokens: how many of the input tokens came from a cache; priced as input where they have no price.
             thinking_tokens: beside those of the answer; priced as output where they have no price.
-            batch: whether a batch job makes the answers.
+            batch: whether a batch job makes the answers. The discounts of a cache and of a batch job do not add up, and that
+                of the cache takes precedence: a token from a cache has its price whole. Google's page on batch inference,
+                https://docs.cloud.google.com/vertex-ai/generative-ai/docs/multimodal/batch-prediction-gemini (2026-11-30).
         """
         counts = {"output_tokens": output_tokens, "cached_tokens": cached_tokens, "thinking_tokens": thinking_tokens}
         _refuse_negative(input_tokens=input_tokens, **counts)
@@ -89,31 +93,35 @@ class Rates:
             raise ValueError(f"cached_tokens must be among the {input_tokens} input_tokens, got {cached_tokens}")
         cost = self.price("input") * (input_tokens - cached_tokens) + self.price("output") * output_tokens
         # Where a finer kind has no price, that of the coarser one never understates: cached input is cheaper than input.
-        cost += self.prices.get("cached", self.price("input")) * cached_tokens
         cost += self.prices.get("thinking", self.price("output")) * thinking_tokens
-        return _round_up(cost * (1 - self.batch_discount if batch else 1) / _MILLION)
+        cost *= 1 - self.batch_discount if batch else 1
+        cost += self._cached_price * cached_tokens
+        return _round_up(cost / _MILLION)
+
+    @property
+    def _cached_price(self) -> Decimal:
+        return self.prices.get("cached", self.price("input"))
 
     def most_for(
         self, input_tokens: int, output_tokens: int, *, cached_tokens: int = 0, batch: bool = False
     ) -> Decimal:
         """Return the most that generating can cost where nobody knows how much of the output will be thinking.
 
-        Arguments as `generation_cost` has them.
+        Nobody knows either what of the input the service will have in a cache of its own: where a token from a cache is the
+        dearer one, as it may be beside a batch job's discount, all are priced so.
+
+        Arguments as `generation_cost` has them; `cached_tokens` are in a cache that the calls name, which batch jobs cannot.
         """
+        asked = self.price("input") * (1 - self.batch_discount if batch else 1)
+        if self._cached_price > asked:
+            cached_tokens = input_tokens
+        elif batch:
+            cached_tokens = 0
         dearest = self.prices.get("thinking", Decimal(0)) > self.price("output")
         output, thinking = (0, output_tokens) if dearest else (output_tokens, 0)
         return self.generation_cost(
             input_tokens, output, cached_tokens=cached_tokens, thinking_tokens=thinking, batch=batch
         )
-
-
-def estimated_tokens(text: str) -> int:
-    """Return about how many tokens a text has: a quarter of its ASCII characters, rounded up, and each other character.
-
-    Asks nobody, costs nothing. Of Chinese or Japanese, a token holds about one character: a quarter would be far too low.
-    """
-    ascii_characters = len(text.encode("ascii", "ignore"))
-    return -(-ascii_characters // CHARACTERS_PER_TOKEN) + len(text) - ascii_characters
 
 
 def tuning_note(catalogue: Catalogue, method: Method) -> str:

@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 
 from genops_events.json_places import strings_in
+from genops_events.tokens import estimated_tokens, fewest_tokens, json_tokens
+from genops_events.training.file_tokens import FileTokens
 from genops_events.training.parts import (
-    CHARACTERS_PER_TOKEN,
     FUNCTION,
     MODEL,
     SYSTEM,
@@ -20,7 +21,6 @@ from genops_events.training.parts import (
     Part,
     Side,
     Tally,
-    json_tokens,
     refuse_two_spellings,
     take_parts,
     text_only,
@@ -28,15 +28,14 @@ from genops_events.training.parts import (
 from genops_events.training.reasons import BadExample, Reason, shown
 from genops_events.training.wording import decoded, refuse_non_utf8
 
-__all__ = ["CHARACTERS_PER_TOKEN", "Measure", "measure_example", "measure_prompt"]
+__all__ = ["Measure", "measure_example", "measure_prompt"]
 
 
 class Measure(msgspec.Struct, frozen=True, gc=False):
     """What one good example holds. No dataclass: one is made for each line of files of a gigabyte."""
 
     tokens: int
-    """Of the example, as its limit counts them. Estimate: a quarter of the characters of each text, rounded up; files and
-    inline data count nothing."""
+    """Of the texts of the example, by `estimated_tokens`; those of files are beside, in `files`."""
     identity: int
     """The same for two examples that say the same, whatever their white space and order of keys; in this process."""
     media: int = 0
@@ -49,6 +48,8 @@ class Measure(msgspec.Struct, frozen=True, gc=False):
     """Tokens that are billed beside `tokens`."""
     files: tuple[str, ...] = ()
     """Addresses of files."""
+    file_tokens: FileTokens | None = None
+    """What files and inline data hold; None where there are none."""
 
 
 # First the form of nearly every line, so that it costs little: texts only. It is decoded without looking at anything else.
@@ -163,7 +164,7 @@ def _text_tokens(parts: tuple[_Text, ...]) -> int:
         text = part.text
         if not text or text.isspace():
             return 0
-        tokens += (len(text) + 3) // CHARACTERS_PER_TOKEN
+        tokens += estimated_tokens(text)
     return tokens
 
 
@@ -180,6 +181,8 @@ def _measure_any(line: bytes, *, is_prompt: bool) -> Measure:
             "The last turn is the user's; the last turn must be the model's answer to learn.",
             place=f"contents[{len(contents) - 1}]",
         )
+    config = example.generationConfig or example.generation_config or {}
+    tally.file_tokens.has_resolution |= bool(config.get("mediaResolution") or config.get("media_resolution"))
     return Measure(
         tally.tokens,
         identity,
@@ -188,7 +191,27 @@ def _measure_any(line: bytes, *, is_prompt: bool) -> Measure:
         tally.documents,
         tally.odd_types,
         files=tuple(tally.files),
+        file_tokens=tally.file_tokens if tally.media else None,
     )
+
+
+def fewest_tokens_of(line: bytes) -> int:
+    """Return a number of tokens that a good example cannot have fewer of; of several answers, the longest one counts."""
+    example: dict[str, Any] = msgspec.json.decode(line)
+    answers = example.pop("completions", None) or []
+    return _fewest(example) + max(map(_fewest, answers), default=0)
+
+
+def _fewest(value: Any) -> int:
+    found, todo = 0, [value]
+    while todo:
+        one = todo.pop()
+        if isinstance(one, dict):
+            found += fewest_tokens(text) if isinstance(text := one.get("text"), str) else 0
+            todo += one.values()
+        elif isinstance(one, list):
+            todo += one
+    return found
 
 
 def opened(example: Conversation, form: str) -> Tally:

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from genops_events.addresses import Readable
-from genops_events.catalogue.facts import METHODS, Method
+from genops_events.catalogue.facts import METHODS, Media, Method
 from genops_events.catalogue.models import Catalogue, how_to_add, shipped
 from genops_events.errors import PermanentError
+from genops_events.training.file_tokens import FileFigures
 
 __all__ = [
     "METHODS",
@@ -49,6 +50,8 @@ class ModelLimits:
     max_validation_examples: int
     max_line_bytes: int
     methods: Mapping[Method, MethodLimits]
+    file_figures: FileFigures = dataclasses.field(default_factory=FileFigures)
+    """What the files of an example count as."""
     for_validation: bool = False
     """True in the limits of a validation file; never in the catalogue."""
     readable: Readable | None = None
@@ -107,7 +110,22 @@ def load_limits(model: str, catalogue: Catalogue | None = None) -> ModelLimits:
         method: MethodLimits(facts.adapter_sizes, facts.teacher_models, facts.locations or both)
         for method, facts in found.tuning.methods.items()
     }
-    return ModelLimits(model=catalogue.id_of(model) or model, methods=methods, **figures)
+    return ModelLimits(
+        model=catalogue.id_of(model) or model, methods=methods, file_figures=file_figures(found.media), **figures
+    )
+
+
+def file_figures(media: Media) -> FileFigures:
+    """Return what a model counts files as, by the catalogue: where a request says nothing of the resolution, and at most."""
+    every = [media.at(None), *map(media.at, media.resolutions)]
+    images = [one.image_tokens for one in every if one.image_tokens is not None]
+    seconds = [one.video_tokens_per_second for one in every if one.video_tokens_per_second is not None]
+    return FileFigures(
+        image=media.image_tokens,
+        video_second=media.video_tokens_per_second,
+        image_at_most=max(images, default=None),
+        video_second_at_most=max(seconds, default=None),
+    )
 
 
 def models_that_take(method: Method, catalogue: Catalogue | None = None) -> tuple[str, ...]:

@@ -12,10 +12,9 @@ import msgspec
 
 from genops_events.addresses import addresses_in, form_problem
 from genops_events.media_types import TYPES, not_taken, plain_type
+from genops_events.tokens import estimated_tokens, json_tokens
+from genops_events.training.file_tokens import FileTokens, take_file
 from genops_events.training.reasons import BadExample, Reason, shown
-
-CHARACTERS_PER_TOKEN = 4
-"""Rule of thumb for English text and Gemini's tokenizer. Vertex AI bills its own count, known only after the job."""
 
 
 class Part(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -97,6 +96,7 @@ class Tally:
     """MIME types with capitals in them."""
     files: list[str] = field(default_factory=list)
     """Addresses of files."""
+    file_tokens: FileTokens = field(default_factory=FileTokens)
     calls: Counter[str] = field(default_factory=Counter)
     """Functions that the last turn of the model calls, without those answered since."""
 
@@ -136,11 +136,6 @@ def _two_spellings(snake: str, camel: str, place: str) -> BadExample:
     )
 
 
-def json_tokens(value: Any) -> int:
-    """Return about how many tokens a JSON value has: a quarter of its compact text, rounded up."""
-    return -(-len(msgspec.json.encode(value)) // CHARACTERS_PER_TOKEN)
-
-
 def take_parts(parts: list[Part], place: str, side: Side, tally: Tally) -> None:
     """Add the parts of one turn to `tally`; raise BadExample with the first thing that is wrong with them."""
     if not parts:
@@ -164,11 +159,15 @@ def take_parts(parts: list[Part], place: str, side: Side, tally: Tally) -> None:
             _refuse_incomplete(name, value, at)
             _refuse_misplaced(name, at, side)
             _TAKE[name](value, at, tally)
+            if name in ("fileData", "inlineData"):
+                video = part.videoMetadata or part.video_metadata
+                take_file(tally.file_tokens, _either(value, "mimeType", "mime_type"), video)
+                tally.file_tokens.has_resolution |= bool(part.mediaResolution or part.media_resolution)
         elif isinstance(text, str):
             _refuse_misplaced("text", at, side)
             if not text.strip():
                 raise BadExample(Reason.EMPTY_TEXT, f"`{at}.text` is empty.", place=f"{at}.text")
-            tally.tokens += -(-len(text) // CHARACTERS_PER_TOKEN)
+            tally.tokens += estimated_tokens(text)
     if side.name == MODEL.name and all(part.thought for part in parts):
         raise BadExample(
             Reason.EMPTY_PART,

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import msgspec
 
 from genops_events.training.duplicates import Duplicates
+from genops_events.training.examples import Measure
+from genops_events.training.file_tokens import Assumed
 from genops_events.training.limits import METHODS, Method, ModelLimits
 from genops_events.training.reasons import Reason
+
+LONG_LINES_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,7 @@ class ValidationReport:
     size_bytes: int
     """What was read; of a file that is too large, one byte more than is allowed."""
     tokens_estimate: int
-    """What is billed of the valid examples for one epoch; a quarter of the characters of each text, rounded up."""
+    """Most that is billed of the valid examples for one epoch, files included: by `estimated_tokens` and `assumed`."""
     problems_total: int
     """With `lines_checked` less than `lines`: at least so many."""
     lines_checked: int = 0
@@ -60,6 +65,8 @@ class ValidationReport:
     problems: tuple[Problem, ...] = ()
     """The first 100."""
     warnings: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = ()
+    """What `tokens_estimate` assumes of files, since nobody has opened them; among the warnings, too."""
 
 
 @dataclass(slots=True)
@@ -81,6 +88,11 @@ class Figures:
     odd_types: int = 0
     file_examples: int = 0
     """Examples that name files, which are not in the file itself."""
+    assumed: Assumed = field(default_factory=Assumed)
+    long: int = 0
+    """Examples that may have more tokens than one may hold."""
+    long_lines: list[int] = field(default_factory=list)
+    """The first few of them, 1-based."""
     has_bom: bool = False
     by_reason: Counter[str] = field(default_factory=Counter)
     problems: list[Problem] = field(default_factory=list)
@@ -88,6 +100,23 @@ class Figures:
     leaked: int = 0
     leaks: list[tuple[int, int]] = field(default_factory=list)
     """The first few: 1-based line here, and in the validation file."""
+
+    def take(self, measure: Measure, billed: int) -> None:
+        """Count a good example, which is on the line that was read last.
+
+        Args:
+            measure: what it holds.
+            billed: the most tokens that are billed for it.
+        """
+        self.examples += 1
+        self.tokens += billed
+        self.media_examples += 1 if measure.media else 0
+        self.odd_types += 1 if measure.odd_types else 0
+        self.file_examples += 1 if measure.files else 0
+        if measure.tokens > self.limits.max_tokens_per_example:
+            self.long += 1
+            if len(self.long_lines) < LONG_LINES_SHOWN:
+                self.long_lines.append(self.lines)
 
 
 def summary(figures: Figures, *, valid: bool) -> str:
@@ -128,11 +157,7 @@ def warnings(figures: Figures, duplicates: Duplicates, *, lines_compared: int) -
         found.append("The file begins with a byte order mark, which is skipped; save it as UTF-8 without one.")
     if figures.blank:
         found.append(f"{count(figures.blank, 'blank line')} skipped.")
-    if figures.media_examples:
-        found.append(
-            f"{count(figures.media_examples, 'example')} with files or inline data, whose tokens are not in the "
-            "estimate: tuning will cost more."
-        )
+    found += _about_tokens(figures)
     if figures.odd_types:
         found.append(
             f"{count(figures.odd_types, 'example')} {_names(figures.odd_types)} a MIME type with capitals. Google's "
@@ -174,6 +199,17 @@ def too_few(figures: Figures, holds: str) -> str:
     is_are = "is" if good == 1 else "are"
     lines = f"{count(figures.bad_lines, 'line')} {'is' if figures.bad_lines == 1 else 'are'} not"
     return f"{count(good, 'example')} {is_are} valid and {lines}; {holds} at least {least}. {remedy}"
+
+
+def _about_tokens(figures: Figures) -> Iterator[str]:
+    yield from figures.assumed.told(figures.limits.max_tokens_per_example)
+    if figures.long:
+        lines = ", ".join(map(str, figures.long_lines)) + (", …" if figures.long > len(figures.long_lines) else "")
+        yield (
+            f"{count(figures.long, 'example')} may have more than {figures.limits.max_tokens_per_example:,} tokens "
+            f"(line {lines}): the estimate is rather too high, and only Vertex AI knows. It drops what is over, and tunes "
+            "on the others."
+        )
 
 
 def by_reason(counts: Counter[str]) -> str:

@@ -82,7 +82,7 @@ def test_a_batch_really_answers_with_the_model_or_endpoint_asked_for(
         assert texts(lines)[0] == "lost_phone"
         assert [line["status"] for line in lines] == [""] * 3
         assert lines[0]["request"]["contents"][0]["parts"] == [{"text": QUESTIONS[0]}]
-        assert lines[0]["response"]["usageMetadata"]["promptTokenCount"] == 3
+        assert lines[0]["response"]["usageMetadata"]["promptTokenCount"] == 4
 
 
 def test_a_bad_row_gets_a_status_and_the_others_their_answers(vertex: VertexStandIn) -> None:

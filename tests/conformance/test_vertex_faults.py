@@ -92,7 +92,7 @@ def test_an_injected_error_hits_the_named_methods_only(vertex: VertexStandIn) ->
     assert refused.value.details["error"]["details"] == [
         {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "1s"}
     ]
-    assert vertex.client.models.count_tokens(model=vertex.base_model, contents="abcd").total_tokens == 1
+    assert vertex.client.models.count_tokens(model=vertex.base_model, contents="abcd").total_tokens == 2
 
 
 def test_the_clients_own_retries_get_through_a_partial_failure(vertex: VertexStandIn) -> None:

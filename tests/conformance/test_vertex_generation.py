@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from google.genai import errors, types
 
+from genops_events.local.vertex.tokens import count_tokens
+
 if TYPE_CHECKING:
     from vertex_stand_in import VertexStandIn
 
@@ -146,19 +148,28 @@ def test_files_are_counted_by_what_they_are(vertex: VertexStandIn) -> None:
         types.Part.from_uri(file_uri="gs://bucket/a.png", mime_type="image/png"),
         types.Part.from_uri(file_uri="gs://bucket/a.pdf", mime_type="application/pdf"),
         types.Part.from_bytes(data=b"x", mime_type="audio/mp3"),
+        types.Part.from_uri(file_uri="gs://bucket/a.mp4", mime_type="video/mp4"),
+        types.Part(
+            file_data=types.FileData(file_uri="gs://bucket/b.mp4", mime_type="video/mp4"),
+            video_metadata=types.VideoMetadata(start_offset="5s", end_offset="15s"),
+        ),
+        types.Part.from_function_call(name="find", args={"card": "東京"}),
         types.Part.from_text(text="what is that"),
     ]
     answer = ask(vertex, contents)
     # It says that it has not looked, so that nobody takes its answer for what is in the files.
     assert answer.text == (
-        "The stand-in cannot look into files (1 audio, 1 document, 1 image). It was asked: what is that"
+        "The stand-in cannot look into files (1 audio, 1 document, 1 image, 2 video). It was asked: what is that"
     )
     assert answer.usage_metadata
     assert answer.usage_metadata.prompt_tokens_details
     counts = {one.modality: one.token_count for one in answer.usage_metadata.prompt_tokens_details}
-    assert counts == {"TEXT": 3, "IMAGE": 258, "DOCUMENT": 258, "AUDIO": 258}
+    # A sound, and a video without offsets, are taken for a minute; a call is the text that is sent.
+    called = count_tokens('{"name":"find","args":{"card":"東京"}}')
+    expected = {"TEXT": 4 + called, "IMAGE": 258, "DOCUMENT": 258, "AUDIO": 60 * 32, "VIDEO": 70 * 290}
+    assert counts == expected
     counted = vertex.client.models.count_tokens(model=vertex.base_model, contents=contents)
-    assert counted.total_tokens == answer.usage_metadata.prompt_token_count == 777
+    assert counted.total_tokens == answer.usage_metadata.prompt_token_count == sum(expected.values())
 
 
 def test_a_file_that_no_model_takes_is_refused(vertex: VertexStandIn) -> None:
@@ -187,8 +198,8 @@ def test_harm_is_blocked_in_the_prompt_or_stopped_in_the_answer(vertex: VertexSt
 
 def test_a_prompt_over_the_context_window_is_refused(vertex: VertexStandIn) -> None:
     vertex.faults(context_window_tokens=10)
-    assert ask(vertex, "x" * 40).text
-    assert "(11) exceeds the maximum number of tokens allowed (10)" in refused(vertex, "x" * 41)
+    assert ask(vertex, "x" * 30).text
+    assert "(11) exceeds the maximum number of tokens allowed (10)" in refused(vertex, "x" * 31)
 
 
 def make_cache(vertex: VertexStandIn, model: str | None = None, **config: Any) -> types.CachedContent:
@@ -204,14 +215,14 @@ def test_a_cache_comes_before_the_prompt_and_is_counted_as_such(vertex: VertexSt
     for model in (vertex.base_model, tuned.endpoint):
         made = make_cache(vertex, model, ttl="300s", system_instruction="Be kind.", tools=[function()])
         assert made.usage_metadata
-        assert made.usage_metadata.total_token_count == 102
+        assert made.usage_metadata.total_token_count == 134 + 4
         assert made.expire_time
         assert made.create_time
         assert 299 < (made.expire_time - made.create_time).total_seconds() < 301
         answer = ask(vertex, "phone stolen", model, cached_content=made.name)
         assert answer.usage_metadata
-        assert answer.usage_metadata.cached_content_token_count == 102
-        assert answer.usage_metadata.prompt_token_count == 105
+        assert answer.usage_metadata.cached_content_token_count == 134 + 4
+        assert answer.usage_metadata.prompt_token_count == 134 + 4 + 4
         assert ask(vertex, "block it", model, cached_content=made.name).function_calls
         vertex.client.caches.delete(name=str(made.name))
 

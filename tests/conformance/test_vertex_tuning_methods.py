@@ -74,7 +74,7 @@ def test_preference_tuning_learns_the_preferred_completion_and_counts_both(verte
     stats = job.tuning_data_stats.preference_optimization_data_stats
     assert stats
     assert (stats.tuning_dataset_example_count, stats.tuning_step_count) == (16, 2)
-    assert stats.total_billable_token_count == 16 * (1 + 2)
+    assert stats.total_billable_token_count == 16 * (2 + 4)
     assert stats.scores_distribution
     assert (stats.scores_distribution.min, stats.scores_distribution.max) == (0, 1)
     assert stats.score_variance_per_example_distribution

@@ -46,7 +46,7 @@ def test_the_answer_alone_goes_to_standard_output(config: Config, store: RecordS
     done = ask("where is my card", "--model", MODEL, *SHORT)
     assert done.stdout == "where is my card\n"
     [run] = entries(store)
-    assert done.stderr.strip() == (f"{MODEL}: 4 input and 4 output tokens, $0.000012 of at most $0.000252 ({run})")
+    assert done.stderr.strip() == (f"{MODEL}: 6 input and 6 output tokens, $0.000017 of at most $0.000252 ({run})")
     assert ask("-", "--model", MODEL, stdin="from a pipe\n").stdout == "from a pipe\n"
 
 
@@ -55,7 +55,7 @@ def test_json_has_the_answer_its_tokens_and_its_cost(config: Config, store: Reco
     done = ask("where is my card", "--dataset", DATASET, "--system", "", *SHORT, "--json")
     found = json.loads(done.stdout)
     assert (found["answer"], found["state"], found["champion"]) == ("where is my card", "complete", candidate)
-    assert (found["input_tokens"], found["output_tokens"], found["cost_usd"]) == (4, 4, "0.000012")
+    assert (found["input_tokens"], found["output_tokens"], found["cost_usd"]) == (6, 6, "0.000017")
     assert found["run"] in entries(store)
     assert f"{candidate} (champion of {DATASET}): 4 input" in done.stderr
 
@@ -101,7 +101,7 @@ def test_counting_alone_says_tokens_characters_and_most_cost_and_pays_nothing(
     done = ask("where is my card", "--model", MODEL, *SHORT, "--count-only")
     assert done.stdout == ""
     assert one_line(done.stderr) == (
-        f"{MODEL}: one prompt, 4 input tokens, 13 billable characters, answers of up to 100 tokens: "
+        f"{MODEL}: one prompt, 6 input tokens, 13 billable characters, answers of up to 100 tokens: "
         "at most $0.000252, the budget is $1.00. Nothing was asked."
     )
     file = prompt_file(tmp_path, {"prompt": "one"}, {"prompt": "two words", "max_output_tokens": 10}, "{")
@@ -182,7 +182,7 @@ def test_a_blocked_empty_or_cut_answer_is_told_with_its_reason_and_an_exit_code(
     assert empty.stdout == ""
     assert "empty: the answer is empty: the model ended and said nothing" in empty.stderr
     cut = ask("one two three four", "--model", MODEL, "--set", "max_output_tokens=2", expect=3)
-    assert cut.stdout == "one two \n"
+    assert cut.stdout == "one tw\n"
     assert "cut: the answer reached max_output_tokens" in cut.stderr
 
 

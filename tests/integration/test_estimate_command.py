@@ -126,7 +126,7 @@ def test_what_prompts_have_in_common_is_estimated_with_each_of_them(
         changed(tmp_path, monkeypatch, inference={"mode": "online", "cache": cache})
         step = json.loads(estimate(TRAIN, "--json", "--prompts", prompts)[1])["steps"]["inference"]
         asked.append(step["input_tokens"])
-    assert asked[1] - asked[0] == 1000 * (rows + 1)
+    assert asked[1] - asked[0] == 1334 * (rows + 1)
 
 
 @pytest.mark.parametrize(
@@ -182,3 +182,56 @@ def test_a_file_that_cannot_be_tuned_on_is_an_error(tmp_path: Path, monkeypatch:
     code, _, said = estimate(tmp_path / "none.jsonl")
     assert code == 1
     assert "none.jsonl cannot be read: No such file" in said
+
+
+def training_file(path: Path, *parts: Any, answer: str = "Yes.", examples: int = 300) -> Path:
+    turns = [{"role": "user", "parts": list(parts)}, {"role": "model", "parts": [{"text": answer}]}]
+    line = json.dumps({"contents": turns}, ensure_ascii=False)
+    path.write_text(f"{line}\n" * examples, encoding="utf-8")
+    return path
+
+
+def test_videos_of_unknown_length_are_estimated_at_the_most_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed(tmp_path, monkeypatch)
+    video = {"fileData": {"fileUri": "gs://genops-data/a.mp4", "mimeType": "video/mp4"}}
+    file = training_file(tmp_path / "videos.jsonl", video, {"text": "What happens?"})
+    code, out, _ = estimate(file, "--json")
+    document = json.loads(out)
+    tuning = document["steps"]["tuning"]
+    assert code == 2
+    assert (tuning["over_limit"], tuning["limit_usd"]) == (True, "25")
+    assert tuning["input_tokens"] == 300 * 131_072 * 3
+    assert Decimal(tuning["usd"]) == Decimal("589.824")  # it was $0.03
+    said = "300 videos, length unknown: the most that an example may hold, 131,072 tokens, was taken for each example"
+    assert document["notes"][0].startswith(said)
+    assert f"note: {said}" in estimate(file)[2]
+
+
+def test_a_piece_of_video_is_estimated_by_its_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    changed(tmp_path, monkeypatch)
+    video = {
+        "fileData": {"fileUri": "gs://genops-data/a.mp4", "mimeType": "video/mp4"},
+        "videoMetadata": {"endOffset": "10s"},
+    }
+    file = training_file(tmp_path / "videos.jsonl", video, {"text": "What happens?"})
+    code, out, _ = estimate(file, "--json")
+    assert code == 0
+    assert json.loads(out)["notes"] == ["3,000 seconds of video, by the offsets given: 290 tokens each."]
+    assert 300 * 2_900 * 3 < json.loads(out)["steps"]["tuning"]["input_tokens"] < 300 * 2_950 * 3
+
+
+def test_japanese_is_counted_alike_in_a_training_file_and_in_prompts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed(tmp_path, monkeypatch, inference={"mode": "online", "max_output_tokens": 1})
+    text = "私のカードはどこにありますか。" * 40
+    training = training_file(tmp_path / "japanese.jsonl", {"text": text}, answer="はい。")
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text(
+        json.dumps({"prompt": text, "system_instruction": ""}, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
+    steps = json.loads(estimate(training, "--json", "--prompts", prompts)[1])["steps"]
+    assert steps["inference"]["input_tokens"] == len(text) == 600
+    assert steps["tuning"]["input_tokens"] == 3 * 300 * (600 + 3)  # it was a quarter of that

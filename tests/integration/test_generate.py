@@ -31,9 +31,9 @@ from genops_events.stages import Stage
 def test_an_answer_comes_with_its_tokens_and_cost_and_the_ledger_has_them(config: Config, store: RecordStore) -> None:
     done = generate("where is my card", model=MODEL, settings={"max_output_tokens": 100})
     assert (done.text, done.state, done.reason) == ("where is my card", "complete", None)
-    assert (done.input_tokens, done.output_tokens, done.model) == (4, 4, MODEL)
-    # 4 input and 4 output tokens at the shipped prices, 0.30 and 2.50 USD per million; at most, 100 come out.
-    assert (done.cost_usd, done.most_usd) == (Decimal("0.000012"), Decimal("0.000252"))
+    assert (done.input_tokens, done.output_tokens, done.model) == (6, 6, MODEL)
+    # 6 input and 6 output tokens at the shipped prices, 0.30 and 2.50 USD per million; at most, 100 come out.
+    assert (done.cost_usd, done.most_usd) == (Decimal("0.000017"), Decimal("0.000252"))
     [(entry, posted)] = entries(store).items()
     posting = posted.purposes["asking"]
     assert (entry, posted.dataset) == (done.run, NO_DATASET)
@@ -99,7 +99,7 @@ def test_over_the_budget_nothing_is_asked_and_nothing_reserved(
     with pytest.raises(OverBudget) as refused:
         generate("one two", model=MODEL, budget_usd="0.0001", settings={"max_output_tokens": 100})
     assert refused.value.message == (
-        "Asking gemini-2.5-flash may cost $0.000251: $0.000001 for the 2 input tokens of the prompt, and $0.00025 for an "
+        "Asking gemini-2.5-flash may cost $0.000251: $0.000001 for the 3 input tokens of the prompt, and $0.00025 for an "
         "answer of up to 100 tokens, thinking included. The budget is $0.0001: $0.000151 too much."
     )
     assert "Raise `budget_usd`, or set a smaller max_output_tokens with `settings`" in refused.value.hint
@@ -200,7 +200,7 @@ def test_a_blocked_prompt_is_marked_with_its_reason(config: Config, cloud: Stand
 def test_turns_and_files_are_asked_too(config: Config) -> None:
     turns = [{"role": "user", "parts": [{"text": "hello"}]}, {"role": "model", "parts": [{"text": "yes?"}]}]
     done = generate([*turns, {"role": "user", "parts": [{"text": "and now"}]}], model=MODEL)
-    assert (done.text, done.input_tokens) == ("and now", 5)
+    assert (done.text, done.input_tokens) == ("and now", 7)
     seen = generate("what is it", model=MODEL, files=["gs://bucket/letter.pdf"])
     assert seen.input_tokens > 3
 
@@ -237,7 +237,7 @@ def test_the_dag_in_the_docs_does_what_the_page_says(
     before = cloud.vertex_calls("generateContent")
     for _ in range(2):  # a retry
         task.python_callable(run_id="run-1")
-        assert capsys.readouterr().out.splitlines()[-1] == "Name three birds. 5 5 0.000014 complete"
+        assert capsys.readouterr().out.splitlines()[-1] == "Name three birds. 7 7 0.000020 complete"
     assert cloud.vertex_calls("generateContent") == before + 1
 
 

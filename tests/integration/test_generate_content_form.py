@@ -100,8 +100,8 @@ def test_a_prompt_is_answered_with_tokens_and_cost_and_a_cleared_task_pays_nothi
 ) -> None:
     before = cloud.vertex_calls("generateContent")
     done = ask(prompt="where is my card", model=MODEL, settings={"max_output_tokens": 100})
-    assert (done["answer"], done["state"], done["cost_usd"]) == ("where is my card", "complete", "0.000012")
-    assert (done["input_tokens"], done["output_tokens"]) == (4, 4)
+    assert (done["answer"], done["state"], done["cost_usd"]) == ("where is my card", "complete", "0.000017")
+    assert (done["input_tokens"], done["output_tokens"]) == (6, 6)
     assert ask(prompt="where is my card", model=MODEL, settings={"max_output_tokens": 100}) == done
     assert cloud.vertex_calls("generateContent") == before + 1
     assert ask("run-2", prompt="where", model=MODEL)["run"] != done["run"]
@@ -127,7 +127,7 @@ def test_a_file_is_answered_by_the_champion_into_the_bucket(
 def test_counting_alone_asks_nobody(config: Config, cloud: StandIns, store: RecordStore) -> None:
     before = cloud.vertex_calls("generateContent")
     done = ask(prompt="where is my card", model=MODEL, budget_usd=0.0001, count_only=True)
-    assert (done["input_tokens"], done["billable_characters"], done["over_budget"]) == (4, 13, True)
+    assert (done["input_tokens"], done["billable_characters"], done["over_budget"]) == (6, 13, True)
     assert cloud.vertex_calls("generateContent") == before
     assert (entries(store), objects(store)) == ({}, [])
 

@@ -81,22 +81,22 @@ def listed(store: RecordStore, candidate: str) -> list[dict[str, Any]]:
 def test_every_prompt_over_a_limit_is_listed_by_line_with_its_figure(
     settings: Any, store: RecordStore, candidate: str
 ) -> None:
-    settings(prompt_tokens=20, prompt_characters=60)
+    settings(prompt_tokens=25, prompt_characters=60)
     prompts(store, "short", "x" * 200, "short too", "y " * 30, "z" * 100)
     assert check(candidate) is None
     hold = the_hold(store, candidate)
-    # 9 characters of the system instruction are 3 tokens, and 8 billable characters.
+    # The system instruction has 5 tokens, and 8 billable characters.
     assert [(one["line"], one["id"], one["unit"], one["found"], one["limit"]) for one in hold.lines] == [
-        (3, "id-1", "tokens", 53, 20),
+        (3, "id-1", "tokens", 72, 25),
         (3, "id-1", "billable characters", 208, 60),
-        (6, "id-4", "tokens", 28, 20),
+        (6, "id-4", "tokens", 39, 25),
         (6, "id-4", "billable characters", 108, 60),
     ]
     assert listed(store, candidate) == list(hold.lines)
     assert hold.limits == ("budget.prompt_characters", "budget.prompt_tokens")
     assert hold.prompts_over == 2
     assert (
-        "2 prompts are over a limit on one prompt: line 3 (id-1) has 53 tokens, at most 20 are allowed" in hold.reason
+        "2 prompts are over a limit on one prompt: line 3 (id-1) has 72 tokens, at most 25 are allowed" in hold.reason
     )
     assert hold.missing_usd == 0
     approve(candidate)
@@ -107,7 +107,7 @@ def test_every_prompt_over_a_limit_is_listed_by_line_with_its_figure(
 
 
 def test_a_prompt_that_just_reaches_a_limit_passes(settings: Any, store: RecordStore, candidate: str) -> None:
-    settings(prompt_tokens=28, prompt_characters=108)
+    settings(prompt_tokens=39, prompt_characters=108)
     prompts(store, "z" * 100)
     done = check(candidate)
     assert done is not None
@@ -129,7 +129,7 @@ def test_more_prompts_over_a_limit_than_were_approved_are_held_again(
 def test_what_the_model_cannot_read_is_approved_by_nobody_and_passes_once_it_is_shortened(
     settings: Any, store: RecordStore, candidate: str
 ) -> None:
-    settings(window=30)
+    settings(window=40)
     prompts(store, "fine", "x" * 200)
     assert check(candidate) is None
     hold = the_hold(store, candidate)
@@ -150,9 +150,26 @@ def test_prompts_that_cannot_be_too_long_are_not_counted_one_by_one(
 ) -> None:
     calls = cloud.vertex.admin("GET", "/calls")
     settings(prompt_tokens=400)
-    prompts(store, *["short"] * 50, "é" * 300)
+    prompts(store, *["short"] * 50, "x" * 600)
     assert check(candidate) is not None
     after = cloud.vertex.admin("GET", "/calls")
     made = {name: count - calls.get(name, 0) for name, count in after.items() if count != calls.get(name, 0)}
     # One for all of them, and one for the only prompt that has more than 400 bytes.
     assert made == {"countTokens": 2}
+
+
+def test_a_short_prompt_with_a_long_file_is_over_a_limit(settings: Any, store: RecordStore, candidate: str) -> None:
+    settings(prompt_tokens=1000)
+    video = {"fileData": {"fileUri": f"gs://{store.bucket.name}/a.mp4", "mimeType": "video/mp4"}}
+    piece = {**video, "videoMetadata": {"endOffset": "3s"}}
+    call = {"functionCall": {"name": "find", "args": {"city": "x" * 4000}}}
+    rows = [
+        {"contents": [{"role": "user", "parts": [piece, {"text": "What?"}]}]},
+        {"contents": [{"role": "user", "parts": [video, {"text": "What?"}]}]},
+        {"contents": [{"role": "user", "parts": [call, {"text": "Go on."}]}]},
+    ]
+    store.bucket.blob(f"prompts/{DATASET}.jsonl").upload_from_string("\n".join(map(json.dumps, rows)))
+    assert check(candidate) is None
+    found = [(one["line"], one["unit"], one["limit"]) for one in the_hold(store, candidate).lines]
+    assert found == [(2, "tokens", 1000), (3, "tokens", 1000)]
+    assert the_hold(store, candidate).lines[0]["found"] > 60 * 290

@@ -51,8 +51,8 @@ def test_a_good_file_is_valid_and_says_what_tuning_costs(tmp_path: Path) -> None
     said = done.stderr.decode()
     assert (done.returncode, done.stdout) == (0, b""), said
     assert said.startswith("valid: ")
-    assert "770 examples, about 32,912 tokens" in said
-    assert "about 0.49 USD for 3 epochs of gemini-2.5-flash" in said
+    assert "770 examples, about 49,367 tokens" in said
+    assert "about 0.74 USD for 3 epochs of gemini-2.5-flash" in said
 
 
 def test_a_bad_file_is_named_line_by_line(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_what_a_distillation_costs_is_said_to_be_the_least(tmp_path: Path) -> No
     done = genops(TRAIN, "--method", "distillation", folder=tmp_path, config=CONFIG)
     said = done.stderr.decode()
     assert done.returncode == 0, said
-    assert "at least 0.49 USD" in said
+    assert "at least 0.74 USD" in said
     assert "warning: The teacher's answers" in said
     assert "what the teacher's answers cost is not in the estimate" in " ".join(said.split())
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genops_events.json_places import column_of
+from genops_events.tokens import json_tokens
 from genops_events.training.examples import measure_example
 from genops_events.training.reasons import BadExample, Reason
 
@@ -136,8 +137,7 @@ def test_what_cannot_be_right_is_refused_at_its_byte(line: bytes, reason: Reason
 
 def test_declared_tools_count_as_tokens() -> None:
     without = measure_example(example(ASKED, CALLED)).tokens
-    declared = json.dumps(TOOLS, separators=(",", ":"))
-    assert measure_example(example(ASKED, CALLED, tools=TOOLS)).tokens == without + -(-len(declared) // 4)
+    assert measure_example(example(ASKED, CALLED, tools=TOOLS)).tokens == without + json_tokens(TOOLS)
 
 
 def test_files_are_counted_by_kind() -> None:

@@ -14,7 +14,7 @@ from genops_events.inference.prompts import BadRow, PromptRow, in_chunks
 from genops_events.inference.requests import Requests
 from genops_events.inference.settings import AnswerSettings
 from genops_events.inference.token_budget import most_for_row
-from genops_events.money.pricing import estimated_tokens
+from genops_events.tokens import estimated_tokens
 
 if TYPE_CHECKING:
     from genops_events.config import Config

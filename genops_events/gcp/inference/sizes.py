@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from genops_events.evaluation.data import Prompt
 from genops_events.gcp import prompt_sizes
 from genops_events.gcp.generation import count_tokens
 from genops_events.gcp.inference.results import nothing_to_ask
@@ -123,7 +122,7 @@ def _count(
     sizes.over += prompt_sizes.prompts_over(
         config,
         model=model,
-        prompts=[Prompt(row.id, row.text, row.line) for row in rows],
+        prompts=rows,
         system_instruction=instruction,
         limits=limits,
     )

@@ -15,7 +15,7 @@ from genops_events.local.vertex.generation import read_tools
 from genops_events.local.vertex.job import timestamp
 from genops_events.local.vertex.jobs import new_id
 from genops_events.local.vertex.listing import fill_page, read_query
-from genops_events.local.vertex.tokens import count_tokens, media_tokens, texts_of_request, token_details
+from genops_events.local.vertex.tokens import call_tokens, count_tokens, media_tokens, texts_of_request, token_details
 
 _FIELDS = frozenset(
     {
@@ -92,7 +92,7 @@ class Caches:
             updated=now,
             expires=_expiry(body, now) or now + _DEFAULT_TTL_SECONDS,
             request={name: body[name] for name in body if name not in ("ttl", "expireTime")},
-            text_tokens=sum(count_tokens(text) for _, text in texts),
+            text_tokens=sum(count_tokens(text) for _, text in texts) + call_tokens(body.get("contents")),
             media=dict(media_tokens(body.get("contents"))),
         )
         self._all.put(made.name, made)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Any
 import msgspec
 
 from genops_events.local.vertex.errors import ApiError
-from genops_events.local.vertex.tokens import billable_characters, count_tokens, text_of
+from genops_events.local.vertex.tokens import billable_characters, call_tokens, count_tokens, media_tokens, text_of
 from genops_events.local.vertex.tuning_requests import DISTILLATION, PREFERENCE, SUPERVISED, Method
 
 MIN_EXAMPLES = 16
@@ -99,6 +100,8 @@ class _Example:
     messages: int
     shown: dict[str, Any]
     scores: list[float] = field(default_factory=list)
+    beside: int = 0
+    """Tokens of what is no text: files, calls of functions and their answers, declarations."""
 
 
 def _read_example(line: bytes, method: Method, teach: Callable[[str], str]) -> _Example:
@@ -125,7 +128,18 @@ def _read_example(line: bytes, method: Method, teach: Callable[[str], str]) -> _
         pairs.append((question, teach(question)))
     elif turns[-1][0] != "model":
         raise _BadLine(" does not end with a turn of the model.")
-    return _Example(pairs=pairs, inputs=inputs, outputs=outputs, messages=len(turns), shown=shown, scores=scores)
+    contents, tools = example["contents"], example.get("tools")
+    beside = media_tokens(contents).total() + call_tokens(contents)
+    beside += count_tokens(json.dumps(tools, ensure_ascii=False, separators=(",", ":"))) if tools else 0
+    return _Example(
+        pairs=pairs,
+        inputs=inputs,
+        outputs=outputs,
+        messages=len(turns),
+        shown=shown,
+        scores=scores,
+        beside=beside,
+    )
 
 
 def _read_turns(example: Any) -> tuple[list[tuple[str, str]], str]:
@@ -135,7 +149,7 @@ def _read_turns(example: Any) -> tuple[list[tuple[str, str]], str]:
         raise _BadLine(" has no list of turns in `contents`.")
     try:
         turns = [(str(turn.get("role")), text_of(turn, where=f"contents[{at}]")) for at, turn in enumerate(contents)]
-        system = example.get("systemInstruction")
+        system = example.get("systemInstruction") or example.get("system_instruction")
         system_text = text_of(system, where="systemInstruction") if system else ""
     except ApiError as error:
         raise _BadLine(f": {error.message}") from None
@@ -177,7 +191,7 @@ def _completion_view(score: float, text: str) -> dict[str, Any]:
 
 def _count(example: _Example, number: int, counted: _Counted, dataset: Dataset) -> None:
     """Add one example, unless it is too long."""
-    input_tokens = sum(map(count_tokens, example.inputs))
+    input_tokens = sum(map(count_tokens, example.inputs)) + example.beside
     output_tokens = sum(map(count_tokens, example.outputs))
     if input_tokens + output_tokens > MAX_TOKENS_PER_EXAMPLE:
         counted.truncated.append(number - 1)

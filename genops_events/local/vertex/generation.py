@@ -9,7 +9,7 @@ from typing import Any
 
 from genops_events.local.vertex.errors import as_object, invalid, not_implemented
 from genops_events.local.vertex.shaping import check_schema
-from genops_events.local.vertex.tokens import TOKENS_PER_FILE, count_tokens, media_tokens, texts_of_request
+from genops_events.local.vertex.tokens import call_tokens, count_tokens, media_files, media_tokens, texts_of_request
 
 _KNOWN = frozenset(
     {
@@ -85,6 +85,7 @@ class Prompt:
         max_output_tokens: None for no limit.
         candidates: how many answers are wanted.
         media: tokens of the files that it shows, by modality.
+        files: how many files it shows, by modality.
         stops: texts before which an answer ends.
         mime_type: the form of the answer.
         schema: that the answer keeps to; None for free text.
@@ -102,6 +103,7 @@ class Prompt:
     max_output_tokens: int | None
     candidates: int
     media: Counter[str] = field(default_factory=Counter)
+    files: Counter[str] = field(default_factory=Counter)
     stops: tuple[str, ...] = ()
     mime_type: str = "text/plain"
     schema: Mapping[str, Any] | None = None
@@ -149,10 +151,11 @@ def read_prompt(body: Mapping[str, Any]) -> Prompt:
         )
     return Prompt(
         question=turns[-1],
-        tokens=sum(count_tokens(text) for _, text in texts),
+        tokens=sum(count_tokens(text) for _, text in texts) + call_tokens(body.get("contents")),
         max_output_tokens=None if limit is None else int(limit),
         candidates=int(_number(config, "candidateCount", low=1, high=_MAX_CANDIDATES) or 1),
         media=media_tokens(body.get("contents")),
+        files=media_files(body.get("contents")),
         stops=_stops(config),
         mime_type=str(config.get("responseMimeType", "text/plain")),
         schema=_schema(config),
@@ -168,10 +171,9 @@ def read_prompt(body: Mapping[str, Any]) -> Prompt:
 
 def without_eyes(prompt: Prompt, answer: str) -> str:
     """Return the answer to a prompt that shows files: it says that nobody has looked into them."""
-    if not prompt.media:
+    if not prompt.files:
         return answer
-    counts = ((kind.lower(), tokens // TOKENS_PER_FILE) for kind, tokens in sorted(prompt.media.items()))
-    shown = ", ".join(f"{count} {kind}" for kind, count in counts)
+    shown = ", ".join(f"{count} {kind.lower()}" for kind, count in sorted(prompt.files.items()))
     return f"The stand-in cannot look into files ({shown}). It was asked: {answer}"
 
 

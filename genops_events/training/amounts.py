@@ -1,0 +1,44 @@
+"""How much one example may hold, and for how much of it tuning is billed at most."""
+
+from __future__ import annotations
+
+from genops_events.training.examples import Measure, fewest_tokens_of
+from genops_events.training.file_tokens import Assumed
+from genops_events.training.limits import ModelLimits
+from genops_events.training.reasons import BadExample, Reason, shown
+
+
+def refuse_too_much(line: bytes, measure: Measure, limits: ModelLimits) -> None:
+    """Raise BadExample for an example that holds more than one may.
+
+    An estimate of tokens that is rather too high must not refuse what Google takes: refused is what has too many for
+    certain, at LONGEST_TOKEN_CHARACTERS in each. Of the others Google itself drops those that are over, and tunes on the rest.
+    """
+    for number, limit, what in (
+        (measure.images, limits.max_images_per_example, "images"),
+        (measure.documents, limits.max_documents_per_example, "PDF documents"),
+    ):
+        if number > limit:
+            raise BadExample(
+                Reason.TOO_MANY_FILES,
+                f"{number} {what}; {limits.model} is tuned on at most {limit} in one example. Leave some out, or split it.",
+            )
+    for uri in measure.files:
+        if limits.readable is not None and (problem := limits.readable.problem(uri)) is not None:
+            raise BadExample(Reason.BAD_MEDIA, f"The file {shown(uri)} {problem}.")
+    most = limits.max_tokens_per_example
+    if measure.tokens > most and (fewest := fewest_tokens_of(line)) > most:
+        raise BadExample(
+            Reason.TOO_MANY_TOKENS,
+            f"At least {fewest:,} tokens, about {measure.tokens:,}; {limits.model} is tuned on at most {most:,} in one "
+            "example. Shorten or split it.",
+        )
+
+
+def most_billed(measure: Measure, limits: ModelLimits, assumed: Assumed) -> int:
+    """Return the most tokens that an example is billed for, no more than one may hold; `assumed` takes note of its files."""
+    most, files = limits.max_tokens_per_example, 0
+    if measure.file_tokens is not None:
+        found = assumed.tokens(measure.file_tokens, limits.file_figures)
+        files = most if found is None else found
+    return min(measure.tokens + files, most) + min(measure.billed_on_top, most)
