@@ -7,7 +7,7 @@ compare-and-set on their generation. Formats carry a version in `schema`; reader
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -26,7 +26,7 @@ class Document(BaseModel):
 
     schema_name: Annotated[str, Field(alias="schema")] = ""
     candidate: str
-    written_at: datetime
+    written_at: AwareDatetime
 
     @model_validator(mode="before")
     @classmethod
@@ -60,7 +60,7 @@ class Arrival(Document):
         written_at: datetime | None = info.data.get("written_at")
         if written_at is None:
             return value
-        return min(value, written_at if written_at.tzinfo is not None else written_at.replace(tzinfo=UTC))
+        return min(value, written_at)
 
 
 class Validation(Document):
@@ -112,7 +112,7 @@ class Intent(Document):
     stage: Stage
     run_id: str
     """The Airflow Dag run that owns the stage; only a retry of it goes on after a crash."""
-    started_at: datetime
+    started_at: AwareDatetime
 
 
 class Attempt(Document):
@@ -168,7 +168,7 @@ class Hold(Document):
     """How many prompts are over a limit on one prompt."""
     lines: tuple[dict[str, Any], ...] = ()
     """The first 100 of these prompts: line, id, figure and limit."""
-    held_at: datetime
+    held_at: AwareDatetime
     run_id: str
     """The Dag run that was held."""
 
@@ -263,13 +263,13 @@ class Champion(Document):
     metric: str
     score: float
     scores: dict[str, float]
-    promoted_at: datetime
+    promoted_at: AwareDatetime
     predecessor: str | None = None
     earlier: tuple[str, ...] = ()
     """Champions before, the last one first; who died right after becoming one finds itself here."""
     predecessor_score: float | None = None
     predecessor_model: str | None = None
-    arrived_at: datetime | None = None
+    arrived_at: AwareDatetime | None = None
     """When its training file arrived; None in documents from before this was written."""
     rollback: Rollback | None = None
     """How it came to its place, if by a rollback."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from decimal import Decimal
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from genops_events.evaluation.summary import Answers, Condition, MetricSummary
 from genops_events.record import Document
@@ -23,10 +22,10 @@ class Verdict(Document):
     stage: Stage
     outcome: Outcome
     reason: str
-    cost_usd: Decimal = Decimal(0)
+    cost_usd: Annotated[Decimal, Field(ge=0, lt=10**15)] = Decimal(0)
     """What this stage spent, by the price table."""
-    started_at: datetime
-    ended_at: datetime
+    started_at: AwareDatetime
+    ended_at: AwareDatetime
 
     @property
     def told(self) -> str:

@@ -15,6 +15,7 @@ from airflow.sdk.exceptions import AirflowRuntimeError
 from pydantic import ValidationError
 
 from genops_events import record_paths
+from genops_events.admission import check_arrival
 from genops_events.airflow.activity import FARTHEST_BACK, AirflowActivity, runs_over
 from genops_events.airflow.assets import TRAINING_ARRIVALS
 from genops_events.airflow.drain import WOKEN_AT_ONCE
@@ -86,9 +87,10 @@ def sweep(context: Context, config: Config, store: RecordStore) -> SweepFigures:
     for part in (_heal_open, _heal_rollbacks, _announce_comparisons, _find_lost):
         try:
             part(context, config, store, figures)
-        except (GenopsError, AirflowRuntimeError) as error:
+        except Exception as error:  # whatever it is: others may write into the bucket that holds the record
             log.exception("A part of the sweep ended early; the next one goes on")
-            figures.error = str(error)
+            known = isinstance(error, (GenopsError, AirflowRuntimeError))
+            figures.error = str(error) if known else f"{type(error).__name__}: {error}"
     _publish(store, figures)
     return figures
 
@@ -112,7 +114,7 @@ def _heal_open(context: Context, config: Config, store: RecordStore, figures: Sw
     at_once(lambda marker: settle(store, marker), settled)
     figures.open_candidates -= len(settled)
     needed = {one.candidate: remedies(one.traces, now=now, patience=patience) for one in found}
-    _restore_arrivals(store, [one for one in found if not one.traces.has_arrived], figures)
+    _restore_arrivals(config, store, [one for one in found if not one.traces.has_arrived], figures)
     # What they needed until now, such as a wake-up of a held tuning that their cancellation releases, they need no more.
     needed |= dict.fromkeys(_end_cancelled(found, figures), Remedies())
     beyond_help = [one.candidate for one in found if one.traces.may_be_beyond_help]
@@ -152,13 +154,15 @@ def _announce_comparisons(context: Context, config: Config, store: RecordStore, 
         figures.healed("unannounced_verdict", comparison.id, None, reason)
 
 
-def _restore_arrivals(store: RecordStore, found: Sequence[_Open], figures: SweepFigures) -> None:
+def _restore_arrivals(config: Config, store: RecordStore, found: Sequence[_Open], figures: SweepFigures) -> None:
     """Finish what an intake left that died between marker and arrival."""
     for one in found:
         try:
             kept = store.read(record_paths.open_path(one.candidate), Arrival)
+            if kept is not None:
+                check_arrival(config, one.candidate, kept)
         except PermanentError:
-            log.exception("The marker of %s cannot be read", one.candidate)
+            log.exception("The marker of %r is none", one.candidate)
             continue
         for candidate in mint(store, [] if kept is None else [kept]):
             figures.healed("lost_arrival", candidate, None, "Intake died before it had recorded the arrival.")

@@ -24,6 +24,10 @@ _ROUNDS = 20
 """Rounds of `write_parts` in one run: what was never written before, such as a record of years, takes many."""
 
 
+_NAMED = 10
+"""Problems that the error names; the log has all."""
+
+
 class TablesIncomplete(PermanentError):
     """Documents of the record cannot be read; everything else is in the tables."""
 
@@ -51,6 +55,7 @@ class ExportTables(BaseOperator):
             written.ledgers += found.ledgers
             written.rows += found.rows
             written.problems = found.problems
+            written.left_out = found.left_out
             if not found.more:
                 break
         from genops_events.gcp.tables.bigquery import load_tables
@@ -61,13 +66,16 @@ class ExportTables(BaseOperator):
             "candidates": written.candidates,
             "ledgers": written.ledgers,
             "rows": written.rows,
+            "left_out": written.left_out,
             "loaded_parts": loaded.parts,
             "loaded_rows": loaded.rows,
         }
         log.info("Tables: %s", figures)
         if written.problems:
+            named = " ".join(written.problems[:_NAMED])
+            more = f" And {len(written.problems) - _NAMED} more." if len(written.problems) > _NAMED else ""
             raise TablesIncomplete(
-                f"{len(written.problems)} candidates or ledgers are not in the tables as they are: {written.problems[0]}",
+                f"{len(written.problems)} rows, candidates or ledgers are not in the tables as they are: {named}{more}",
                 "Mend what the message names; the next run goes on. Everything else is in the tables.",
             )
         if not (written.candidates or written.ledgers or loaded.parts):

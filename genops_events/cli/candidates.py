@@ -82,8 +82,11 @@ def candidates(
         if dataset is not None:
             config.dataset(dataset)
         with dead_letters_noted(config):
-            every = RecordStore.open(config).candidates()
+            bad: list[str] = []
+            every = RecordStore.open(config).candidates(unreadable=lambda name, error: bad.append(f"{name}: {error}"))
             _show([one for one in every if dataset is None or one.arrival.dataset == dataset], as_json=as_json)
+            for text in bad:
+                human().print(f"cannot be read: {text}", markup=False)
 
 
 def _show(found: list[Candidate], *, as_json: bool) -> None:

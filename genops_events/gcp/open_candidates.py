@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 _MARKER_FIELDS = "items(name,generation,metageneration,updated,metadata),nextPageToken"
 _WOKEN = "woken"
 _RELEASED = "released"
+_MOST_DIGITS = 10
 _TRACE_FIELDS = "items(name,updated,metadata),nextPageToken"
 
 
@@ -82,7 +83,7 @@ def open_candidates(store: RecordStore) -> list[Marker]:
                 generation=blob.generation,
                 metageneration=blob.metageneration,
                 touched_at=blob.updated,
-                wakings=int((blob.metadata or {}).get(_WOKEN, 0)),
+                wakings=_count((blob.metadata or {}).get(_WOKEN)),
                 released=_RELEASED in (blob.metadata or {}),
             )
             for blob in store.bucket.list_blobs(
@@ -90,6 +91,11 @@ def open_candidates(store: RecordStore) -> list[Marker]:
             )
             if blob.name.endswith(".json")
         ]
+
+
+def _count(text: str | None) -> int:
+    """Return a number that a sweep noted; 0 for what is none, since it may be anybody's."""
+    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < _MOST_DIGITS else 0
 
 
 def traces_of(store: RecordStore, candidate: str) -> Traces:

@@ -197,8 +197,15 @@ class RecordStore:
         """Return all that the record says about `candidate`, or None where it does not know it."""
         return CandidateReader(self).look(candidate)
 
-    def candidates(self) -> Iterator[Candidate]:
-        """Yield every candidate that the record knows, in the order of their ids."""
+    def candidates(self, *, unreadable: Callable[[str, PermanentError], None] | None = None) -> Iterator[Candidate]:
+        """Yield every candidate that the record knows, in the order of their ids.
+
+        Args:
+            unreadable: is told of each candidate that cannot be read, which the others go on without; left out, it raises.
+
+        Raises:
+            Unreadable: a document is not what its path says, and nobody is told of it.
+        """
         with google_call(f"list gs://{self.bucket.name}/{record_paths.CANDIDATES}"):
             listing = self.bucket.list_blobs(
                 prefix=record_paths.CANDIDATES, delimiter="/", timeout=CALL_TIMEOUT_SECONDS
@@ -208,7 +215,14 @@ class RecordStore:
             folders = sorted(listing.prefixes)
         reader = CandidateReader(self)
         for prefix in folders:
-            found = reader.look(prefix.removeprefix(record_paths.CANDIDATES).rstrip("/"))
+            candidate = prefix.removeprefix(record_paths.CANDIDATES).rstrip("/")
+            try:
+                found = reader.look(candidate)
+            except PermanentError as error:
+                if unreadable is None:
+                    raise
+                unreadable(candidate, error)
+                continue
             if found is not None:
                 yield found
 

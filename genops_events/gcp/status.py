@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from genops_events import record_paths
+from genops_events.errors import PermanentError
 from genops_events.gcp.at_once import at_once, widen
 from genops_events.gcp.candidate_reader import CandidateReader
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
 from genops_events.gcp.dead_letters import NoDeadLetterSubscription, count_dead_letters
 from genops_events.gcp.errors import google_call
 from genops_events.gcp.open_candidates import open_candidates
-from genops_events.gcp.record_store import RecordStore, Unreadable
+from genops_events.gcp.record_store import RecordStore
 from genops_events.promotion.record import question_path
 from genops_events.status_report import Period, Section, Waiting, report, waiting_of
 
@@ -62,7 +63,7 @@ def waiting(store: RecordStore) -> list[Waiting]:
             return []
         try:
             found = CandidateReader(store).look(candidate)
-        except Unreadable as error:
+        except PermanentError as error:
             return [Waiting(candidate, f"cannot be read: {error.message}", f"genops watch {candidate}")]
         return [] if found is None else list(waiting_of(found))
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +15,7 @@ from tables_cloud import whole_candidate, with_dataset
 
 from genops_events.config import Config
 from genops_events.errors import GenopsError
+from genops_events.evaluation.record import rows_path
 from genops_events.gcp.open_candidates import mint
 from genops_events.gcp.outbox import announce
 from genops_events.gcp.record_store import RecordStore
@@ -183,6 +185,71 @@ def test_a_damaged_document_keeps_only_its_own_candidate_out(off: Config, store:
     store.bucket.blob(path).upload_from_string(whole)
     assert write_parts(off, store).candidates == 1
     assert len(found(store, "SELECT candidate FROM candidates")) == 2
+
+
+SPOILED: dict[str, tuple[str, Callable[[dict[str, Any]], Any]]] = {
+    "a size of 30 digits": ("arrival.json", lambda one: one | {"size_bytes": 10**30}),
+    "a generation of 30 digits": ("arrival.json", lambda one: one | {"generation": "1" * 30}),
+    "a time without a zone": ("tuning.json", lambda one: one | {"ended_at": "2026-11-23T00:00:00"}),
+    "an amount of a million digits": ("tuning.json", lambda one: one | {"cost_usd": "1e999999"}),
+    "a list": ("evaluation.json", lambda _: [1]),
+    "deep nesting": ("evaluation.json", lambda _: None),
+}
+
+
+@pytest.mark.parametrize("case", SPOILED)
+def test_one_candidates_bad_value_costs_that_candidates_row_alone(off: Config, store: RecordStore, case: str) -> None:
+    good, bad = whole_candidate(off, store), whole_candidate(off, store)
+    name, change = SPOILED[case]
+    blob = store.bucket.blob(f"genops/candidates/{bad}/{name}")
+    changed = change(json.loads(blob.download_as_bytes()))
+    blob.upload_from_string("[" * 100_000 if changed is None else json.dumps(changed))
+    written = write_parts(off, store)
+    assert written.candidates == 1
+    (problem,) = written.problems
+    assert bad in problem
+    assert found(store, "SELECT DISTINCT candidate FROM candidates") == [(good,)]
+    assert found(store, "SELECT DISTINCT run FROM evaluations") == [(good,)]
+
+
+def test_a_row_that_a_table_cannot_hold_is_left_out_and_the_candidates_other_rows_are_written(
+    off: Config, store: RecordStore
+) -> None:
+    candidate = whole_candidate(off, store)
+    path = verdict_path(candidate, Stage.TUNING)
+    verdict = json.loads(store.bucket.blob(path).download_as_bytes())
+    store.bucket.blob(path).upload_from_string(json.dumps(verdict | {"examples": 2**64}))
+    written = write_parts(off, store)
+    assert (written.left_out, len(written.problems)) == (1, 1)
+    assert f"The row {candidate} of the table candidates is left out: `examples`" in written.problems[0]
+    assert found(store, "SELECT * FROM candidates") == []
+    assert len(found(store, "SELECT * FROM evaluations")) == 3
+    store.bucket.blob(path).upload_from_string(json.dumps(verdict))
+    assert write_parts(off, store).problems == []
+    assert len(found(store, "SELECT * FROM candidates")) == 1
+
+
+@pytest.mark.parametrize("line", ["[", '{"id": 5}', "5", '{"\\ud800": 1}'])
+def test_rows_of_an_evaluation_that_are_none_keep_only_their_candidate_out(
+    off: Config, store: RecordStore, line: str
+) -> None:
+    good, bad = whole_candidate(off, store), whole_candidate(off, store)
+    store.bucket.blob(rows_path(bad)).upload_from_string(f"{line}\n")
+    written = write_parts(off, store)
+    assert len(written.problems) == 1
+    assert bad in written.problems[0]
+    assert found(store, "SELECT candidate FROM candidates") == [(good,)]
+
+
+def test_what_is_no_ledger_keeps_only_itself_out(off: Config, store: RecordStore) -> None:
+    candidate = whole_candidate(off, store)
+    kept = store.bucket.blob(ledger_path(month_of(now()))).download_as_bytes()
+    store.bucket.blob("genops/ledger/evil.json").upload_from_string(kept)
+    written = write_parts(off, store)
+    assert len(written.problems) == 1
+    assert "evil" in written.problems[0]
+    assert found(store, "SELECT candidate FROM candidates") == [(candidate,)]
+    assert len(found(store, "SELECT * FROM spend")) == 2
 
 
 def test_only_the_files_of_the_tables_that_are_named_are_read_and_kept_for_the_next_query(

@@ -22,7 +22,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genops_events.errors import PermanentError
+from genops_events.errors import PermanentError, TransientError
 from genops_events.evaluation.record import rows_path
 from genops_events.gcp import ledger_store
 from genops_events.gcp.at_once import at_once
@@ -33,6 +33,7 @@ from genops_events.gcp.tables.marks import Mark, listed, note_due, remove
 from genops_events.record_paths import CANDIDATES as CANDIDATES_FOLDER
 from genops_events.record_paths import OPEN, ROOT
 from genops_events.stages import Stage
+from genops_events.tables.fitting import fitting
 from genops_events.tables.paths import (
     DUE,
     Pending,
@@ -66,8 +67,10 @@ class Written:
     rows: int = 0
     more: bool = False
     """There is more than one run takes."""
+    left_out: int = 0
+    """Rows that the tables cannot hold."""
     problems: list[str] = field(default_factory=list)
-    """What could not be read; the rest was written, and this stays marked."""
+    """What could not be read or held, a sentence each; the rest was written, and this stays marked."""
 
 
 def write_parts(config: Config, store: RecordStore) -> Written:
@@ -85,7 +88,7 @@ def write_parts(config: Config, store: RecordStore) -> Written:
     _mark_new(store, state)
     due = listed(store, DUE, most=MOST_CANDIDATES + 1)
     written = Written(more=len(due) > MOST_CANDIDATES)
-    writer = _Writer(config, store)
+    writer = _Writer(config, store, written)
     for rows in at_once(lambda mark: _tolerant(writer.candidate, mark, written), due[:MOST_CANDIDATES]):
         written.candidates += rows is not None
         written.rows += rows or 0
@@ -100,8 +103,12 @@ def write_parts(config: Config, store: RecordStore) -> Written:
     return written
 
 
-def write_part(config: Config, store: RecordStore, table: Table, part: str, rows: Sequence[Mapping[str, Any]]) -> None:
+def write_part(
+    config: Config, store: RecordStore, table: Table, part: str, rows: Sequence[Mapping[str, Any]]
+) -> list[str]:
     """Write one part of a table as JSON Lines and as Parquet, and mark it for BigQuery, if that is wanted.
+
+    A row that the table cannot hold is left out; return a sentence for each of them.
 
     Args:
         config: says whether it is.
@@ -110,11 +117,15 @@ def write_part(config: Config, store: RecordStore, table: Table, part: str, rows
         part: its name without an ending: from `tables.paths`.
         rows: all that the part is to hold.
     """
-    lines = json_lines(table, rows)
+    found = fitting(table, rows)
+    for problem in found.problems:
+        log.warning("%s", problem)
+    lines = json_lines(table, found.rows)
     _upload(store, f"{part}.jsonl", lines, "application/jsonl")
     _upload(store, f"{part}.parquet", parquet(table, lines), "application/vnd.apache.parquet")
     if (dataset := config.tables.dataset) is not None:
         store.put(pending_path(dataset, table.name, part), Pending(part=f"{part}.parquet"))
+    return found.problems
 
 
 def parquet(table: Table, lines: bytes) -> bytes:
@@ -145,12 +156,16 @@ def _duckdb() -> duckdb.DuckDBPyConnection:
 class _Writer:
     """Writes parts; each call may be made in a thread of its own."""
 
-    def __init__(self, config: Config, store: RecordStore) -> None:
+    def __init__(self, config: Config, store: RecordStore, written: Written) -> None:
         self._config = config
         self._store = store
+        self._written = written
 
     def candidate(self, mark: Mark) -> int | None:
-        """Write the parts of one candidate; return how many rows they have, None where its arrival is not recorded yet."""
+        """Write the parts of one candidate; return how many rows they have, None where its arrival is not recorded yet.
+
+        Where a row was left out, the candidate stays marked: once the value is mended, its row is written.
+        """
         store = self._store
         candidate = store.candidate(mark.name)
         if candidate is None:
@@ -164,12 +179,17 @@ class _Writer:
             COMPLETIONS.name: (COMPLETIONS, completion_rows(events)),
         }
         count = 0
+        problems: list[str] = []
         for name, (table, rows) in parts.items():
             if rows:
                 part = candidate_part(name, mark.name, candidate.arrival.arrived_at)
-                write_part(self._config, store, table, part, rows)
-                count += len(rows)
-        if not remove(store, mark):
+                left_out = write_part(self._config, store, table, part, rows)
+                count += len(rows) - len(left_out)
+                problems += left_out
+        if problems:
+            self._written.left_out += len(problems)
+            self._written.problems += problems
+        elif not remove(store, mark):
             note_due(store, mark.name)
         return count
 
@@ -179,17 +199,27 @@ class _Writer:
         if found is None:
             return None
         rows = spend_rows(found)
-        write_part(self._config, self._store, SPEND, ledger_part(month), rows)
-        return len(rows)
+        left_out = write_part(self._config, self._store, SPEND, ledger_part(month), rows)
+        self._written.left_out += len(left_out)
+        self._written.problems += left_out
+        return len(rows) - len(left_out)
 
 
 def _tolerant(write: Callable[[Any], int | None], about: Any, written: Written) -> int | None:
-    """Return what `write` returns; None where a document cannot be read, which must not keep the others out."""
+    """Return what `write` returns; None where a document cannot be read, which must not keep the others out.
+
+    Whatever the error is: others may write into the bucket that holds the record, and what they have written is as
+    likely to be of another type or out of bounds as to be no JSON.
+    """
     try:
         return write(about)
-    except PermanentError as error:
-        log.exception("A part of the tables cannot be written; it stays marked")
-        written.problems.append(str(error))
+    except TransientError:
+        raise
+    except Exception as error:
+        name = about.name if isinstance(about, Mark) else f"the ledger of {about}"
+        log.exception("The parts of %r cannot be written; it stays marked", name)
+        told = str(error) if isinstance(error, PermanentError) else f"{type(error).__name__}: {error}"
+        written.problems.append(f"{ascii(name)[1:-1]} is left out of the tables: {told}")
         return None
 
 
