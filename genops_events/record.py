@@ -142,8 +142,10 @@ class Cancellation(Document):
     SCHEMA: ClassVar[str] = "genops.cancellation.v1"
 
     by: str
-    """Who, such as `ada@laptop` or `Airflow`."""
+    """Who, the identity of the credentials, such as `ada@example.com`; or `Airflow`."""
     reason: str
+    claimed: str | None = None
+    """Who the environment of the command said it was; None where no command did it, and in older documents."""
 
 
 class Hold(Document):
@@ -182,8 +184,10 @@ class Approval(Document):
     number: int
     """Of the hold."""
     by: str
-    """Who, such as `ada@laptop`."""
+    """Who, the identity of the credentials, such as `ada@example.com`."""
     reason: str
+    claimed: str | None = None
+    """Who the environment of the command said it was; None where no command did it, and in older documents."""
     approved_usd: Decimal
     """The stage may cost as much, whatever the limits are; more is held again."""
     prompts_over: int = 0
@@ -244,6 +248,8 @@ class Rollback(Document):
     """The candidate that is champion since."""
     by: str
     reason: str
+    claimed: str | None = None
+    """Who the environment of the command said it was; None where no command did it, and in older documents."""
     metric: str | None = None
     score: float | None = None
     """Of the candidate that was taken back."""

@@ -28,9 +28,11 @@ from genops_events.cli import (
     validate,
     watch,
 )
+from genops_events.cli.arguments import Utf8Commands
 
 app = typer.Typer(
     name="genops",
+    cls=Utf8Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

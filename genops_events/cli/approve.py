@@ -37,7 +37,7 @@ class Answer:
 
     def to_json(self) -> dict[str, Any]:
         """Return what `--json` prints."""
-        shown = {"stage", "number", "by", "reason", "approved_usd", "prompts_over", "written_at"}
+        shown = {"stage", "number", "by", "claimed", "reason", "approved_usd", "prompts_over", "written_at"}
         return {
             "candidate": self.candidate,
             "goes_on": self.goes_on,
@@ -62,7 +62,8 @@ def approve(
         answer_and_exit(candidate, approved=True, reason=reason, as_json=as_json)
     with errors_reported():
         config = connect()
-        answer = approve_budget(config, RecordStore.open(config), candidate, by=me(), reason=sentence(reason))
+        caller, store, why = me(), RecordStore.open(config), sentence(reason)
+        answer = approve_budget(config, store, candidate, by=caller.by, reason=why, claimed=caller.claimed)
         text = answer.text
         if answer.goes_on:
             note = f"genops approve {candidate} --budget"
@@ -73,7 +74,9 @@ def approve(
     raise typer.Exit(0 if answer.goes_on else EXIT_ENDED_OTHERWISE)
 
 
-def approve_budget(config: Config, store: RecordStore, candidate: str, *, by: str, reason: str) -> Answer:
+def approve_budget(
+    config: Config, store: RecordStore, candidate: str, *, by: str, reason: str, claimed: str | None = None
+) -> Answer:
     """Record that every stage which a limit holds may go on.
 
     The record comes first: whatever dies after it, a sweep finds the approval and wakes the candidate.
@@ -94,7 +97,7 @@ def approve_budget(config: Config, store: RecordStore, candidate: str, *, by: st
         return Answer(candidate, f"{candidate} has ended already, as {found.state}: nothing was approved.")
     waiting = holds.held(store, candidate)
     if waiting:
-        made = tuple(holds.approve(store, one, by=by, reason=reason) for one in waiting)
+        made = tuple(holds.approve(store, one, by=by, reason=reason, claimed=claimed) for one in waiting)
         told = " ".join(_told(hold, approval, by) for hold, approval in zip(waiting, made, strict=True))
         return Answer(candidate, told, made, goes_on=True)
     pending = tuple(

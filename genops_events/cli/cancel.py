@@ -55,6 +55,7 @@ class Answer:
             "cancelled": self.cancelled,
             "jobs": list(self.jobs),
             "asked_by": None if wish is None else wish.by,
+            "claimed": None if wish is None else wish.claimed,
             "asked_at": None if wish is None else wish.written_at.isoformat(),
             "reason": None if wish is None else wish.reason,
             "text": self.text,
@@ -71,14 +72,17 @@ def cancel(
 
     with errors_reported():
         config = connect()
-        answer = cancel_candidate(config, RecordStore.open(config), candidate, by=me(), reason=sentence(reason))
+        caller, store, why = me(), RecordStore.open(config), sentence(reason)
+        answer = cancel_candidate(config, store, candidate, by=caller.by, reason=why, claimed=caller.claimed)
     if as_json:
         print_json(answer.to_json())
     human().print(answer.text, markup=False)
     raise typer.Exit(0 if answer.cancelled else EXIT_ENDED_OTHERWISE)
 
 
-def cancel_candidate(config: Config, store: RecordStore, candidate: str, *, by: str, reason: str) -> Answer:
+def cancel_candidate(
+    config: Config, store: RecordStore, candidate: str, *, by: str, reason: str, claimed: str | None = None
+) -> Answer:
     """Cancel the tuning of `candidate` wherever it stands.
 
     Raises:
@@ -94,11 +98,11 @@ def cancel_candidate(config: Config, store: RecordStore, candidate: str, *, by: 
     if Stage.TUNING in found.verdicts:
         return Answer(candidate, _ended_text(found), cancelled=False)
 
-    jobs = cancel_tuning(config, store, candidate, by=by, reason=reason)
+    jobs = cancel_tuning(config, store, candidate, by=by, reason=reason, claimed=claimed)
     newest = find(config, candidate)
     if not jobs and newest is not None and not has_ended(newest) and not is_ending(newest):
         # It was submitted between the two, by a task that looks for the wish right after its call, and cancels as well.
-        jobs = cancel_tuning(config, store, candidate, by=by, reason=reason)
+        jobs = cancel_tuning(config, store, candidate, by=by, reason=reason, claimed=claimed)
         newest = find(config, candidate)
     wish = store.read(cancellation_path(candidate), Cancellation)
     if jobs:

@@ -48,7 +48,8 @@ def rollback(
         config = connect()
         config.dataset(dataset)
         store = RecordStore.open(config)
-        done, registry = roll_back(config, store, dataset, to=to, by=me(), reason=sentence(reason))
+        caller, why = me(), sentence(reason)
+        done, registry = roll_back(config, store, dataset, to=to, by=caller.by, reason=why, claimed=caller.claimed)
     if as_json:
         print_json({**done.model_dump(mode="json", by_alias=True), "registry": registry.strip() or None})
     human().print(

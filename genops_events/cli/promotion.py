@@ -65,15 +65,16 @@ def answer_and_exit(candidate: str, *, approved: bool, reason: str, as_json: boo
     from genops_events.gcp.record_store import RecordStore
 
     with errors_reported():
-        config = connect()
+        config, caller = connect(), me()
         answered = answer_promotion(
             config,
             RecordStore.open(config),
             known_airflow(),
             candidate,
             approved=approved,
-            by=me(),
+            by=caller.by,
             reason=sentence(reason),
+            claimed=caller.claimed,
         )
     if as_json:
         print_json(answered.to_json())
@@ -90,6 +91,7 @@ def answer_promotion(
     approved: bool,
     by: str,
     reason: str,
+    claimed: str | None = None,
 ) -> Answered:
     """Record a person's answer, and tell the Airflow task that waits for one.
 
@@ -106,7 +108,13 @@ def answer_promotion(
     if found.state is not CandidateState.UNDER_WAY or Stage.PROMOTION in found.verdicts:
         return Answered(candidate, f"{_decided_text(found)}{_tell_who_waits(store, airflow, found)}", accepted=False)
     mine = PersonsAnswer(
-        candidate=candidate, written_at=datetime.now(UTC), approved=approved, by=by, reason=reason, through="shell"
+        candidate=candidate,
+        written_at=datetime.now(UTC),
+        approved=approved,
+        by=by,
+        reason=reason,
+        through="shell",
+        claimed=claimed,
     )
     kept = store.create_or_read(answer_path(candidate), mine)
     agreed = kept.approved == approved
@@ -133,7 +141,7 @@ def _end_held(
     from genops_events.gcp.open_candidates import note_release
 
     if Stage.TUNING in found.holds:
-        cancel_tuning(config, store, found.id, by=answer.by, reason=answer.reason)
+        cancel_tuning(config, store, found.id, by=answer.by, reason=answer.reason, claimed=answer.claimed)
     note_release(store, found.id)  # so that it is looked at without patience
     note = f"genops reject {found.id}"
     return sweep_now(config, airflow, found.id, note=note, it="ends")

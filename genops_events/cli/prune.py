@@ -33,7 +33,8 @@ def prune(
         store = RecordStore.open(config)
         found = [one for name in config.datasets if dataset in (None, name) for one in survey(config, store, name)]
         losers = [one for one in found if one.kept is None]
-        done = dict(take_away(config, store, losers, by=me())) if apply else {}
+        caller = me()
+        done = dict(take_away(config, store, losers, by=caller.by, claimed=caller.claimed)) if apply else {}
     if as_json:
         print_json(
             [

@@ -24,7 +24,9 @@ log = logging.getLogger(__name__)
 CANCELLING = "JOB_STATE_CANCELLING"
 
 
-def cancel_tuning(config: Config, store: RecordStore, candidate: str, *, by: str, reason: str) -> list[str]:
+def cancel_tuning(
+    config: Config, store: RecordStore, candidate: str, *, by: str, reason: str, claimed: str | None = None
+) -> list[str]:
     """Cancel every tuning job of `candidate` that is under way; return their names, none where none was.
 
     The wish is recorded first: a task that submits at this moment finds it right after its call, and cancels as well.
@@ -34,10 +36,11 @@ def cancel_tuning(config: Config, store: RecordStore, candidate: str, *, by: str
         config: project and location.
         store: the record.
         candidate: whose jobs.
-        by: who asks, such as `ada@laptop`.
+        by: who asks, such as `ada@example.com`.
         reason: why, a sentence.
+        claimed: who the environment of the command says it is.
     """
-    wish = Cancellation(candidate=candidate, written_at=datetime.now(UTC), by=by, reason=reason)
+    wish = Cancellation(candidate=candidate, written_at=datetime.now(UTC), by=by, reason=reason, claimed=claimed)
     store.create(record_paths.cancellation_path(candidate), wish)
     submission = store.read(record_paths.submission_path(candidate), Submission)
     return cancel_jobs(config, candidate, known=None if submission is None else submission.job)

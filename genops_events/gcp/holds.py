@@ -75,7 +75,7 @@ def approvals(store: RecordStore, candidate: str) -> tuple[Approval, ...]:
     return tuple(one for one in found if one is not None)
 
 
-def approve(store: RecordStore, hold: Hold, *, by: str, reason: str) -> Approval:
+def approve(store: RecordStore, hold: Hold, *, by: str, reason: str, claimed: str | None = None) -> Approval:
     """Let a held stage go on, up to what it asked for; return the approval that is recorded.
 
     The first who approves is the one that is recorded; repeating it notes the release on the marker again.
@@ -83,8 +83,9 @@ def approve(store: RecordStore, hold: Hold, *, by: str, reason: str) -> Approval
     Args:
         store: the record.
         hold: what is approved.
-        by: who, such as `ada@laptop`.
+        by: who, such as `ada@example.com`.
         reason: why, a sentence.
+        claimed: who the environment of the command says it is.
     """
     mine = Approval(
         candidate=hold.candidate,
@@ -93,6 +94,7 @@ def approve(store: RecordStore, hold: Hold, *, by: str, reason: str) -> Approval
         number=hold.number,
         by=by,
         reason=reason,
+        claimed=claimed,
         approved_usd=hold.asked_usd,
         prompts_over=hold.prompts_over,
     )

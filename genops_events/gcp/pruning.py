@@ -112,21 +112,24 @@ def _state(candidate: Candidate) -> str:
     return str(candidate.state if promotion is None else promotion.outcome)
 
 
-def take_away(config: Config, store: RecordStore, losers: Sequence[TunedModel], *, by: str) -> list[tuple[str, str]]:
+def take_away(
+    config: Config, store: RecordStore, losers: Sequence[TunedModel], *, by: str, claimed: str | None = None
+) -> list[tuple[str, str]]:
     """Undeploy and delete these models; return for each candidate what became of its model.
 
     It is written into the record first, so that no rollback leads to a model that is going; whoever dies in the middle is
     made good by doing it again.
     """
-    return [(one.candidate, _take_away(config, store, one, by=by)) for one in losers]
+    return [(one.candidate, _take_away(config, store, one, by=by, claimed=claimed)) for one in losers]
 
 
-def _take_away(config: Config, store: RecordStore, loser: TunedModel, *, by: str) -> str:
+def _take_away(config: Config, store: RecordStore, loser: TunedModel, *, by: str, claimed: str | None) -> str:
     path = pruned_path(loser.candidate)
     mark = Pruned(
         candidate=loser.candidate,
         written_at=datetime.now(UTC),
         by=by,
+        claimed=claimed,
         model=loser.model,
         endpoints=(loser.endpoint,),
     )

@@ -26,7 +26,14 @@ class NoWayBack(PermanentError):
 
 
 def roll_back(
-    config: Config, store: RecordStore, dataset: str, *, to: str | None, by: str, reason: str
+    config: Config,
+    store: RecordStore,
+    dataset: str,
+    *,
+    to: str | None,
+    by: str,
+    reason: str,
+    claimed: str | None = None,
 ) -> tuple[Rollback, str]:
     """Make `to` the champion of `dataset`, or who was it before; return the rollback, and what the registry says to it.
 
@@ -38,8 +45,9 @@ def roll_back(
         store: the record.
         dataset: whose champion.
         to: the candidate; None for the champion before.
-        by: who wants it, such as `ada@laptop`.
+        by: who wants it, such as `ada@example.com`.
         reason: why, a sentence.
+        claimed: who the environment of the command says it is.
 
     Raises:
         NoWayBack: no champion, none before it, or a candidate that cannot be one; nothing was changed.
@@ -66,6 +74,7 @@ def roll_back(
         champion=target,
         by=by,
         reason=reason,
+        claimed=claimed,
         metric=before.metric,
         score=before.score,
         champion_score=contender.scores.get(before.metric),

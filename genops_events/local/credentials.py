@@ -64,7 +64,8 @@ def write_credentials(home: Path) -> Path:
     """Make Application Default Credentials work against the stand-ins; return their file.
 
     They are a user's, with a token that is good for ever: Google's libraries then ask nobody for a token, nor where
-    a service account may be used, which they would ask Google itself. They open nothing at Google.
+    a service account may be used, which they would ask Google itself. They open nothing at Google. What is
+    done with them is recorded as done by their account, which is nobody's address.
     """
     path = credentials_file(home)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -74,6 +75,7 @@ def write_credentials(home: Path) -> Path:
         "client_secret": "genops-local",
         "refresh_token": "genops-local",
         "token": "local",
+        "account": "operator@genops.local",
         "expiry": "9999-01-01T00:00:00Z",
     }
     write_private(path, json.dumps(content, indent=2).encode())

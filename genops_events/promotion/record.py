@@ -36,9 +36,11 @@ class PersonsAnswer(Document):
 
     approved: bool
     by: str
-    """Who, such as `ada@laptop`, or the user that Airflow knows; `nobody` where the time was up."""
+    """Who: the identity of the credentials, or the user that Airflow knows; `nobody` where the time was up."""
     reason: str
     through: SaidBy
+    claimed: str | None = None
+    """Who the environment of the command said it was; None where no command did it, and in older documents."""
 
     @property
     def told(self) -> str:
@@ -57,6 +59,8 @@ class Pruned(Document):
     by: str
     model: str
     endpoints: tuple[str, ...]
+    claimed: str | None = None
+    """Who the environment of the command said it was; None where no command did it, and in older documents."""
     done_at: datetime | None = None
     """None as long as something of it may still be there."""
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import getpass
-import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -25,7 +23,7 @@ ANSWER_HOURS = 0.002
 """Seven seconds."""
 EXAMPLES = {"first": 80, "better": 280, "rejected": 240}
 WAITS = "waits for a person"
-ME = f"{getpass.getuser()}@{socket.gethostname()}"
+ME = "operator@genops.local"
 CHAMPION_ALIAS = "champion"
 
 

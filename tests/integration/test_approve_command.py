@@ -75,7 +75,7 @@ def test_an_approval_is_recorded_and_the_candidate_goes_on_from_where_it_stood(
     assert "Tuning may cost $0.0012, $0.0002 more than the limits allow." in answer["text"]
     kept = store.read(record_paths.approval_path(candidate, Stage.TUNING, 1), Approval)
     assert kept is not None
-    assert (kept.by, kept.reason, kept.approved_usd) == (me(), "It is worth it.", Decimal("0.0012"))
+    assert (kept.by, kept.reason, kept.approved_usd) == (me().by, "It is worth it.", Decimal("0.0012"))
     found = store.candidate(candidate)
     assert found is not None
     assert found.stage_json(Stage.TUNING)["state"] == "queued"
@@ -88,7 +88,7 @@ def test_an_approval_is_recorded_and_the_candidate_goes_on_from_where_it_stood(
     ledger = ledger_store.read(store, month_of(now()))
     assert ledger is not None
     posting = ledger.entries[candidate].purposes["tuning"]
-    assert (posting.reserved_usd, posting.approved_by) == (Decimal("0.0012"), me())
+    assert (posting.reserved_usd, posting.approved_by) == (Decimal("0.0012"), me().by)
     # The run that went on is the one that a sweep asks about.
     airflow.task_states["run-2"] = {"tune": "deferred"}
     assert swept(airflow, config, store)[1].healed == ()
@@ -185,7 +185,7 @@ def test_a_held_candidate_can_be_cancelled(
     verdict = store.verdict(candidate, Stage.TUNING)
     assert verdict is not None
     assert verdict.outcome is Outcome.REJECTED
-    assert verdict.reason.startswith(f"Cancelled by {me()}")
+    assert verdict.reason.startswith(f"Cancelled by {me().by}")
     assert tune(candidate, "run-2") is None
 
 

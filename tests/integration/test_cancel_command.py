@@ -42,7 +42,7 @@ from genops_events.stages import Outcome, Stage
 pytestmark = pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")
 
 EXAMPLE = {"contents": [{"role": "user", "parts": [{"text": "a"}]}, {"role": "model", "parts": [{"text": "b"}]}]}
-ME = f"{getpass.getuser()}@{socket.gethostname()}"
+ME = "operator@genops.local"
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from genops_events.record import Announcement, Rollback
 from genops_events.stages import Outcome, Stage
 from genops_events.verdicts import PromotionVerdict
 
-ME = f"{getpass.getuser()}@{socket.gethostname()}"
+ME = "operator@genops.local"
 
 
 def rollback_events(store: RecordStore, candidate: str) -> list[Announcement]:

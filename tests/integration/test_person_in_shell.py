@@ -30,7 +30,7 @@ from genops_events.record import Arrival
 from genops_events.record_paths import arrival_path
 from genops_events.stages import Outcome, Stage
 
-ME = f"{getpass.getuser()}@{socket.gethostname()}"
+ME = "operator@genops.local"
 
 
 @pytest.mark.parametrize(("command", "option"), [("approve", "Approve"), ("reject", "Reject")])
