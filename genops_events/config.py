@@ -38,7 +38,7 @@ from genops_events.config_parts.values import (
     watched_prefix,
     without_bucket,
 )
-from genops_events.config_parts.yaml_lines import YamlDocument, YamlProblem, parse_yaml
+from genops_events.config_parts.yaml_lines import YamlDocument, YamlProblem, parse_yaml, read_settings
 from genops_events.errors import ConfigError, ConfigProblem
 from genops_events.inference.prompt_limits import CallLimits, call_limits_of
 from genops_events.money.pricing import Rates, rates_of
@@ -269,7 +269,7 @@ def load_config(path: Path | None = None) -> Config:
     path = path if path is not None else Settings().config
     where = f"{path.absolute()}" + (f" (from {source})" if source != str(path) else "")
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_settings(path)
     except FileNotFoundError as error:
         raise ConfigError(
             f"There is no configuration file: looked for {where}.",

@@ -161,7 +161,7 @@ def _setting(text: str) -> tuple[str, Any]:
         raise WrongForm(f"--set must be KEY=VALUE, such as temperature=0.2; it is {text!r}.", "Nothing was asked.")
     try:
         return key.strip(), json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return key.strip(), value
 
 

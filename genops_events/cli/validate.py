@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -201,8 +202,19 @@ def _chunks(name: str) -> Iterator[Iterator[bytes]]:
         file = path.open("rb", buffering=0)
     except OSError as error:
         raise UnusableInput(f"{name} cannot be read: {error.strerror}.", "Name one JSONL file.") from error
-    with file, _progress(path, file) as chunks:
-        yield chunks
+    with file:
+        before = os.fstat(file.fileno())
+        try:
+            with _progress(path, file) as chunks:
+                yield chunks
+        except OSError as error:
+            raise UnusableInput(f"{name} cannot be read: {error.strerror}.", "Name one JSONL file.") from error
+        after = os.fstat(file.fileno())
+    if stat.S_ISREG(before.st_mode) and (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise UnusableInput(
+            f"{name} was written to while it was read: what was found is of no one state of it.",
+            "Wait until nobody writes to it, and validate it again.",
+        )
 
 
 @contextmanager

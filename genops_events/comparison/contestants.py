@@ -15,19 +15,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import AfterValidator, BeforeValidator, ValidationError, model_validator
 from pydantic_core import InitErrorDetails
 
 from genops_events.config_parts.problems import describe_problems, raise_wrongs, wrong, wrong_value
 from genops_events.config_parts.values import Part
-from genops_events.config_parts.yaml_lines import YamlDocument
+from genops_events.config_parts.yaml_lines import YamlDocument, YamlProblem, parse_yaml
 from genops_events.errors import PermanentError
 from genops_events.inference.settings import AnswerSettings
 
 CHAMPION = "champion"
 ModelKind = Literal["champion", "candidate", "published", "endpoint"]
 
+_FOUND_CHARACTERS = 200
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _CANDIDATE = re.compile(r"[a-z][a-z0-9-]{0,45}-[0-9a-f]{16}")
 _PUBLISHED = re.compile(r"[a-z0-9][a-z0-9.-]*")
@@ -174,10 +174,10 @@ def _from_yaml(text: Any) -> Any:
     if not isinstance(text, str):
         return text
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        return parse_yaml(text).value
+    except YamlProblem as error:
         raise BadContestants(
-            f"A contestant is no YAML: {text!r} ({' '.join(str(error).split())}).",
+            f"A contestant is no YAML: {text[:_FOUND_CHARACTERS]!r} ({error.problem}).",
             "Write `NAME: {model: MODEL, generation_config: {temperature: 1.0}}`, with a space after each colon.",
         ) from None
 

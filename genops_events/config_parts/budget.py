@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from genops_events.config_parts.problems import wrong_value
 from genops_events.config_parts.values import Part, PositiveInt, refuse_bool
+from genops_events.config_parts.yaml_lines import read_settings
 from genops_events.errors import ConfigError, ConfigProblem, PermanentError
 from genops_events.evaluation.judge_usage import priced_as
 from genops_events.inference.prompt_limits import call_limits_of
@@ -68,7 +69,7 @@ class Ask(Part):
 def models_text(path: Path) -> str:
     """Return the text of the file that `models` in genops.yaml names; raise ConfigError where it cannot be read."""
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return read_settings(path)
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         problem = ConfigProblem(

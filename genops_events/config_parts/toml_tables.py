@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
@@ -10,9 +11,11 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from genops_events.config_parts.problems import describe_problems
-from genops_events.config_parts.yaml_lines import YamlDocument
+from genops_events.config_parts.yaml_lines import MOST_DIGITS, YamlDocument
 from genops_events.errors import ConfigError, ConfigProblem
 
+# In texts, too: no figure, name or address that belongs into a table has so many digits in a row.
+_LONG_NUMBER = re.compile(rf"[0-9A-Fa-f_]{{{MOST_DIGITS + 1}}}")
 TableT = TypeVar("TableT", bound=BaseModel)
 
 
@@ -20,10 +23,19 @@ def parse_toml(text: str, *, name: str) -> dict[str, Any]:
     """Return what a TOML file says; raise ConfigError that says where it is none. `name` is for messages."""
     try:
         # Money must not go through a float: 0.1 is not one.
-        return tomllib.loads(text.removeprefix("\ufeff"), parse_float=Decimal)
-    except tomllib.TOMLDecodeError as error:
-        problem = ConfigProblem("", None, f"not TOML: {error}", "", "")
-        raise ConfigError(f"{name} is not TOML: {error}.", "Mend the file there.", (problem,)) from error
+        return tomllib.loads(_with_short_numbers(text.removeprefix("\ufeff")), parse_float=Decimal)
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError is the former
+        why = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        problem = ConfigProblem("", None, f"not TOML: {why}", "", "")
+        raise ConfigError(f"{name} is not TOML: {why}.", "Mend the file there.", (problem,)) from error
+
+
+def _with_short_numbers(text: str) -> str:
+    """Return the text; raise ValueError where it has a number that nothing could be done with, not even show it."""
+    if (found := _LONG_NUMBER.search(text)) is not None:
+        line = text.count("\n", 0, found.start()) + 1
+        raise ValueError(f"a number of over {MOST_DIGITS} digits (at line {line})")
+    return text
 
 
 def check_table(value: Mapping[str, Any], kind: type[TableT], *, name: str) -> TableT:

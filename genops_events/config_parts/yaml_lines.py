@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 KeyPath = tuple[str | int, ...]
 
+MOST_BYTES = 5_000_000
+"""Largest file of settings that is read: 200 datasets take 0.1 MB."""
+MOST_VALUES = 200_000
+"""So many values may a document have, those that aliases repeat counted each time: nine lists of nine aliases each are a
+billion of them."""
+MOST_DIGITS = 400
+"""Longest number. Python refuses to write one of 4,300 digits: https://docs.python.org/3/library/stdtypes.html#int-max-str-digits."""
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 MOST_BRACKETS = 5000
 """So many may nest without a danger to libyaml's own stack, whose end would be the end of the process."""
 
@@ -47,13 +57,16 @@ class YamlDocument:
 
 
 def parse_yaml(text: str) -> YamlDocument:
-    """Parse one YAML document; raise YamlProblem with line and column for bad syntax and repeated keys."""
+    """Parse one YAML document; raise YamlProblem with line and column for bad syntax, repeated keys and what is too much."""
+    if len(text) > MOST_BYTES:
+        raise YamlProblem(f"it has {len(text):,} characters, at most {MOST_BYTES:,} are read")
     # The node API of SafeLoader: nodes know their lines, and only plain values can be constructed.
     lines: dict[KeyPath, int] = {}
     try:
         loader = _loader(text)
         node = loader.get_single_node()
         if node is not None:
+            _count_values(node, {})
             _note_lines(node, (), lines, seen=set())
         value = None if node is None else loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
@@ -67,6 +80,44 @@ def parse_yaml(text: str) -> YamlDocument:
     except RecursionError as error:
         raise YamlProblem("the document is nested too deeply") from error
     return YamlDocument(value=value, lines=lines)
+
+
+def _count_values(node: yaml.Node, counted: dict[int, int]) -> int:
+    """Return how many values a node stands for, those of its aliases included; raise YamlProblem where it is too many."""
+    if (known := counted.get(id(node))) is not None:
+        if known == 0:  # it is being counted
+            raise _problem_at(node, "an alias stands within what it names")
+        return known
+    counted[id(node)] = 0
+    number = 1
+    if isinstance(node, yaml.ScalarNode):
+        if node.tag in _NUMBERS and len(node.value) > MOST_DIGITS:
+            raise _problem_at(node, f"a number has {len(node.value):,} characters, at most {MOST_DIGITS} are read")
+    else:
+        for one in node.value:
+            number += sum(_count_values(part, counted) for part in (one if isinstance(one, tuple) else (one,)))
+            if number > MOST_VALUES:
+                raise _problem_at(node, f"with its aliases, it has more than {MOST_VALUES:,} values")
+    counted[id(node)] = number
+    return number
+
+
+def _problem_at(node: yaml.Node, problem: str) -> YamlProblem:
+    return YamlProblem(problem, node.start_mark.line + 1, node.start_mark.column + 1)
+
+
+def read_settings(path: Path) -> str:
+    """Return the text of a file of settings, YAML or TOML, without a byte order mark.
+
+    Raises:
+        OSError: it cannot be read, or has more than MOST_BYTES (EFBIG).
+        UnicodeDecodeError: it is not UTF-8.
+    """
+    with path.open("rb") as file:
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise OSError(errno.EFBIG, f"it has more than {MOST_BYTES:,} bytes", str(path))
+    return content.decode("utf-8-sig")
 
 
 def _note_lines(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], seen: set[int]) -> None:

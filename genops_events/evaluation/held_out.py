@@ -40,7 +40,7 @@ def in_training(prompts: Sequence[str], lines: Iterable[bytes]) -> dict[int, int
     for number, line in enumerate(lines, start=1):
         try:
             turns = _decode(line).contents
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             continue
         for turn in turns:
             if turn.role in (None, "user"):

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
+from genops_events.cli.validate import UnusableInput, _chunks
+
 ROOT = Path(__file__).resolve().parents[2]
 TRAIN = ROOT / "examples" / "banking77" / "train.jsonl"
 CONFIG = ROOT / "examples" / "genops.yaml"
@@ -189,6 +191,42 @@ def test_what_cannot_be_looked_at_is_exit_code_1(tmp_path: Path, arguments: list
     done = genops(*arguments, folder=tmp_path, config=CONFIG)
     assert done.returncode == 1
     assert said in done.stderr
+
+
+def read_while_it_grows(file: Path) -> None:
+    with _chunks(str(file)) as chunks:
+        assert next(chunks)
+        with file.open("ab") as more:
+            more.write(GOOD[0])
+
+
+def test_a_file_that_is_written_to_while_it_is_read_gets_no_verdict(tmp_path: Path) -> None:
+    file = written(tmp_path, *GOOD)
+    with pytest.raises(UnusableInput, match="was written to while it was read"):
+        read_while_it_grows(file)
+    with _chunks(str(file)) as chunks:
+        assert b"".join(chunks) == b"".join([*GOOD, GOOD[0]])
+
+
+def test_what_is_no_regular_file_is_read_as_it_comes_or_refused(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["sh", "-c", 'cat "$0" > "$1"', str(TRAIN), str(pipe)]) as writer:
+        done = genops(pipe, "--json", folder=tmp_path, config=CONFIG)
+        assert writer.wait(timeout=60) == 0
+    assert json.loads(done.stdout)["training"]["examples"] == 770
+    done = genops("/dev/null", "--json", folder=tmp_path, config=CONFIG)
+    assert json.loads(done.stdout)["training"]["problems_by_reason"] == {"empty_file": 1}
+    done = genops("/proc/self/mem", folder=tmp_path, config=CONFIG)
+    assert (done.returncode, b"cannot be read: Input/output error" in done.stderr) == (1, True)
+
+
+def test_a_report_of_many_invalid_lines_says_how_many_were_looked_at(tmp_path: Path) -> None:
+    file = written(tmp_path, *GOOD, b"{}\n" * 5_000)
+    done = genops(file, folder=tmp_path, config=CONFIG)
+    assert b"40 examples on the first 1,040 of 5,040 lines" in done.stderr
+    document = json.loads(genops(file, "--json", folder=tmp_path, config=CONFIG).stdout)["training"]
+    assert (document["lines"], document["lines_checked"], document["problems_total"]) == (5_040, 1_040, 1_000)
 
 
 def test_a_terminal_sees_progress(tmp_path: Path) -> None:

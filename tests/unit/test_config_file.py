@@ -38,7 +38,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "genops.yaml"
         ("a: !!bool x\n", "a value cannot be read"),
         ("a: \x01\n", "characters are not allowed"),
         ("? [a]\n: 1\n", "line 1"),
-        ("a: &a [*a]\n", "genops.yaml has"),
+        ("a: &a [*a]\n", "an alias stands within what it names"),
         ("- 1\n", "genops.yaml has 1 problem"),
         ("just text", "genops.yaml has 1 problem"),
         ("1: 2\n", "genops.yaml has"),

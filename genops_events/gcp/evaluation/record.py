@@ -13,6 +13,7 @@ from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
 from genops_events.gcp.errors import google_call
 from genops_events.gcp.parts import PartWriter, read_parts
 from genops_events.gcp.streams import MOST_ROWS_BYTES, read_object, read_whole
+from genops_events.json_lines import lines_of
 
 if TYPE_CHECKING:
     from google.cloud.storage import Bucket
@@ -82,13 +83,7 @@ def training_lines(bucket: Bucket, names: Sequence[str]) -> tuple[str, Iterator[
         blob = bucket.blob(name)
         with google_call(f"read gs://{bucket.name}/{name}"):
             if blob.exists(timeout=CALL_TIMEOUT_SECONDS):
-                return name, _lines(read_object(blob))
+                # A line longer than a request may be is no example; it is counted, and not held.
+                lines = lines_of(read_object(blob))
+                return name, (line if isinstance(line, bytes) else b"" for line in lines)
     return None
-
-
-def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    rest = b""
-    for chunk in chunks:
-        *whole, rest = (rest + chunk).split(b"\n")
-        yield from whole
-    yield rest
