@@ -46,7 +46,11 @@ def put(store: RecordStore, name: str, content: bytes, encoding: str | None = "g
     ("content", "said", "remedy"),
     [
         (GOOD, "has the label `Content-Encoding: gzip`, but its bytes are not", "--clear-content-encoding`"),
-        (gzip.compress(GOOD), "is stored compressed, with `Content-Encoding: gzip`", "`gcloud storage cp FILE gs://"),
+        (
+            gzip.compress(GOOD, mtime=0),
+            "is stored compressed, with `Content-Encoding: gzip`",
+            "`gcloud storage cp FILE gs://",
+        ),
         (b"", "has the label", "--clear-content-encoding`"),
     ],
 )

@@ -6,6 +6,7 @@ deptry looks at the first word of an import alone, and all of Google's distribut
 from __future__ import annotations
 
 import ast
+import csv
 import importlib.metadata
 import tomllib
 from collections.abc import Iterator
@@ -38,11 +39,12 @@ def imported() -> dict[str, Path]:
 @pytest.fixture(scope="module")
 def owners() -> dict[str, str]:
     """Which distribution brings which file below a shared package."""
+    # The records as they stand: `files` would look for each of tens of thousands of files on the disk.
     return {
-        str(file): canonicalize_name(distribution.metadata["Name"])
+        path: canonicalize_name(distribution.metadata["Name"])
         for distribution in importlib.metadata.distributions()
-        for file in distribution.files or ()
-        if file.parts[0] in SHARED and file.suffix in (".py", ".so")
+        for path, *_ in csv.reader((distribution.read_text("RECORD") or "").splitlines())
+        if path.startswith(tuple(f"{name}/" for name in SHARED)) and path.endswith(".py")
     }
 
 

@@ -61,7 +61,7 @@ def test_one_cause_has_one_message_in_prompts_and_in_evaluation_files(content: b
 @pytest.mark.parametrize(
     ("content", "form"),
     [
-        (gzip.compress(A * 1_000), "a gzip archive"),
+        (gzip.compress(A * 1_000, mtime=0), "a gzip archive"),
         (A.decode().encode("utf-16"), "text in UTF-16"),
         (b"PK\x03\x04\n....\n....", "a zip archive"),
         (b"[" + A + b",\n" + B + b"]", "one JSON array"),
