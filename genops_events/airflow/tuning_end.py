@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from genops_events.airflow.spending import estimated
@@ -48,6 +49,9 @@ def ended(run: StageRun, job: TuningJob, *, tuned_on: str, wish: Cancellation | 
     assert job.state is not None
     end = ENDS[job.state.value]
     figures = _figures(run, job)
+    if end is JobEnd.SUCCEEDED and "cost_usd" not in figures and "estimated_usd" in figures:
+        # What it cost is not told, as it never is of a distillation. That is not nothing.
+        figures["cost_usd"] = figures["estimated_usd"]
     if end is JobEnd.SUCCEEDED:
         try:
             model = served(job, run.dataset.tuning)
@@ -56,7 +60,7 @@ def ended(run: StageRun, job: TuningJob, *, tuned_on: str, wish: Cancellation | 
         return run.conclude(
             TuningVerdict,
             Outcome.SUCCEEDED,
-            f"Tuned {run.dataset.source_model} on {tuned_on}.",
+            f"Tuned {run.dataset.source_model} on {tuned_on}.{_assumed(end, figures)}",
             model=model.model,
             endpoint=model.endpoint,
             checkpoint=model.checkpoint,
@@ -78,6 +82,13 @@ def ended(run: StageRun, job: TuningJob, *, tuned_on: str, wish: Cancellation | 
 
 def _failed(run: StageRun, end: JobEnd, reason: str, hint: str, **figures: Any) -> Verdict:
     return run.conclude(TuningVerdict, Outcome.FAILED, reason, end=str(end), help=hint, **figures)
+
+
+def _assumed(end: JobEnd, figures: Mapping[str, Any]) -> str:
+    """Say where the cost is not by the job's own count; empty where it is."""
+    if end is not JobEnd.SUCCEEDED or "billable_tokens" in figures:
+        return ""
+    return " The job does not say what it is billed for: what was reserved for it is taken for its cost."
 
 
 def _figures(run: StageRun, job: TuningJob) -> dict[str, Any]:
