@@ -17,6 +17,7 @@ from genops_events.gcp.inference.results import copy_prompts, rows_of
 from genops_events.gcp.inference.sizes import Sizes, measure
 from genops_events.gcp.ledger_store import committed
 from genops_events.inference.prompt_limits import PromptLimits, PromptOver
+from genops_events.money.unpriced import unpriced
 from genops_events.stages import Outcome, Stage
 from genops_events.verdicts import BudgetVerdict, Verdict
 
@@ -67,6 +68,7 @@ class CheckBudget(StageOperator):
                 f"Answering {sizes.rows} prompts costs at most {cost} USD, over a limit, as {approved_by} approved."
             )
             figures |= {"approved_by": approved_by, "prompts_over": counted(over)}
+        reason = " ".join((reason, *unpriced(dataset.inference, has_cache=dataset.inference.cache is not None)))
         return run.conclude(BudgetVerdict, Outcome.APPROVED, reason, **figures)
 
 

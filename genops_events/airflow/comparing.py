@@ -30,6 +30,7 @@ from genops_events.gcp.record_store import RecordStore
 from genops_events.identity import dataset_of
 from genops_events.money.ceilings import comparison_budget
 from genops_events.money.ledger import Refusal, usd
+from genops_events.money.unpriced import GROUNDING
 
 _OWN_PROMPTS = places.upload_path("").rpartition("/")[0]
 
@@ -176,7 +177,7 @@ class Comparing:
                 "pairwise is left out: it holds one answer against another, and here each has a score of its own."
             )
         if any(one.generation_config.grounding is not None for one in contestants):
-            notes.append("What grounding costs by the query is in no figure: the price table has tokens alone.")
+            notes.append(GROUNDING)
         return self._made(contestants=contestants, prompts=self._prompts(), metrics=tuple(metrics), notes=tuple(notes))
 
     def _made(

@@ -61,7 +61,7 @@ class GenerateContent(BaseOperator):
             return plan.counted_json() | {"over_limit": Money(config, store, plan).refusal()}
         run = _run(context)
         plan = settled_plan(config, store, question, run=run, by=f"Airflow, {context['dag_run'].run_id}")
-        log.info("%s: %s", run, plan.estimate)
+        log.info("%s: %s", run, " ".join((f"{plan.estimate}.", *plan.unpriced)))
         return _told(ask(config, store, plan))
 
     def on_kill(self) -> None:

@@ -93,6 +93,7 @@ def ask(
                 return
             name = run_of(uuid.uuid4().hex)
             plan = settled_plan(config, store, question, run=name, by=_asker(), content=content)
+        _tell_unpriced(plan)
         result = _asked(config, store, plan)
         _show(store, result, as_json=as_json)
     if not result.is_whole:
@@ -174,12 +175,18 @@ def _count(config: Config, store: RecordStore, question: Question, content: Path
     if as_json:
         print_json(plan.counted_json() | {"over_limit": refusal})
     human().print(f"{plan.estimate}. Nothing was asked.", markup=False)
+    _tell_unpriced(plan)
     if plan.is_over:
         human().print(over_budget(config, plan, question.names).message, markup=False)
     if refusal is not None:
         human().print(refusal, markup=False)
     if plan.is_over or refusal is not None:
         raise typer.Exit(OVER_BUDGET)
+
+
+def _tell_unpriced(plan: AskPlan) -> None:
+    for note in plan.unpriced:
+        human().print(f"note: {note}", markup=False)
 
 
 def _asked(config: Config, store: RecordStore, plan: AskPlan) -> AskResult:

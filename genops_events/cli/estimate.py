@@ -73,6 +73,7 @@ def estimated(config: Config, dataset: str, file: Path, *, evaluation: Path, pro
     """
     from genops_events.money.estimates import Estimate, tuning_step
     from genops_events.money.pricing import tuning_note
+    from genops_events.money.unpriced import unpriced
 
     entry = config.dataset(dataset)
     rates = config.rates(entry.billed_model)
@@ -89,7 +90,11 @@ def estimated(config: Config, dataset: str, file: Path, *, evaluation: Path, pro
         as_of=rates.as_of,
         steps=steps,
         candidate_limit_usd=entry.budget.candidate_usd,
-        notes=(*assumed, *((f"{note}.",) if note else ())),
+        notes=(
+            *assumed,
+            *((f"{note}.",) if note else ()),
+            *unpriced(entry.inference, has_cache=entry.inference.cache is not None),
+        ),
     )
 
 

@@ -167,6 +167,7 @@ def count_tokens(
     model: str,
     prompts: Sequence[str | Sequence[Mapping[str, Any]]],
     system_instruction: str | None,
+    media_resolution: str | None = None,
 ) -> TokenCount:
     """Count what `prompts` would be billed by, without asking the model; counting costs nothing.
 
@@ -178,6 +179,7 @@ def count_tokens(
         model: a publisher's model id: tokens are those of the source model.
         prompts: texts, one user turn each, or contents as the REST API takes them.
         system_instruction: sent, and billed, with every prompt.
+        media_resolution: `low`, `medium` or `high`, by which files are read; the model's own choice for None.
 
     Raises:
         CloudRefused: no prompt can be counted, or a text cannot.
@@ -189,10 +191,13 @@ def count_tokens(
     name = f"projects/{config.project}/locations/{config.location}/publishers/google/models/{model}"
     endpoint = model if model.startswith("projects/") else name
     instruction = _contents(system_instruction or "")
+    resolutions = aiplatform_v1.GenerationConfig.MediaResolution
 
     def count(some: Sequence[_Counted]) -> TokenCount:
         contents = [content for one in some for both in (instruction, one.contents) for content in both]
         request = aiplatform_v1.CountTokensRequest(endpoint=endpoint, model=endpoint, contents=contents)
+        if media_resolution is not None:
+            request.generation_config.media_resolution = resolutions[f"MEDIA_RESOLUTION_{media_resolution.upper()}"]
         with google_call("count tokens"):
             response = client.count_tokens(request=request, timeout=CALL_TIMEOUT_SECONDS, retry=idempotent_retry())
         return TokenCount(tokens=response.total_tokens, billable_characters=response.total_billable_characters)

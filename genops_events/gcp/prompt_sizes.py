@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 
 def prompts_over(
-    config: Config, *, model: str, prompts: Sequence[PromptRow], system_instruction: str | None, limits: PromptLimits
+    config: Config,
+    *,
+    model: str,
+    prompts: Sequence[PromptRow],
+    system_instruction: str | None,
+    media_resolution: str | None,
+    limits: PromptLimits,
 ) -> list[PromptOver]:
     """Return every prompt that is over a limit, in the order of the file.
 
@@ -28,6 +34,7 @@ def prompts_over(
         model: a published model.
         prompts: rows of the prompt file.
         system_instruction: sent, and billed, with every prompt.
+        media_resolution: in which files are read, as `count_tokens` has it.
         limits: of one prompt.
 
     Raises:
@@ -37,14 +44,18 @@ def prompts_over(
     long = [
         one for one in prompts if one.has_files or most_tokens(system) + most_tokens(one.sent) > limits.fewest_tokens
     ]
-    tokens = asyncio.run(_count(config, model, long, system_instruction)) if long else {}
+    tokens = asyncio.run(_count(config, model, long, system_instruction, media_resolution)) if long else {}
     return [
         over for one in prompts for over in limits.over(one.line, one.id, system + one.text, tokens.get(one.line, 0))
     ]
 
 
 async def _count(
-    config: Config, model: str, prompts: Sequence[PromptRow], system_instruction: str | None
+    config: Config,
+    model: str,
+    prompts: Sequence[PromptRow],
+    system_instruction: str | None,
+    media_resolution: str | None,
 ) -> dict[int, int]:
     from asyncio_throttle import Throttler
 
@@ -55,7 +66,12 @@ async def _count(
     async def count(one: PromptRow) -> None:
         async with slots, throttler:
             found = await asyncio.to_thread(
-                count_tokens, config, model=model, prompts=[one.contents], system_instruction=system_instruction
+                count_tokens,
+                config,
+                model=model,
+                prompts=[one.contents],
+                system_instruction=system_instruction,
+                media_resolution=media_resolution,
             )
         counted[one.line] = found.tokens
 

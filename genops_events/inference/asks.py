@@ -8,7 +8,9 @@ from decimal import Decimal
 from typing import Any, ClassVar
 
 from genops_events.inference.endings import in_words
+from genops_events.inference.settings import AnswerSettings
 from genops_events.money.ledger import usd
+from genops_events.money.unpriced import unpriced
 from genops_events.record import Document
 from genops_events.record_paths import ROOT
 
@@ -79,6 +81,11 @@ class AskPlan(Document):
             f"at most {usd(self.most_usd)}, the budget is {usd(self.budget_usd)}"
         )
 
+    @property
+    def unpriced(self) -> tuple[str, ...]:
+        """What of it costs money and has no price, in sentences."""
+        return unpriced(AnswerSettings.model_validate(self.settings))
+
     def counted_json(self) -> dict[str, Any]:
         """Return what a count says; amounts are texts, since JSON's numbers are no money."""
         shown = {
@@ -93,7 +100,11 @@ class AskPlan(Document):
         }
         shown |= {"longest_answers", "most_usd", "budget_usd"}
         counts = self.model_dump(mode="json", include=shown)
-        return counts | {"prompts": self.rows - self.bad_rows, "over_budget": self.is_over}
+        return counts | {
+            "prompts": self.rows - self.bad_rows,
+            "over_budget": self.is_over,
+            "unpriced": list(self.unpriced),
+        }
 
     @property
     def share(self) -> Decimal:

@@ -102,6 +102,13 @@ class Requests:
         except CannotAsk:
             return 0
 
+    def media_resolution(self, row: PromptRow) -> str | None:
+        """Return in which resolution the row's files are read; None for the model's own choice."""
+        own = row.settings
+        if own is not None and "media_resolution" in own.model_fields_set:
+            return own.media_resolution
+        return self._settings.media_resolution
+
     def system_instruction(self, row: PromptRow) -> str:
         """Return what is sent with the row as system instruction; empty for none."""
         own = row.settings

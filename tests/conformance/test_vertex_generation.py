@@ -172,6 +172,14 @@ def test_files_are_counted_by_what_they_are(vertex: VertexStandIn) -> None:
     assert counted.total_tokens == answer.usage_metadata.prompt_token_count == sum(expected.values())
 
 
+def test_files_are_counted_by_the_resolution_in_which_they_are_read(vertex: VertexStandIn) -> None:
+    contents: list[Any] = [types.Part.from_uri(file_uri="gs://bucket/a.png", mime_type="image/png"), "what"]
+    for resolution, tokens in (("LOW", 66), ("MEDIUM", 258), ("HIGH", 2_304)):
+        answer = ask(vertex, contents, media_resolution=f"MEDIA_RESOLUTION_{resolution}")
+        assert answer.usage_metadata
+        assert answer.usage_metadata.prompt_token_count == tokens + 2
+
+
 def test_a_file_that_no_model_takes_is_refused(vertex: VertexStandIn) -> None:
     part = types.Part.from_uri(file_uri="gs://bucket/a.docx", mime_type="application/msword")
     assert "mimeType parameter with value application/msword" in refused(vertex, [part, "what is that"])

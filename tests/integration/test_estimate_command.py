@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from genops_events.cli import app
 from genops_events.evaluation.judge_usage import EXPLANATION_TOKENS
+from genops_events.money.unpriced import CACHE, GROUNDING
 
 BUCKET = ROOT / "examples" / "bucket"
 
@@ -235,3 +236,19 @@ def test_japanese_is_counted_alike_in_a_training_file_and_in_prompts(
     steps = json.loads(estimate(training, "--json", "--prompts", prompts)[1])["steps"]
     assert steps["inference"]["input_tokens"] == len(text) == 600
     assert steps["tuning"]["input_tokens"] == 3 * 300 * (600 + 3)  # it was a quarter of that
+
+
+@pytest.mark.parametrize(
+    ("inference", "said"),
+    [
+        ({"mode": "online", "cache": {"text": "x" * 4000}}, CACHE),
+        ({"grounding": "google_search"}, GROUNDING),
+    ],
+)
+def test_what_has_no_price_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inference: dict[str, Any], said: str
+) -> None:
+    changed(tmp_path, monkeypatch, inference=inference)
+    _, out, _ = estimate(TRAIN, "--json")
+    assert json.loads(out)["notes"] == [said]
+    assert f"note: {said}" in estimate(TRAIN)[2]

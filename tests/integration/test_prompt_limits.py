@@ -158,6 +158,20 @@ def test_prompts_that_cannot_be_too_long_are_not_counted_one_by_one(
     assert made == {"countTokens": 2}
 
 
+def test_files_are_counted_by_the_resolution_in_which_they_are_read(
+    settings: Any, store: RecordStore, candidate: str
+) -> None:
+    settings()
+    image = {"fileData": {"fileUri": f"gs://{store.bucket.name}/a.png", "mimeType": "image/png"}}
+    shown = {"contents": [{"role": "user", "parts": [image, {"text": "What?"}]}]}
+    rows = [shown, {**shown, "media_resolution": "low"}, {**shown, "media_resolution": "high"}]
+    store.bucket.blob(f"prompts/{DATASET}.jsonl").upload_from_string("\n".join(map(json.dumps, rows)))
+    done = check(candidate)
+    assert done is not None
+    texts = 3 + 5  # What? and the system instruction
+    assert done["input_tokens"] == 258 + 66 + 2_304 + 3 * texts
+
+
 def test_a_short_prompt_with_a_long_file_is_over_a_limit(settings: Any, store: RecordStore, candidate: str) -> None:
     settings(prompt_tokens=1000)
     video = {"fileData": {"fileUri": f"gs://{store.bucket.name}/a.mp4", "mimeType": "video/mp4"}}

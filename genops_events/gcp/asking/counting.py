@@ -83,7 +83,7 @@ def _count(
     config: Config, plan: AskPlan, requests: Requests, rows: Sequence[PromptRow | BadRow], sizes: _Sizes
 ) -> None:
     rates, common = config.rates(plan.billed_model), common_tokens(plan)
-    by_instruction: dict[str, list[PromptRow]] = {}
+    alike: dict[tuple[str, str | None], list[PromptRow]] = {}
     for row in rows:
         if isinstance(row, BadRow):
             sizes.bad_rows += 1
@@ -93,13 +93,16 @@ def _count(
         sizes.longest_answers += requests.longest_answer(row)
         sizes.tokens += requests.declared_tokens(row)
         sizes.estimated_usd += most_for_row(requests, row, rates, common_tokens=common)
-        by_instruction.setdefault(requests.system_instruction(row), []).append(row)
-    for instruction, group in by_instruction.items():
+        shows = row.has_files or bool(plan.common)
+        key = requests.system_instruction(row), requests.media_resolution(row) if shows else None
+        alike.setdefault(key, []).append(row)
+    for (instruction, resolution), group in alike.items():
         found = count_tokens(
             config,
             model=plan.billed_model,
             prompts=[[*plan.common, *row.contents] for row in group],
             system_instruction=instruction or None,
+            media_resolution=resolution,
         )
         sizes.tokens += found.tokens
         sizes.billable_characters += found.billable_characters

@@ -80,12 +80,16 @@ def measure(
     if cache is not None:
         common = cache_contents(cache.text, cache.files)
         found = count_tokens(
-            config, model=dataset.billed_model, prompts=[common], system_instruction=dataset.system_instruction
+            config,
+            model=dataset.billed_model,
+            prompts=[common],
+            system_instruction=dataset.system_instruction,
+            media_resolution=dataset.inference.media_resolution if cache.files else None,
         )
         sizes.cache_tokens = found.tokens
     first_bad: BadRow | None = None
     for some in in_chunks(rows, most=MEASURED_AT_ONCE):
-        by_instruction: defaultdict[str, list[PromptRow]] = defaultdict(list)
+        alike: defaultdict[tuple[str, str | None], list[PromptRow]] = defaultdict(list)
         for row in some:
             if isinstance(row, BadRow):
                 sizes.bad_rows += 1
@@ -94,9 +98,18 @@ def measure(
             sizes.rows += 1
             sizes.longest_answers += requests.longest_answer(row)
             sizes.tokens += requests.declared_tokens(row)
-            by_instruction["" if cache is not None else requests.system_instruction(row)].append(row)
-        for instruction, group in by_instruction.items():
-            _count(sizes, config, dataset, group, instruction=instruction or None, limits=limits)
+            instruction = "" if cache is not None else requests.system_instruction(row)
+            alike[instruction, requests.media_resolution(row) if row.has_files else None].append(row)
+        for (instruction, resolution), group in alike.items():
+            _count(
+                sizes,
+                config,
+                dataset,
+                group,
+                instruction=instruction or None,
+                media_resolution=resolution,
+                limits=limits,
+            )
     if sizes.rows == 0:
         raise nothing_to_ask(file, first_bad)
     sizes.over.sort(key=lambda one: one.line)
@@ -110,11 +123,14 @@ def _count(
     rows: Sequence[PromptRow],
     *,
     instruction: str | None,
+    media_resolution: str | None,
     limits: PromptLimits | None,
 ) -> None:
     model = dataset.billed_model
     prompts: list[str | Sequence[dict[str, Any]]] = [row.contents if row.prompt is None else row.prompt for row in rows]
-    found = count_tokens(config, model=model, prompts=prompts, system_instruction=instruction)
+    found = count_tokens(
+        config, model=model, prompts=prompts, system_instruction=instruction, media_resolution=media_resolution
+    )
     sizes.tokens += found.tokens
     sizes.billable_characters += found.billable_characters
     if limits is None:
@@ -124,5 +140,6 @@ def _count(
         model=model,
         prompts=rows,
         system_instruction=instruction,
+        media_resolution=media_resolution,
         limits=limits,
     )

@@ -154,7 +154,7 @@ def read_prompt(body: Mapping[str, Any]) -> Prompt:
         tokens=sum(count_tokens(text) for _, text in texts) + call_tokens(body.get("contents")),
         max_output_tokens=None if limit is None else int(limit),
         candidates=int(_number(config, "candidateCount", low=1, high=_MAX_CANDIDATES) or 1),
-        media=media_tokens(body.get("contents")),
+        media=media_tokens(body.get("contents"), config),
         files=media_files(body.get("contents")),
         stops=_stops(config),
         mime_type=str(config.get("responseMimeType", "text/plain")),

@@ -22,6 +22,11 @@ TOKENS_PER_SECOND_OF_AUDIO = 32
 SECONDS = 60
 """A video without `videoMetadata`, and a sound, are taken for as long."""
 TOKENS_PER_TEXT = 258
+TOKENS_PER_SECOND_OF_VIDEO_AT_LOW = 98
+_RESOLUTIONS = {1: "LOW", 2: "MEDIUM", 3: "HIGH"}
+"""As google-cloud-aiplatform writes them: enums may be numbers in the JSON of Google's APIs."""
+_AT_RESOLUTION = {"IMAGE": {"LOW": 66, "HIGH": 2_304}, "DOCUMENT": {"LOW": 66}}
+"""What differs with `mediaResolution`: https://ai.google.dev/gemini-api/docs/media-resolution (read 2026-11-30)."""
 _MODALITIES = {
     "image/": "IMAGE",
     "audio/": "AUDIO",
@@ -157,12 +162,19 @@ def media_files(contents: Any) -> Counter[str]:
     return Counter(modality for part in _parts(contents) if (modality := media_of(part)))
 
 
-def media_tokens(contents: Any) -> Counter[str]:
-    """Return how many tokens the files in some contents are held to have, by modality."""
+def media_tokens(contents: Any, config: Any = None) -> Counter[str]:
+    """Return how many tokens the files in some contents are held to have, by modality.
+
+    Args:
+        contents: of a request.
+        config: its `generationConfig`, which may say in what resolution they are read.
+    """
+    resolution = config.get("mediaResolution", "") if isinstance(config, Mapping) else ""
+    resolution = _RESOLUTIONS[resolution] if resolution in _RESOLUTIONS else str(resolution)
     found: Counter[str] = Counter()
     for part in _parts(contents):
         if modality := media_of(part):
-            found[modality] += _tokens_of_file(modality, part)
+            found[modality] += _tokens_of_file(modality, part, resolution.rpartition("_")[2])
     return found
 
 
@@ -180,9 +192,12 @@ def _parts(contents: Any) -> Iterator[Mapping[str, Any]]:
                 yield part
 
 
-def _tokens_of_file(modality: str, part: Mapping[str, Any]) -> int:
+def _tokens_of_file(modality: str, part: Mapping[str, Any], resolution: str) -> int:
     if modality == "VIDEO":
-        return math.ceil(_seconds(part) * TOKENS_PER_SECOND_OF_VIDEO)
+        second = TOKENS_PER_SECOND_OF_VIDEO_AT_LOW if resolution == "LOW" else TOKENS_PER_SECOND_OF_VIDEO
+        return math.ceil(_seconds(part) * second)
+    if modality in _AT_RESOLUTION and resolution in _AT_RESOLUTION[modality]:
+        return _AT_RESOLUTION[modality][resolution]
     if modality == "AUDIO":
         return SECONDS * TOKENS_PER_SECOND_OF_AUDIO
     return {"IMAGE": TOKENS_PER_IMAGE, "DOCUMENT": TOKENS_PER_PAGE}.get(modality, TOKENS_PER_TEXT)
@@ -236,7 +251,7 @@ def count_request(body: Mapping[str, Any]) -> dict[str, object]:
     """Return the `CountTokensResponse` of a request."""
     texts = [text for _, text in texts_of_request(body)]
     total = sum(map(count_tokens, texts)) + call_tokens(body.get("contents"))
-    media = media_tokens(body.get("contents"))
+    media = media_tokens(body.get("contents"), body.get("generationConfig"))
     return {
         "totalTokens": total + media.total(),
         "totalBillableCharacters": sum(map(billable_characters, texts)),
