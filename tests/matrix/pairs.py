@@ -72,13 +72,13 @@ def try_pair(pair: Pair, tools: Tools, *, suites: list[str], processes: int) -> 
     outcomes: dict[str, Outcome] = {}
     reason = None
     if pair.interpreter is None:
-        reason = f"no Python {pair.python} on this machine"
+        reason = f"not installed: no Python {pair.python} on this machine"
     else:
         place = tools.folder / pair.name.replace(":", "-")
         try:
             installed = _installed(pair, tools, place)
         except CannotInstallError as error:
-            reason = str(error)
+            reason = f"not installed: {error}"
         else:
             for suite in suites:
                 run = _cascade(installed, place) if suite == "cascade" else _suite(installed, place, suite, processes)

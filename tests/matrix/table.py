@@ -62,7 +62,7 @@ class Line:
     when: str
     """Day (UTC) and commit of the last try."""
     reason: str | None = None
-    """Why it is not installed."""
+    """Why nothing ran on it: not installed, with the reason, or not tried."""
     outcomes: dict[str, Outcome] = field(default_factory=dict)
 
     @property
@@ -73,7 +73,7 @@ class Line:
     def said(self) -> str:
         """Return it in a few words."""
         if self.reason is not None:
-            return f"not installed: {self.reason}"
+            return self.reason
         return "; ".join(f"{suite} {one.said()}" for suite, one in self.outcomes.items())
 
     def save(self, folder: Path) -> None:
@@ -111,7 +111,7 @@ def table(lines: list[Line], *, asked: str, python: str) -> str:
 
 def _row(line: Line) -> str:
     if line.reason is not None:
-        told = [f"not installed: {line.reason}", "", "", "", line.when]
+        told = [line.reason, "", "", "", line.when]
     else:
         told = [line.outcomes[suite].said() if suite in line.outcomes else "not run" for suite in SUITES]
         told.append("; ".join(sorted({one.when for one in line.outcomes.values()})))

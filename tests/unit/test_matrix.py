@@ -52,7 +52,7 @@ def test_each_python_that_is_allowed_is_looked_for_and_a_missing_one_is_not_left
 
 def test_a_pair_without_its_python_says_so_and_runs_nothing(tmp_path: Path) -> None:
     line = try_pair(Pair("3.99", "3.3.2", None), Tools(tmp_path), suites=["unit"], processes=1)
-    assert (line.reason, line.outcomes) == ("no Python 3.99 on this machine", {})
+    assert (line.reason, line.outcomes) == ("not installed: no Python 3.99 on this machine", {})
 
 
 def test_table_has_a_line_for_each_pair_and_keeps_what_was_found_before(tmp_path: Path) -> None:
@@ -63,12 +63,12 @@ def test_table_has_a_line_for_each_pair_and_keeps_what_was_found_before(tmp_path
     first.save(tmp_path)
     again = replace(first, outcomes={"unit": Outcome("2026-12-01, def", passed=1390)}, when="2026-12-01, def")
     again.save(tmp_path)
-    Line("3.13", "3.3.2", when="2026-12-01, def", reason="no Python 3.13 on this machine").save(tmp_path)
+    Line("3.13", "3.3.2", when="2026-12-01, def", reason="not installed: no Python 3.13 on this machine").save(tmp_path)
     text = table(lines_of(tmp_path, pairs), asked="apache-airflow>=3.3.1,<3.5", python=">=3.11")
     rows = [row for row in text.splitlines() if row.startswith("| 3")]
     assert rows == [
         "| 3.11 | 3.3.1 | 1,390 passed | not run | not run | **1 failed** | 2026-11-30, abc; 2026-12-01, def |",
-        "| 3.11 | 3.3.2 | not installed: not tried yet |  |  |  |  |",
+        "| 3.11 | 3.3.2 | not tried yet |  |  |  |  |",
         "| 3.13 | 3.3.2 | not installed: no Python 3.13 on this machine |  |  |  | 2026-12-01, def |",
     ]
     assert "- Python 3.11, Airflow 3.3.1: genops demo: it was late" in text
