@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -9,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -63,10 +65,12 @@ def test_a_try_whose_answer_never_came_is_no_reason_to_fail() -> None:
 
 
 def test_a_conflict_that_stays_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stack_start, "_CONFLICT_SECONDS", 0.3)
+    seconds = itertools.count(1.0, 25.0)  # a look at the clock takes 25 s, a pause none
+    clock = SimpleNamespace(monotonic=lambda: next(seconds), sleep=lambda _: None)
+    monkeypatch.setattr(stack_start, "time", clock)
     with api_server(CONFLICT) as (url, asked), pytest.raises(AirflowConflict, match="Unique constraint"):
         stack_start._make_places(PROJECT, {"GENOPS_AIRFLOW_URL": url}, until=math.inf)
-    assert len(asked) > 1
+    assert len(asked) == 3, "within the minute after the first"
 
 
 def test_an_api_server_that_does_not_answer_is_an_error_when_the_time_is_up() -> None:
