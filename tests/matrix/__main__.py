@@ -40,7 +40,7 @@ def main() -> int:
         sys.stderr.write(f"No such pair: {', '.join(unknown)}. There are: {', '.join(one.name for one in pairs)}.\n")
         return 2
     for pair in pairs:
-        if not given.pair or pair.name in given.pair:
+        if not given.table and (not given.pair or pair.name in given.pair):
             line = try_pair(pair, tools, suites=given.suite or list(SUITES), processes=given.processes)
             line.save(FOLDER)
             sys.stderr.write(f"{pair.name}: {line.said()}\n")
@@ -55,6 +55,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--pair", action="append", default=[], help="only this pair, such as 3.13:3.4.0b2; repeatable")
     parser.add_argument("--suite", action="append", choices=SUITES, help="only this suite; repeatable")
     parser.add_argument("--python", action="append", default=[], type=Path, help="an interpreter that is not found")
+    parser.add_argument("--table", action="store_true", help="try nothing; write the table of what was found before")
     parser.add_argument("--processes", type=int, default=2, help="of pytest (2)")
     return parser.parse_args()
 
