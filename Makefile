@@ -11,8 +11,13 @@ help: ## show this list
 demo: install ## the whole cascade on this machine: a good training file, then one with shuffled labels
 	@$(BIN)/genops demo
 
-test: lint browser ## lint, types, unit and conformance tests, the report in a browser, and the cascade end to end
-	$(BIN)/pytest --numprocesses 4 --dist loadfile tests/unit tests/conformance tests/integration tests/browser
+check: lint unit ## lint, types and unit tests: under 90 s on a quiet machine
+
+unit: install
+	$(BIN)/pytest --numprocesses logical --dist loadfile tests/unit
+
+test: check browser ## all: Google's own clients against the stand-ins, too, the reports in a browser, the cascade end to end
+	$(BIN)/pytest --numprocesses 4 --dist loadfile tests/conformance tests/integration tests/browser
 	$(BIN)/pytest --numprocesses 2 --dist loadfile tests/e2e
 
 ahead: install ## the unit tests with the clock a year ahead (AHEAD=+1y, COMMAND="genops demo" for something else)
@@ -79,4 +84,4 @@ $(STAMP): requirements.lock pyproject.toml
 	fi
 	@touch $@
 
-.PHONY: help demo test ahead browser install up down lint bench bench-arrivals bench-waiting bench-inference chaos matrix schemas lock
+.PHONY: help demo check unit test ahead browser install up down lint bench bench-arrivals bench-waiting bench-inference chaos matrix schemas lock

@@ -65,6 +65,7 @@ class VertexJobTrigger(BaseTrigger):
         self.candidate = candidate
         self._told: JobView | None = None
         self._told_at = 0.0
+        self._ending: asyncio.Task[None] | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return what Airflow stores: plain JSON, no secrets."""
@@ -101,9 +102,21 @@ class VertexJobTrigger(BaseTrigger):
         Airflow calls this as well when another triggerer has taken the wait over: then the same try is still deferred, and
         the job goes on. It also goes on when nobody can tell, and when the task was marked as a success.
         """
-        # Airflow 3.3.2 cancels what it has cancelled again at each look, every second, and so this, too: it must not end half done.
+        self._ending = asyncio.get_running_loop().create_task(self._end_with_task())
+        await self._until_ended(self._ending)
+
+    async def cleanup(self) -> None:
+        """Hold the trigger until `on_kill` has done its work: what is logged later does not reach the log of the task.
+
+        Airflow 3.3.2 cancels what it has cancelled again at each look, every second, and leaves `on_kill` the third time.
+        """
+        if self._ending is not None:
+            await self._until_ended(self._ending)
+
+    async def _until_ended(self, ending: asyncio.Task[None]) -> None:
+        """Wait for the end of the wait, however often this is cancelled: it must not end half done."""
         loop = asyncio.get_running_loop()
-        ending, latest = loop.create_task(self._end_with_task()), loop.time() + _ENDING_SECONDS
+        latest = loop.time() + _ENDING_SECONDS
         while not ending.done() and loop.time() < latest:
             with suppress(asyncio.CancelledError):
                 await asyncio.wait({ending}, timeout=latest - loop.time())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -64,6 +65,16 @@ def print_json(document: Any) -> None:
     """Print one JSON document to standard output, and nothing else."""
     sys.stdout.write(printable_json(json.dumps(document, indent=2, ensure_ascii=False, default=str)) + "\n")
     sys.stdout.flush()
+
+
+def interrupt_on_signals() -> None:
+    """Let a closed terminal and a polite kill end a command as Ctrl-C does."""
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
 
 
 @contextmanager

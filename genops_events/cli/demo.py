@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from genops_events.cli.console import errors_reported, human
+from genops_events.cli.console import errors_reported, human, interrupt_on_signals
 from genops_events.cli.paths import examples_folder
 from genops_events.cli.target import point_at
 from genops_events.record_paths import answers_path
@@ -51,17 +51,23 @@ def demo(
     ),
 ) -> None:
     """Start a stack, tune on Banking77, then on the same with shuffled labels, and stop. Exit 0 if both end as they should."""
+    from genops_events.local import shell
+
     console = human()
     begun = time.monotonic()
     examples = examples_folder()
-    os.environ["GENOPS_HOME"] = str(home.resolve())
+    home = home.resolve()
+    # Whatever the shell points at: the demo is about its own stack.
+    shell.forget(os.environ)
+    interrupt_on_signals()
+    os.environ["GENOPS_HOME"] = str(home)
     os.environ["GENOPS_CONFIG"] = str(examples / "genops.yaml")
     ok = False
     with errors_reported(), tempfile.TemporaryDirectory() as folder:
         # What a demo before this one left would change the outcome: its champion would be challenged.
         _genops("down", "--purge", quiet=True)
         try:
-            _genops("up", "--detach")
+            _genops("up", "--detach", "--owner", str(os.getpid()))
             ready = time.monotonic() - begun
             good = examples / DATASET / "train.jsonl"
             shuffled = Path(folder) / "shuffled.jsonl"
@@ -72,11 +78,26 @@ def demo(
             ]
             ok = _run(uploads, ready_seconds=ready)
         finally:
-            _genops("down", "--purge", quiet=True)
+            _genops("down", *(["--purge"] if ok else []), quiet=True)
+            if not ok:
+                _say_what_is_left(home)
     seconds = time.monotonic() - begun
     console.print(f"{'Both ended as they should' if ok else 'NOT as it should be'}, after {seconds:.0f} s in all.")
     console.print("`make up` starts a stack that stays: it prints the address of Airflow, where the Dags show.")
     raise typer.Exit(0 if ok else 1)
+
+
+def _say_what_is_left(home: Path) -> None:
+    """Say of a demo that did not end well where its logs lie, and that nothing of it runs any more."""
+    from genops_events.local.stack import read_state
+
+    console = human()
+    running = [one.name for one in read_state(home).components if one.process is not None and one.process.alive()]
+    if running:
+        console.print(f"Still running: {', '.join(running)}. Stop it: GENOPS_HOME={home} genops down", markup=False)
+    else:
+        console.print("Nothing of the demo runs any more.")
+    console.print(f"Its logs are in {home / 'logs'}, what it kept in {home}: the next demo removes both.", markup=False)
 
 
 def shuffle_labels(source: Path, target: Path) -> None:
@@ -96,7 +117,6 @@ def _run(uploads: list[_Upload], *, ready_seconds: float) -> bool:
     from genops_events.settings import Settings
 
     console = human()
-    # Whatever the shell points at: the demo is about its own stack.
     point_at(environment(read_state(Settings().home)))
     config = load_config()
     store = RecordStore.open(config)

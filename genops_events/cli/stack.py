@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genops_events.cli.console import errors_reported, human, print_json
+from genops_events.cli.console import errors_reported, human, interrupt_on_signals, print_json
 from genops_events.cli.paths import dags_folder
 from genops_events.printable import printable
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from genops_events.config import Config
+    from genops_events.local.processes import ProcessId
     from genops_events.local.stack import StackPlan, Started
     from genops_events.local.state import StackState
 
@@ -47,6 +47,9 @@ def up(
     timeout: Annotated[
         float, typer.Option(min=1, metavar="SECONDS", help="The longest wait, however much still moves.")
     ] = LONGEST_START_SECONDS,
+    owner: Annotated[
+        int | None, typer.Option(metavar="PID", help="A process that the stack ends with, however that one ends.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Start the local stack: PostgreSQL, the stand-ins for Google Cloud, and Airflow. Ctrl-C stops it.
@@ -54,6 +57,7 @@ def up(
     It is waited for as long as its components get on, and given up when nothing of one has moved for three minutes.
     """
     from genops_events.config import load_config
+    from genops_events.local import shell
     from genops_events.local.stack import StackPlan
 
     with errors_reported():
@@ -70,7 +74,10 @@ def up(
             completions_topic=loaded.topics.completions,
             schedulers=schedulers,
             triggerers=triggerers,
+            owner=_owner(owner),
         )
+        # All that follows is about this stack, whatever else the shell points at.
+        shell.forget(os.environ)
         raise typer.Exit(_bring_up(plan, loaded, detach=detach, timeout_seconds=timeout, as_json=as_json))
 
 
@@ -159,7 +166,7 @@ def _bring_up(plan: StackPlan, config: Config, *, detach: bool, timeout_seconds:
     from genops_events.local import stack
 
     console = human()
-    _interrupt_on_signals()
+    interrupt_on_signals()
     started = stack.start(plan)
     is_up = False
     try:
@@ -205,16 +212,6 @@ def _stay(started: Started) -> int:
         return 1
     human().print("The stack was stopped from elsewhere.")
     return 0
-
-
-def _interrupt_on_signals() -> None:
-    """Let a closed terminal and a polite kill end the stack as Ctrl-C does."""
-
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, interrupt)
 
 
 # ── words ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -263,7 +260,7 @@ def _say_already(plan: StackPlan) -> None:
     running = stack.read_state(plan.home).plan
     console = human()
     console.print(f"The stack in {plan.home} runs already.", markup=False)
-    if running is not None and replace(running, home=plan.home) != plan:
+    if running is not None and replace(running, home=plan.home, owner=plan.owner) != plan:
         console.print("It was started with other settings. To use these: genops down, then genops up.")
 
 
@@ -274,6 +271,18 @@ def _home() -> Path:
     from genops_events.settings import Settings
 
     return Settings().home.expanduser().resolve()
+
+
+def _owner(pid: int | None) -> ProcessId | None:
+    from genops_events.local.processes import ProcessId, birth
+    from genops_events.local.stack_errors import StackError
+
+    if pid is None:
+        return None
+    born = birth(pid)
+    if born is None:
+        raise StackError(f"There is no process {pid} that the stack could end with.", "Give --owner the pid of one.")
+    return ProcessId(pid, born)
 
 
 def _config_file(given: Path | None) -> Path:

@@ -12,36 +12,6 @@ from genops_events.local.credentials import AIRFLOW_USER, Secrets, airflow_passw
 from genops_events.local.postgres import DATABASE, SUPERUSER
 from genops_events.local.state import StackPlan
 
-# A shell's variables of these kinds belong to another Airflow, another stack, another cloud or another Python.
-_FOREIGN_PREFIXES = (
-    *("AIRFLOW", "_AIRFLOW", "GENOPS_", "PYTHON", "PG", "OTEL_"),
-    *("GOOGLE_", "GCLOUD_", "GCP_", "CLOUDSDK_", "GCE_METADATA", "GRPC_", "GEMINI_", "VERTEX"),
-)
-_FOREIGN_SUFFIXES = ("_EMULATOR_HOST", "_PROXY")
-_FOREIGN = {"FORCE_COLOR", "CLICOLOR_FORCE", "COLUMNS", "LINES", "VIRTUAL_ENV"}
-# PYTHONDONTWRITEBYTECODE is not kept: to compile Airflow anew in each process takes longer than all the rest of a start.
-_KEPT = {"PYTHONPYCACHEPREFIX"}
-
-
-def clean_environment(outer: Mapping[str, str]) -> dict[str, str]:
-    """Return an environment without what would lead a component astray; all else of the user's shell stays."""
-    kept = {
-        name: value
-        for name, value in outer.items()
-        if name in _KEPT
-        or not (
-            name in _FOREIGN or name.upper().startswith(_FOREIGN_PREFIXES) or name.upper().endswith(_FOREIGN_SUFFIXES)
-        )
-    }
-    kept |= {
-        "NO_COLOR": "1",
-        "NO_PROXY": "127.0.0.1,localhost",
-        "PYTHONUNBUFFERED": "1",
-        "PYTHONNOUSERSITE": "1",
-        "PYTHONUTF8": "1",
-    }
-    return kept
-
 
 def command(*words: str) -> tuple[str, ...]:
     """Return the command line of an Airflow command, run by this very Python."""

@@ -11,6 +11,7 @@ from typing import Literal
 
 from genops_events.local import airflow
 from genops_events.local.credentials import AIRFLOW_USER, Secrets, credentials_file, secrets_of
+from genops_events.local.shell import clean_environment
 from genops_events.local.state import StackPlan
 
 Kind = Literal[
@@ -100,7 +101,7 @@ def component_list(
         secrets: the home's secrets.
         outer: the environment of the supervisor, of which a cleaned copy is passed on.
     """
-    clean = airflow.clean_environment(outer)
+    clean = clean_environment(outer)
     variables = {**clean, **client_environment(plan, ports), **airflow.settings(plan, ports, secrets)}
     api = f"http://127.0.0.1:{ports['api-server']}"
 

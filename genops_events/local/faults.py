@@ -7,6 +7,7 @@ import json
 import os
 import random
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -29,7 +30,7 @@ class Faults(BaseModel):
     error_share: float = Field(default=0.0, ge=0, le=1)
     """Share of calls that fail with `error_code`."""
     pass_calls: int = Field(default=0, ge=0)
-    """So many calls pass, from the moment it is set, before `error_share` begins: to interrupt between any two."""
+    """So many calls pass, from the moment it is set, before `delay_seconds` and `error_share` begin: to interrupt between any two."""
     error_methods: list[str] = Field(default_factory=list)
     """Methods that `delay_seconds` and `error_share` apply to; empty means all."""
     unavailable_seconds: float = Field(default=0.0, ge=0)
@@ -51,6 +52,33 @@ class InjectedError(Exception):
         self.code = code
 
 
+class Delays:
+    """The calls that a fault setting holds back at this moment: whoever set it can see them, and let them go."""
+
+    def __init__(self) -> None:
+        self.held: Counter[str] = Counter()
+        """How many calls of each method are held back."""
+        self._let_go = asyncio.Event()
+
+    async def hold(self, method: str, seconds: float) -> None:
+        """Hold a call of `method` back for so long, or until all are let go."""
+        if not seconds:
+            return
+        self.held[method] += 1
+        try:
+            async with asyncio.timeout(seconds):
+                await self._let_go.wait()
+        except TimeoutError:
+            pass
+        finally:
+            self.held[method] -= 1
+
+    def let_go(self) -> None:
+        """Let all go that are held back now."""
+        self._let_go.set()
+        self._let_go = asyncio.Event()
+
+
 class FaultSwitch(Generic[FaultsT]):
     """The faults in force at one stand-in, kept in a file so that they survive its death.
 
@@ -63,6 +91,7 @@ class FaultSwitch(Generic[FaultsT]):
         self._path = path
         self._kind = kind
         self.current: FaultsT = kind()
+        self.delays = Delays()
         self._unavailable_until = 0.0
         self._passed = 0
         if path.exists():
@@ -97,17 +126,16 @@ class FaultSwitch(Generic[FaultsT]):
         faults = self.current
         if faults.error_methods and method not in faults.error_methods:
             return
-        if faults.delay_seconds:
-            await asyncio.sleep(faults.delay_seconds)
         if self._passed < faults.pass_calls:
             self._passed += 1
             return
+        await self.delays.hold(method, faults.delay_seconds)
         if faults.error_share and random.random() < faults.error_share:  # noqa: S311 - not a secret
             raise InjectedError(faults.error_code)
 
 
 def admin_app(switch: FaultSwitch[FaultsT], kind: type[FaultsT]) -> Starlette:
-    """Return the admin application: `/health`, and `/faults` to read, replace and reset."""
+    """Return the admin application: `/health`, `/faults` to read, replace and reset, `/delayed` to see and let go."""
 
     async def health(_: Request) -> JSONResponse:
         return JSONResponse({"status": "ok"})
@@ -123,9 +151,16 @@ def admin_app(switch: FaultSwitch[FaultsT], kind: type[FaultsT]) -> Starlette:
                 return JSONResponse({"error": problems, "allowed": sorted(kind.model_fields)}, status_code=400)
         return JSONResponse(switch.in_force())
 
+    async def delayed(request: Request) -> JSONResponse:
+        held = {method: calls for method, calls in switch.delays.held.items() if calls}
+        if request.method == "DELETE":
+            switch.delays.let_go()
+        return JSONResponse(held)
+
     return Starlette(
         routes=[
             Route("/health", health),
+            Route("/delayed", delayed, methods=["GET", "DELETE"]),
             Route("/faults", faults, methods=["GET", "PUT", "DELETE"]),
         ]
     )

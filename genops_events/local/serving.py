@@ -5,14 +5,19 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import signal
+import threading
+import time
 from pathlib import Path
 
 import uvicorn
 
 from genops_events.local.guard import ASGIApp, Guard
+from genops_events.local.processes import birth
 
 log = logging.getLogger("genops.local")
+_OWNER_SECONDS = 0.5
 
 
 def arguments(name: str) -> argparse.ArgumentParser:
@@ -22,7 +27,21 @@ def arguments(name: str) -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, required=True, help="port of the API")
     parser.add_argument("--admin-port", type=int, required=True, help="port of /health and /faults")
     parser.add_argument("--state", type=Path, required=True, help="folder that holds everything this stand-in keeps")
+    parser.add_argument("--owner", type=_end_with, help="pid of a process that this one ends with")
     return parser
+
+
+def _end_with(pid: str) -> int:
+    """Ask this process to end, as SIGTERM does, when the process of this pid has ended."""
+    born = birth(int(pid))
+
+    def watch() -> None:
+        while birth(int(pid)) == born:
+            time.sleep(_OWNER_SECONDS)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="owner", daemon=True).start()
+    return int(pid)
 
 
 def log_to_standard_error() -> None:

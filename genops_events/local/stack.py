@@ -20,9 +20,9 @@ from typing import Any
 
 import msgspec
 
-from genops_events.local import airflow
 from genops_events.local.components import client_environment, log_file
 from genops_events.local.processes import ProcessId, birth, kill_session, last_error, session_members, spawn
+from genops_events.local.shell import clean_environment
 from genops_events.local.stack_errors import StackError
 from genops_events.local.state import EXIT_LOCKED, ComponentState, StackPlan, StackState, load, save, write_private
 
@@ -102,7 +102,7 @@ def start(plan: StackPlan) -> Started:
     run = secrets.token_hex(8)
     process = spawn(
         [sys.executable, "-P", "-m", "genops_events.local.supervisor", "--home", str(home), "--run", run],
-        environment=airflow.clean_environment(os.environ),
+        environment=clean_environment(os.environ),
         log=log_file(home, "supervisor"),
         cwd=home,
         death_signal=0,  # It outlives the command that started it.

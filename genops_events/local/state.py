@@ -37,6 +37,8 @@ class StackPlan:
     completions_topic: str
     schedulers: int = 1
     triggerers: int = 1
+    owner: ProcessId | None = None
+    """A process that the stack ends with, however that one ends."""
 
 
 @dataclass(frozen=True, slots=True)

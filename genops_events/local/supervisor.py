@@ -42,6 +42,8 @@ from genops_events.local.state import EXIT_LOCKED, PRIVATE_UMASK, StackPlan, Sta
 log = logging.getLogger("genops.local")
 
 EXIT_FAILED = 1
+_OWNER_SECONDS = 0.5
+"""Between two looks whether the process still runs that the stack is to end with."""
 
 
 class Supervisor:
@@ -118,6 +120,7 @@ class Supervisor:
         tasks = [asyncio.create_task(keeper.keep()) for keeper in self._keepers.values()]
         tasks.append(asyncio.create_task(self._watch_dags()))
         tasks.append(asyncio.create_task(self._reap()))
+        tasks.append(asyncio.create_task(self._end_with_owner()))
         stopping = asyncio.create_task(self._stopping.wait())
         done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
@@ -256,6 +259,14 @@ class Supervisor:
             await asyncio.sleep(2.0)
             known = self._airflow.pids() | self._short_lived
             reap_strangers(known.union(*(keeper.pids() for keeper in self._keepers.values())))
+
+    async def _end_with_owner(self) -> None:
+        """Stop the stack when the process has ended that it is to end with: nobody else would, if that one was killed."""
+        while self._plan.owner is None or self._plan.owner.alive():  # noqa: ASYNC110 - the end of no child
+            await asyncio.sleep(_OWNER_SECONDS)
+        log.info("process %d has ended, and the stack ends with it", self._plan.owner.pid)
+        self._stopping.set()
+        await asyncio.Event().wait()  # until it is cancelled like the others
 
     async def _end_of(self, process: Child) -> int:
         """Return the exit code of a process that ends by itself; kill all of it when cancelled."""

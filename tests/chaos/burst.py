@@ -14,6 +14,7 @@ from google.api_core.exceptions import GoogleAPIError, PreconditionFailed
 from google.cloud.storage import Bucket
 from requests.exceptions import RequestException
 from running_stack import TRAIN
+from waiting import HANG_SECONDS
 
 from genops_events.identity import candidate_id
 
@@ -100,9 +101,11 @@ class Burst:
         condition = {} if one.overwrites else {"if_generation_match": 0}
         for attempt in range(UPLOAD_TRIES):
             try:
-                blob.upload_from_string(one.content, content_type="application/jsonl", timeout=20, **condition)
+                blob.upload_from_string(
+                    one.content, content_type="application/jsonl", timeout=HANG_SECONDS, **condition
+                )
             except PreconditionFailed:
-                blob.reload(timeout=20)
+                blob.reload(timeout=HANG_SECONDS)
             except (GoogleAPIError, RequestException):
                 if one.overwrites or attempt == UPLOAD_TRIES - 1:
                     raise

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import psycopg2
 from running_stack import ROOT, Stack, Subscriber, running_stack, until
+from waiting import HANG_SECONDS, Patience
 
 from genops_events.local.credentials import secrets_of
 from genops_events.local.postgres import DATABASE, SUPERUSER
@@ -26,7 +27,6 @@ FURTHER = "chaos-further"
 DATASETS_PER_BURST = 2
 """Each has a champion of its own: the more datasets, the more candidates are promoted and answer prompts."""
 JOB_SECONDS = 5.0
-WELL_SECONDS = 180.0
 
 
 class ChaosStack:
@@ -65,9 +65,9 @@ class ChaosStack:
         assert found is not None, name
         return found
 
-    def until_well(self, seconds: float = WELL_SECONDS) -> None:
+    def until_well(self) -> None:
         """Return when every component runs."""
-        until(lambda: self.state().state == "running", seconds=seconds, what=f"all components run: {self.ailing()}")
+        until(lambda: self.state().state == "running", what=f"all components run: {self.ailing()}")
 
     def ailing(self) -> list[str]:
         """Return what is not well."""
@@ -79,9 +79,9 @@ class ChaosStack:
         """Put faults in force at a stand-in; without any, switch all off."""
         admin = self.component(name).admin_url
         if faults:
-            httpx.put(f"{admin}/faults", json=faults, timeout=10).raise_for_status()
+            httpx.put(f"{admin}/faults", json=faults, timeout=HANG_SECONDS).raise_for_status()
         else:
-            httpx.delete(f"{admin}/faults", timeout=10).raise_for_status()
+            httpx.delete(f"{admin}/faults", timeout=HANG_SECONDS).raise_for_status()
 
     def no_faults(self) -> None:
         """Switch all faults off; tuning jobs take their seconds again."""
@@ -91,24 +91,29 @@ class ChaosStack:
 
     def jobs(self) -> list[dict[str, Any]]:
         """Return all tuning jobs that Vertex AI's stand-in was ever asked for."""
-        jobs = httpx.get(f"{self.component('vertex').admin_url}/jobs", timeout=30).json()
+        jobs = httpx.get(f"{self.component('vertex').admin_url}/jobs", timeout=HANG_SECONDS).json()
         return list(jobs["jobs"] if isinstance(jobs, dict) else jobs)
+
+    def resume_jobs(self) -> None:
+        """Let paused tuning jobs go on."""
+        httpx.post(f"{self.component('vertex').admin_url}/jobs/resume", timeout=HANG_SECONDS).raise_for_status()
 
     # ── Airflow ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def airflow(self, method: str, path: str, *, seconds: float = 120, **more: Any) -> Any:
+    def airflow(self, method: str, path: str, **more: Any) -> Any:
         """Call Airflow's REST API, again while the API server is away; return the JSON."""
         base = self.stack.variables["GENOPS_AIRFLOW_URL"]
-        deadline = time.monotonic() + seconds
+        patience = Patience()
         while True:
             try:
                 if self._login is None:
                     self._login = self.stack.airflow_login()
-                answer = httpx.request(method, f"{base}/api/v2{path}", headers=self._login, timeout=30, **more)
+                answer = httpx.request(
+                    method, f"{base}/api/v2{path}", headers=self._login, timeout=HANG_SECONDS, **more
+                )
                 return answer.raise_for_status().json()
-            except httpx.HTTPError:
-                if time.monotonic() > deadline:
-                    raise
+            except httpx.HTTPError as error:
+                patience.spend(f"Airflow answers {method} {path}: {error!r}")
                 time.sleep(0.5)
 
     def dags_known(self) -> list[str]:
@@ -146,12 +151,12 @@ class ChaosStack:
     def calm(self) -> None:
         """Undo all harm, and return when nothing is under way any more."""
         for name in ("storage", "pubsub", "vertex"):
-            until(lambda one=name: self.component(one).state == "running", seconds=WELL_SECONDS, what=name)
+            until(lambda one=name: self.component(one).state == "running", what=name)
         self.no_faults()
         self.until_well()
         for dag in self.dags_known():
             self.pause(dag, paused=False)
-        until(lambda: not self.open_runs(), seconds=WELL_SECONDS, what=f"the end of all runs: {self.open_runs()}")
+        until(lambda: not self.open_runs(), what=f"the end of all runs: {self.open_runs()}")
 
 
 def dataset(number: int) -> str:

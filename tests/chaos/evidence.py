@@ -50,7 +50,7 @@ def _runs(stack: ChaosStack, candidate: str) -> Iterator[str]:
     )
     for dag, run, state, started, ended in rows:
         yield f"   {dag} {run}: {state}, {_time(started)} to {_time(ended)}"
-        tasks = stack.airflow("GET", f"/dags/{dag}/dagRuns/{run}/taskInstances", seconds=20)["task_instances"]
+        tasks = stack.airflow("GET", f"/dags/{dag}/dagRuns/{run}/taskInstances")["task_instances"]
         for task in tasks:
             yield f"      {task['task_id']}: {task['state']}, try {task['try_number']} of {task['max_tries'] + 1}"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from chaos_stack import WELL_SECONDS, ChaosStack
+from chaos_stack import ChaosStack
 from running_stack import until
 
 from genops_events.local.processes import session_members
@@ -24,7 +24,6 @@ POLITE_SECONDS = 60.0
 """How long a component that was asked to end may take; then it is killed, as any init system does."""
 POSTGRES_POLITE_SECONDS = 5.0
 """A PostgreSQL that got SIGTERM waits for all its clients to leave, and Airflow's stay: a fast shutdown follows."""
-BUSY_SECONDS = 90.0
 WORKER = "airflow worker -- LocalExecutor"
 _IDLE = "<idle>"
 ORPHAN_SHARE = 0.5
@@ -44,7 +43,7 @@ def end_component(name: str, number: signal.Signals) -> Act:
     """Send a component a signal that ends it; over when its successor runs."""
 
     def act(stack: ChaosStack) -> str:
-        until(lambda: stack.component(name).state == "running", seconds=WELL_SECONDS, what=f"{name} runs")
+        until(lambda: stack.component(name).state == "running", what=f"{name} runs")
         process = stack.component(name).process
         assert process is not None
         process.send(number)
@@ -55,8 +54,8 @@ def end_component(name: str, number: signal.Signals) -> Act:
                 more = signal.SIGINT if is_postgres else signal.SIGKILL
                 how += f", then {more.name}"
                 process.send(more)
-        until(lambda: not process.alive(), seconds=WELL_SECONDS, what=f"{name} ends")
-        until(lambda: _successor(stack, name, process.pid), seconds=WELL_SECONDS, what=f"{name} runs again")
+        until(lambda: not process.alive(), what=f"{name} ends")
+        until(lambda: _successor(stack, name, process.pid), what=f"{name} runs again")
         return f"{how} to {name}"
 
     return act
@@ -82,7 +81,7 @@ def end_busy_worker(number: signal.Signals, generator: random.Random) -> Act:
     """
 
     def act(stack: ChaosStack) -> str:
-        busy = until(lambda: _busy_workers(stack), seconds=BUSY_SECONDS, what="a worker that runs a task")
+        busy = until(lambda: _busy_workers(stack), what="a worker that runs a task")
         worker = generator.choice(busy)
         tasks = worker.children() if number == signal.SIGTERM or generator.random() > ORPHAN_SHARE else []
         for one in (worker, *tasks):
@@ -113,7 +112,7 @@ def stop_watching_triggerer(seconds: float) -> Act:
     """Stop the triggerer that holds the watcher, as a machine that hangs would, then let it go on."""
 
     def act(stack: ChaosStack) -> str:
-        name = until(lambda: watching_triggerer(stack), seconds=BUSY_SECONDS, what="a triggerer that talks to Pub/Sub")
+        name = until(lambda: watching_triggerer(stack), what="a triggerer that talks to Pub/Sub")
         return stop_triggerer(name, seconds)(stack)
 
     return act
@@ -201,7 +200,7 @@ def redeployed(generator: random.Random) -> Act:
             details = [stack.airflow("GET", f"/dags/{one}/details") for one in stack.dags_known()]
             return len(details) == len(files) and all(mark in (one["doc_md"] or "") for one in details)
 
-        until(parsed, seconds=WELL_SECONDS, what="the changed Dags are parsed")
+        until(parsed, what="the changed Dags are parsed")
         return f"redeployed {len(files)} Dags"
 
     return act

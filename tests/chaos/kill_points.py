@@ -17,10 +17,10 @@ from burst import Burst, Contents, Planned, Uploaded
 from chaos_stack import FURTHER, JOB_SECONDS, ChaosStack
 from faults import WORKER
 from running_stack import until
+from waiting import HANG_SECONDS, Patience
 
 from genops_events.local.processes import session_members
 
-BRING_SECONDS = 90.0
 LOOK_SECONDS = 0.03
 SENT_SECONDS = 0.5
 """From the connection to Vertex AI until the request is surely on its way."""
@@ -73,7 +73,7 @@ class Field:
     def written(self, candidate: str) -> set[str]:
         """Return the names below the candidate's folder in the record."""
         prefix = f"genops/candidates/{candidate}/"
-        listing = self.stack.bucket.list_blobs(prefix=prefix, fields="items(name),nextPageToken", timeout=20)
+        listing = self.stack.bucket.list_blobs(prefix=prefix, fields="items(name),nextPageToken", timeout=HANG_SECONDS)
         return {blob.name.removeprefix(prefix) for blob in listing}
 
     def jobs(self, candidate: str) -> int:
@@ -163,8 +163,9 @@ def _stopped(field_: Field, candidates: Sequence[str], reached: Reached) -> Iter
     """Stop each candidate's process as soon as it has `reached` something, and yield it."""
     left = dict.fromkeys(candidates)
     found: dict[str, psutil.Process] = {}
-    deadline = time.monotonic() + BRING_SECONDS
-    while left and time.monotonic() < deadline:
+    patience = Patience()
+    while left:
+        patience.spend(f"{sorted(left)} stand there")
         for candidate in [*left]:
             process = found.get(candidate) or field_.process(candidate)
             if process is None:
@@ -175,7 +176,6 @@ def _stopped(field_: Field, candidates: Sequence[str], reached: Reached) -> Iter
                 del left[candidate]
                 yield Victim(candidate, process)
         time.sleep(LOOK_SECONDS)
-    assert not left, f"not within {BRING_SECONDS:.0f} s: {sorted(left)}"
 
 
 def _until_calling(field_: Field, candidates: Sequence[str]) -> None:
@@ -186,7 +186,7 @@ def _until_calling(field_: Field, candidates: Sequence[str]) -> None:
         noted = "tuning-attempt.json" in field_.written(candidate)
         return noted and process is not None and field_.calls_vertex(process)
 
-    until(lambda: all(map(calling, candidates)), seconds=BRING_SECONDS, what=f"the calls of {candidates}")
+    until(lambda: all(map(calling, candidates)), what=f"the calls of {candidates}")
     time.sleep(SENT_SECONDS)
 
 
@@ -201,7 +201,6 @@ def _after_the_attempt(field_: Field, candidates: Sequence[str]) -> Iterator[Vic
     names = field_.written
     until(
         lambda: all("tuning-intent.json" in names(one) for one in candidates),
-        seconds=BRING_SECONDS,
         what="the intents",
     )
     field_.stack.set_faults("storage", delay_seconds=2.0, error_methods=["objects.get"])

@@ -15,6 +15,7 @@ from chaos_stack import ChaosStack
 from google.api_core.exceptions import DeadlineExceeded
 from google.cloud import pubsub_v1
 from google.cloud.storage import Bucket
+from waiting import HANG_SECONDS, QUIET_SECONDS
 
 CANDIDATES = "genops/candidates/"
 LAST = {
@@ -98,7 +99,7 @@ def folders(bucket: Bucket, datasets: Iterable[str]) -> dict[str, Folder]:
     found: dict[str, Folder] = defaultdict(Folder)
     fields = "items(name,updated,metadata),nextPageToken"
     for name in datasets:
-        for blob in bucket.list_blobs(prefix=f"{CANDIDATES}{name}-", fields=fields, timeout=60):
+        for blob in bucket.list_blobs(prefix=f"{CANDIDATES}{name}-", fields=fields, timeout=HANG_SECONDS):
             candidate, _, rest = blob.name.removeprefix(CANDIDATES).partition("/")
             found[candidate].written[rest] = blob.updated
             if (blob.metadata or {}).get("published") == "true":
@@ -126,18 +127,18 @@ def undelivered(stack: ChaosStack) -> int:
     with pubsub_v1.SubscriberClient() as client:
         path = client.subscription_path(variables["GOOGLE_CLOUD_PROJECT"], "genops-arrivals-intake")
         try:
-            answer = client.pull(subscription=path, max_messages=1000, timeout=5, retry=None)
+            answer = client.pull(subscription=path, max_messages=1000, timeout=QUIET_SECONDS, retry=None)
         except DeadlineExceeded:
             return 0
         ids = [one.ack_id for one in answer.received_messages]
         if ids:
-            client.modify_ack_deadline(subscription=path, ack_ids=ids, ack_deadline_seconds=0, timeout=20)
+            client.modify_ack_deadline(subscription=path, ack_ids=ids, ack_deadline_seconds=0, timeout=HANG_SECONDS)
         return len(ids)
 
 
 def _arrival(bucket: Bucket, candidate: str) -> dict[str, Any]:
     blob = bucket.blob(f"{CANDIDATES}{candidate}/arrival.json")
-    document: dict[str, Any] = json.loads(blob.download_as_bytes(timeout=60))
+    document: dict[str, Any] = json.loads(blob.download_as_bytes(timeout=HANG_SECONDS))
     return document
 
 

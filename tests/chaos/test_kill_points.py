@@ -28,6 +28,7 @@ from report import Kill
 from running_stack import until
 from scenario import Chaos
 from seen import until_ended
+from waiting import HANG_SECONDS
 
 pytestmark = [pytest.mark.chaos, pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")]
 
@@ -62,7 +63,7 @@ def test_a_process_killed_anywhere_between_intent_and_deferral_leaves_exactly_on
 
     stack.set_faults("vertex", job_seconds=DEFERRED_JOB_SECONDS)
     waiting = field.upload(2)
-    until(lambda: all(field.state(one) == DEFERRED for one in waiting), seconds=60, what="two tasks wait")
+    until(lambda: all(field.state(one) == DEFERRED for one in waiting), what="two tasks wait")
     stack.set_faults("vertex", job_seconds=JOB_SECONDS)
 
     first, second = stop_at(field, SENT, 2)
@@ -72,10 +73,10 @@ def test_a_process_killed_anywhere_between_intent_and_deferral_leaves_exactly_on
     at = kill_with_all_its_processes(stack, "scheduler")
     assert [field.jobs(one.candidate) for one in (first, second)] == [0, 0], "the calls are applied after the death"
     for words, victim in standing:
-        until(victim.is_dead, seconds=10, what=f"the death of the task {words}")
+        until(victim.is_dead, what=f"the death of the task {words}")
         killed[victim.candidate] = (words, SCHEDULER, at)
     killed[waiting[1]] = (DEFERRED, SCHEDULER, at)
-    triggerer = until(lambda: watching_triggerer(stack, "vertex"), seconds=30, what="a triggerer that polls")
+    triggerer = until(lambda: watching_triggerer(stack, "vertex"), what="a triggerer that polls")
     killed[waiting[0]] = (DEFERRED, "triggerer", kill_with_all_its_processes(stack, triggerer))
 
     over = datetime.now(UTC)
@@ -94,8 +95,8 @@ def test_a_process_killed_anywhere_between_intent_and_deferral_leaves_exactly_on
 
 def row(field: Field, candidate: str, point: str, killed: str, at: datetime) -> Kill:
     """Return what became of a candidate whose process was killed."""
-    blob = field.stack.bucket.get_blob(f"genops/candidates/{candidate}/tuning.json", timeout=20)
-    verdict = None if blob is None else json.loads(blob.download_as_bytes(timeout=20))
+    blob = field.stack.bucket.get_blob(f"genops/candidates/{candidate}/tuning.json", timeout=HANG_SECONDS)
+    verdict = None if blob is None else json.loads(blob.download_as_bytes(timeout=HANG_SECONDS))
     return Kill(
         point=point,
         killed=killed,

@@ -16,33 +16,31 @@ from scenario import Chaos
 pytestmark = pytest.mark.chaos
 
 WAITS = 20
-LONG_SECONDS = 240.0
 HANGS_SECONDS = 45.0
-TAKEN_SECONDS = 60.0
 
 
 def test_twenty_waits_outlast_a_kill_a_hang_and_a_deploy_of_the_triggerer_that_waits(chaos: Chaos) -> None:
     stack = chaos.stack(triggerers=2)
     datasets = stack.datasets()
     field = Field(stack, datasets[0], chaos.generator)
-    stack.set_faults("vertex", job_seconds=LONG_SECONDS)
+    stack.set_faults("vertex", job_seconds=JOB_SECONDS, job_outcome="paused")
     began = time.monotonic()
     candidates = field.upload(WAITS)
-    until(lambda: len(waits(stack)) == WAITS, seconds=90, what=f"{WAITS} tasks wait: {len(waits(stack))}")
+    until(lambda: len(waits(stack)) == WAITS, what=f"{WAITS} tasks wait: {len(waits(stack))}")
     stack.set_faults("vertex", job_seconds=JOB_SECONDS)
     notes = []
     for how in ("kill -9", "SIGSTOP", "SIGTERM"):
         before = waits(stack)
-        triggerer = until(lambda: watching_triggerer(stack, "vertex"), seconds=30, what="a triggerer that polls")
+        triggerer = until(lambda: watching_triggerer(stack, "vertex"), what="a triggerer that polls")
         said = harm(how, triggerer)(stack)
-        after = until(lambda was=before: taken_over(stack, was), seconds=TAKEN_SECONDS, what="the waits are taken over")
+        after = until(lambda was=before: taken_over(stack, was), what="the waits are taken over")
         moved = sum(before[one] != after[one] for one in after)
         notes.append(f"{said} after {time.monotonic() - began:.0f} s, with {len(before)} waits: {moved} taken over")
         assert moved, notes
     # As long as they wait, nothing was cancelled: whoever comes back from a hang finds its waits taken.
-    assert time.monotonic() - began < LONG_SECONDS, f"the jobs ended before the harm was over: {notes}"
     of_ours = [job["state"] for job in stack.jobs() if job["labels"]["genops-candidate"] in candidates]
-    assert of_ours == ["JOB_STATE_RUNNING"] * WAITS
+    assert of_ours == ["JOB_STATE_PAUSED"] * WAITS, notes
+    stack.resume_jobs()
     over = datetime.now(UTC)
     chaos.judge(
         stack,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import urllib.request
@@ -15,6 +16,7 @@ import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 from storage_stand_in import PROJECT, StorageProcess, until
+from waiting import HANG_SECONDS
 
 from genops_events.local import ports
 
@@ -38,9 +40,10 @@ class BigQueryProcess:
     def start(self) -> None:
         command = [sys.executable, "-m", "genops_events.local.bigquery", "--port", str(self.port)]
         command += ["--admin-port", str(self.admin_port), "--state", str(self.state), "--storage", self.storage]
+        command += ["--owner", str(os.getpid())]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
-        until(self._healthy, seconds=20)
+        until(self._healthy)
 
     def _healthy(self) -> bool:
         assert self.process is not None
@@ -58,14 +61,14 @@ class BigQueryProcess:
     def stop(self) -> int:
         assert self.process is not None
         self.process.terminate()
-        return self.process.wait(timeout=10)
+        return self.process.wait(timeout=HANG_SECONDS)
 
     def admin(self, method: str, path: str, body: object = None) -> Any:
         """Call the admin route and return its JSON, also of an error."""
         request = urllib.request.Request(f"http://127.0.0.1:{self.admin_port}{path}", method=method)
         request.data = None if body is None else json.dumps(body).encode()
         try:
-            with urllib.request.urlopen(request, timeout=5) as response:
+            with urllib.request.urlopen(request, timeout=HANG_SECONDS) as response:
                 return json.load(response)
         except urllib.error.HTTPError as error:
             with error:
@@ -160,7 +163,7 @@ def made(client: bigquery.Client, table: str, columns: Sequence[str], **more: An
 def rows(client: bigquery.Client, sql: str, **config: Any) -> list[tuple[Any, ...]]:
     """Return the rows of a query as tuples."""
     job = client.query(sql, job_config=bigquery.QueryJobConfig(**config), retry=NO_RETRY, job_retry=None)
-    return [tuple(one.values()) for one in job.result(retry=NO_RETRY, timeout=20)]
+    return [tuple(one.values()) for one in job.result(retry=NO_RETRY, timeout=HANG_SECONDS)]
 
 
 def told(error: Any) -> Mapping[str, Any]:

@@ -14,7 +14,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
@@ -27,6 +26,7 @@ import grpc
 import pytest
 from google.api_core import exceptions
 from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
+from waiting import HANG_SECONDS, until
 
 from genops_events.local import ports
 
@@ -57,15 +57,6 @@ def stand_in_only(reason: str) -> Any:
     return pytest.mark.parametrize("service", ["stand-in"], indirect=True)
 
 
-def eventually(condition: Callable[[], Any], *, seconds: float = 20.0, what: str = "the condition") -> Any:
-    """Return what `condition` returns as soon as it is true."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"{what} did not come true within {seconds} s"
-        time.sleep(0.02)
-    return value
-
-
 class StandIn:
     """The stand-in as a process that a test may kill and start again on the same state."""
 
@@ -79,13 +70,14 @@ class StandIn:
 
     def start(self) -> None:
         arguments = ["--port", str(self.port), "--admin-port", self.admin_url.rpartition(":")[2]]
+        arguments += ["--owner", str(os.getpid())]
         with (self.state.parent / f"{self.state.name}.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "genops_events.local.pubsub", *arguments, "--state", str(self.state)],
                 stdout=log,
                 stderr=log,
             )
-        eventually(self._is_healthy, seconds=60, what=f"health of the stand-in (log: {log.name})")
+        until(self._is_healthy, what=f"health of the stand-in (log: {log.name})")
 
     def kill(self) -> None:
         assert self._process is not None
@@ -95,13 +87,13 @@ class StandIn:
     def stop(self) -> int:
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(timeout=10)
+        return self._process.wait(timeout=HANG_SECONDS)
 
     def admin(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.admin_url}{path}", data=data, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=5) as answer:
+            with urllib.request.urlopen(request, timeout=HANG_SECONDS) as answer:
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as error:
             with error:
@@ -150,7 +142,7 @@ def service(request: pytest.FixtureRequest) -> Iterator[Service]:
         ) as process:
             address = f"127.0.0.1:{port}"
             with grpc.insecure_channel(address) as channel:
-                grpc.channel_ready_future(channel).result(timeout=60)
+                grpc.channel_ready_future(channel).result(timeout=HANG_SECONDS)
             environment.setenv("PUBSUB_EMULATOR_HOST", address)
             yield Service("google", address)
             process.terminate()
@@ -193,7 +185,9 @@ class Pair:
     subscription: str
 
     def publish(self, *data: str, **attributes: str) -> list[str]:
-        return [self.publisher.publish(self.topic, one.encode(), **attributes).result(timeout=10) for one in data]
+        return [
+            self.publisher.publish(self.topic, one.encode(), **attributes).result(timeout=HANG_SECONDS) for one in data
+        ]
 
     def publish_batch(self, messages: list[dict[str, Any]]) -> list[str]:
         """Publish in one request, past the batching of the client."""
@@ -204,7 +198,11 @@ class Pair:
         """Publish one batch under an ordering key."""
         return self.publish_batch([{"data": one.encode(), "ordering_key": key} for one in data])
 
-    def pull(self, *, max_messages: int = 100, seconds: float = 5.0) -> list[Any]:
+    def pull(self, *, max_messages: int = 100) -> list[Any]:
+        """Return what the first Pull gives that gives anything."""
+        return until(lambda: self.pull_for(30.0, max_messages=max_messages), what=f"a message of {self.subscription}")
+
+    def pull_for(self, seconds: float, *, max_messages: int = 100) -> list[Any]:
         """Return what one Pull gives; an empty list when it gives nothing in `seconds`."""
         try:
             response = self.subscriber.pull(
@@ -214,16 +212,18 @@ class Pair:
             return []
         return list(response.received_messages)
 
-    def pull_all(self, count: int, *, acknowledge: bool = False, seconds: float = 15.0) -> list[Any]:
+    def pull_all(self, count: int, *, acknowledge: bool = False) -> list[Any]:
         """Return `count` messages from as many pulls as it takes."""
         received: list[Any] = []
-        deadline = time.monotonic() + seconds
-        while len(received) < count:
-            assert time.monotonic() < deadline, f"{len(received)} of {count} messages within {seconds} s"
-            some = self.pull(seconds=2)
+
+        def pulled() -> bool:
+            some = self.pull_for(2.0)
             if acknowledge and some:
                 self.acknowledge(some)
             received.extend(some)
+            return len(received) >= count
+
+        until(pulled, what=f"{count} messages of {self.subscription}, of {received}")
         return received
 
     def acknowledge(self, received: list[Any]) -> None:
@@ -286,7 +286,7 @@ class Stream:
     def close(self) -> None:
         self._responses.cancel()
         self._requests.put(None)
-        self._reader.join(timeout=10)
+        self._reader.join(timeout=HANG_SECONDS)
 
     def _read(self) -> None:
         try:

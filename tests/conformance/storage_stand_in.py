@@ -8,10 +8,9 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,22 +23,12 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 from google.cloud.storage import Bucket, Client
 from google.pubsub_v1.types import GetTopicRequest, PublishRequest, PublishResponse, PubsubMessage, Topic
+from waiting import HANG_SECONDS, until
 
 from genops_events.local import ports
 
 PROJECT = "test-project"
 TOPIC = f"projects/{PROJECT}/topics/arrivals"
-
-
-def until(condition: Callable[[], Any], *, seconds: float = 10.0) -> Any:
-    """Return the first true value of `condition`, asked again and again until the deadline."""
-    deadline = time.monotonic() + seconds
-    while True:
-        found = condition()
-        if found:
-            return found
-        assert time.monotonic() < deadline, f"not so within {seconds} s: {condition}"
-        time.sleep(0.02)
 
 
 class StorageProcess:
@@ -59,9 +48,10 @@ class StorageProcess:
     def start(self) -> None:
         command = [sys.executable, "-m", "genops_events.local.storage", "--port", str(self.port)]
         command += ["--admin-port", str(self.admin_port), "--state", str(self.state), "--pubsub", self.pubsub]
+        command += ["--owner", str(os.getpid())]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
-        until(self._healthy, seconds=20)
+        until(self._healthy)
 
     def _healthy(self) -> bool:
         assert self.process is not None
@@ -79,14 +69,14 @@ class StorageProcess:
     def stop(self) -> int:
         assert self.process is not None
         self.process.terminate()
-        return self.process.wait(timeout=5)
+        return self.process.wait(timeout=HANG_SECONDS)
 
     def admin(self, method: str, path: str, body: object = None) -> Any:
         """Call the admin route and return its JSON, also of an error."""
         request = urllib.request.Request(f"http://127.0.0.1:{self.admin_port}{path}", method=method)
         request.data = None if body is None else json.dumps(body).encode()
         try:
-            with urllib.request.urlopen(request, timeout=5) as response:
+            with urllib.request.urlopen(request, timeout=HANG_SECONDS) as response:
                 return json.load(response)
         except urllib.error.HTTPError as error:
             with error:

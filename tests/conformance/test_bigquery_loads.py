@@ -20,6 +20,7 @@ from google.cloud import bigquery
 from google.cloud.bigquery import LoadJobConfig, SchemaField, TimePartitioning
 from google.cloud.storage import Bucket
 from storage_stand_in import PROJECT, StorageProcess, until
+from waiting import HANG_SECONDS
 
 NDJSON = bigquery.SourceFormat.NEWLINE_DELIMITED_JSON
 COLUMNS = ["k:STRING:REQUIRED", "n:INTEGER", "cost:NUMERIC", "made_at:TIMESTAMP"]
@@ -53,7 +54,7 @@ def load(client: bigquery.Client, source: Any, table: str, **config: Any) -> big
         job = client.load_table_from_file(io.BytesIO(source), f"{PROJECT}.{table}", job_config=given)
     else:
         job = client.load_table_from_uri(source, f"{PROJECT}.{table}", job_config=given)
-    return job.result(timeout=20, retry=None)
+    return job.result(timeout=HANG_SECONDS, retry=None)
 
 
 def test_an_upload_of_json_lines_creates_the_table_as_the_job_says(bq: bigquery.Client, dataset: str) -> None:
@@ -81,13 +82,13 @@ def test_a_large_upload_comes_in_chunks(bq: bigquery.Client, dataset: str) -> No
     job = bq.load_table_from_file(
         whole, f"{PROJECT}.{dataset}.t", job_config=LoadJobConfig(source_format=NDJSON, schema=SCHEMA), size=None
     )
-    assert job.result(timeout=20).output_rows == 4000
+    assert job.result(timeout=HANG_SECONDS).output_rows == 4000
     assert rows(bq, f"SELECT COUNT(DISTINCT k) FROM {dataset}.t") == [(4000,)]
 
 
 def test_json_from_memory_finds_its_schema(bq: bigquery.Client, dataset: str) -> None:
     job = bq.load_table_from_json([{"k": "a", "n": 1}, {"k": "b", "n": 2}], f"{PROJECT}.{dataset}.t")
-    assert job.result(timeout=20).output_rows == 2
+    assert job.result(timeout=HANG_SECONDS).output_rows == 2
     assert rows(bq, f"SELECT k, n FROM {dataset}.t ORDER BY n") == [("a", 1), ("b", 2)]
 
 
@@ -146,7 +147,7 @@ def test_one_bad_line_keeps_all_out_unless_some_may_be_bad(bq: bigquery.Client, 
     config = LoadJobConfig(source_format=NDJSON)
     failed = bq.load_table_from_file(io.BytesIO(content), f"{PROJECT}.{dataset}.t", job_config=config)
     with pytest.raises(exceptions.BadRequest, match="errors: 3"):
-        failed.result(timeout=20)
+        failed.result(timeout=HANG_SECONDS)
     assert [one["message"].rpartition("Line: ")[2] for one in failed.errors] == ["2", "3", "4"]
     assert bq.get_table(f"{dataset}.t").num_rows == 0
     job = load(bq, content, f"{dataset}.t", source_format=NDJSON, max_bad_records=3)
@@ -206,7 +207,7 @@ def test_a_lost_answer_is_met_again_by_the_same_job_id(
     faulty.admin("DELETE", "/faults")
     with pytest.raises(exceptions.Conflict):
         again()
-    assert bq.get_job(job_id).result(timeout=20).output_rows == 1
+    assert bq.get_job(job_id).result(timeout=HANG_SECONDS).output_rows == 1
     assert rows(bq, f"SELECT k FROM {dataset}.t") == [("a",)]
 
 

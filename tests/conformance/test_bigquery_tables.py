@@ -13,6 +13,7 @@ from google.api_core import exceptions
 from google.cloud import bigquery
 from google.cloud.bigquery import SchemaField, TimePartitioning
 from storage_stand_in import PROJECT, until
+from waiting import HANG_SECONDS
 
 
 def test_a_dataset_is_created_once_listed_changed_and_deleted(bq: bigquery.Client) -> None:
@@ -186,7 +187,7 @@ def test_rows_come_in_pages_and_in_order(bq: bigquery.Client, dataset: str, page
     pages = [[one["n"] for one in page] for page in listed.pages]
     assert [n for page in pages for n in page] == list(range(50))
     assert len(pages) == (1 if page_size is None else 8)
-    found = bq.query(f"SELECT n FROM {dataset}.t ORDER BY n DESC").result(page_size=page_size, timeout=20)
+    found = bq.query(f"SELECT n FROM {dataset}.t ORDER BY n DESC").result(page_size=page_size, timeout=HANG_SECONDS)
     assert [one["n"] for one in found] == list(range(49, -1, -1))
     assert found.total_rows == 50
     assert [one["n"] for one in bq.list_rows(table, start_index=48, max_results=1)] == [48]

@@ -15,7 +15,6 @@ from pubsub_stand_in import (
     Pair,
     Service,
     StandIn,
-    eventually,
     fresh,
     make_pair,
     pair,
@@ -24,6 +23,7 @@ from pubsub_stand_in import (
     stand_in_service,
     subscriber,
 )
+from waiting import until
 
 MEMBER = "serviceAccount:service-1@gs-project-accounts.iam.gserviceaccount.com"
 ROLE = "roles/pubsub.publisher"
@@ -91,4 +91,4 @@ def test_a_policy_survives_a_kill(stand_in: StandIn, pair: Pair) -> None:
         except exceptions.ServiceUnavailable:
             return None
 
-    assert granted(eventually(kept, what="answers after the restart")) == {ROLE: [MEMBER]}
+    assert granted(until(kept, what="answers after the restart")) == {ROLE: [MEMBER]}

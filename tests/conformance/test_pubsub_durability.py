@@ -22,7 +22,6 @@ from pubsub_stand_in import (
     StandIn,
     Stream,
     data_of,
-    eventually,
     fresh,
     make_pair,
     pair,
@@ -31,6 +30,7 @@ from pubsub_stand_in import (
     stand_in_service,
     subscriber,
 )
+from waiting import HANG_SECONDS, until
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +53,7 @@ def restart(stand_in: StandIn, pair: Pair) -> None:
             return False
         return True
 
-    eventually(answers, what="answers after the restart")
+    until(answers, what="answers after the restart")
 
 
 def test_kill_loses_nothing_that_was_acknowledged(stand_in: StandIn, make_pair: MakePair) -> None:
@@ -90,12 +90,12 @@ def test_kill_in_the_middle_of_publishing_loses_no_message_with_an_id(stand_in: 
 
     with concurrent.futures.ThreadPoolExecutor() as workers:
         publishing = [workers.submit(publish, worker) for worker in range(4)]
-        eventually(lambda: len(confirmed) > 300)
+        until(lambda: len(confirmed) > 300)
         stand_in.kill()
         stand_in.start()
         stopped.set()
         for one in publishing:
-            one.result(timeout=30)
+            one.result(timeout=HANG_SECONDS)
     received: set[bytes] = set()
 
     def callback(message: Message) -> None:
@@ -103,9 +103,9 @@ def test_kill_in_the_middle_of_publishing_loses_no_message_with_an_id(stand_in: 
         message.ack()
 
     future = pair.subscriber.subscribe(pair.subscription, callback)
-    eventually(lambda: received >= set(confirmed), what="every confirmed message at the subscriber")
+    until(lambda: received >= set(confirmed), what="every confirmed message at the subscriber")
     future.cancel()
-    future.result(timeout=10)
+    future.result(timeout=HANG_SECONDS)
 
 
 def test_snapshots_retained_messages_and_attempts_survive_a_kill(stand_in: StandIn, make_pair: MakePair) -> None:
@@ -124,7 +124,7 @@ def test_snapshots_retained_messages_and_attempts_survive_a_kill(stand_in: Stand
     assert received[0].delivery_attempt == 3
     pair.acknowledge(received)
     restart(stand_in, pair)
-    assert pair.pull(seconds=0.5) == []
+    assert pair.pull_for(0.5) == []
     pair.subscriber.seek(request={"subscription": pair.subscription, "time": start})
     assert data_of(pair.pull_all(1, acknowledge=True)) == ["a"]
     pair.subscriber.seek(request={"subscription": pair.subscription, "snapshot": snapshot})
@@ -155,7 +155,7 @@ def test_acknowledged_messages_leave_the_disk(stand_in: StandIn, pair: Pair) -> 
     pair.pull_all(300, acknowledge=True)
     assert kept() == start
     # The file gives the space back, a few megabytes a second, and its write-ahead log is bounded.
-    eventually(lambda: file.stat().st_size < 10_000_000, seconds=30, what="a smaller file")
+    until(lambda: file.stat().st_size < 10_000_000, what="a smaller file")
     assert file.with_name("pubsub.sqlite-wal").stat().st_size < 40_000_000
 
 
@@ -220,11 +220,11 @@ def test_delay_is_added_to_the_named_methods(stand_in: StandIn, pair: Pair) -> N
 def test_unavailable_service_ends_streams_and_comes_back(stand_in: StandIn, pair: Pair) -> None:
     stream = Stream(pair)
     pair.publish("a")
-    eventually(lambda: stream.received)
+    until(lambda: stream.received)
     stand_in.set_faults(unavailable_seconds=1)
     with pytest.raises(exceptions.ServiceUnavailable):
         pair.subscriber.get_subscription(subscription=pair.subscription, retry=None)
-    eventually(lambda: isinstance(stream.ended_with, exceptions.ServiceUnavailable))
+    until(lambda: isinstance(stream.ended_with, exceptions.ServiceUnavailable))
     pair.publish_batch([{"data": b"b"}])  # the client retries until the service is back
     assert data_of(pair.pull_all(1)) == ["b"]
     stream.close()
@@ -240,7 +240,7 @@ def test_dropped_acknowledgement_means_redelivery(stand_in: StandIn, pair: Pair)
     stand_in.admin("DELETE", "/faults")
     pair.acknowledge(again)
     pair.nack(again)
-    assert pair.pull(seconds=0.5) == []
+    assert pair.pull_for(0.5) == []
 
 
 def test_duplicated_message_comes_twice_with_one_id(stand_in: StandIn, pair: Pair) -> None:
@@ -250,7 +250,7 @@ def test_duplicated_message_comes_twice_with_one_id(stand_in: StandIn, pair: Pai
     assert [one.message.message_id for one in received] == [message_id, message_id]
     pair.acknowledge(received[1:])
     pair.nack(received[:1])
-    assert pair.pull(seconds=0.5) == []
+    assert pair.pull_for(0.5) == []
 
 
 def test_reordered_messages_keep_the_order_of_their_key(stand_in: StandIn, make_pair: MakePair) -> None:
@@ -270,6 +270,6 @@ def test_taken_port_is_an_error_and_not_a_second_server(stand_in: StandIn) -> No
 
     arguments = ["--port", str(stand_in.port), "--admin-port", "0", "--state", str(stand_in.state.parent / "other")]
     command = [sys.executable, "-m", "genops_events.local.pubsub", *arguments]
-    ended = subprocess.run(command, capture_output=True, timeout=30, check=False)
+    ended = subprocess.run(command, capture_output=True, timeout=HANG_SECONDS, check=False)
     assert ended.returncode != 0
     assert str(stand_in.port).encode() in ended.stderr

@@ -20,7 +20,6 @@ from pubsub_stand_in import (
     Pair,
     Service,
     data_of,
-    eventually,
     fresh,
     make_pair,
     pair,
@@ -30,6 +29,7 @@ from pubsub_stand_in import (
     stand_in_only,
     subscriber,
 )
+from waiting import HANG_SECONDS
 
 
 @stand_in_only("Google's emulator does not filter")
@@ -50,7 +50,7 @@ def test_filter_lets_through_what_it_says(make_pair: MakePair, text: str, expect
     pair.publish("b", kind="OBJECT_DELETE")
     pair.publish("c", lang="en")
     assert sorted(data_of(pair.pull_all(len(expected)))) == expected
-    assert pair.pull(seconds=0.5) == []
+    assert pair.pull_for(0.5) == []
 
 
 @stand_in_only("Google's emulator applies no retry policy")
@@ -61,9 +61,10 @@ def test_refused_message_rests_for_the_backoff(make_pair: MakePair) -> None:
     )
     pair.publish("single")
     pair.publish_in_order("k", "first", "second")
-    pair.nack(pair.pull_all(3))
+    received = pair.pull_all(3)
     started = time.monotonic()
-    assert pair.pull(seconds=0.6) == []
+    pair.nack(received)
+    assert pair.pull_for(0.6) == []
     again = data_of(pair.pull_all(3))
     assert time.monotonic() - started > 0.9
     assert sorted(again) == ["first", "second", "single"]
@@ -89,7 +90,7 @@ def test_message_goes_to_the_dead_letter_topic_after_its_attempts(
         published = received[0].message.publish_time
         pair.nack(received)
     assert attempts == [1, 2, 3, 4, 5]
-    assert pair.pull(seconds=1) == []
+    assert pair.pull_for(1) == []
     (forwarded,) = dead.pull_all(1)
     assert forwarded.message.data == b"poison"
     attributes = dict(forwarded.message.attributes)
@@ -136,7 +137,7 @@ def test_seek_to_the_past_brings_retained_messages_back(make_pair: MakePair) -> 
     start = datetime.now(UTC) - timedelta(seconds=1)
     pair.publish("a", "b")
     pair.acknowledge(pair.pull_all(2))
-    assert pair.pull(seconds=0.5) == []
+    assert pair.pull_for(0.5) == []
     pair.subscriber.seek(request={"subscription": pair.subscription, "time": start})
     assert sorted(data_of(pair.pull_all(2))) == ["a", "b"]
 
@@ -145,7 +146,7 @@ def test_seek_to_the_future_acknowledges_everything(pair: Pair) -> None:
     pair.publish("a", "b")
     soon = datetime.now(UTC) + timedelta(seconds=1)
     pair.subscriber.seek(request={"subscription": pair.subscription, "time": soon})
-    assert pair.pull(seconds=0.5) == []
+    assert pair.pull_for(0.5) == []
     pair.publish("c")
     assert data_of(pair.pull_all(1)) == ["c"]
 
@@ -162,7 +163,7 @@ def test_new_subscription_can_go_back_to_what_its_topic_retains(
     early.publish("b")
     early.acknowledge(early.pull_all(2))
     late = make_pair(topic=topic, filter="attributes:wanted")
-    assert late.pull(seconds=0.3) == []
+    assert late.pull_for(0.3) == []
     late.subscriber.seek(request={"subscription": late.subscription, "time": start})
     assert data_of(late.pull_all(1)) == ["a"]
     kept = late.subscriber.get_subscription(subscription=late.subscription)
@@ -203,13 +204,13 @@ def test_exactly_once_acknowledgement_is_confirmed(make_pair: MakePair) -> None:
     done = threading.Event()
 
     def callback(message: Message) -> None:
-        outcomes.append(message.ack_with_response().result(timeout=10))
+        outcomes.append(message.ack_with_response().result(timeout=HANG_SECONDS))
         done.set()
 
     future = pair.subscriber.subscribe(pair.subscription, callback)
-    assert done.wait(15)
+    assert done.wait(HANG_SECONDS)
     future.cancel()
-    future.result(timeout=10)
+    future.result(timeout=HANG_SECONDS)
     assert outcomes == [AcknowledgeStatus.SUCCESS]
 
 

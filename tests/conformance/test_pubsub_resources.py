@@ -23,6 +23,7 @@ from pubsub_stand_in import (
     stand_in_only,
     subscriber,
 )
+from waiting import HANG_SECONDS
 
 
 def test_topic_is_kept_with_its_labels(publisher: PublisherClient) -> None:
@@ -49,13 +50,13 @@ def test_what_is_not_there_is_not_found(publisher: PublisherClient, subscriber: 
     calls = [
         lambda: publisher.get_topic(topic=topic),
         lambda: publisher.delete_topic(topic=topic),
-        lambda: publisher.publish(topic, b"x").result(timeout=10),
+        lambda: publisher.publish(topic, b"x").result(timeout=HANG_SECONDS),
         lambda: subscriber.create_subscription(name=subscription, topic=topic),
         lambda: subscriber.get_subscription(subscription=subscription),
         lambda: subscriber.delete_subscription(subscription=subscription),
         lambda: subscriber.pull(subscription=subscription, max_messages=1),
         lambda: subscriber.acknowledge(subscription=subscription, ack_ids=["1-1-1"]),
-        lambda: subscriber.subscribe(subscription, print).result(timeout=10),
+        lambda: subscriber.subscribe(subscription, print).result(timeout=HANG_SECONDS),
     ]
     for call in calls:
         with pytest.raises(exceptions.NotFound):
@@ -171,7 +172,7 @@ def test_deleted_subscription_ends_its_streams(pair: Pair) -> None:
     stream = pair.subscriber.subscribe(pair.subscription, print)
     pair.subscriber.delete_subscription(subscription=pair.subscription)
     with pytest.raises(exceptions.NotFound):
-        stream.result(timeout=15)
+        stream.result(timeout=HANG_SECONDS)
 
 
 @stand_in_only("Google's emulator cannot detach")

@@ -10,6 +10,7 @@ import pytest
 from google.cloud import pubsub_v1
 from pubsub_stand_in import StandIn
 from storage_stand_in import PROJECT, TOPIC, StorageProcess, until
+from waiting import HANG_SECONDS
 
 SUBSCRIPTION = f"projects/{PROJECT}/subscriptions/reader"
 
@@ -59,7 +60,7 @@ def test_every_upload_becomes_a_message_though_both_are_killed(storage: StorageP
     found: dict[str, int] = {}
 
     def pull() -> bool:
-        answer = subscriber.pull(subscription=SUBSCRIPTION, max_messages=100, timeout=5)
+        answer = subscriber.pull(subscription=SUBSCRIPTION, max_messages=100, timeout=HANG_SECONDS)
         for received in answer.received_messages:
             payload = json.loads(received.message.data)
             assert payload["generation"] == received.message.attributes["objectGeneration"]
@@ -69,7 +70,7 @@ def test_every_upload_becomes_a_message_though_both_are_killed(storage: StorageP
             subscriber.acknowledge(subscription=SUBSCRIPTION, ack_ids=ack_ids)
         return found == generations
 
-    until(pull, seconds=15)
+    until(pull)
     client.close()
     subscriber.close()
     publisher.stop()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 from google.genai import errors, types
+from waiting import HANG_SECONDS, until
 
 if TYPE_CHECKING:
     from vertex_stand_in import VertexStandIn
@@ -37,7 +38,7 @@ def test_a_job_outlives_the_process_that_accepted_it(own_vertex: VertexStandIn) 
     assert running.tuned_model.endpoint
     for endpoint in (done.tuned_model.endpoint, running.tuned_model.endpoint):
         assert own_vertex.answers(endpoint, [("phone stolen", "")]) == ["lost_phone"]
-    assert own_vertex.end(signal.SIGTERM) < 3.0
+    own_vertex.end(signal.SIGTERM)
     assert "ERROR" not in own_vertex.log_text()
 
 
@@ -106,13 +107,13 @@ def test_the_clients_own_retries_get_through_a_partial_failure(vertex: VertexSta
 
 
 def test_unavailable_lasts_as_long_as_it_was_set(vertex: VertexStandIn) -> None:
-    vertex.faults(unavailable_seconds=1.5)
     start = time.monotonic()
+    vertex.faults(unavailable_seconds=1.5)
     with pytest.raises(errors.ServerError) as refused:
         vertex.client.tunings.list()
     assert (refused.value.code, refused.value.status) == (503, "UNAVAILABLE")
-    while httpx.get(f"{vertex.url}/v1/{vertex.parent}/tuningJobs").status_code == 503:
-        assert time.monotonic() - start < 5.0
+    url = f"{vertex.url}/v1/{vertex.parent}/tuningJobs"
+    until(lambda: httpx.get(url, timeout=HANG_SECONDS).status_code != 503, what="it is available again")
     assert time.monotonic() - start >= 1.0
 
 
@@ -141,7 +142,7 @@ def test_an_unknown_fault_is_refused_by_name(vertex: VertexStandIn) -> None:
     ],
 )
 def test_a_route_that_is_not_there_answers_501_and_names_itself(vertex: VertexStandIn, method: str, path: str) -> None:
-    answer = httpx.request(method, f"{vertex.url}{path}", json={} if method == "POST" else None)
+    answer = httpx.request(method, f"{vertex.url}{path}", json={} if method == "POST" else None, timeout=HANG_SECONDS)
     error = answer.json()["error"]
     assert (answer.status_code, error["code"], error["status"]) == (501, 501, "UNIMPLEMENTED")
     assert f"{method} {path}" in error["message"]
@@ -149,7 +150,7 @@ def test_a_route_that_is_not_there_answers_501_and_names_itself(vertex: VertexSt
 
 def test_a_body_that_is_not_json_is_refused(vertex: VertexStandIn) -> None:
     for body in (b"{", b"[]", b"\xff"):
-        answer = httpx.post(f"{vertex.url}/v1/{vertex.parent}:evaluateInstances", content=body)
+        answer = httpx.post(f"{vertex.url}/v1/{vertex.parent}:evaluateInstances", content=body, timeout=HANG_SECONDS)
         assert (answer.status_code, answer.json()["error"]["status"]) == (400, "INVALID_ARGUMENT")
 
 
@@ -157,10 +158,10 @@ def test_a_prompt_without_contents_is_refused(vertex: VertexStandIn) -> None:
     url = f"{vertex.url}/v1beta1/{vertex.parent}/publishers/google/models/{vertex.base_model}:generateContent"
     nothing: list[object] = [[], {}, [{"role": "user"}], [{"role": "user", "parts": []}], "text", None]
     for contents in nothing:
-        answer = httpx.post(url, json={"contents": contents})
+        answer = httpx.post(url, json={"contents": contents}, timeout=HANG_SECONDS)
         assert (answer.status_code, answer.json()["error"]["status"]) == (400, "INVALID_ARGUMENT")
 
 
 def test_the_token_route_serves_a_service_account(vertex: VertexStandIn) -> None:
-    answer = httpx.post(f"{vertex.url}/token", data={"grant_type": "x"})
+    answer = httpx.post(f"{vertex.url}/token", data={"grant_type": "x"}, timeout=HANG_SECONDS)
     assert answer.json() == {"access_token": "local", "expires_in": 3600, "token_type": "Bearer"}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 from google.genai import errors, types
+from waiting import HANG_SECONDS
 
 if TYPE_CHECKING:
     from vertex_stand_in import VertexStandIn
@@ -176,7 +177,7 @@ def test_each_method_knows_its_own_fields(vertex: VertexStandIn) -> None:
         {"supervisedTuningSpec": {"trainingDatasetUri": uri, "hyperParameters": {"beta": 1}}},
     ):
         body = {"baseModel": vertex.base_model, **spec}
-        answer = httpx.post(f"{vertex.url}/v1beta1/{vertex.parent}/tuningJobs", json=body)
+        answer = httpx.post(f"{vertex.url}/v1beta1/{vertex.parent}/tuningJobs", json=body, timeout=HANG_SECONDS)
         assert answer.status_code == 400, spec
 
 

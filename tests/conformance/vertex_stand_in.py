@@ -9,8 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,13 +18,13 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import httpx
-import psutil
 import pytest
 from google import genai
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import aiplatform_v1
 from google.genai import types
 from google.oauth2.credentials import Credentials
+from waiting import HANG_SECONDS, until
 
 from genops_events.local import ports
 
@@ -39,7 +38,6 @@ TERMINAL = {
     "JOB_STATE_CANCELLED",
     "JOB_STATE_EXPIRED",
 }
-_DEADLINE_SECONDS = 20.0
 T = TypeVar("T")
 
 _SUBJECTS = {
@@ -73,17 +71,6 @@ def jsonl(pairs: Sequence[tuple[str, str]]) -> bytes:
         for question, answer in pairs
     )
     return b"".join(json.dumps({"contents": both}).encode() + b"\n" for both in turns)
-
-
-def until(read: Callable[[], T], holds: Callable[[T], bool], *, what: str) -> T:
-    """Return what `read` gives as soon as `holds` says so."""
-    deadline = time.monotonic() + _DEADLINE_SECONDS
-    while True:
-        value = read()
-        if holds(value):
-            return value
-        assert time.monotonic() < deadline, f"{what}: still {value!r} after {_DEADLINE_SECONDS} s"
-        time.sleep(0.02)
 
 
 class Bucket:
@@ -163,13 +150,16 @@ class VertexStandIn:
         self._state = state
         self._port, self._admin_port = ports.choose(("api", "admin"), home=state, kept={}).values()
         self.url = f"http://127.0.0.1:{self._port}"
-        self.admin = httpx.Client(base_url=f"http://127.0.0.1:{self._admin_port}", trust_env=False)
+        self.admin = httpx.Client(
+            base_url=f"http://127.0.0.1:{self._admin_port}", trust_env=False, timeout=HANG_SECONDS
+        )
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start the process and return when it is healthy."""
         command = [sys.executable, "-m", "genops_events.local.vertex", "--port", str(self._port)]
         command += ["--admin-port", str(self._admin_port), "--state", str(self._state), "--storage", self.bucket.url]
+        command += ["--owner", str(os.getpid())]
         self._state.mkdir(parents=True, exist_ok=True)
         with (self._state / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
@@ -182,19 +172,11 @@ class VertexStandIn:
             return bool(self.admin.get("/health").json() == {"status": "ok"})
         return False
 
-    def core_seconds(self) -> float:
-        """Return the processor time that the process has used so far."""
+    def end(self, number: signal.Signals) -> None:
+        """Send the signal and return when the process has ended."""
         assert self._process is not None
-        times = psutil.Process(self._process.pid).cpu_times()
-        return float(times.user + times.system)
-
-    def end(self, number: signal.Signals) -> float:
-        """Send the signal and return how many seconds the process lived on."""
-        assert self._process is not None
-        start = time.monotonic()
         os.kill(self._process.pid, number)
-        self._process.wait(timeout=10)
-        return time.monotonic() - start
+        self._process.wait(timeout=HANG_SECONDS)
 
     def close(self) -> None:
         if self._process is not None and self._process.poll() is None:
@@ -209,6 +191,15 @@ class VertexStandIn:
 
     def log_text(self) -> str:
         return (self._state / "log").read_text()
+
+    def delayed(self) -> dict[str, int]:
+        """Return how many calls of each method a fault setting holds back now."""
+        held: dict[str, int] = self.admin.get("/delayed").raise_for_status().json()
+        return held
+
+    def let_go(self) -> None:
+        """Let all go that are held back."""
+        self.admin.delete("/delayed").raise_for_status()
 
     def faults(self, **settings: object) -> None:
         """Put fault settings in force."""

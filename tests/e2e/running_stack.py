@@ -8,7 +8,6 @@ import random
 import subprocess
 import sys
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ import httpx
 import yaml
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import pubsub_v1, storage
+from waiting import HANG_SECONDS
 
 from genops_events.airflow.rest import AirflowRest
 from genops_events.identity import candidate_id
@@ -29,20 +29,13 @@ TRAIN = ROOT / "examples" / "banking77" / "train.jsonl"
 EVALUATION = ROOT / "examples" / "bucket" / "evaluation" / "banking77.jsonl"
 PROMPTS = ROOT / "examples" / "bucket" / "prompts" / "banking77.jsonl"
 DATASET = "banking77"
-LOOK_SECONDS = 0.2
 UP_SECONDS = 1900
 """Longer than `genops up` itself waits: on a busy machine it says best what was not ready."""
 
-
-def until(condition: Callable[[], Any], *, seconds: float, what: str) -> Any:
-    """Return the first true value of `condition`; fail with `what` if there is none in time."""
-    deadline = time.monotonic() + seconds
-    while True:
-        if value := condition():
-            return value
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds:.0f} s: {what}")
-        time.sleep(LOOK_SECONDS)
+failed: list[str] = []
+"""The tests of this process that failed, as conftest.py sees them."""
+left: list[str] = []
+"""What stacks left behind that tests failed in, in words."""
 
 
 @dataclass
@@ -55,7 +48,7 @@ class Stack:
     keep: bool = False
     """Leave what it wrote in its folder when it is stopped."""
 
-    def genops(self, *arguments: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+    def genops(self, *arguments: str, timeout: float = HANG_SECONDS) -> subprocess.CompletedProcess[str]:
         """Run the command as a user would, against this stack."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("GENOPS_")}
         environment = {**inherited, "GENOPS_HOME": str(self.home), "GENOPS_CONFIG": str(self.config)}
@@ -90,7 +83,7 @@ class Stack:
     def airflow_login(self) -> dict[str, str]:
         """Return the headers that Airflow lets in, as the user that `genops env` tells."""
         user = {name: self.variables[f"GENOPS_AIRFLOW_{name.upper()}"] for name in ("username", "password")}
-        answer = httpx.post(f"{self.variables['GENOPS_AIRFLOW_URL']}/auth/token", json=user, timeout=30)
+        answer = httpx.post(f"{self.variables['GENOPS_AIRFLOW_URL']}/auth/token", json=user, timeout=HANG_SECONDS)
         return {"Authorization": f"Bearer {answer.raise_for_status().json()['access_token']}"}
 
     def airflow_rest(self) -> AirflowRest:
@@ -107,7 +100,9 @@ class Stack:
             more: for httpx.
         """
         base = self.variables["GENOPS_AIRFLOW_URL"].rstrip("/")
-        answer = httpx.request(method, f"{base}/api/v2{path}", headers=self.airflow_login(), timeout=30, **more)
+        answer = httpx.request(
+            method, f"{base}/api/v2{path}", headers=self.airflow_login(), timeout=HANG_SECONDS, **more
+        )
         assert answer.is_success, answer.text
         return answer.json()
 
@@ -128,7 +123,7 @@ class Stack:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)["candidate"]
 
-    def watch(self, candidate: str, *, timeout: float = 120) -> tuple[int, dict[str, Any]]:
+    def watch(self, candidate: str, *, timeout: float = HANG_SECONDS) -> tuple[int, dict[str, Any]]:
         """Return exit code and document of `genops watch`."""
         done = self.genops("watch", candidate, "--timeout", str(timeout), "--json", timeout=timeout + 60)
         assert done.stdout, done.stderr
@@ -136,7 +131,7 @@ class Stack:
 
     def tuning_jobs(self) -> dict[str, list[dict[str, Any]]]:
         """Return the tuning jobs that the Vertex AI stand-in has, by candidate."""
-        jobs = httpx.get(f"{self.status()['vertex']['admin_url']}/jobs").json()
+        jobs = httpx.get(f"{self.status()['vertex']['admin_url']}/jobs", timeout=HANG_SECONDS).json()
         found = defaultdict(list)
         for job in jobs["jobs"] if isinstance(jobs, dict) else jobs:
             found[job["labels"]["genops-candidate"]].append(job)
@@ -145,7 +140,7 @@ class Stack:
     def set_vertex(self, **faults: Any) -> None:
         """Set job duration and faults of the Vertex AI stand-in."""
         admin = self.status()["vertex"]["admin_url"]
-        httpx.put(f"{admin}/faults", json=faults).raise_for_status()
+        httpx.put(f"{admin}/faults", json=faults, timeout=HANG_SECONDS).raise_for_status()
 
     def dag_runs(self, dag: str) -> list[dict[str, Any]]:
         """Return all runs of a Dag, from Airflow's REST API."""
@@ -157,7 +152,7 @@ class Stack:
                 f"{base}/api/v2/dags/{dag}/dagRuns",
                 params={"limit": 100, "offset": len(runs), "order_by": "id"},
                 headers=headers,
-                timeout=30,
+                timeout=HANG_SECONDS,
             )
             page.raise_for_status()
             runs += page.json()["dag_runs"]
@@ -188,13 +183,20 @@ def running_stack(
     rows = EVALUATION.read_text().splitlines(keepends=True)
     (inputs / "evaluation" / "banking77.jsonl").write_text("".join(rows[::4]))
     (inputs / "prompts" / "banking77.jsonl").write_text(PROMPTS.read_text())
+    before, is_whole = len(failed), False
     try:
-        done = stack.genops("up", "--detach", *options, timeout=UP_SECONDS)
+        # With this process it ends, too, if that is killed and nobody comes to stop it.
+        owner = str(os.getpid())
+        done = stack.genops("up", "--detach", "--owner", owner, *options, timeout=UP_SECONDS)
         assert done.returncode == 0, done.stderr
         stack.variables = json.loads(stack.genops("env", "--json").stdout)
         yield stack
+        is_whole = len(failed) == before
     finally:
-        stack.genops("down", *(() if stack.keep else ("--purge",)))
+        stopped = stack.genops("down", *(("--purge",) if is_whole and not stack.keep else ()))
+        if not is_whole:
+            now = "nothing of it runs any more" if stopped.returncode == 0 else f"it may still run: {stopped.stderr}"
+            left.append(f"{stack.home / 'logs'}: the logs of a stack; what it kept lies in {stack.home}; {now}")
 
 
 class Subscriber:
@@ -236,7 +238,7 @@ class Subscriber:
     def close(self) -> None:
         """Stop pulling."""
         self._pull.cancel()
-        self._pull.result(timeout=10)
+        self._pull.result(timeout=HANG_SECONDS)
         self._client.close()
 
 

@@ -14,6 +14,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 from running_stack import DATASET, PROMPTS, TRAIN, Stack, Subscriber, running_stack, until
+from waiting import HANG_SECONDS
 
 pytestmark = pytest.mark.e2e
 
@@ -64,14 +65,14 @@ class Answered:
 def answered(stack: Stack, subscriber: Subscriber) -> Answered:
     candidate = stack.upload(TRAIN)
     folder = f"genops/candidates/{candidate}"
-    until(lambda: stack.document(f"{folder}/tuning.json"), seconds=90, what="the verdict on tuning")
+    until(lambda: stack.document(f"{folder}/tuning.json"), what="the verdict on tuning")
     stack.set_vertex(job_seconds=BATCH_SECONDS)
-    job = until(lambda: stack.document(f"{folder}/inference-job.json"), seconds=90, what="the batch job")["job"]
+    job = until(lambda: stack.document(f"{folder}/inference-job.json"), what="the batch job")["job"]
     # From here on the triggerer waits: it has told how far the job is.
-    until(lambda: stack.document(f"{folder}/inference-progress.json"), seconds=30, what="the wait for it")
+    until(lambda: stack.document(f"{folder}/inference-progress.json"), what="the wait for it")
     waiting = stack.status()["triggerer"]["pid"]
     os.kill(waiting, signal.SIGKILL)
-    code, document = stack.watch(candidate, timeout=150)
+    code, document = stack.watch(candidate)
     stack.set_vertex()
     assert (code, document["state"]) == (0, "answered"), document
     return Answered(candidate, document, job, waiting)
@@ -101,14 +102,14 @@ def tasks(stack: Stack, run_id: str) -> list[dict[str, Any]]:
 def calls(stack: Stack) -> int:
     """Return how often models were asked."""
     admin = stack.status()["vertex"]["admin_url"]
-    return int(httpx.get(f"{admin}/calls", timeout=10).json().get("generateContent", 0))
+    return int(httpx.get(f"{admin}/calls", timeout=HANG_SECONDS).json().get("generateContent", 0))
 
 
 def test_a_triggerer_that_dies_waiting_leaves_one_batch_job_and_each_prompt_answered_once(
     stack: Stack, answered: Answered
 ) -> None:
     assert stack.status()["triggerer"]["pid"] != answered.killed
-    batches = httpx.get(f"{stack.status()['vertex']['admin_url']}/batches", timeout=10).json()
+    batches = httpx.get(f"{stack.status()['vertex']['admin_url']}/batches", timeout=HANG_SECONDS).json()
     assert [one["name"] for one in batches] == [answered.job]
     row = answered.document["stages"]["inference"]
     prompts = [json.loads(line) for line in PROMPTS.read_text().splitlines()]
@@ -120,7 +121,7 @@ def test_a_triggerer_that_dies_waiting_leaves_one_batch_job_and_each_prompt_answ
 
 def test_a_promotion_compares_the_datasets_contestants(stack: Stack, subscriber: Subscriber, champion: str) -> None:
     folder = f"genops/comparisons/{champion}/"
-    found = until(lambda: stack.document(f"{folder}comparison.json"), seconds=60, what="the comparison")
+    found = until(lambda: stack.document(f"{folder}comparison.json"), what="the comparison")
     assert (found["outcome"], found["started_by"], found["champion"]) == ("completed", "promotion", champion)
     assert statuses(found) == {"champion": "completed", LITE: "completed"}
     by_name = {one["name"]: one for one in found["contestants"]}
@@ -131,11 +132,9 @@ def test_a_promotion_compares_the_datasets_contestants(stack: Stack, subscriber:
     assert champion in report
     assert LITE in report
     kind = "genops.comparison.completed.v1"
-    until(lambda: kind in subscriber.types(champion), seconds=20, what="its completion event")
+    until(lambda: kind in subscriber.types(champion), what="its completion event")
     (run,) = stack.dag_runs("genops_comparison")
-    until(
-        lambda: stack.dag_runs("genops_comparison")[0]["state"] == "success", seconds=20, what="the end of the Dag run"
-    )
+    until(lambda: stack.dag_runs("genops_comparison")[0]["state"] == "success", what="the end of the Dag run")
     assert run["run_type"] == "asset_triggered"
 
 
@@ -148,7 +147,6 @@ def test_contestants_that_are_not_there_fail_alone_and_the_run_says_so(stack: St
     assert f"no tuned model of a candidate {NOBODY}" in found["reason"]
     run = until(
         lambda: next((one for one in stack.dag_runs("genops_comparison") if one["state"] == "failed"), None),
-        seconds=30,
         what="the Dag run that failed",
     )
     states = {(one["task_id"], one["rendered_map_index"]): one["state"] for one in tasks(stack, run["dag_run_id"])}
@@ -174,12 +172,12 @@ def test_a_contestant_whose_process_is_killed_goes_on_and_pays_nothing_twice(sta
         return calls(stack) - before > 2 * IN_FLIGHT
 
     assert started["run_id"] not in known
-    pid = until(victim, seconds=60, what="the contestant's process")
-    until(has_answers, seconds=60, what="answers")
+    pid = until(victim, what="the contestant's process")
+    until(has_answers, what="answers")
     os.kill(pid, signal.SIGKILL)
     stack.set_vertex()
     path = f"genops/comparisons/{started['comparison']}/comparison.json"
-    found = until(lambda: stack.document(path), seconds=120, what="the comparison")
+    found = until(lambda: stack.document(path), what="the comparison")
     assert statuses(found) == {MODEL: "completed"}
     (contest,) = (one for one in tasks(stack, started["run_id"]) if one["task_id"] == "contest")
     assert (contest["state"], contest["try_number"]) == ("success", 2)

@@ -16,6 +16,7 @@ import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 from running_stack import DATASET, TRAIN, Stack, Subscriber, running_stack, training_subset, until
+from waiting import HANG_SECONDS, QUIET_SECONDS
 
 from genops_events.airflow.pool import set_pool
 from genops_events.identity import candidate_id
@@ -103,7 +104,7 @@ def test_the_answers_are_there_one_line_per_prompt(stack, champion):
 
 def test_a_plain_subscriber_gets_each_completion_event_in_order(stack, champion, subscriber):
     candidate = champion["candidate"]
-    until(lambda: len(subscriber.types(candidate)) == len(PROMOTED), seconds=60, what="all five events")
+    until(lambda: len(subscriber.types(candidate)) == len(PROMOTED), what="all five events")
     assert in_cascade_order(subscriber.types(candidate)) == PROMOTED
     assert_order(subscriber.types(candidate))
 
@@ -111,7 +112,7 @@ def test_a_plain_subscriber_gets_each_completion_event_in_order(stack, champion,
 def test_the_champion_is_in_the_tables_of_the_bucket_and_of_bigquery(stack, champion):
     rest = stack.airflow_rest()
     rest.post("/api/v2/dags/genops_tables/dagRuns", {"logical_date": None})
-    runs = until(lambda: all_ended(stack.dag_runs("genops_tables")), seconds=120, what="the end of genops_tables")
+    runs = until(lambda: all_ended(stack.dag_runs("genops_tables")), what="the end of genops_tables")
     assert {one["state"] for one in runs} == {"success"}
     candidate = champion["candidate"]
     sql = f"SELECT state, CAST(cost_usd AS STRING) AS cost FROM genops.candidates WHERE candidate = '{candidate}'"
@@ -121,11 +122,11 @@ def test_the_champion_is_in_the_tables_of_the_bucket_and_of_bigquery(stack, cham
         credentials=AnonymousCredentials(),
         client_options={"api_endpoint": stack.variables["BIGQUERY_EMULATOR_HOST"]},
     )
-    asked = [dict(one) for one in client.query(sql).result(timeout=30)]
+    asked = [dict(one) for one in client.query(sql).result(timeout=HANG_SECONDS)]
     counted = "SELECT COUNT(*) AS n FROM genops.completions WHERE candidate = @candidate"
     parameters = [bigquery.ScalarQueryParameter("candidate", "STRING", candidate)]
     config = bigquery.QueryJobConfig(query_parameters=parameters)
-    events = [one["n"] for one in client.query(counted, job_config=config).result(timeout=30)]
+    events = [one["n"] for one in client.query(counted, job_config=config).result(timeout=HANG_SECONDS)]
     client.close()
     assert [(one["state"], Decimal(one["cost"])) for one in asked] == expected
     assert events == [len(PROMOTED)]
@@ -178,7 +179,7 @@ def test_bad_training_files_are_rejected_with_their_lines_and_cost_nothing(stack
         assert document["stages"]["tuning"]["reason"], name
         assert document["cost_usd"] == "0", name
     for name, candidate in candidates.items():
-        until(lambda one=candidate: subscriber.types(one), seconds=60, what=f"the event of {name}")
+        until(lambda one=candidate: subscriber.types(one), what=f"the event of {name}")
         assert subscriber.types(candidate) == ["genops.candidate.rejected.v1"]
     jobs = stack.tuning_jobs()
     assert not set(candidates.values()) & set(jobs)
@@ -203,7 +204,7 @@ def test_a_refused_upload_names_what_is_wrong_and_what_to_do(stack, tmp_path):
 
 
 def test_watching_ends_with_3_when_the_time_is_up_and_with_1_on_a_typing_error(stack):
-    code, document = stack.watch(f"{DATASET}-0123456789abcdef", timeout=1)
+    code, document = stack.watch(f"{DATASET}-0123456789abcdef", timeout=QUIET_SECONDS)
     assert (code, document["state"]) == (3, "under_way")
     assert stack.genops("watch", "banking77-xyz").returncode == 1
 
@@ -212,9 +213,9 @@ def test_the_triggerer_killed_during_tuning_delays_the_candidate_and_nothing_els
     stack.set_vertex(job_seconds=12)
     try:
         candidate = stack.upload(training_subset(tmp_path, "killed.jsonl", seed=2, examples=300))
-        until(lambda: candidate in stack.tuning_jobs(), seconds=60, what="the tuning job")
+        until(lambda: candidate in stack.tuning_jobs(), what="the tuning job")
         os.kill(stack.status()["triggerer"]["pid"], signal.SIGKILL)
-        code, document = stack.watch(candidate, timeout=180)
+        code, document = stack.watch(candidate)
     finally:
         stack.set_vertex()
     assert code in {0, 2}
@@ -224,7 +225,7 @@ def test_the_triggerer_killed_during_tuning_delays_the_candidate_and_nothing_els
 
 def airflow(stack: Stack, path: str, **headers: str) -> Any:
     headers |= stack.airflow_login()
-    answer = httpx.get(f"{stack.variables['GENOPS_AIRFLOW_URL']}/api/v2/{path}", headers=headers, timeout=30)
+    answer = httpx.get(f"{stack.variables['GENOPS_AIRFLOW_URL']}/api/v2/{path}", headers=headers, timeout=HANG_SECONDS)
     return answer.raise_for_status().json()
 
 
@@ -241,11 +242,11 @@ def test_a_job_is_cancelled_while_others_wait_for_its_place_and_everybody_is_tol
     try:
         # One after the other: who comes first is first in the queue.
         first = stack.upload(training_subset(tmp_path, "first.jsonl", seed=50, examples=100))
-        until(lambda: "progress" in tuning_of(stack, first), seconds=60, what="the progress of the first")
+        until(lambda: "progress" in tuning_of(stack, first), what="the progress of the first")
         second = stack.upload(training_subset(tmp_path, "second.jsonl", seed=51, examples=100))
-        until(lambda: tuning_of(stack, second).get("queued_behind") == 0, seconds=60, what="the second waits")
+        until(lambda: tuning_of(stack, second).get("queued_behind") == 0, what="the second waits")
         third = stack.upload(training_subset(tmp_path, "third.jsonl", seed=52, examples=100))
-        until(lambda: tuning_of(stack, third).get("queued_behind") == 1, seconds=60, what="the third waits")
+        until(lambda: tuning_of(stack, third).get("queued_behind") == 1, what="the third waits")
         assert tuning_of(stack, third)["reason"] == "queued behind 1"
 
         unwanted = stack.genops("cancel", second, "--reason", "Not needed")
@@ -253,8 +254,8 @@ def test_a_job_is_cancelled_while_others_wait_for_its_place_and_everybody_is_tol
         assert "before anything is paid" in unwanted.stderr
         stack.set_vertex()  # for the third
         cancelled = stack.json("cancel", first, "--reason", "Wrong file")
-        code, document = stack.watch(first, timeout=60)
-        ends = {one: stack.watch(one, timeout=120) for one in (second, third)}
+        code, document = stack.watch(first)
+        ends = {one: stack.watch(one) for one in (second, third)}
     finally:
         stack.set_vertex()
         set_pool(stack.airflow_rest(), slots=100)
@@ -275,7 +276,7 @@ def test_a_job_is_cancelled_while_others_wait_for_its_place_and_everybody_is_tol
     assert airflow(stack, task)["state"] == "failed"
     assert reason in json.dumps(airflow(stack, f"{task}/logs/1", Accept="application/json"))
     # In the completion event:
-    until(lambda: subscriber.types(first), seconds=60, what="the event of the cancelled one")
+    until(lambda: subscriber.types(first), what="the event of the cancelled one")
     assert subscriber.types(first) == ["genops.tuning.failed.v1"]
     assert [data["reason"] for data in subscriber.data(first)] == [reason]
     # Whoever waited went on: the unwanted one to its end, the other to its job.
@@ -295,7 +296,6 @@ def test_thirty_uploads_at_once_each_reach_their_own_end_exactly_once(stack, cha
     # The subscriber tells, as it would tell a user: asking the record each second would slow down what is watched.
     until(
         lambda: all(set(subscriber.types(one)) & LAST_EVENTS for one in candidates),
-        seconds=420,
         what="the last event of all thirty",
     )
     rows = {row["candidate"]: row for row in stack.json("candidates")}
@@ -306,15 +306,13 @@ def test_thirty_uploads_at_once_each_reach_their_own_end_exactly_once(stack, cha
     assert Counter(len(jobs[one]) for one in candidates) == {1: AT_ONCE}
     # In the completion events: complete, in order, duplicates only by id.
     expected = {one: events_of(rows[one]) for one in candidates}
-    until(
-        lambda: all(len(subscriber.types(one)) == len(expected[one]) for one in candidates), seconds=60, what="events"
-    )
+    until(lambda: all(len(subscriber.types(one)) == len(expected[one]) for one in candidates), what="events")
     for one in candidates:
         assert set(subscriber.types(one)) == expected[one]
         assert_order(subscriber.types(one))
     # In Airflow's runs: one of each stage for each candidate, none failed.
     for dag in ("genops_tuning", "genops_evaluation", "genops_budget", "genops_inference"):
-        runs = until(lambda name=dag: all_ended(stack.dag_runs(name)), seconds=60, what=f"the end of all runs of {dag}")
+        runs = until(lambda name=dag: all_ended(stack.dag_runs(name)), what=f"the end of all runs of {dag}")
         stage = dag.removeprefix("genops_")
         reached = {one for one in candidates if rows[one]["stages"][stage]["state"] != "skipped"}
         started = Counter(run["partition_key"] for run in runs if run["partition_key"] in candidates)

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 from running_stack import DATASET, Stack, Subscriber, running_stack, training_subset, until
+from waiting import HANG_SECONDS
 
 from genops_events.promotion.record import PersonsAnswer, answer_path
 
@@ -62,7 +63,7 @@ def candidates(stack: Stack, subscriber: Subscriber, tmp_path_factory: pytest.Te
         file = training_subset(folder, f"{name}.jsonl", seed=seed, examples=examples)
         found[name] = stack.put(file, dataset=ASKED if name in EXAMPLES else name)
     patient = {candidate for name, candidate in found.items() if name != HURRIED}
-    until(lambda: waiting(stack) >= patient, seconds=120, what="all who have the time wait for a person")
+    until(lambda: waiting(stack) >= patient, what="all who have the time wait for a person")
     return found
 
 
@@ -89,7 +90,7 @@ def task_state(stack: Stack, candidate: str) -> str:
 
 def event(subscriber: Subscriber, candidate: str, kind: str) -> dict[str, Any]:
     """Return the data of the candidate's one event of this type."""
-    until(lambda: kind in subscriber.types(candidate), seconds=30, what=f"{kind} of {candidate}")
+    until(lambda: kind in subscriber.types(candidate), what=f"{kind} of {candidate}")
     messages = [one for one in subscriber.messages if one.attributes["ce-subject"] == candidate]
     ids = {one.attributes["ce-id"] for one in messages if one.attributes["ce-type"] == kind}
     assert len(ids) == 1
@@ -100,7 +101,7 @@ def registered(stack: Stack, candidate: str) -> dict[str, Any]:
     """Return the candidate's version in Vertex AI's model registry."""
     model = stack.document(f"genops/candidates/{candidate}/tuning.json")["model"]
     url = f"{stack.variables['GOOGLE_VERTEX_BASE_URL'].rstrip('/')}/v1/{model}"
-    return dict(httpx.get(url, timeout=30).raise_for_status().json())
+    return dict(httpx.get(url, timeout=HANG_SECONDS).raise_for_status().json())
 
 
 def test_the_question_in_airflow_shows_the_figures_and_leads_to_the_report(
@@ -114,7 +115,7 @@ def test_the_question_in_airflow_shows_the_figures_and_leads_to_the_report(
     assert f"| exact_match (decisive) | {scores['exact_match']:.4g} | - |" in asked["body"]
     assert "Passed the gate" in asked["body"]
     link = asked["body"].partition("[Evaluation report](")[2].partition(")")[0]
-    report = httpx.get(link, timeout=30).raise_for_status()
+    report = httpx.get(link, timeout=HANG_SECONDS).raise_for_status()
     assert report.headers["content-type"].startswith("text/html")
     assert candidate in report.text
     done = stack.genops("watch", candidate, "--timeout", "0")
@@ -132,7 +133,7 @@ def test_what_a_person_answers_in_airflow_makes_it_champion(
         f"/dags/genops_promotion/dagRuns/{run}/taskInstances/promote/-1/hitlDetails",
         json={"chosen_options": ["Approve"], "params_input": {"reason": "Reads well."}},
     )
-    code, document = stack.watch(candidate, timeout=60)
+    code, document = stack.watch(candidate)
     assert (code, document["champion"]) == (0, candidate), document
     row = document["stages"]["promotion"]
     assert (row["state"], row["answer"], row["answer_reason"]) == ("promoted", "approved", "Reads well.")
@@ -149,11 +150,11 @@ def test_who_rejects_in_the_shell_holds_it_and_airflow_asks_no_longer(
     done = stack.genops("reject", candidate, "--reason", "It swears.")
     assert done.returncode == 0
     assert f"Rejected by {ME}: It swears. The task in Airflow goes on." in " ".join(done.stderr.split())
-    code, document = stack.watch(candidate, timeout=60)
+    code, document = stack.watch(candidate)
     assert (code, document["state"], document["champion"]) == (2, "held", candidates["first"])
     assert document["stages"]["promotion"]["reason"] == f"Rejected by {ME}: It swears."
     assert event(subscriber, candidate, "genops.promotion.held.v1")["answered_by"] == ME
-    until(lambda: task_state(stack, candidate) == "skipped", seconds=30, what="the task has ended")
+    until(lambda: task_state(stack, candidate) == "skipped", what="the task has ended")
     assert question(stack, candidate)["response_received"] is True
 
 
@@ -161,7 +162,7 @@ def test_without_an_answer_in_time_the_configured_one_counts(
     stack: Stack, candidates: dict[str, str], subscriber: Subscriber
 ) -> None:
     candidate = candidates[HURRIED]
-    code, document = stack.watch(candidate, timeout=60)
+    code, document = stack.watch(candidate)
     assert (code, document["champion"]) == (0, candidate), document
     row = document["stages"]["promotion"]
     assert (row["answer"], row["answered_by"]) == ("approved", "nobody")
@@ -186,7 +187,6 @@ def test_an_answer_that_airflow_never_heard_of_is_acted_on_and_the_task_that_ask
     blob.upload_from_string(answer.model_dump_json(by_alias=True), if_generation_match=0)
     until(
         lambda: swept(stack) and stack.document(f"genops/candidates/{candidate}/inference.json"),
-        seconds=90,
         what="sweeps promote it, and have its prompts answered",
     )
     assert stack.document(f"genops/candidates/{candidate}/promotion.json")["answered_by"] == "ada@laptop"
@@ -196,7 +196,7 @@ def test_an_answer_that_airflow_never_heard_of_is_acted_on_and_the_task_that_ask
         2,
         True,
     )
-    until(lambda: task_state(stack, candidate) == "success", seconds=30, what="the task has ended")
+    until(lambda: task_state(stack, candidate) == "success", what="the task has ended")
     assert len(stack.tuning_jobs()[candidate]) == 1
 
 
@@ -206,7 +206,6 @@ def swept(stack: Stack) -> bool:
     path = f"/dags/genops_intake/dagRuns/{quote(run, safe='')}"
     state = until(
         lambda: (now := stack.airflow("GET", path)["state"]) not in {"queued", "running"} and now,
-        seconds=60,
         what="the sweep's end",
     )
     return bool(state == "success")
@@ -217,7 +216,7 @@ def test_a_rollback_gives_the_place_back_in_the_record_in_the_registry_and_as_an
 ) -> None:
     first, better = candidates["first"], candidates["better"]
     assert stack.genops("approve", better, "--reason", "Better.").returncode == 0
-    code, document = stack.watch(better, timeout=60)
+    code, document = stack.watch(better)
     assert (code, document["champion"]) == (0, better), document
     assert CHAMPION_ALIAS in registered(stack, better)["versionAliases"]
 
@@ -247,6 +246,6 @@ def test_what_lost_is_listed_and_taken_away_only_with_apply(stack: Stack, candid
     assert done == {loser: "undeployed and deleted", former: None, candidates["first"]: None}
     for gone in (before[loser]["model"], before[loser]["endpoint"]):
         url = f"{stack.variables['GOOGLE_VERTEX_BASE_URL'].rstrip('/')}/v1/{gone}"
-        assert httpx.get(url, timeout=30).status_code == httpx.codes.NOT_FOUND
+        assert httpx.get(url, timeout=HANG_SECONDS).status_code == httpx.codes.NOT_FOUND
     assert registered(stack, former)["name"]
     assert loser not in {one["candidate"] for one in stack.json("prune", "--dataset", ASKED)}

@@ -16,6 +16,7 @@ import httpx
 import pytest
 from google.cloud import pubsub_v1
 from running_stack import Stack, running_stack, until
+from waiting import HANG_SECONDS
 
 from genops_events.local.processes import session_members
 
@@ -32,13 +33,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         # So that the sweep is on time, and no warning is left: a run that a person starts sweeps.
         airflow(running, "POST", "dags/genops_intake/dagRuns", {"logical_date": None})
         blob = running.bucket().blob("genops/intake/sweep.json")
-        until(blob.exists, seconds=60, what="the first sweep has ended")
+        until(blob.exists, what="the first sweep has ended")
         yield running
 
 
 def airflow(stack: Stack, method: str, path: str, body: Any = None) -> Any:
     url = f"{stack.variables['GENOPS_AIRFLOW_URL']}/api/v2/{path}"
-    answer = httpx.request(method, url, json=body, headers=stack.airflow_login(), timeout=30)
+    answer = httpx.request(method, url, json=body, headers=stack.airflow_login(), timeout=HANG_SECONDS)
     answer.raise_for_status()
     return answer.json() if answer.content else None
 
@@ -69,7 +70,7 @@ def healthy(stack: Stack) -> None:
         return not last
 
     try:
-        until(is_well, seconds=40, what="all is well")
+        until(is_well, what="all is well")
     except AssertionError as error:
         raise AssertionError(f"{error}: {last}") from error
 
@@ -80,7 +81,7 @@ def mend(stack: Stack, *checks: dict[str, Any]) -> None:
     mine = {name: value for name, value in os.environ.items() if not name.startswith("GENOPS_")}
     environment = {**mine, "PATH": path, "GENOPS_HOME": str(stack.home), "GENOPS_CONFIG": str(stack.config)}
     for command in dict.fromkeys(command for check in checks for command in check["remedy"]):
-        subprocess.run(command, shell=True, env=environment, check=True, capture_output=True, timeout=120)
+        subprocess.run(command, shell=True, env=environment, check=True, capture_output=True, timeout=HANG_SECONDS)
 
 
 @contextmanager
@@ -138,7 +139,6 @@ def test_a_deleted_subscription_and_a_triggerer_that_hangs(stack: Stack) -> None
     with stopped(stack, "triggerer"):
         until(
             lambda: airflow(stack, "GET", "monitor/health")["triggerer"]["status"] == "unhealthy",
-            seconds=30,
             what="the triggerer's heartbeat is old",
         )
         checks = diagnosis(stack)
@@ -166,9 +166,9 @@ def test_a_deleted_topic_and_an_api_server_that_hangs(stack: Stack) -> None:
 
 def test_storage_that_is_unavailable_and_then_a_bucket_that_is_gone(stack: Stack) -> None:
     admin = stack.status()["storage"]["admin_url"]
-    httpx.put(f"{admin}/faults", json={"unavailable_seconds": 120}).raise_for_status()
+    httpx.put(f"{admin}/faults", json={"unavailable_seconds": 120}, timeout=HANG_SECONDS).raise_for_status()
     unavailable = diagnosis(stack)
-    httpx.delete(f"{admin}/faults").raise_for_status()
+    httpx.delete(f"{admin}/faults", timeout=HANG_SECONDS).raise_for_status()
     need_the_bucket = {"bucket settings", "notification", "input files", "shared documents", "sweep"}
     assert names(unavailable, "failed") == {"bucket"}
     assert names(unavailable, "skipped") == need_the_bucket

@@ -15,6 +15,7 @@ import httpx
 import pytest
 from google.cloud.storage import Bucket
 from running_stack import DATASET, Stack, Subscriber, running_stack, training_subset, until
+from waiting import HANG_SECONDS
 
 from genops_events.identity import candidate_id
 
@@ -27,8 +28,6 @@ DAG = "genops_tuning"
 FAILED = "genops.tuning.failed.v1"
 RESTARTED_SECONDS = 60.0
 """Long enough for two restarts of the triggerer."""
-NEXT_SECONDS = 60.0
-END_SECONDS = 90.0
 
 
 class Airflow:
@@ -41,7 +40,7 @@ class Airflow:
     def __init__(self, stack: Stack) -> None:
         url = stack.variables["GENOPS_AIRFLOW_URL"]
         self._base = f"{url.rstrip('/')}/api/v2/dags/{DAG}"
-        self._client = httpx.Client(headers=stack.airflow_login(), timeout=30)
+        self._client = httpx.Client(headers=stack.airflow_login(), timeout=HANG_SECONDS)
 
     def close(self) -> None:
         """Close the connections."""
@@ -109,14 +108,14 @@ class World:
 
     def ended(self, candidate: str) -> dict[str, Any]:
         """Return tuning as `genops watch --json` tells it once the candidate has ended badly."""
-        code, document = self.stack.watch(candidate, timeout=END_SECONDS)
+        code, document = self.stack.watch(candidate)
         assert (code, document["state"]) == (2, "failed"), document
         row: dict[str, Any] = document["stages"]["tuning"]
         return row
 
     def event(self, candidate: str) -> dict[str, Any]:
         """Return the data of the candidate's completion event, which must be the only one, and tell of a failure."""
-        until(lambda: self.subscriber.types(candidate), seconds=END_SECONDS, what=f"an event of {candidate}")
+        until(lambda: self.subscriber.types(candidate), what=f"an event of {candidate}")
         assert self.subscriber.types(candidate) == [FAILED]
         message = next(one for one in self.subscriber.messages if one.attributes["ce-subject"] == candidate)
         data: dict[str, Any] = json.loads(message.data)
@@ -166,7 +165,6 @@ def waiting(world: World) -> dict[str, str]:
     found |= _submitted(world, ["restarted"], job_seconds=RESTARTED_SECONDS)
     until(
         lambda: all(world.airflow.states().get(one) == "deferred" for one in found.values()),
-        seconds=NEXT_SECONDS,
         what=f"the tasks wait: {world.airflow.states()}",
     )
     return found
@@ -187,7 +185,6 @@ def _submitted(world: World, names: Sequence[str], **faults: Any) -> dict[str, s
     found = {name: world.upload(dataset=IMPATIENT if name == "timed_out" else DATASET) for name in names}
     until(
         lambda: world.stack.tuning_jobs().keys() >= set(found.values()),
-        seconds=NEXT_SECONDS,
         what=f"the jobs of {names}",
     )
     world.stack.set_vertex()
@@ -201,11 +198,10 @@ def test_a_restart_of_the_triggerer_cancels_no_job(world: World, waiting: dict[s
     for number in (signal.SIGTERM, signal.SIGKILL):
         before, pid = begun(), world.stack.status()["triggerer"]["pid"]
         os.kill(pid, number)
-        until(lambda was=pid: _successor(world.stack, was), seconds=60, what=f"a triggerer after {number.name}")
+        until(lambda was=pid: _successor(world.stack, was), what=f"a triggerer after {number.name}")
         # What Airflow has not handed on yet is nobody's: who ends such a task leaves the job to the next sweep.
         until(
             lambda was=before: all(now > was[one] for one, now in begun().items()),
-            seconds=60,
             what=f"the waits begin again: {before}, {begun()}",
         )
     for name in HANG:
@@ -246,7 +242,7 @@ def test_who_ends_a_task_that_waits_cancels_its_job_and_is_told_so(
     assert (event["reason"], event["end"]) == (row["reason"], "cancelled")
     if name != "run deleted":
         asked = f"Asked Vertex AI to cancel {job['name']}: its task was ended"
-        until(lambda: asked in world.airflow.log(candidate), seconds=30, what=f"the task's log says {asked!r}")
+        until(lambda: asked in world.airflow.log(candidate), what=f"the task's log says {asked!r}")
 
 
 def test_who_clears_a_task_that_waits_cancels_its_job_and_pays_for_no_other(
@@ -267,9 +263,7 @@ def test_who_clears_a_task_that_waits_cancels_its_job_and_pays_for_no_other(
 
 def test_a_wait_that_the_triggerer_died_under_twice_ends_with_its_job(world: World, waiting: dict[str, str]) -> None:
     candidate = waiting["restarted"]
-    verdict = until(
-        lambda: world.document(candidate, "tuning.json"), seconds=RESTARTED_SECONDS + 30, what="the verdict"
-    )
+    verdict = until(lambda: world.document(candidate, "tuning.json"), what="the verdict")
     assert (verdict["outcome"], verdict["end"]) == ("succeeded", "succeeded")
     assert [job["state"] for job in world.jobs(candidate)] == ["JOB_STATE_SUCCEEDED"]
 
@@ -277,7 +271,6 @@ def test_a_wait_that_the_triggerer_died_under_twice_ends_with_its_job(world: Wor
 def _is_cancelled(world: World, candidate: str) -> None:
     until(
         lambda: [job["state"] for job in world.jobs(candidate)] == ["JOB_STATE_CANCELLED"],
-        seconds=30,
         what=f"the one job is cancelled: {world.jobs(candidate)}",
     )
 
@@ -329,7 +322,7 @@ def test_a_paused_job_is_waited_for_until_somebody_cancels_it(world: World, endi
     assert any(line.startswith(f"{job['name']}: paused") for line in world.airflow.log(candidate))
     # As in Google's console, behind the back of genops.
     url = f"{world.stack.variables['GOOGLE_VERTEX_BASE_URL'].rstrip('/')}/v1/{job['name']}:cancel"
-    httpx.post(url, json={}, timeout=30).raise_for_status()
+    httpx.post(url, json={}, timeout=HANG_SECONDS).raise_for_status()
     row = _told_alike(world, candidate, "cancelled")
     assert row["reason"] == f"Tuning job {job['name']} was cancelled in Vertex AI, not by genops."
 
@@ -348,7 +341,7 @@ def _told_alike(world: World, candidate: str, end: str) -> dict[str, Any]:
     for key in ("reason", "end", "help"):
         assert event[key] == row[key], key
     assert event.get("error_code") == code
-    state = until(lambda: _final(world.airflow.states()[candidate]), seconds=30, what="the end of the task")
+    state = until(lambda: _final(world.airflow.states()[candidate]), what="the end of the task")
     assert state == "failed"
     log = world.airflow.log(candidate)
     assert any(row["reason"] in line for line in log), log

@@ -67,7 +67,7 @@ def held(stack: Stack, subscriber: Subscriber, files: list[Path]) -> dict[str, s
         name: stack.put(file, dataset=dataset) for file, (name, dataset) in zip(files, wanted.items(), strict=False)
     }
     for name, candidate in found.items():
-        hold = until(lambda one=candidate: the_hold(stack, one), seconds=90, what=f"the hold of {name}")
+        hold = until(lambda one=candidate: the_hold(stack, one), what=f"the hold of {name}")
         assert hold["stage"] == ("tuning" if wanted[name] == POOR else "budget")
     return found
 
@@ -103,7 +103,7 @@ def committed(entries: dict[str, dict[str, dict[str, Any]]]) -> Decimal:
 
 def event(subscriber: Subscriber, candidate: str, kind: str) -> dict[str, Any]:
     """Return the data of an event of the candidate."""
-    until(lambda: kind in subscriber.types(candidate), seconds=30, what=f"{kind} of {candidate}")
+    until(lambda: kind in subscriber.types(candidate), what=f"{kind} of {candidate}")
     messages = [one for one in subscriber.messages if one.attributes["ce-subject"] == candidate]
     return next(json.loads(one.data) for one in messages if one.attributes["ce-type"] == kind)
 
@@ -142,14 +142,14 @@ def test_what_somebody_approves_goes_on_to_its_end_with_one_tuning_job(
     candidate = held["approved"]
     code, text = told(stack, "approve", candidate, "--budget", "--reason", "Worth it.")
     assert (code, "Airflow was told, and it goes on in a moment." in text) == (0, True)
-    code, document = stack.watch(candidate, timeout=90)
+    code, document = stack.watch(candidate)
     assert (code, document["state"]) == (0, "answered"), document
     assert len(stack.tuning_jobs()[candidate]) == 1
     approval = stack.document(f"genops/candidates/{candidate}/holds/tuning-1-approval.json")
     assert (approval["by"], approval["reason"]) == (ME, "Worth it.")
     posting = ledger(stack, POOR)[candidate]["tuning"]
     assert (posting["approved_by"], posting["settled"]) == (ME, True)
-    until(lambda: "genops.inference.completed.v1" in subscriber.types(candidate), seconds=30, what="the last event")
+    until(lambda: "genops.inference.completed.v1" in subscriber.types(candidate), what="the last event")
     assert subscriber.types(candidate)[:2] == ["genops.tuning.held.v1", "genops.tuning.succeeded.v1"]
 
 
@@ -169,7 +169,7 @@ def test_prompts_over_a_limit_are_listed_by_line_and_let_pass_by_whoever_approve
     )
     assert event(subscriber, candidate, "genops.budget.held.v1")["prompts_over"] == len(LONG_LINES)
     assert told(stack, "approve", candidate, "--budget")[0] == 0
-    code, document = stack.watch(candidate, timeout=90)
+    code, document = stack.watch(candidate)
     assert code == 0, document
     assert document["stages"]["budget"]["approved_by"] == ME
     assert len(stack.tuning_jobs()[candidate]) == 1
@@ -183,7 +183,7 @@ def test_who_is_rejected_while_it_waits_for_money_ends_and_costs_nothing_more(
     before = committed({"": ledger(stack, POOR if end == "rejected" else WORDY).get(candidate, {})})
     code, text = told(stack, "reject", candidate, "--reason", "Wrong file.")
     assert (code, "Airflow was told, and it ends in a moment." in text) == (0, True), text
-    code, document = stack.watch(candidate, timeout=60)
+    code, document = stack.watch(candidate)
     assert (code, document["state"]) == (2, end), document
     row = document["stages"]["tuning" if end == "rejected" else "promotion"]
     assert ME in row["reason"]
@@ -206,7 +206,7 @@ def test_fifty_candidates_at_once_never_overspend_the_month_by_a_cent(
         rest.difference_update([one for one in rest if _rests(subscriber.types(one))])
         return not rest
 
-    until(at_rest, seconds=240, what=f"all have ended, or wait for money: {rest}")
+    until(at_rest, what=f"all have ended, or wait for money: {rest}")
     entries = ledger(stack, CROWD)
     most = max(most, committed(entries))
     assert CROWD_USD / 2 < most <= CROWD_USD

@@ -16,6 +16,7 @@ import httpx
 import pytest
 from google.cloud import pubsub_v1
 from running_stack import DATASET, PROMPTS, ROOT, TRAIN, Stack, running_stack, training_subset, until
+from waiting import HANG_SECONDS
 
 pytestmark = pytest.mark.e2e
 
@@ -65,9 +66,7 @@ class Run:
 
     def ended(self) -> Run:
         """Wait until it has ended."""
-        until(
-            lambda: self.stack.airflow("GET", self.path)["state"] in ENDED, seconds=100, what=f"the end of {self.dag}"
-        )
+        until(lambda: self.stack.airflow("GET", self.path)["state"] in ENDED, what=f"the end of {self.dag}")
         for one in self.stack.airflow("GET", f"{self.path}/taskInstances", params={"order_by": "map_index"})[
             "task_instances"
         ]:
@@ -86,7 +85,7 @@ class Run:
             f"{base}/api/v2{self.path}/taskInstances/{task}/logs/1",
             params={"map_index": index, "full_content": "true"},
             headers={"Accept": "application/json", **self.stack.airflow_login()},
-            timeout=30,
+            timeout=HANG_SECONDS,
         )
         messages = answer.raise_for_status().json()["content"]
         return "\n".join(
@@ -147,7 +146,7 @@ def candidate(stack: Stack, service: subprocess.Popen[str], tmp_path_factory: py
 @pytest.fixture(scope="module")
 def runs(stack: Stack, candidate: str) -> dict[str, Run]:
     """Every sample, started and ended; the report once the candidate is champion and has answered."""
-    found = until(lambda: _samples(stack), seconds=60, what="the samples are parsed")
+    found = until(lambda: _samples(stack), what="the samples are parsed")
     assert all(one["is_paused"] for one in found.values())
     assert not any(stack.dag_runs(one) for one in found)
     for one in found:
@@ -257,7 +256,7 @@ def test_what_is_sent_has_no_secrets_and_the_answer_is_paid_for(stack: Stack, ru
 
 
 def test_a_dag_downstream_is_woken_by_the_new_champion_and_asks_its_endpoint(stack: Stack, champion: str) -> None:
-    [woken] = until(lambda: stack.dag_runs("use_champion"), seconds=60, what="a run of the Dag downstream")
+    [woken] = until(lambda: stack.dag_runs("use_champion"), what="a run of the Dag downstream")
     run = Run(stack, "use_champion", woken["dag_run_id"]).ended()
     assert run.states == {"use": ["success"]}
     found = run.returned("use")

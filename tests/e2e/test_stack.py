@@ -7,13 +7,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from running_stack import UP_SECONDS
+from waiting import HANG_SECONDS, until
 
 from genops_events.local.processes import birth, session_members
 
@@ -44,7 +45,7 @@ class Stack:
         self.dags.mkdir()
         (self.dags / "hello.py").write_text(DAG)
 
-    def genops(self, *words: str, expect: int = 0, timeout: float = 150) -> subprocess.CompletedProcess[str]:
+    def genops(self, *words: str, expect: int = 0, timeout: float = HANG_SECONDS) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "GENOPS_HOME": str(self.home), "AIRFLOW__CORE__EXECUTOR": "nonsense"}
         environment["GENOPS_CONFIG"] = str(REPOSITORY / "examples" / "genops.yaml")
         command = [GENOPS, *words]
@@ -53,7 +54,10 @@ class Stack:
         return done
 
     def up(self, *words: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
-        return self.genops("up", "--detach", "--dags", str(self.dags), *words, expect=expect, timeout=1900)
+        owner = () if "--owner" in words else ("--owner", str(os.getpid()))
+        return self.genops(
+            "up", "--detach", "--dags", str(self.dags), *owner, *words, expect=expect, timeout=UP_SECONDS
+        )
 
     def status(self) -> dict[str, Any]:
         document: dict[str, Any] = json.loads(self.genops("status", "--json").stdout)
@@ -62,12 +66,8 @@ class Stack:
     def pids(self) -> dict[str, int]:
         return {one["name"]: one["pid"] for one in self.status()["components"]}
 
-    def until(self, condition: Callable[[dict[str, Any]], bool], *, seconds: float = 60) -> dict[str, Any]:
-        deadline = time.monotonic() + seconds
-        while not condition(status := self.status()):
-            assert time.monotonic() < deadline, json.dumps(status, indent=1)
-            time.sleep(0.3)
-        return status
+    def until(self, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        return until(self.status, condition)
 
     def rest(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         told = json.loads(self.genops("env", "--json").stdout)
@@ -78,7 +78,7 @@ class Stack:
     def _call(self, url: str, body: dict[str, Any] | None, **headers: str) -> dict[str, Any]:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(url, data=data, headers={"Content-Type": "application/json", **headers})
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=HANG_SECONDS) as answer:
             document: dict[str, Any] = json.load(answer)
             return document
 
@@ -115,7 +115,7 @@ def test_what_the_stack_keeps_is_its_users_alone_and_airflow_lets_in_nobody_with
     ):
         request = urllib.request.Request(f"{url}{path}", data=body, headers={"Content-Type": "application/json"})
         with pytest.raises(urllib.error.HTTPError) as refused:
-            urllib.request.urlopen(request, timeout=20)
+            urllib.request.urlopen(request, timeout=HANG_SECONDS)
         with refused.value as answer:
             assert answer.code in {401, 403}
     assert stack.rest("/dags")["total_entries"] > 0
@@ -143,7 +143,7 @@ def test_a_fault_that_is_switched_on_shows_in_the_status(stack: Stack) -> None:
     admin = next(one["admin_url"] for one in stack.status()["components"] if one["name"] == "vertex")
     for method, body, shown in (("PUT", b'{"delay_seconds": 0.01}', {"delay_seconds": 0.01}), ("DELETE", None, {})):
         request = urllib.request.Request(f"{admin}/faults", data=body, method=method)
-        with urllib.request.urlopen(request, timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=HANG_SECONDS) as answer:
             assert answer.status == 200
         assert next(one["faults"] for one in stack.status()["components"] if one["name"] == "vertex") == shown
 
@@ -153,7 +153,9 @@ def test_env_lines_can_be_evaluated_by_a_shell(stack: Stack) -> None:
     said = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=True).stdout.split()
     variables = json.loads(stack.genops("env", "--json").stdout)
     assert said == [variables["GENOPS_BUCKET"], variables["STORAGE_EMULATOR_HOST"], str(stack.home)]
-    with urllib.request.urlopen(f"{said[1]}/storage/v1/b/{said[0]}", timeout=5) as answer:  # up has provisioned it
+    with urllib.request.urlopen(
+        f"{said[1]}/storage/v1/b/{said[0]}", timeout=HANG_SECONDS
+    ) as answer:  # up has provisioned it
         assert json.load(answer)["name"] == said[0]
 
 
@@ -211,7 +213,7 @@ def test_down_and_up_keep_what_airflow_and_the_stand_ins_hold(stack: Stack) -> N
     storage = json.loads(stack.genops("env", "--json").stdout)
     upload = f"{storage['STORAGE_EMULATOR_HOST']}/upload/storage/v1/b/{storage['GENOPS_BUCKET']}/o"
     request = urllib.request.Request(f"{upload}?uploadType=media&name=kept.txt", data=b"kept", method="POST")
-    with urllib.request.urlopen(request, timeout=5) as answer:
+    with urllib.request.urlopen(request, timeout=HANG_SECONDS) as answer:
         generation = json.load(answer)["generation"]
     urls = [one["url"] for one in stack.status()["components"]]
     pids = stack.pids()
@@ -224,7 +226,7 @@ def test_down_and_up_keep_what_airflow_and_the_stand_ins_hold(stack: Stack) -> N
     assert [one["url"] for one in stack.status()["components"]] == urls
     assert stack.rest("/variables/kept")["value"] == "yes"
     kept = f"{storage['STORAGE_EMULATOR_HOST']}/storage/v1/b/{storage['GENOPS_BUCKET']}/o/kept.txt"
-    with urllib.request.urlopen(kept, timeout=5) as answer:
+    with urllib.request.urlopen(kept, timeout=HANG_SECONDS) as answer:
         assert json.load(answer)["generation"] == generation
 
 
@@ -236,6 +238,15 @@ def test_down_stops_what_a_killed_supervisor_left(stack: Stack) -> None:
     stack.genops("down")
     nothing_left(pids)
     assert stack.status()["state"] == "stopped"
+
+
+def test_a_stack_ends_with_the_process_that_it_is_to_end_with_however_that_one_ends(stack: Stack) -> None:
+    with subprocess.Popen(["sleep", "3600"]) as owner:
+        stack.up("--owner", str(owner.pid))
+        pids = stack.pids()
+        owner.kill()
+    until(lambda: stack.status()["state"] == "stopped", what="the end of the stack")
+    nothing_left(pids)
 
 
 def test_a_component_that_cannot_start_says_why_and_leaves_nothing(tmp_path: Path) -> None:

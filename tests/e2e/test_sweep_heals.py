@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 from running_stack import DATASET, Subscriber, running_stack, training_subset, until
+from waiting import HANG_SECONDS
 
 from genops_events.arrivals import Notice, arrival
 from genops_events.completion_events import announcement, announcement_path
@@ -44,7 +45,9 @@ def subscriber(stack):
 def airflow(stack, method, path, body):
     base = stack.variables["GENOPS_AIRFLOW_URL"].rstrip("/")
     headers = stack.airflow_login()
-    httpx.request(method, f"{base}/api/v2/dags/{path}", json=body, headers=headers, timeout=30).raise_for_status()
+    httpx.request(
+        method, f"{base}/api/v2/dags/{path}", json=body, headers=headers, timeout=HANG_SECONDS
+    ).raise_for_status()
 
 
 def set_paused(stack, dag, *, paused):
@@ -82,7 +85,7 @@ def lost(stack, subscriber, tmp_path_factory):
     set_paused(stack, "genops_evaluation", paused=True)
     file = training_subset(tmp_path_factory.mktemp("files"), "paused.jsonl", seed=7, examples=120)
     candidates = {"paused": uploaded(stack, "paused.jsonl", file.read_bytes())}
-    until(lambda: there(stack, verdict_path(candidates["paused"], Stage.BUDGET)), seconds=90, what="budget's verdict")
+    until(lambda: there(stack, verdict_path(candidates["paused"], Stage.BUDGET)), what="budget's verdict")
     for notification in stack.bucket().list_notifications():
         notification.delete()
     candidates["silent"] = uploaded(stack, "silent.jsonl", b"too short\n")
@@ -96,7 +99,6 @@ def test_what_no_message_told_and_what_nobody_published_reaches_its_end(stack, s
     candidate = lost[what]
     until(
         lambda: subscriber.types(candidate) == [REJECTED],
-        seconds=3 * SWEEP_SECONDS,
         what=f"the completion event of {what}",
     )
     if what == "unpublished":
@@ -104,7 +106,6 @@ def test_what_no_message_told_and_what_nobody_published_reaches_its_end(stack, s
         return
     until(
         lambda: [run["state"] for run in runs_of(stack, candidate, "genops_tuning")] == ["success"],
-        seconds=30,
         what=f"the one tuning run of {what}",
     )
     found = json.loads(stack.bucket().blob(arrival_path(candidate)).download_as_bytes())
@@ -115,7 +116,6 @@ def test_what_a_paused_dag_dropped_goes_on_once_it_is_unpaused(stack, lost):
     candidate = lost["paused"]
     until(
         lambda: (found := last_sweep(stack)) is not None and found.left_alone == {"paused": 1},
-        seconds=2 * SWEEP_SECONDS,
         what="a sweep that leaves the candidate alone",
     )
     assert len(runs_of(stack, candidate, "genops_tuning")) == 1, "no wake-up gets through to a paused Dag"
@@ -138,7 +138,6 @@ def test_every_event_was_published_once(subscriber, lost):
 def test_once_all_is_settled_no_marker_is_left_and_nothing_is_healed(stack):
     last = until(
         lambda: (found := last_sweep(stack)) is not None and found.open_candidates == 0 and found,
-        seconds=3 * SWEEP_SECONDS,
         what="a sweep that finds nothing open",
     )
     assert list(stack.bucket().list_blobs(prefix=OPEN)) == []

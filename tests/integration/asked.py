@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from cloud import DATASET
+from cloud import DATASET, StandIns
 from made_up import arrived, now, tuned
+from waiting import FOREVER_SECONDS
 
 from genops_events.config import Config
 from genops_events.gcp import ledger_store
@@ -62,6 +63,24 @@ def objects(store: RecordStore) -> list[str]:
 
 def lines(store: RecordStore, name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in store.bucket.blob(name).download_as_bytes().splitlines()]
+
+
+FOLDERS = f"{Path(__file__).parent}:{Path(__file__).parents[1]}"
+"""Where a process that a test starts finds what the tests have in common."""
+AT_ONCE = 32
+"""So many prompts are under way when a test ends the work, and none of them is answered."""
+
+
+def few_at_once() -> None:
+    """Let this process have at most `AT_ONCE` prompts under way."""
+    from genops_events.gcp.inference import online
+
+    online.MOST_AT_ONCE = AT_ONCE
+
+
+def answered_then_silent(cloud: StandIns, answers: int) -> None:
+    """Let Vertex AI answer so many prompts, and be silent from then on."""
+    cloud.vertex.faults(delay_seconds=FOREVER_SECONDS, pass_calls=answers, error_methods=["generateContent"])
 
 
 def change(tmp_path: Path, **settings: Any) -> None:

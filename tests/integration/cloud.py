@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import pytest
 import yaml
 from urllib3.connection import HTTPConnection
+from waiting import HANG_SECONDS, until
 
 from genops_events.config import Config, load_config
 from genops_events.gcp.clients import subscriber_client
@@ -31,15 +32,6 @@ EXAMPLE = ROOT / "examples" / "genops.yaml"
 DATASET = "banking77"
 PREFIX = "training/banking77/"
 T = TypeVar("T")
-
-
-def until(read: Callable[[], T], *, seconds: float = 15.0, what: str = "the condition") -> T:
-    """Return the first true value of `read`."""
-    deadline = time.monotonic() + seconds
-    while not (value := read()):
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.02)
-    return value
 
 
 def at_once(*calls: Callable[[], T]) -> list[T]:
@@ -68,7 +60,15 @@ class StandIn:
 
     def start(self, *more: str) -> None:
         command = [sys.executable, "-m", f"genops_events.local.{self.kind}", "--port", self.address.partition(":")[2]]
-        command += ["--admin-port", self._admin.rpartition(":")[2], "--state", str(self._state), *more]
+        command += [
+            "--admin-port",
+            self._admin.rpartition(":")[2],
+            "--state",
+            str(self._state),
+            "--owner",
+            str(os.getpid()),
+            *more,
+        ]
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
 
@@ -83,14 +83,23 @@ class StandIn:
     def stop(self) -> None:
         assert self.process is not None
         self.process.terminate()
-        self.process.wait(timeout=10)
+        self.process.wait(timeout=HANG_SECONDS)
 
     def admin(self, method: str, path: str, body: object = None) -> Any:
         """Call the admin route and return its JSON."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self._admin}{path}", data=data, method=method)
-        with urllib.request.urlopen(request, timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=HANG_SECONDS) as answer:
             return json.load(answer)
+
+    def delayed(self) -> dict[str, int]:
+        """Return how many calls of each method a fault setting holds back now."""
+        held: dict[str, int] = self.admin("GET", "/delayed")
+        return held
+
+    def let_go(self) -> None:
+        """Let all go that are held back."""
+        self.admin("DELETE", "/delayed")
 
     def faults(self, **settings: object) -> None:
         """Put fault settings in force, in place of what was."""
@@ -125,7 +134,7 @@ class StandIns:
         self.pubsub.start()
         self.vertex.start("--storage", f"http://{self.storage.address}")
         for one in self.all:
-            until(one.is_healthy, seconds=60, what=f"health of {one.kind}")
+            until(one.is_healthy, what=f"health of {one.kind}")
 
     def stop(self) -> None:
         for one in self.all:
@@ -179,6 +188,7 @@ def cloud(stand_ins: StandIns, connections_closed: None) -> Iterator[StandIns]:
     yield stand_ins
     for one in stand_ins.all:
         one.faults()
+        one.let_go()
 
 
 @pytest.fixture
@@ -254,9 +264,9 @@ class Reader:
             for one in pulled.received_messages
         ]
 
-    def read_some(self, *, seconds: float = 15.0) -> list[Received]:
+    def read_some(self) -> list[Received]:
         """Return what comes first; at least one message."""
-        return until(lambda: self.read(seconds=1.0), seconds=seconds, what=f"a message on {self.name}")
+        return until(lambda: self.read(seconds=1.0), what=f"a message on {self.name}")
 
 
 @pytest.fixture

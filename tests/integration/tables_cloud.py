@@ -11,6 +11,7 @@ import yaml
 from cloud import StandIn, StandIns, until
 from google.cloud import bigquery
 from made_up import arrived, ended, now
+from waiting import HANG_SECONDS
 
 from genops_events.config import Config, load_config
 from genops_events.evaluation.record import rows_path
@@ -36,7 +37,7 @@ def warehouse(
         started = StandIn("bigquery", tmp_path_factory.mktemp("warehouse"))
         request.session.addfinalizer(started.stop)
         started.start("--storage", f"http://{stand_ins.storage.address}")
-        until(started.is_healthy, seconds=60, what="health of bigquery")
+        until(started.is_healthy, what="health of bigquery")
         _started.append(started)
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("BIGQUERY_EMULATOR_HOST", f"http://{_started[0].address}")
@@ -111,5 +112,7 @@ def contents(config: Config) -> dict[str, list[tuple[Any, ...]]]:
 
 
 def _rows(client: bigquery.Client, config: Config, name: str) -> list[tuple[Any, ...]]:
-    found = client.query(f"SELECT * FROM `{config.project}.{config.tables.dataset}.{name}`").result(timeout=20)
+    found = client.query(f"SELECT * FROM `{config.project}.{config.tables.dataset}.{name}`").result(
+        timeout=HANG_SECONDS
+    )
     return sorted((tuple(one.values()) for one in found), key=str)

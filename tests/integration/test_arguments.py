@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
+from waiting import HANG_SECONDS
 
 from genops_events.cli import app
 
@@ -23,7 +24,7 @@ def test_a_file_whose_name_is_not_utf_8_is_named_as_what_it_is(tmp_path: Path, c
         cwd=tmp_path,
         capture_output=True,
         check=False,
-        timeout=120,
+        timeout=HANG_SECONDS,
     )
     assert done.returncode == 1
     assert done.stdout == b""

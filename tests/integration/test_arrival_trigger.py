@@ -12,7 +12,8 @@ import pytest
 import yaml
 from airflow._shared.module_loading import import_string
 from cloud import DATASET, PREFIX, StandIns, cloud, config, connections_closed, stand_ins, store
-from triggerer import Arrivals, Settled, arrivals, eventually, running, settled, watched
+from triggerer import Arrivals, Settled, arrivals, running, settled, watched
+from waiting import FOREVER_SECONDS, until, until_async
 
 from genops_events.arrivals import Notice
 from genops_events.config import Config
@@ -28,7 +29,7 @@ async def test_an_upload_becomes_an_event_with_its_identity(config: Config, stor
     async with running() as triggerer:
         blob = store.bucket.blob(f"{PREFIX}a b#ü.jsonl")
         await asyncio.to_thread(blob.upload_from_string, b"12345")
-        await eventually(lambda: triggerer.events)
+        await until_async(lambda: triggerer.events)
     notice = Notice.model_validate(triggerer.events[0])
     assert (notice.bucket, notice.object, notice.generation) == (config.bucket, blob.name, int(blob.generation))
     assert notice.size_bytes == 5
@@ -38,17 +39,17 @@ async def test_an_upload_becomes_an_event_with_its_identity(config: Config, stor
 async def test_a_message_is_acked_only_once_its_event_is_stored(arrivals: Arrivals, settled: Settled) -> None:
     async with running() as triggerer:
         (message_id,) = arrivals.announce(watched())
-        await eventually(lambda: triggerer.events)
+        await until_async(lambda: triggerer.events)
         # Still the broker's: given back, it comes again. It is in hand already, so there is no second event.
         arrivals.give_back(triggerer.messages[0])
-        await eventually(lambda: settled.pulled[message_id] == 2)
+        await until_async(lambda: settled.pulled[message_id] == 2)
         assert settled.attempts == 0
         triggerer.confirm()
-        await eventually(lambda: settled.acked == [message_id] * 2)  # by both of its ack ids
+        await until_async(lambda: settled.acked == [message_id] * 2)  # by both of its ack ids
         # Now it is gone: given back, it does not come again, though a later message does.
         arrivals.give_back(triggerer.messages[0])
         arrivals.announce(watched(1))
-        await eventually(lambda: watched(1) in triggerer.objects)
+        await until_async(lambda: watched(1) in triggerer.objects)
         assert triggerer.objects == [watched(), watched(1)]
 
 
@@ -57,13 +58,13 @@ async def test_a_triggerer_that_dies_before_the_event_is_stored_acks_nothing(
 ) -> None:
     arrivals.announce(watched())
     async with running() as died:
-        await eventually(lambda: died.events)
+        await until_async(lambda: died.events)
     assert (settled.acked, settled.attempts) == ([], 0)
     async with running() as another:
         # Given back by the first one's end: its lease would have lasted a minute.
-        await eventually(lambda: another.events)
+        await until_async(lambda: another.events)
         another.confirm()
-        await eventually(lambda: len(settled.acked) == 1)
+        await until_async(lambda: len(settled.acked) == 1)
     assert another.events == died.events
 
 
@@ -78,29 +79,36 @@ async def test_what_is_no_arrival_is_acked_and_gives_no_event(arrivals: Arrivals
         arrivals.notification(watched(), eventType="OBJECT_METADATA_UPDATE"),
     )
     async with running() as triggerer:
-        await eventually(lambda: sorted(settled.acked) == sorted(ids))
+        await until_async(lambda: sorted(settled.acked) == sorted(ids))
         assert (triggerer.events, settled.nacked) == ([], [])
 
 
 async def test_a_pull_that_fails_neither_ends_the_stream_nor_an_ack_that_is_under_way(
-    cloud: StandIns, arrivals: Arrivals, settled: Settled, monkeypatch: pytest.MonkeyPatch
+    cloud: StandIns,
+    arrivals: Arrivals,
+    settled: Settled,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     # A pull that waits does not notice an outage: shorter ones run into it.
     monkeypatch.setattr(subscription, "PULL_SECONDS", 0.2)
     async with running() as triggerer:
         (first,) = arrivals.announce(watched(1))
-        await eventually(lambda: triggerer.events)
-        await asyncio.to_thread(cloud.pubsub.faults, delay_seconds=1.0, error_methods=["Acknowledge"])
+        await until_async(lambda: triggerer.events)
+        held = {"delay_seconds": FOREVER_SECONDS, "error_methods": ["Acknowledge"]}
+        await asyncio.to_thread(lambda: cloud.pubsub.faults(**held))
         triggerer.confirm()
-        await eventually(lambda: settled.attempts == 1)
+        await asyncio.to_thread(until, lambda: cloud.pubsub.delayed() == {"Acknowledge": 1}, what="an ack under way")
         await asyncio.to_thread(cloud.pubsub.faults, error_code="UNAVAILABLE", error_share=1.0, error_methods=["Pull"])
-        await eventually(lambda: settled.acked == [first])
+        await until_async(lambda: "Arrivals cannot be read" in caplog.text)
+        await asyncio.to_thread(cloud.pubsub.let_go)
+        await until_async(lambda: settled.acked == [first])
         assert settled.attempts == 1
         await asyncio.to_thread(cloud.pubsub.faults)
         (second,) = arrivals.announce(watched(2))
-        await eventually(lambda: watched(2) in triggerer.objects)
+        await until_async(lambda: watched(2) in triggerer.objects)
         triggerer.confirm()
-        await eventually(lambda: settled.acked == [first, second])
+        await until_async(lambda: settled.acked == [first, second])
     assert triggerer.objects == [watched(1), watched(2)]
 
 
@@ -110,15 +118,15 @@ async def test_five_seconds_without_pub_sub_pass_unnoticed(
     monkeypatch.setattr(subscription, "PULL_SECONDS", 0.2)
     async with running() as triggerer:
         (first,) = arrivals.announce(watched(1))
-        await eventually(lambda: triggerer.events)
+        await until_async(lambda: triggerer.events)
         await asyncio.to_thread(cloud.pubsub.faults, unavailable_seconds=5.0)
         triggerer.confirm()
-        await eventually(lambda: settled.acked == [first])
+        await until_async(lambda: settled.acked == [first])
         assert settled.attempts > 1
         (second,) = arrivals.announce(watched(2))
-        await eventually(lambda: watched(2) in triggerer.objects)
+        await until_async(lambda: watched(2) in triggerer.objects)
         triggerer.confirm()
-        await eventually(lambda: settled.acked == [first, second])
+        await until_async(lambda: settled.acked == [first, second])
     assert triggerer.objects == [watched(1), watched(2)]
 
 
@@ -130,14 +138,14 @@ async def test_acks_that_fail_for_good_do_not_end_the_stream(
     settled = Settled(monkeypatch)
     async with running() as triggerer:
         arrivals.announce(watched(1))
-        await eventually(lambda: triggerer.events)
+        await until_async(lambda: triggerer.events)
         triggerer.confirm()
-        await eventually(lambda: settled.attempts == ADVANCE_ATTEMPTS)
+        await until_async(lambda: settled.attempts == ADVANCE_ATTEMPTS)
         arrivals.announce(watched(2))
-        await eventually(lambda: watched(2) in triggerer.objects)
+        await until_async(lambda: watched(2) in triggerer.objects)
         await asyncio.to_thread(cloud.pubsub.faults)
         triggerer.confirm()
-        await eventually(lambda: len(settled.acked) == 1)
+        await until_async(lambda: len(settled.acked) == 1)
 
 
 async def test_an_ack_is_given_up_when_its_time_is_up_however_many_attempts_are_left(
@@ -150,14 +158,14 @@ async def test_an_ack_is_given_up_when_its_time_is_up_however_many_attempts_are_
     )
     async with running() as triggerer:
         arrivals.announce(watched(1))
-        await eventually(lambda: triggerer.events)
+        await until_async(lambda: triggerer.events)
         triggerer.confirm()
-        await eventually(lambda: settled.attempts)
+        await until_async(lambda: settled.attempts)
         (second,) = arrivals.announce(watched(2))
-        await eventually(lambda: watched(2) in triggerer.objects)
+        await until_async(lambda: watched(2) in triggerer.objects)
         await asyncio.to_thread(cloud.pubsub.faults)
         triggerer.confirm()
-        await eventually(lambda: second in settled.acked)
+        await until_async(lambda: second in settled.acked)
     # One attempt for each: the first message is left to the end of its lease.
     assert (settled.attempts, settled.acked) == (2, [second])
 
@@ -183,13 +191,13 @@ async def test_1500_messages_at_once_all_become_events_and_are_acked(arrivals: A
 async def test_a_trigger_that_is_slow_is_not_flooded(arrivals: Arrivals, settled: Settled) -> None:
     publish_many(arrivals, 1500)
     async with running() as triggerer:
-        await eventually(lambda: triggerer.messages)
+        await until_async(lambda: triggerer.messages)
         triggerer.ready.clear()
         # Airflow's queue holds 1,024; whoever fills it is failed. Time enough for all 1,500 to be pulled, if they were.
         await asyncio.sleep(1.5)
         triggerer.assert_alive()
         triggerer.ready.set()
-        await eventually(lambda: len(triggerer.messages) == OUTSTANDING_MESSAGES)
+        await until_async(lambda: len(triggerer.messages) == OUTSTANDING_MESSAGES)
         while len(set(settled.acked)) < 1500:
             triggerer.assert_alive()
             triggerer.confirm()
@@ -201,12 +209,12 @@ async def test_a_dataset_that_is_added_to_the_file_is_watched_without_a_restart(
 ) -> None:
     async with running() as triggerer:
         (before,) = arrivals.announce("training/new/1.jsonl")
-        await eventually(lambda: settled.acked == [before])
+        await until_async(lambda: settled.acked == [before])
         settings = yaml.safe_load((tmp_path / "genops.yaml").read_text())
         settings["datasets"]["new"] = {**settings["datasets"][DATASET], "prefix": "training/new/"}
         (tmp_path / "genops.yaml").write_text(yaml.safe_dump(settings))
         arrivals.announce("training/new/2.jsonl")
-        await eventually(lambda: triggerer.events)
+        await until_async(lambda: triggerer.events)
     assert triggerer.objects == ["training/new/2.jsonl"]
 
 
@@ -217,14 +225,14 @@ async def test_a_file_that_cannot_be_read_for_a_moment_does_not_end_the_stream(
     (tmp_path / "genops.yaml").write_text("{")
     async with running() as triggerer:
         arrivals.announce(watched(1))
-        await eventually(lambda: "Arrivals cannot be read" in caplog.text)
+        await until_async(lambda: "Arrivals cannot be read" in caplog.text)
         triggerer.assert_alive()
         (tmp_path / "genops.yaml").write_text(good)
-        await eventually(lambda: triggerer.events)
+        await until_async(lambda: triggerer.events)
         # What it said before goes on to hold, so that no message is put back for a slip of somebody's editor.
         (tmp_path / "genops.yaml").write_text("{")
         arrivals.announce(watched(2))
-        await eventually(lambda: triggerer.objects == [watched(1), watched(2)])
+        await until_async(lambda: triggerer.objects == [watched(1), watched(2)])
 
 
 async def test_a_mistake_in_reading_the_file_loses_no_message_that_was_taken(
@@ -245,9 +253,9 @@ async def test_a_mistake_in_reading_the_file_loses_no_message_that_was_taken(
     monkeypatch.setattr(arrival_stream, "_load_config", mistaken)
     async with running() as triggerer:
         ids = arrivals.announce(watched(1), watched(2))
-        await eventually(lambda: len(triggerer.events) == 2)
+        await until_async(lambda: len(triggerer.events) == 2)
         triggerer.confirm()
-        await eventually(lambda: sorted(settled.acked) == sorted(ids))
+        await until_async(lambda: sorted(settled.acked) == sorted(ids))
     assert set(settled.pulled.values()) == {1}
     assert len(loads) > 1
     assert "genops.yaml cannot be read; going on with what it said before. no such luck" in caplog.text
@@ -267,25 +275,25 @@ async def test_a_subscription_that_is_made_later_is_waited_for_and_the_log_is_no
     monkeypatch.setattr(subscription.ArrivalsSubscription, "pull", counted)
     arrivals.subscriber.delete_subscription(subscription=arrivals.subscription)
     async with running() as triggerer:
-        await eventually(lambda: len(attempts) > 5)
+        await until_async(lambda: len(attempts) > 5)
         assert caplog.text.count("Arrivals cannot be read") == 1
         await asyncio.to_thread(provision, config)
         arrivals.announce(watched())
-        await eventually(lambda: triggerer.events)
+        await until_async(lambda: triggerer.events)
         assert "Arrivals are read again" in caplog.text
 
 
 async def test_of_two_watchers_both_must_have_stored_a_message(arrivals: Arrivals, settled: Settled) -> None:
     async with running() as first, running(first.manager, trigger_id=2) as second:
         (message_id,) = arrivals.announce(watched())
-        await eventually(lambda: first.events and second.events)
+        await until_async(lambda: first.events and second.events)
         first.confirm()
         arrivals.announce("elsewhere/file.jsonl")  # moves both on, and the pump has something to look at
-        await eventually(lambda: len(first.messages) == len(second.messages) == 2)
+        await until_async(lambda: len(first.messages) == len(second.messages) == 2)
         await asyncio.sleep(0.2)
         assert settled.attempts == 0
         second.confirm()
-        await eventually(lambda: message_id in settled.acked)
+        await until_async(lambda: message_id in settled.acked)
 
 
 async def test_what_one_of_two_watchers_had_not_taken_when_it_left_comes_again(
@@ -295,16 +303,16 @@ async def test_what_one_of_two_watchers_had_not_taken_when_it_left_comes_again(
         async with running(first.manager, trigger_id=2) as second:
             second.ready.clear()
             ids = arrivals.announce(watched(1), watched(2))
-            await eventually(lambda: len(first.events) == 2)
+            await until_async(lambda: len(first.events) == 2)
             first.confirm()
         arrivals.announce(watched(3))
-        await eventually(lambda: watched(3) in first.objects)
+        await until_async(lambda: watched(3) in first.objects)
         first.confirm()
         # The second one never saw watched(2): nacked, and so told again to who is left.
-        await eventually(lambda: settled.nacked == ids[1:])
-        await eventually(lambda: first.objects.count(watched(2)) == 2)
+        await until_async(lambda: settled.nacked == ids[1:])
+        await until_async(lambda: first.objects.count(watched(2)) == 2)
         first.confirm()
-        await eventually(lambda: set(ids) < set(settled.acked))
+        await until_async(lambda: set(ids) < set(settled.acked))
 
 
 def test_the_constructor_takes_nothing_and_the_trigger_comes_back_from_the_database() -> None:

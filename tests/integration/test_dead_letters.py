@@ -14,8 +14,9 @@ import google.pubsub_v1
 import pytest
 from click.testing import Result
 from cloud import PREFIX, Reader, Received, StandIns, cloud, config, connections_closed, stand_ins, store
-from triggerer import Arrivals, Settled, arrivals, eventually, running, settled, watched
+from triggerer import Arrivals, Settled, arrivals, running, settled, watched
 from typer.testing import CliRunner
+from waiting import until_async
 
 from genops_events.arrivals import Notice, read_notification
 from genops_events.cli import app
@@ -65,9 +66,9 @@ async def test_a_message_that_cannot_be_read_is_a_dead_letter_with_its_reason_an
     (good,) = arrivals.announce(watched(1))
     async with running() as triggerer:
         (received,) = await asyncio.to_thread(letters(arrivals).read_some)
-        await eventually(lambda: triggerer.events)
+        await until_async(lambda: triggerer.events)
         triggerer.confirm()
-        await eventually(lambda: set(settled.acked) == {message_id, good})
+        await until_async(lambda: set(settled.acked) == {message_id, good})
         assert triggerer.objects == [watched(1)]
     assert settled.nacked == []
     ours = {name: received.attributes[name] for name in received.attributes if name.startswith("genops-")}
@@ -90,12 +91,12 @@ async def test_figures_over_64_bits_cost_their_message_alone_and_are_refused_at_
         arrivals.notification(watched(4)),
     )
     async with running() as triggerer:
-        await eventually(lambda: len(triggerer.events) == 2)
+        await until_async(lambda: len(triggerer.events) == 2)
         triggerer.confirm()
         received = await asyncio.to_thread(letters(arrivals).read_some)
         while len(received) < 2:
             received += await asyncio.to_thread(letters(arrivals).read_some)
-        await eventually(lambda: set(settled.acked) == set(ids))
+        await until_async(lambda: set(settled.acked) == set(ids))
     assert set(triggerer.objects) == {watched(2), watched(4)}
     assert set(settled.pulled.values()) == {1}  # nothing came again
     reasons = sorted(one.attributes["genops-reason"] for one in received)
@@ -118,9 +119,9 @@ async def test_what_airflow_cannot_store_is_refused_though_it_was_read(
     ids = arrivals.announce(watched(1), watched(2))
     async with running() as triggerer:
         (received,) = await asyncio.to_thread(letters(arrivals).read_some)
-        await eventually(lambda: triggerer.events)
+        await until_async(lambda: triggerer.events)
         triggerer.confirm()
-        await eventually(lambda: set(settled.acked) == set(ids))
+        await until_async(lambda: set(settled.acked) == set(ids))
     assert (
         "Airflow cannot store it: `generation` is an integer of more than 64 bits"
         in received.attributes["genops-reason"]
@@ -141,7 +142,7 @@ async def test_what_is_missing_or_too_much_but_not_needed_is_no_reason_for_a_dea
         message["data"] = b""
     arrivals.publish(message)
     async with running() as triggerer:
-        await eventually(lambda: triggerer.events)
+        await until_async(lambda: triggerer.events)
     assert triggerer.objects == [watched()]
 
 
@@ -157,9 +158,9 @@ async def test_a_mistake_of_ours_costs_one_message_and_not_the_watcher(
     ids = arrivals.announce(watched(1), watched(2))
     async with running() as triggerer:
         (received,) = await asyncio.to_thread(letters(arrivals).read_some)
-        await eventually(lambda: triggerer.events)
+        await until_async(lambda: triggerer.events)
         triggerer.confirm()
-        await eventually(lambda: set(settled.acked) == set(ids))
+        await until_async(lambda: set(settled.acked) == set(ids))
     assert "ZeroDivisionError: no such luck" in received.attributes["genops-reason"]
     assert triggerer.objects == [watched(2)]
 
@@ -183,12 +184,12 @@ async def test_publishing_a_dead_letter_is_tried_again_when_pub_sub_does_not_ans
     (message_id,) = arrivals.publish({"data": b"1", "attributes": {"a": "b"}})
     await asyncio.to_thread(cloud.pubsub.faults, error_code="UNAVAILABLE", error_share=1.0, error_methods=["Publish"])
     async with running() as triggerer:
-        await eventually(lambda: triggerer.messages)
+        await until_async(lambda: triggerer.messages)
         await asyncio.sleep(0.5)
         assert (settled.acked, settled.nacked) == ([], [])
         await asyncio.to_thread(cloud.pubsub.faults)
         (received,) = await asyncio.to_thread(letters(arrivals).read_some)
-        await eventually(lambda: settled.acked == [message_id])
+        await until_async(lambda: settled.acked == [message_id])
     assert received.attributes["genops-message-id"] == message_id
 
 
@@ -292,11 +293,11 @@ async def test_a_replayed_notification_comes_again_and_makes_its_event(arrivals:
     async with running() as triggerer:
         result = await asyncio.to_thread(run, "dead-letters", "--replay", "--json")
         assert result.exit_code == 0, result.output
-        await eventually(lambda: len(triggerer.events) == 2)
+        await until_async(lambda: len(triggerer.events) == 2)
         for message in triggerer.messages:
             assert not [name for name in message.attributes if name.startswith(("genops-", "CloudPubSub"))]
         triggerer.confirm()
-        await eventually(lambda: len(settled.acked) == 2)
+        await until_async(lambda: len(settled.acked) == 2)
     assert set(triggerer.objects) == {watched(1), watched(2)}
     assert {row["replayed_as"] for row in json.loads(result.stdout)} == set(settled.acked)
     assert json.loads(run("dead-letters", "--json").stdout) == []
@@ -309,7 +310,7 @@ async def test_what_is_replayed_before_it_is_mended_is_a_dead_letter_again(arriv
         result = await asyncio.to_thread(run, "dead-letters", "--replay")
         assert "replayed as message" in result.stderr
         assert "but it becomes a dead letter again: A Cloud Storage notification cannot be read" in result.stderr
-        await eventually(lambda: triggerer.objects == [watched(2)])
+        await until_async(lambda: triggerer.objects == [watched(2)])
         triggerer.confirm()
         (received,) = await asyncio.to_thread(letters(arrivals).read_some)
     assert "generation missing or wrong" in received.attributes["genops-reason"]

@@ -13,6 +13,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from waiting import HANG_SECONDS
 
 from genops_events.airflow.checks import DAGS, TRIGGERS, AirflowChecks
 from genops_events.airflow.rest import AirflowRest
@@ -108,7 +109,7 @@ def look(airflow: Any, **user: Any) -> dict[str, Finding]:
     """Return what each check but the import finds."""
     rest = None if airflow is None else AirflowRest(airflow.url, **user)
     checks = AirflowChecks(rest, Remedies(CONFIG, is_local=False, airflow="https://airflow.example")).all()
-    found = run([one for one in checks if one.name != "triggers importable"], timeout_seconds=20)
+    found = run([one for one in checks if one.name != "triggers importable"], timeout_seconds=HANG_SECONDS)
     return {one.name: one.finding for one in found}
 
 
@@ -288,7 +289,7 @@ def doctor(tmp_path: Path, text: str, *words: str) -> subprocess.CompletedProces
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GENOPS_")}
     environment |= {"GENOPS_CONFIG": str(file), "GENOPS_HOME": str(tmp_path / "home")}
     command = [sys.executable, "-m", "genops_events.cli", "doctor", *words]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=HANG_SECONDS, check=False)
 
 
 def test_a_wrong_configuration_is_the_finding_and_all_else_waits_for_it(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from cloud import DATASET, StandIns, cloud, config, connections_closed, stand_ins, store
 from google.cloud.storage import Bucket
+from waiting import HANG_SECONDS
 
 from genops_events import cloud_setup, record_paths
 from genops_events.cli.diagnosis import run
@@ -41,7 +42,7 @@ def look(config: Config, *, with_dead_letters: bool = False) -> dict[str, Findin
     """Return what each check finds; dead letters only if asked for: an empty subscription is waited at."""
     every = CloudChecks(Remedies(config, is_local=True, airflow="http://127.0.0.1:1")).all()
     checks = [one for one in every if with_dead_letters or one.name != "dead letters"]
-    return {one.name: one.finding for one in run(checks, timeout_seconds=20)}
+    return {one.name: one.finding for one in run(checks, timeout_seconds=HANG_SECONDS)}
 
 
 def wrong(found: dict[str, Finding]) -> dict[str, str]:
@@ -307,7 +308,7 @@ def test_an_unreadable_champion_is_seen_and_left_as_it_is(config: Config, bucket
 
 def test_a_dead_letter_is_counted_and_stays(config: Config, bucket: Bucket) -> None:
     client = publisher_client()
-    client.publish(cloud_setup.topic_name(config, letters(config)), b"?").result(timeout=10)
+    client.publish(cloud_setup.topic_name(config, letters(config)), b"?").result(timeout=HANG_SECONDS)
     client.stop()
     client.transport.close()
     for _ in range(2):

@@ -15,6 +15,7 @@ import pytest
 from airflow.dag_processing.dagbag import DagBag
 from asked import MODEL, champion_of, change, entries, objects, reserved, spent
 from cloud import DATASET, ROOT, StandIns, cloud, config, connections_closed, stand_ins, store, until
+from waiting import FOREVER_SECONDS
 
 from genops_events.config import Config
 from genops_events.gcp.asking import NotAnswered, generate, running
@@ -252,9 +253,9 @@ def test_killed_amid_the_call_its_money_stays_reserved_and_a_retry_settles_it_on
     config: Config, cloud: StandIns, store: RecordStore
 ) -> None:
     before = cloud.vertex_calls("generateContent")
-    cloud.vertex.faults(delay_seconds=30, error_methods=["generateContent"])
+    cloud.vertex.faults(delay_seconds=FOREVER_SECONDS, error_methods=["generateContent"])
     with subprocess.Popen([sys.executable, "-c", _GENERATE, MODEL]) as process:
-        until(lambda: cloud.vertex_calls("generateContent") > before, seconds=60)
+        until(lambda: cloud.vertex_calls("generateContent") > before)
         process.send_signal(signal.SIGKILL)
     held = reserved(store)
     assert held > 0

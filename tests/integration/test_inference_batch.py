@@ -28,6 +28,7 @@ from cloud import (
     until,
 )
 from made_up import arrived, context, tuned
+from waiting import HANG_SECONDS
 
 from genops_events.airflow.budget import CheckBudget
 from genops_events.airflow.cancelling import WAITING_TRY
@@ -95,7 +96,7 @@ def waited(candidate: str, job: str) -> dict[str, Any]:
     assert how.kwargs == {"job": job}
 
     async def event() -> dict[str, Any]:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HANG_SECONDS):
             (fired,) = [one.payload async for one in how.trigger.run()]
         return dict(fired)
 

@@ -18,8 +18,10 @@ import yaml
 from airflow.sdk import RetryAction
 from airflow.sdk.exceptions import AirflowFailException
 from answered_online import MODEL, Settings, answer, answers, candidate, failures, posting, prompts, settings
+from asked import AT_ONCE, FOLDERS, answered_then_silent
 from cloud import DATASET, StandIns, cloud, config, connections_closed, stand_ins, store, until
 from made_up import arrived, context, tuned
+from waiting import HANG_SECONDS
 
 from genops_events.airflow import answering
 from genops_events.airflow.inference import AnswerPrompts
@@ -122,7 +124,7 @@ async def test_how_long_the_service_asks_to_wait_is_read_and_kept_to(
         patch.setattr(calls, "FIRST_PAUSE_SECONDS", 0.0)
         begun = time.monotonic()
         assert await retries.call(make, before_again=before_again) == b"answered"
-    assert 0.4 <= time.monotonic() - begun < 5
+    assert time.monotonic() - begun >= 0.4
     assert retries.again == 2
     assert held_back == ([0.2, 0.2] if code == "429" else [])
 
@@ -142,7 +144,7 @@ async def test_a_pause_of_hours_is_left_to_the_next_try_of_the_task_and_holds_no
         """Nothing is in the way."""
 
     with pytest.raises(CloudBusy) as caught:
-        await asyncio.wait_for(retries.call(make, before_again=before_again), 5)
+        await asyncio.wait_for(retries.call(make, before_again=before_again), HANG_SECONDS)
     assert (tries, retries.again) == (1, 0)
     decided = STAGE_RETRIES.evaluate(caught.value, 1, 6)
     assert (decided.action, decided.retry_delay) == (RetryAction.RETRY, timedelta(minutes=10))
@@ -303,9 +305,11 @@ def test_what_is_answered_stays_the_same_when_the_file_is_replaced_before_a_retr
 
 _ANSWER = """
 import sys
-sys.path.insert(0, sys.argv[2])
+sys.path[:0] = sys.argv[2].split(':')
+from asked import few_at_once
 from made_up import context
 from genops_events.airflow.inference import AnswerPrompts
+few_at_once()
 from genops_events.airflow.stage import StageRun
 AnswerPrompts(task_id="answer").execute(context(sys.argv[1]))
 """
@@ -317,25 +321,24 @@ def test_a_killed_run_goes_on_at_the_first_row_that_is_not_kept(
     settings(requests_per_minute=6000)
     rows = 400
     prompts(store, *({"prompt": f"prompt number {number}"} for number in range(rows)))
-    cloud.vertex.faults(delay_seconds=0.3, error_methods=["generateContent"])
+    answered_then_silent(cloud, rows // 2)
     before = cloud.vertex_calls("generateContent")
-    command = [sys.executable, "-c", _ANSWER, candidate, str(Path(__file__).parent)]
+
+    def kept() -> int:
+        return sum(1 for _ in KeptRows(store.bucket, places.parts_prefix(candidate)).in_order())
+
+    command = [sys.executable, "-c", _ANSWER, candidate, FOLDERS]
     with subprocess.Popen(command) as process:
-        until(lambda: cloud.vertex_calls("generateContent") - before > rows // 2, seconds=60)
+        until(lambda: cloud.vertex.delayed() == {"generateContent": AT_ONCE})
+        until(lambda: kept() == rows // 2, what="what is answered is kept")
         process.send_signal(signal.SIGKILL)
-    asked = cloud.vertex_calls("generateContent") - before
-    kept = sum(1 for _ in KeptRows(store.bucket, places.parts_prefix(candidate)).in_order())
-    assert 0 < kept < asked < rows
     progress = store.read(places.progress_path(candidate), InferenceProgress)
     assert progress is not None
     assert progress.rows_total == rows
     cloud.vertex.faults()
     answer(candidate)
-    twice = cloud.vertex_calls("generateContent") - before - rows
-    # What was sent and not kept when it died, and nothing else, is asked again.
-    assert twice == asked - kept
-    # A second's worth of answers and calls: 100 a second, for 0.3 s at the model and 0.25 s between two parts.
-    assert twice < 150
+    # What was sent and not answered when it died, and nothing else, is asked again.
+    assert cloud.vertex_calls("generateContent") - before - rows == AT_ONCE
     assert [row["number"] for row in answers(store, candidate)] == list(range(rows))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import HANG_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = sorted((ROOT / "dags" / "samples").glob("*.py"))
@@ -44,7 +45,7 @@ print(json.dumps({"imported": sorted(set(sys.modules) - before), "dags": found})
 def seen() -> dict[str, Any]:
     """What the Dag processor would know of the files, and what it had to import for that."""
     words = [sys.executable, "-c", LOOK, *map(str, FILES)]
-    done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=120, cwd=ROOT)
+    done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=HANG_SECONDS, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
 

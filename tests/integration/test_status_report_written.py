@@ -11,6 +11,7 @@ from google.cloud import pubsub_v1
 from held import budget, candidate, tune
 from made_up import arrived, ended, now, verdict
 from tables_cloud import whole_candidate
+from waiting import HANG_SECONDS
 
 from genops_events.cloud_setup import dead_letter_topic, topic_name
 from genops_events.config import Config, load_config
@@ -112,7 +113,9 @@ def test_dead_letters_are_counted(config: Config, store: RecordStore) -> None:
     publisher = pubsub_v1.PublisherClient()
     for number in range(2):
         attributes = letter_attributes({}, reason="unreadable", message_id=str(number), published_at=now())
-        publisher.publish(topic_name(config, dead_letter_topic(config)), b"x", **attributes).result(timeout=10)
+        publisher.publish(topic_name(config, dead_letter_topic(config)), b"x", **attributes).result(
+            timeout=HANG_SECONDS
+        )
     publisher.transport.close()
     text = status_report(config, Period.before(now(), hours=1), {})
     assert section(text, "Dead letters, now") == ["2. `genops dead-letters` shows what each is, and why."]

@@ -52,7 +52,7 @@ def succeeded(config: Config, run: StageRun) -> TuningJob:
         job = tuning_jobs.get(config, name)
         return job if job.state is not None and job.state.value == "JOB_STATE_SUCCEEDED" else None
 
-    return until(ended, seconds=60)
+    return until(ended)
 
 
 def posting(store: RecordStore, run: StageRun) -> Posting:

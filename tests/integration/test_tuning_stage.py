@@ -14,6 +14,7 @@ from airflow.sdk import RetryAction
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
 from cloud import DATASET, PREFIX, StandIns, cloud, config, connections_closed, stand_ins, store, until
 from made_up import arrived, context
+from waiting import FOREVER_SECONDS
 
 from genops_events import record_paths
 from genops_events.airflow.retries import INTAKE_RETRIES, STAGE_RETRIES
@@ -140,14 +141,15 @@ def test_of_two_jobs_that_met_the_recorded_one_stays_and_the_other_is_cancelled(
 
 def recorded_by_another(cloud: StandIns, store: RecordStore, candidate: str, job: str) -> Submission:
     """Look for the candidate's job while another process records `job`; return what is then the candidate's."""
-    cloud.vertex.faults(delay_methods_seconds={"tuningJobs.list": 1.0}, job_seconds=600)
-    before = cloud.vertex_calls("tuningJobs.list")
+    cloud.vertex.faults(delay_methods_seconds={"tuningJobs.list": FOREVER_SECONDS}, job_seconds=600)
     with ThreadPoolExecutor(1) as pool:
         finding = pool.submit(known_job, run_of(candidate))
-        until(lambda: cloud.vertex_calls("tuningJobs.list") > before)
+        until(lambda: cloud.vertex.delayed() == {"tuningJobs.list": 1})
         # Between the look into the record and the listing's answer.
         mine = Submission(candidate=candidate, written_at=datetime.now(UTC), job=job)
         store.create(record_paths.submission_path(candidate), mine)
+        cloud.vertex.faults(job_seconds=600)
+        cloud.vertex.let_go()
         found = finding.result()
     assert found is not None
     return found

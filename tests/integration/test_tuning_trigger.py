@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from airflow._shared.module_loading import import_string
 from cloud import DATASET, StandIns, cloud, config, connections_closed, stand_ins, store, training_uri, until
+from waiting import HANG_SECONDS
 
 from genops_events.config import Config
 from genops_events.gcp import tuning_jobs
@@ -44,7 +45,7 @@ def waiting_for(config: Config, job: str, *, seconds: float = 60.0, poll_seconds
 
 async def fired(trigger: TuningJobTrigger) -> str:
     """Return the end that the trigger tells of; it must fire once, and end by itself."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HANG_SECONDS):
         (event,) = [event async for event in trigger.run()]
     assert event.payload["job"] == trigger.job
     assert json.loads(json.dumps(event.payload)) == event.payload
@@ -88,7 +89,7 @@ async def test_looks_that_fail_do_not_end_the_wait(cloud: StandIns, config: Conf
     cloud.vertex.faults(error_code=code, error_share=1.0)
     before = cloud.vertex_calls("tuningJobs.list")
     waiting = asyncio.create_task(fired(waiting_for(config, job)))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG_SECONDS):
         while await asyncio.to_thread(cloud.vertex_calls, "tuningJobs.list") < before + 3:
             assert not waiting.done()
             await asyncio.sleep(0.02)
@@ -112,7 +113,7 @@ async def test_a_job_that_is_absent_for_a_moment_has_not_vanished(
     cloud.vertex.faults(error_code="404", error_share=1.0, error_methods=["tuningJobs.get"])
     before = cloud.vertex_calls("tuningJobs.get")
     waiting = asyncio.create_task(fired(waiting_for(config, job, poll_seconds=0.5)))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG_SECONDS):
         while await asyncio.to_thread(cloud.vertex_calls, "tuningJobs.get") < before + 2:  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.02)
     await asyncio.to_thread(cloud.vertex.faults)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from waiting import HANG_SECONDS
 
 from genops_events.cli.validate import UnusableInput, _chunks
 
@@ -29,7 +30,7 @@ def genops(
     environment |= {"GENOPS_CONFIG": str(config)} if config else {}
     command = [sys.executable, "-m", "genops_events.cli", "validate", *map(str, arguments)]
     return subprocess.run(
-        command, cwd=folder, env=environment, input=stdin, capture_output=True, timeout=60, check=False
+        command, cwd=folder, env=environment, input=stdin, capture_output=True, timeout=HANG_SECONDS, check=False
     )
 
 
@@ -213,7 +214,7 @@ def test_what_is_no_regular_file_is_read_as_it_comes_or_refused(tmp_path: Path) 
     os.mkfifo(pipe)
     with subprocess.Popen(["sh", "-c", 'cat "$0" > "$1"', str(TRAIN), str(pipe)]) as writer:
         done = genops(pipe, "--json", folder=tmp_path, config=CONFIG)
-        assert writer.wait(timeout=60) == 0
+        assert writer.wait(timeout=HANG_SECONDS) == 0
     assert json.loads(done.stdout)["training"]["examples"] == 770
     done = genops("/dev/null", "--json", folder=tmp_path, config=CONFIG)
     assert json.loads(done.stdout)["training"]["problems_by_reason"] == {"empty_file": 1}
@@ -246,7 +247,7 @@ def test_a_terminal_sees_progress(tmp_path: Path) -> None:
             break
         said += piece
     os.close(ours)
-    assert running.wait(timeout=60) == 0
+    assert running.wait(timeout=HANG_SECONDS) == 0
     assert b"train.jsonl" in said.partition(b"valid:")[0]
     assert b"8,000 examples" in said
 
@@ -261,6 +262,11 @@ def test_neither_airflow_nor_a_google_client_is_imported(tmp_path: Path) -> None
     )
     environment = os.environ | {"GENOPS_CONFIG": str(CONFIG)}
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, timeout=60, check=False
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        timeout=HANG_SECONDS,
+        check=False,
     )
     assert done.stdout.strip() == b"[]", done.stderr

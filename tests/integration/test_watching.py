@@ -16,6 +16,7 @@ from made_up import arrived, ended, now, taken_on, tuned
 from pydantic import BaseModel
 from rich.console import Console
 from typer.testing import CliRunner
+from waiting import HANG_SECONDS
 
 from genops_events.candidates import Candidate
 from genops_events.cli import app
@@ -151,7 +152,7 @@ class Watch:
         self._thread.start()
 
     def _follow(self, store: RecordStore, candidate: str) -> None:
-        self.found = follow(store, candidate, timeout_seconds=60, console=self._console)
+        self.found = follow(store, candidate, timeout_seconds=HANG_SECONDS, console=self._console)
 
     @property
     def lines(self) -> list[str]:
@@ -161,7 +162,7 @@ class Watch:
         until(lambda: any(text in line for line in self.lines), what=f"{text!r} in {self.lines}")
 
     def end(self) -> Candidate | None:
-        self._thread.join(timeout=20)
+        self._thread.join(timeout=HANG_SECONDS)
         assert not self._thread.is_alive()
         return self.found
 

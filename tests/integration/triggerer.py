@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,14 +22,6 @@ from genops_events.gcp.arrivals import ArrivalsSubscription, Message
 from triggers.gcs_arrival import GCSArrivalTrigger
 
 TRIGGER_ID = 1
-
-
-async def eventually(condition: Callable[[], Any], *, seconds: float = 20.0, what: str = "the condition") -> None:
-    """Return as soon as `condition` holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        await asyncio.sleep(0.02)
 
 
 @dataclass

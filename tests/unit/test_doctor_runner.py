@@ -5,27 +5,32 @@ from __future__ import annotations
 import threading
 import time
 
+from waiting import HANG_SECONDS, until
+
 from genops_events.cli.diagnosis import run
 from genops_events.errors import PermanentError
-from genops_events.health.findings import Check, Diagnosis, Finding, Status, failed, ok, skipped
+from genops_events.health.findings import Check, Diagnosis, Finding, Result, Status, failed, ok, skipped
+
+SHORT_SECONDS = 0.5
+"""For checks that are to be late; those that are not try again on a machine that is too busy for it."""
 
 
 def fine() -> Finding:
     return ok("fine")
 
 
-def statuses(*checks: Check, timeout_seconds: float = 10.0) -> dict[str, Status]:
+def statuses(*checks: Check, timeout_seconds: float = HANG_SECONDS) -> dict[str, Status]:
     return {one.name: one.finding.status for one in run(checks, timeout_seconds=timeout_seconds)}
 
 
 def test_checks_run_at_once_and_come_back_in_their_order() -> None:
-    together = threading.Barrier(3, timeout=10)
+    together = threading.Barrier(3, timeout=HANG_SECONDS)
 
     def meet() -> Finding:
         together.wait()
         return fine()
 
-    results = run([Check(name, meet) for name in ("c", "a", "b")], timeout_seconds=10)
+    results = run([Check(name, meet) for name in ("c", "a", "b")], timeout_seconds=HANG_SECONDS)
     assert [(one.name, one.finding.status) for one in results] == [("c", "ok"), ("a", "ok"), ("b", "ok")]
 
 
@@ -62,7 +67,9 @@ def test_a_check_that_crashes_has_failed_and_the_others_are_told() -> None:
     def refuse() -> Finding:
         raise PermanentError("It is closed.", "Open it.")
 
-    crashed, refused, good = run([Check("a", crash), Check("b", refuse), Check("c", fine)], timeout_seconds=10)
+    crashed, refused, good = run(
+        [Check("a", crash), Check("b", refuse), Check("c", fine)], timeout_seconds=HANG_SECONDS
+    )
     assert crashed.finding.status is Status.FAILED
     assert "KeyError: 'surprise'" in crashed.finding.found
     assert (refused.finding.found, refused.finding.cause) == ("It is closed.", "Open it.")
@@ -75,33 +82,41 @@ def test_a_check_that_never_ends_holds_nothing_up() -> None:
     release = threading.Event()
 
     def hang() -> Finding:
-        release.wait(30)
+        release.wait()
         return fine()
 
-    began = time.monotonic()
+    checks = [Check("hung", hang), Check("after", fine, needs=("hung",)), Check("good", fine)]
+
+    def told() -> tuple[Result, ...] | None:
+        """Return the results, unless the machine was too busy for the good one."""
+        results = run(checks, timeout_seconds=SHORT_SECONDS)
+        return results if results[-1].finding.status is Status.OK else None
+
     try:
-        hung, after, good = run(
-            [Check("hung", hang), Check("after", fine, needs=("hung",)), Check("good", fine)], timeout_seconds=0.3
-        )
+        hung, after, _ = until(told, what="the good check ends in time")
     finally:
         release.set()
-    assert time.monotonic() - began < 5
-    assert "No answer within 0.3 s" in hung.finding.found
-    assert (hung.finding.status, after.finding.status, good.finding.status) == ("failed", "skipped", "ok")
+    assert f"No answer within {SHORT_SECONDS} s" in hung.finding.found
+    assert (hung.finding.status, after.finding.status) == ("failed", "skipped")
 
 
 def test_the_time_of_a_check_begins_when_what_it_needs_is_known() -> None:
     def slow() -> Finding:
-        time.sleep(1.2)
+        time.sleep(0.6 * SHORT_SECONDS)
         return fine()
 
-    assert statuses(Check("a", slow), Check("b", slow, needs=("a",)), timeout_seconds=2.0) == {"a": "ok", "b": "ok"}
+    def both() -> bool:
+        """Return whether both end in time: never, if the second one's time began with the first one's."""
+        found = statuses(Check("a", slow), Check("b", slow, needs=("a",)), timeout_seconds=SHORT_SECONDS)
+        return found == {"a": "ok", "b": "ok"}
+
+    until(both, what="two checks that take more than half of the time each")
 
 
 def test_only_a_failed_check_makes_a_diagnosis_unhealthy() -> None:
     def diagnosis(*findings: Finding) -> Diagnosis:
         checks = [Check(str(number), lambda one=one: one) for number, one in enumerate(findings)]
-        return Diagnosis("local stack", run(checks, timeout_seconds=10), 0.0)
+        return Diagnosis("local stack", run(checks, timeout_seconds=HANG_SECONDS), 0.0)
 
     calm = diagnosis(ok("a"), Finding(Status.WARNING, "b"), skipped("c"))
     assert calm.healthy

@@ -16,6 +16,7 @@ from google.pubsub_v1.types import ListTopicsRequest, ListTopicsResponse
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
+from waiting import HANG_SECONDS
 
 from genops_events.local import guard
 from genops_events.local.guard import Guard, peer_address, uid_of
@@ -42,7 +43,7 @@ async def served(made: uvicorn.Server) -> AsyncIterator[httpx.AsyncClient]:
     await made.startup(sockets=[listener])
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     try:
-        async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=HANG_SECONDS) as client:
             yield client
     finally:
         await made.shutdown(sockets=[listener])

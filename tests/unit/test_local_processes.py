@@ -7,10 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from waiting import HANG_SECONDS, until
 
 from genops_events.local import postgres
 from genops_events.local.ports import choose
@@ -26,13 +28,6 @@ from genops_events.local.processes import (
 from genops_events.local.stack_errors import ComponentError
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
-
-
-def until(condition: object, *, seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.02)
 
 
 def test_a_pid_that_is_used_again_is_another_process() -> None:
@@ -90,19 +85,24 @@ def test_how_it_ended_names_the_signal() -> None:
     assert how_it_ended(3) == "ended with exit code 3"
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that other users may enter: not one of pytest's, which each run on this machine closes to them again."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
 @pytest.mark.parametrize("namespaces", [True, False])
-def test_a_database_cluster_comes_up_as_this_user(tmp_path: Path, *, namespaces: bool) -> None:
+def test_a_database_cluster_comes_up_as_this_user(open_folder: Path, *, namespaces: bool) -> None:
     """As root both ways of not being root are tried; as an ordinary user there is one."""
-    if os.geteuid() == 0:
-        for folder in (tmp_path, *tmp_path.parents):
-            if folder.stat().st_mode & 0o005 != 0o005:
-                folder.chmod(0o755)  # pytest's folders are closed to other users
-    elif not namespaces:
+    if os.geteuid() != 0 and not namespaces:
         pytest.skip("only root has to become somebody else")
     # In a process of its own: who starts PostgreSQL has one thread, but gRPC of other tests leaves some here.
-    alone = multiprocessing.get_context("spawn").Process(target=cluster_comes_up, args=(tmp_path, namespaces))
+    alone = multiprocessing.get_context("spawn").Process(target=cluster_comes_up, args=(open_folder, namespaces))
     alone.start()
-    alone.join(120)
+    alone.join(HANG_SECONDS)
     assert alone.exitcode == 0
 
 
@@ -112,7 +112,7 @@ def cluster_comes_up(home: Path, namespaces: bool) -> None:  # noqa: FBT001 - as
     log = home / "postgres.log"
     way = postgres.run_as(folder, namespaces=namespaces)
     made = postgres.start_initdb(way, folder, password="secret", log=log)
-    postgres.finish_initdb(folder, code=made.wait(60), log=log)
+    postgres.finish_initdb(folder, code=made.wait(HANG_SECONDS), log=log)
     port = choose(["postgres"], home=home, kept={})["postgres"]
     way = postgres.run_as(folder, namespaces=namespaces)
     server = way.run("postgres", *postgres.server_arguments(folder, port=port), log=log)
@@ -125,12 +125,12 @@ def cluster_comes_up(home: Path, namespaces: bool) -> None:  # noqa: FBT001 - as
                 return False
             return True
 
-        until(answers, seconds=30)
+        until(answers)
         with pytest.raises(OSError, match="password authentication failed"):
             postgres.open_database(port=port, password="wrong")
     finally:
         server.send_signal(postgres.FAST_SHUTDOWN)
-        assert server.wait(30) == 0
+        assert server.wait(HANG_SECONDS) == 0
     assert session_members(server.pid) == []
 
 

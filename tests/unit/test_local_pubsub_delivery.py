@@ -242,7 +242,7 @@ class AnySubscription(RuleBasedStateMachine):
             self.forget(number)
 
     @rule(seconds=st.sampled_from([0.5, 2.0, 11.0]))
-    def wait(self, seconds: float) -> None:
+    def later(self, seconds: float) -> None:
         self.now += seconds
         for entry in self.backlog.advance(self.now):
             self.forget(entry.message.id)
@@ -263,7 +263,7 @@ class AnySubscription(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Let every lease and rest end: then everything that is open can be had, in order."""
         for _ in range(2):
-            self.wait(11.0)
+            self.later(11.0)
         numbers = take(self.backlog, Consumer(), now=self.now, most=10_000)
         assert sorted(numbers) == sorted(self.open)
         assert not self.held

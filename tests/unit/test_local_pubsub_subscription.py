@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from waiting import HANG_SECONDS
 
 from genops_events.local.pubsub import wire
 from genops_events.local.pubsub.delivery import Consumer, StoredMessage
@@ -60,6 +61,6 @@ async def test_all_who_wait_are_woken_longest_waiting_first(subscription: Subscr
     subscription.accept(StoredMessage(1, 0.0, wire.PubsubMessage(data=b"1"), 1))
     assert woken == []
     subscription.wake()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG_SECONDS):
         await asyncio.gather(*tasks)
     assert woken == [0, 1, 2, 3, 4]

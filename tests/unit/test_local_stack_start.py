@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+from waiting import HANG_SECONDS
 
 from genops_events.cli import stack_start, stack_view
 from genops_events.config import load_config
@@ -69,14 +70,14 @@ def keeper_of(
 async def kept_until(one: keeper.Keeper, *states: str) -> ComponentState:
     task = asyncio.create_task(one.keep())
     try:
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(HANG_SECONDS):
             while one.state.state not in states:  # noqa: ASYNC110 - what is looked at is its state alone
                 await asyncio.sleep(0.01)
         return one.state
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        await one.stop(timeout_seconds=1)
+        await one.stop(timeout_seconds=HANG_SECONDS)
 
 
 @pytest.fixture

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from genops_events.local import airflow, ports, stack, state
+from genops_events.local import ports, stack, state
 from genops_events.local.airflow_probes import dag_files
 from genops_events.local.components import PORTS, client_environment, component_list
 from genops_events.local.credentials import secrets_of, write_credentials
 from genops_events.local.keeper import RestartPolicy
 from genops_events.local.processes import ProcessId, birth
+from genops_events.local.shell import clean_environment
 from genops_events.local.stack_errors import StackError
 
 
@@ -141,7 +142,7 @@ def test_nothing_of_another_airflow_cloud_or_python_leaks_in() -> None:
         "PGHOST": "elsewhere",
         "FORCE_COLOR": "1",
     }
-    clean = airflow.clean_environment(outer)
+    clean = clean_environment(outer)
     kept = {name: value for name, value in clean.items() if name in outer}
     assert kept == {"PATH": "/bin", "HOME": "/home/x", "LD_LIBRARY_PATH": "/lib"}
 

@@ -4,6 +4,7 @@ import asyncio
 import time
 
 import pytest
+from asyncio_throttle import Throttler
 
 from genops_events.gcp.inference.pace import QUOTA_SHARE, Pace
 
@@ -36,16 +37,26 @@ async def test_calls_of_several_tasks_share_one_quota() -> None:
     assert time.monotonic() - begun >= 0.9, "120 calls are three strides, half a second apart"
 
 
-async def test_tokens_are_drawn_on_average_and_put_right_afterwards() -> None:
+async def test_tokens_are_drawn_on_average_and_put_right_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[None] = []
+    acquire = Throttler.acquire
+
+    async def counted(throttler: Throttler) -> None:
+        drawn.append(None)
+        await acquire(throttler)
+
+    monkeypatch.setattr(Throttler, "acquire", counted)
     pace = Pace(requests_per_minute=None, tokens_per_minute=20_000)  # 333 a second, in units of 20
     begun = time.monotonic()
     await moments(pace, 100, tokens=7)
     assert time.monotonic() - begun >= 1.2
     for _ in range(100):
         pace.used(1, estimated=7)
-    begun = time.monotonic()
+    assert len(drawn) == 35
     await moments(pace, 80, tokens=7)
-    assert time.monotonic() - begun < 1.0, "560 tokens were given back, 560 are drawn"
+    assert len(drawn) == 35, "600 tokens were given back, 560 are used"
+    await moments(pace, 10, tokens=7)
+    assert len(drawn) == 36
 
 
 async def test_a_pause_that_the_service_asked_for_holds_everybody_back() -> None:

@@ -178,7 +178,7 @@ class VertexApi:
         self.calls[name] += 1
         await self._switch.before(name)
         faults = self._switch.current
-        await faults.before_method(name)
+        await faults.before_method(name, self._switch.delays)
         call = Call(
             name="/".join(segments),
             parent="/".join(segments[:4]) if segments[0] == "projects" else "",
@@ -189,7 +189,7 @@ class VertexApi:
         faults.check_text(name, call.body)
         # From here to the answer nothing depends on the client: a call whose client has gone away is still applied.
         answer = await handler(call)
-        await faults.before_answer(name)
+        await faults.before_answer(name, self._switch.delays)
         if method != "GET" and faults.loses_answer(name):
             raise ApiError("UNAVAILABLE", f"{name}: applied, but its answer is lost; see the fault settings.")
         return answer

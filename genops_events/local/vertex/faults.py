@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import random
 from collections.abc import Mapping
@@ -10,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field, NonNegativeFloat
 
-from genops_events.local.faults import Faults
+from genops_events.local.faults import Delays, Faults
 from genops_events.local.vertex.errors import ApiError, invalid, not_found
 
 Outcome = Literal["succeeded", "partially_succeeded", "failed", "cancelled", "expired", "paused"]
@@ -81,10 +80,9 @@ class VertexFaults(Faults):
     job_hangs: bool = False
     """The job stays in JOB_STATE_RUNNING until it is cancelled."""
 
-    async def before_method(self, method: str) -> None:
+    async def before_method(self, method: str, delays: Delays) -> None:
         """Wait as long as the calls of this one method are to be delayed."""
-        if seconds := self.delay_methods_seconds.get(method):
-            await asyncio.sleep(seconds)
+        await delays.hold(method, self.delay_methods_seconds.get(method, 0.0))
 
     def check_text(self, method: str, body: Mapping[str, Any]) -> None:
         """Refuse a call that holds a text that is to be refused.
@@ -109,10 +107,10 @@ class VertexFaults(Faults):
             return answer
         return {"pointwiseMetricResult": {**rated, "score": "NaN"}}
 
-    async def before_answer(self, method: str) -> None:
+    async def before_answer(self, method: str, delays: Delays) -> None:
         """Wait as long as the answer to an applied call of `method` is to be delayed."""
-        if self.delay_answers_seconds and self._applies_to(method):
-            await asyncio.sleep(self.delay_answers_seconds)
+        if self._applies_to(method):
+            await delays.hold(method, self.delay_answers_seconds)
 
     def loses_answer(self, method: str) -> bool:
         """Tell whether the answer to an applied call of `method` is to be lost."""
