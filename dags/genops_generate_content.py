@@ -1,4 +1,6 @@
-"""Ask a model: fill in the form (Trigger), and find the answer in the task's log and XCom, tokens and cost beside it.
+"""Ask a model: fill in the form (Trigger), and find tokens, cost and where the answer lies in the task's log and XCom.
+
+The answer itself is there only with `capture_content: true` in genops.yaml; `genops ask --run RUN` shows it otherwise.
 
 The tokens are counted before the first call. What may cost more than the budget, or than is left of the month's limits, is
 refused with the sums, and nothing is asked. Answers to a file of prompts lie in the bucket, `genops/asks/<run>/answers.jsonl`,
@@ -9,7 +11,10 @@ from airflow.sdk import DAG, Param
 
 from genops_events.airflow.generate_content import GenerateContent, choices
 
-PROMPT = "What to ask. Either this or a file of prompts."
+PROMPT = (
+    "What to ask. Either this or a file of prompts. Airflow keeps what is typed here in the run's conf, for whoever may "
+    "see the run: what they must not see belongs into a file, or into `genops ask` in a shell."
+)
 FILES = "What the prompt is about: images, audio, video, PDF or text, as a list of gs:// addresses."
 FILE = "Prompts as JSON Lines (docs/inference.md): gs://BUCKET/OBJECT, or an object of genops.yaml's bucket."
 MODEL = "A published model. Either this or the champion of a dataset."

@@ -163,6 +163,8 @@ class Config(Part):
     before what ships with genops, figure by figure; a model that genops does not know is added."""
     readable: tuple[Annotated[str, AfterValidator(readable_prefix)], ...] = ()
     """Where forms, prompt files and training files may name files beside the bucket: `gs://BUCKET/` or `gs://BUCKET/FOLDER/`."""
+    capture_content: Annotated[bool, Field(strict=True)] = False
+    """Whether single answers of models go to Airflow's logs and XCom, too; they always lie in the bucket."""
     tables: AnalysisTables = AnalysisTables()
     """Tables for analysis: how often they are made, and whether BigQuery has them, too."""
     datasets: Annotated[dict[DatasetName, Dataset], Field(min_length=1)]

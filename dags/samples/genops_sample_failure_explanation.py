@@ -54,6 +54,7 @@ with DAG(
             print(f"{prompt}\n\nNothing was sent: this is what would be. Start it with `send` to have it explained.")
             raise AirflowSkipException("nothing was sent")
 
+        from genops_events.airflow.captured import told
         from genops_events.gcp.asking import generate
 
         found = generate(
@@ -64,7 +65,6 @@ with DAG(
             budget_usd=params["budget_usd"],
             name=run_id,  # a retry of this task pays once
         )
-        print(f"{failed}:\n{found.text}")
-        return {"task": str(failed), "explanation": found.text, "state": found.state, "cost_usd": str(found.cost_usd)}
+        return told(found, {"explanation": found.text}, task=str(failed))
 
     explain()

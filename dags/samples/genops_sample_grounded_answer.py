@@ -1,8 +1,8 @@
 """Sample: an answer that is grounded in Google Search, or in a data store of your own, with its sources.
 
 An answer without a source is what the model remembers, and fails the task here: whoever asked wants to check it. Trigger it
-with a question; the answer, its sources and what it cost are in the log and in XCom. Grounding with Google Search is billed
-by Google beside the tokens: see docs/samples.md.
+with a question; where the answer lies and what it cost are in the log and in XCom, with `capture_content: true` in genops.yaml
+the answer and its sources, too. Grounding with Google Search is billed by Google beside the tokens: see docs/samples.md.
 """
 
 from typing import Any
@@ -38,6 +38,7 @@ with DAG(
     @task
     def answer(params: Any = None, run_id: Any = None) -> dict[str, Any]:
         """Return the answer, its sources and its cost."""
+        from genops_events.airflow.captured import told
         from genops_events.gcp.asking import generate
 
         store = params["data_store"]
@@ -50,9 +51,10 @@ with DAG(
             name=run_id,  # a retry of this task pays once
         )
         if not found.sources:
-            raise AirflowFailException(f"The model gave no source for its answer: {found.text}")
+            raise AirflowFailException(
+                f"The model gave no source for its answer: `genops ask --run {found.run}` shows it"
+            )
         cited = [f"{one['title']}: {one['uri']}" for one in found.sources]
-        print(found.text, "Sources:", *cited, sep="\n")
-        return {"answer": found.text, "sources": cited, "state": found.state, "cost_usd": str(found.cost_usd)}
+        return told(found, {"answer": found.text, "sources": cited}, cited=len(cited))
 
     answer()

@@ -50,6 +50,7 @@ with DAG(
     @task(max_active_tis_per_dag=4, map_index_template="{{ task.op_kwargs['file'] }}")
     def summarize(file: str, params: Any = None, run_id: Any = None) -> dict[str, Any]:
         """Return the summary of a file, and what it cost."""
+        from genops_events.airflow.captured import told
         from genops_events.gcp.asking import generate
 
         found = generate(
@@ -62,6 +63,6 @@ with DAG(
         )
         if found.state != "complete":
             raise AirflowFailException(f"The summary is {found.state}: {found.reason}")
-        return {"file": file, **json.loads(found.text), "cost_usd": str(found.cost_usd)}
+        return told(found, json.loads(found.text), file=file)
 
     summarize.expand(file=files())

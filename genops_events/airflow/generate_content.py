@@ -11,10 +11,11 @@ from typing import Any
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException
 
+from genops_events.airflow.captured import figures_of
 from genops_events.airflow.priorities import WAITED_FOR_PRIORITY
 from genops_events.airflow.retries import INTAKE_RETRIES, STAGE_DEFAULTS
 from genops_events.catalogue.models import shipped
-from genops_events.config import load_config
+from genops_events.config import Config, load_config
 from genops_events.gcp.asking.money import Money
 from genops_events.gcp.asking.planning import counted_only, settled_plan
 from genops_events.gcp.asking.running import ask, release
@@ -24,9 +25,6 @@ from genops_events.inference.asks import AskResult, run_of
 from genops_events.money.ceilings import USUAL_ASK_USD
 
 log = logging.getLogger(__name__)
-
-ANSWER_CHARACTERS = 20_000
-"""Of a single answer in XCom, which is a table of Airflow's database; the file has all of it."""
 
 
 class GenerateContent(BaseOperator):
@@ -41,7 +39,7 @@ class GenerateContent(BaseOperator):
         super().__init__(**{**STAGE_DEFAULTS, **own, **kwargs})
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Return tokens, cost and where the answers are; of a single prompt the answer, too.
+        """Return tokens, cost and where the answers are; of a single prompt the answer, too, with `capture_content: true`.
 
         Raises:
             WrongForm: a field is wrong, or the budget above what genops.yaml allows.
@@ -62,19 +60,15 @@ class GenerateContent(BaseOperator):
         run = _run(context)
         plan = settled_plan(config, store, question, run=run, by=f"Airflow, {context['dag_run'].run_id}")
         log.info("%s: %s", run, " ".join((f"{plan.estimate}.", *plan.unpriced)))
-        return _told(ask(config, store, plan))
+        return _told(config, ask(config, store, plan))
 
     def on_kill(self) -> None:
         """Settle what is answered when somebody ends the task: as Ctrl+C does for `genops ask`."""
         signal.raise_signal(signal.SIGINT)
 
 
-def _told(result: AskResult) -> dict[str, Any]:
-    figures = result.figures()
-    row = result.row or {}
-    if "answer" in row:
-        log.info("Answer:\n%s", row["answer"])
-        figures["answer"] = row["answer"][:ANSWER_CHARACTERS]
+def _told(config: Config, result: AskResult) -> dict[str, Any]:
+    figures, row = figures_of(config, result), result.row or {}
     log.log(logging.INFO if result.is_whole else logging.WARNING, "%s %s", result.outcome, result.bill)
     if result.reason is not None:
         log.warning("%s: %s", row.get("state", "failed"), result.reason)

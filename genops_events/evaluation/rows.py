@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,6 +16,8 @@ from genops_events.evaluation.summary import Answers, MetricSummary
 from genops_events.inference.endings import State, counted, ending
 
 CAUSES_KEPT = 20
+_OWN_WORDS = re.compile(r"(\S+ failed: \w+): .*", re.DOTALL)
+"""Why a metric in Python gave no score: its name and the exception's, then the exception's words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +152,12 @@ def answers_in(rows: Iterable[Row]) -> Answers:
 
 
 def causes(rows: Iterable[Row]) -> dict[str, int]:
-    """Return how often each cause left a row without a score, the most frequent ones first."""
-    counted = Counter(failure for row in rows for failure in row.failures.values())
+    """Return how often each cause left a row without a score, the most frequent ones first.
+
+    They go into verdict and event, and so to Airflow: what a metric in Python has said of a row, which may be the row's own
+    text, stays in the file of rows.
+    """
+    counted = Counter(_OWN_WORDS.sub(r"\1", failure) for row in rows for failure in row.failures.values())
     return dict(counted.most_common(CAUSES_KEPT))
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from genops_events.errors import PermanentError
 from genops_events.evaluation.data import (
     MOST_FILE_BYTES,
+    EvaluationDataError,
     EvaluationExample,
     Prompt,
     lines_of_file,
@@ -36,7 +37,12 @@ class InputMissing(PermanentError):
 
 def evaluation_examples(bucket: Bucket, name: str, *, needs_reference: Sequence[str]) -> list[EvaluationExample]:
     """Return the evaluation examples in the object `name`; at least one, each with what `needs_reference` needs."""
-    return _some(list(read_evaluation_examples(_lines(bucket, name), needs_reference=needs_reference)), bucket, name)
+    try:
+        examples = list(read_evaluation_examples(_lines(bucket, name), needs_reference=needs_reference))
+    except EvaluationDataError as error:
+        # Without the text of the line, which belongs into no log of Airflow, no verdict and no event.
+        raise EvaluationDataError(error.message, f"Look at gs://{bucket.name}/{name}.", error.line) from None
+    return _some(examples, bucket, name)
 
 
 def _some(items: list[ItemT], bucket: Bucket, name: str) -> list[ItemT]:

@@ -112,7 +112,7 @@ def read_question(
     dataset = read(lambda: _dataset(values, config, names))
     system = values.get("system_instruction")
     if system is not None and not isinstance(system, str):
-        wrong.append(f"{names.system_instruction} must be a text; it is {system!r}.")
+        wrong.append(f"{names.system_instruction} must be a text; it is of the type {type(system).__name__}.")
     settings = read(lambda: _settings(values, config, dataset, names))
     asked_usd = read(lambda: _budget(values, names))
     budget: Decimal | None = None

@@ -332,7 +332,7 @@ def _settings(value: Mapping[str, Any]) -> RowSettings | None:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))
-        raise _Wrong(f"`{place}` is {first['input']!r}: {first['msg'][:1].lower()}{first['msg'][1:]}") from None
+        raise _Wrong(f"`{place}`: {first['msg'][:1].lower()}{first['msg'][1:]}") from None
 
 
 def _only_text(contents: list[dict[str, Any]]) -> str | None:

@@ -13,6 +13,7 @@ from google import genai
 from google.genai import types
 from google.oauth2.credentials import Credentials
 
+from genops_events.addresses import Readable
 from genops_events.inference.prompts import PromptRow, read_rows
 from genops_events.inference.replies import read_reply
 from genops_events.inference.requests import Requests
@@ -96,7 +97,7 @@ def camel(value: Any, *, users: bool = False) -> Any:
 
 
 def ours(row: dict[str, Any], settings: dict[str, Any], **more: Any) -> dict[str, Any]:
-    (read,) = read_rows([json.dumps(row).encode()])
+    (read,) = read_rows([json.dumps(row).encode()], readable=Readable("bucket"))
     assert isinstance(read, PromptRow), read
     return Requests(AnswerSettings.model_validate(settings), **more).body(read)
 

@@ -99,6 +99,7 @@ def configure(config: dict[str, Any]) -> None:
     dataset["evaluation"]["gate"] = {"exact_match": 0.0}
     dataset["inference"]["mode"] = "online"
     config["readable"] = ["gs://films/"]
+    config["capture_content"] = True
 
 
 @pytest.fixture(scope="module")

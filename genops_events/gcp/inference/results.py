@@ -115,7 +115,7 @@ def nothing_to_ask(file: str, first_bad: BadRow | None) -> PromptsMissing:
         return PromptsMissing(f"{file} is empty.", "Write a prompt there; then upload the training file again.")
     return PromptsMissing(
         f"{file} has no row that can be asked. {first_bad.reason}",
-        f"Found: {first_bad.found}. Mend it there; then upload the training file again.",
+        "Mend it there; then upload the training file again.",
     )
 
 
