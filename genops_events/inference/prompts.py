@@ -332,7 +332,9 @@ def _settings(value: Mapping[str, Any]) -> RowSettings | None:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))
-        raise _Wrong(f"`{place}`: {first['msg'][:1].lower()}{first['msg'][1:]}") from None
+        # A number may be shown; a text may be what was asked, and this reason goes to verdicts and logs.
+        found = f" is {first['input']!r}" if isinstance(first["input"], (bool, int, float)) else ""
+        raise _Wrong(f"`{place}`{found}: {first['msg'][:1].lower()}{first['msg'][1:]}") from None
 
 
 def _only_text(contents: list[dict[str, Any]]) -> str | None:
