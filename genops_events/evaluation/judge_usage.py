@@ -17,10 +17,13 @@ from genops_events.evaluation.rows import Row
 from genops_events.money.pricing import Rates
 from genops_events.tokens import estimated_tokens
 
-USUAL_JUDGE = "gemini-2.5-flash"
-"""Whose prices count where the judge is Vertex AI's own choice: it does not tell which."""
+USUAL_JUDGE = "gemini-3.5-flash"
+"""Whose prices count where the judge is Vertex AI's own choice: it does not tell which. The dearest of those that public
+texts name: Gemini 2.0 Flash (https://cloud.google.com/vertex-ai/generative-ai/docs/models/prompt-judge-model, which is
+retired), 2.5 Flash, and 3.5 Flash, which the newer SDK pins its judge metrics to (changelog of python-aiplatform 1.164.0)."""
 EXPLANATION_TOKENS = 512
-"""About as long as a judge's step-by-step explanation with its rating gets; Vertex AI documents no bound."""
+"""About as long as a judge's step-by-step explanation with its rating gets; Vertex AI documents no bound, and whether the
+judge thinks before it."""
 
 
 @dataclass(frozen=True, slots=True)

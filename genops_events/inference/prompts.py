@@ -198,7 +198,8 @@ def _object(content: bytes) -> dict[str, Any]:
         raise _Wrong(f"{error.message}; each line must read {FORMS}") from None
     if not isinstance(value, dict):
         raise _Wrong(f"it is not a JSON object; each line must read {FORMS}")
-    value = given(value)
+    # Of a setting, null says something: the model's own default in place of the dataset's.
+    value = {**given(value), **{key: value[key] for key in _SETTINGS if key in value}}
     if others := [key for key in value if key not in _OWN_KEYS and key not in _SETTINGS]:
         raise _Wrong(f"the key {shown(others[0], '`')} is not known, allowed are {', '.join((*_OWN_KEYS, *_SETTINGS))}")
     return value

@@ -18,10 +18,10 @@ pytestmark = pytest.mark.e2e
 
 POOR, WORDY, CROWD = "poor", "wordy", "crowd"
 TUNING_USD = "0.005"
-PROMPT_TOKENS = 40
+PROMPT_TOKENS = 60
 LONG_LINES = [3, 14, 16]
 """Of the example prompts: those of more tokens than that, by the stand-in's count."""
-CROWD_USD = Decimal("0.06")
+CROWD_USD = Decimal("0.09")
 """Enough to tune about five of them."""
 AT_ONCE = 50
 ME = "operator@genops.local"

@@ -72,7 +72,7 @@ def test_json_has_the_answer_its_tokens_and_its_cost(config: Config, store: Reco
     assert (found["answer"], found["state"], found["champion"]) == ("where is my card", "complete", candidate)
     assert (found["input_tokens"], found["output_tokens"], found["cost_usd"]) == (6, 6, "0.000017")
     assert found["run"] in entries(store)
-    assert f"{candidate} (champion of {DATASET}): 4 input" in done.stderr
+    assert f"{candidate} (champion of {DATASET}): 6 input" in done.stderr
 
 
 def test_a_file_is_answered_row_by_row_and_what_has_no_answer_is_told(

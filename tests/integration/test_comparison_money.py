@@ -22,7 +22,7 @@ from genops_events.errors import ConfigError
 from genops_events.gcp import ledger_store
 from genops_events.gcp.record_store import RecordStore
 from genops_events.money.ceilings import OverCeiling
-from genops_events.money.ledger import month_of
+from genops_events.money.ledger import month_of, usd
 
 PRO = "gemini-2.5-pro"
 JUDGED = {"metrics": ["exact_match", "fluency"], "judge": {"samples": 2}}
@@ -66,7 +66,7 @@ def test_over_its_own_budget_nobody_is_asked_and_the_missing_sum_is_named(
     assert found.outcome == "refused"
     assert found.estimated_usd is not None
     assert found.missing_usd == found.estimated_usd - Decimal("0.01") > 0
-    assert f"${found.missing_usd} are missing" in found.reason
+    assert f"{usd(found.missing_usd)} are missing" in found.reason
     assert [each.status for each in found.contestants] == ["refused", "refused"]
     assert sum(each.estimated_usd or 0 for each in found.contestants) == found.estimated_usd
     assert postings(store, found) == {}
@@ -237,7 +237,7 @@ def test_functions_and_a_schema_of_the_answer_are_reserved_for_as_input(
 ) -> None:
     compared()
     write(store, FILE, *pairs(4))
-    described = "x" * 40_000  # 10,000 tokens with each of four prompts, at $0.30 for a million
+    described = "x" * 30_000  # 10,000 tokens with each of four prompts, at $0.30 for a million
     about = {
         "plain": {},
         "functions": {"functions": [{"name": "block_card", "description": described}]},

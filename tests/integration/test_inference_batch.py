@@ -128,7 +128,7 @@ def test_a_batch_job_answers_in_the_order_of_the_prompts_at_half_the_price(
     assert jobs(config, candidate) == {job: "JOB_STATE_SUCCEEDED"}
     kept = answers(store, candidate)
     assert [row["id"] for row in kept] == [one["id"] for one in ROWS] + ["line-15"]
-    assert [row["answer"] for row in kept] == [one["prompt"] for one in ROWS] + ["cut "]
+    assert [row["answer"] for row in kept] == [one["prompt"] for one in ROWS] + ["cut"]
     assert kept[-1]["state"] == "cut"
     failed = store.bucket.blob(places.failures_path(candidate)).download_as_text().splitlines()
     assert [json.loads(line)["line"] for line in failed] == [2, 14]

@@ -19,6 +19,7 @@ from genops_events.gcp.inference import cache, calls
 from genops_events.gcp.inference.cache import cached, find_all
 from genops_events.gcp.record_store import RecordStore
 from genops_events.stages import Stage
+from genops_events.tokens import estimated_tokens
 
 
 def test_a_row_says_how_it_is_answered_in_place_of_the_dataset(
@@ -88,7 +89,7 @@ def test_functions_grounding_and_files_reach_the_model_and_come_back(
         store,
         {"prompt": "please block it"},
         {"prompt": "what is new", "functions": None, "grounding": "google_search"},
-        {"prompt": "what is here", "files": ["gs://bucket/a.pdf", "gs://bucket/b.png"]},
+        {"prompt": "what is here", "files": [f"gs://{store.bucket.name}/{name}" for name in ("a.pdf", "b.png")]},
         {"prompt": "and this", "grounding": "google_search"},
     )
     answer(candidate)
@@ -120,7 +121,7 @@ def test_the_cache_is_made_once_used_by_every_call_and_removed(
     assert find_all(config, candidate) == []
     kept = answers(store, candidate)
     assert len(kept) == 5
-    in_cache = -(-len("A long book. " * 50) // 4) + 2
+    in_cache = estimated_tokens("A long book. " * 50) + estimated_tokens("Be kind.")
     assert {row["cached_tokens"] for row in kept} == {in_cache}
     rates = config.rates(MODEL)
     read = rates.generation_cost(done["input_tokens"], done["output_tokens"], cached_tokens=5 * in_cache)

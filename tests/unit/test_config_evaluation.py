@@ -153,9 +153,9 @@ def test_what_was_judged_is_counted_by_the_calls_that_were_made_and_the_answers_
     ]
     tokens = judged_tokens(asked.measured(), rows)
     assert tokens.calls == 2 * 3
-    # One of these two rows is compared, with answers of a token each: two answers there, one elsewhere.
+    # One of these two rows is compared, with answers of two tokens each: two answers there, one elsewhere.
     one, compared = (
-        judge_tokens([metric], EXAMPLES[:1], answer_tokens=1) for metric in asked.measured() if metric.judged
+        judge_tokens([metric], EXAMPLES[:1], answer_tokens=2) for metric in asked.measured() if metric.judged
     )
     assert tokens.input_tokens == 2 * one.input_tokens + compared.input_tokens
     assert tokens.input_tokens < judge_tokens(asked.measured(), EXAMPLES[:2], answer_tokens=256).input_tokens
@@ -164,7 +164,7 @@ def test_what_was_judged_is_counted_by_the_calls_that_were_made_and_the_answers_
 @pytest.mark.parametrize(
     ("model", "priced"),
     [
-        (None, "gemini-2.5-flash"),
+        (None, "gemini-3.5-flash"),
         ("gemini-2.5-pro", "gemini-2.5-pro"),
         ("projects/p/locations/l/publishers/google/models/gemini-2.5-pro", "gemini-2.5-pro"),
         ("projects/p/locations/l/endpoints/1", "projects/p/locations/l/endpoints/1"),
