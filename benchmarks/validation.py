@@ -27,6 +27,8 @@ MODEL = "gemini-2.5-flash"
 CHUNK_BYTES = 8 * 1024 * 1024
 """As much as is read from the bucket at a time."""
 MAX_SECONDS, MAX_MEGABYTES = 20, 150
+MAX_SECONDS_OF_A_LONG_LINE = 10
+LONG_LINE_MEGABYTES = 8.4
 
 
 def main() -> None:
@@ -50,6 +52,8 @@ def main() -> None:
     found = figures["validate"]
     if found["cpu_seconds"] > MAX_SECONDS or found["peak_mb"] > MAX_MEGABYTES:
         sys.exit(f"over the limit of {MAX_SECONDS} core-seconds or {MAX_MEGABYTES} MB")
+    if figures["long_line"]["cpu_seconds"] > MAX_SECONDS_OF_A_LONG_LINE:
+        sys.exit(f"one bad line took over {MAX_SECONDS_OF_A_LONG_LINE} core-seconds")
 
 
 def _write(file: Path, size: int) -> int:
@@ -107,7 +111,25 @@ def _validate(file: Path) -> int:
     return report.lines
 
 
-WAYS: dict[str, Callable[[Path], int]] = {"split": _split, "decode": _decode, "validate": _validate}
+def _long_line(_file: Path) -> int:
+    """Validate one line of 8 MB whose last key is not known, behind millions of values."""
+    from genops_events.training_data import load_limits, validate
+
+    head, tail = b'{"generationConfig": {"a": [', b'0]}, "unknown": 1}'
+    limits = load_limits(MODEL)
+    line = head + b"[]," * ((limits.max_line_bytes - len(head) - len(tail)) // 3) + tail
+    report = validate([EXAMPLES.read_bytes(), line], limits=limits)
+    assert report.problems_by_reason == {"unknown_key": 1}, report.summary
+    assert report.problems[0].column == line.index(b'"unknown"') + 1
+    return report.lines
+
+
+WAYS: dict[str, Callable[[Path], int]] = {
+    "split": _split,
+    "decode": _decode,
+    "validate": _validate,
+    "long_line": _long_line,
+}
 
 
 def _measure(way: Callable[[Path], int], file: Path) -> dict[str, float]:
@@ -140,10 +162,16 @@ def _show(figures: dict[str, dict[str, float]], *, lines: int, size: int) -> Non
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("", "core seconds", "seconds", "MB per core second", "peak MB"):
         table.add_column(heading, justify="left" if not heading else "right")
-    words = {"split": "read and split", "decode": "decode with msgspec", "validate": "validate"}
+    words = {
+        "split": "read and split",
+        "decode": "decode with msgspec",
+        "validate": "validate",
+        "long_line": "validate one bad line of 8 MB",
+    }
     for way, found in figures.items():
         cpu = found["cpu_seconds"]
-        row = (f"{cpu:.1f}", f"{found['wall_seconds']:.1f}", f"{size / 1e6 / cpu:.0f}", f"{found['peak_mb']:.0f}")
+        megabytes = LONG_LINE_MEGABYTES if way == "long_line" else size / 1e6
+        row = (f"{cpu:.1f}", f"{found['wall_seconds']:.1f}", f"{megabytes / cpu:.0f}", f"{found['peak_mb']:.0f}")
         table.add_row(words[way], *row)
     console.print(table)
 

@@ -56,6 +56,7 @@ _HEAD_BYTES = 4 * FOUND_CHARACTERS
 """UTF-8 has at most four bytes for a character."""
 _PIECE_BYTES = 256 * 1024
 """So much is split into lines at a time: the lines of a whole chunk would take several times its memory."""
+_LONG_LINE_BYTES = 1024 * 1024
 _SHARE_FROM, _SHARE = 1000, 0.3
 
 
@@ -281,7 +282,8 @@ class TrainingDataValidator:
         if self._seen == 0 and (looks_like := foreign_form(line, is_json=bad.reason is not Reason.NOT_JSON)):
             self._refuse_form(line, looks_like, bad.column if looks_like is CR_ONLY else None)
             return
-        if self._seen == 0 and (other := meant_for_another(line, self._method)):
+        # A long line is read once, not once for each method.
+        if self._seen == 0 and len(line) <= _LONG_LINE_BYTES and (other := meant_for_another(line, self._method)):
             # Said once, and not of each line: what follows is of the same kind.
             self._is_foreign = True
             self._report_line(line, Reason.WRONG_METHOD, other)

@@ -178,7 +178,6 @@ def test_null_is_no_value_in_prompts_and_evaluation_files() -> None:
     dumped = {
         "id": None,
         "files": None,
-        "temperature": None,
         "contents": [
             {
                 "role": None,
@@ -198,6 +197,13 @@ def test_null_is_no_value_in_prompts_and_evaluation_files() -> None:
     ]
     assert evaluated(b'{"prompt": "a", "reference": null, "id": null}') == ["line-1"]
     assert "`prompt` is missing" in refused(b'{"prompt": null}').message
+
+
+def test_null_still_takes_a_setting_of_the_dataset_away() -> None:
+    (row,) = rows(b'{"prompt": "a", "temperature": null}')
+    assert isinstance(row, PromptRow), row
+    assert row.settings is not None
+    assert row.settings.model_fields_set == {"temperature"}
 
 
 def inline(mime_type: Any) -> bytes:
