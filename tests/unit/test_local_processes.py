@@ -136,10 +136,11 @@ def cluster_comes_up(home: Path, namespaces: bool) -> None:  # noqa: FBT001 - as
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has to become somebody else")
 def test_a_folder_that_nobody_may_enter_is_named_with_what_to_do(tmp_path: Path) -> None:
-    tmp_path.chmod(0o700)
-    (tmp_path / "postgres").mkdir()
+    folder = tmp_path / "closed" / "home" / "postgres"
+    folder.mkdir(parents=True)
+    (tmp_path / "closed").chmod(0o700)  # the home itself is opened a bit; what lies above it is not ours
     with pytest.raises(ComponentError, match="may not enter") as raised:
-        postgres.run_as(tmp_path / "postgres", namespaces=False)
+        postgres.run_as(folder, namespaces=False)
     assert "GENOPS_HOME" in raised.value.hint
 
 
