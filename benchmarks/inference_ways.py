@@ -14,7 +14,7 @@ from benchmarks.inference_stack import BUCKET, MODEL, config, prompt
 UNBOUNDED = 100_000_000
 WARM = 50
 """Prompts that are answered before anything is measured."""
-SETTINGS = {"temperature": 0.0, "maxOutputTokens": 64}
+SETTINGS = {"temperature": 0.0, "maxOutputTokens": 64, "thinkingConfig": {"thinkingBudget": 0}}
 
 
 def measured(way: str, *, rows: int, at_once: int, prefix: str, requests_per_minute: int) -> dict[str, float]:
@@ -73,6 +73,7 @@ def _genai(*, rows: int, at_once: int, **_: Any) -> Callable[[], Any]:
     asked = types.GenerateContentConfig(
         temperature=0.0,
         max_output_tokens=64,
+        thinking_config=types.ThinkingConfig(thinking_budget=0),
         automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
     )
 
@@ -100,11 +101,11 @@ def _genops(*, rows: int, at_once: int, prefix: str, requests_per_minute: int) -
     from genops_events.gcp.inference.online import answer_online
     from genops_events.gcp.inference.results import rows_of
     from genops_events.inference.requests import Requests
-    from genops_events.inference.settings import AnswerSettings
+    from genops_events.inference.settings import AnswerSettings, Thinking
 
     settings = config()
     bucket = storage_client(settings).bucket(BUCKET)
-    requests = Requests(AnswerSettings(temperature=0.0, max_output_tokens=64))
+    requests = Requests(AnswerSettings(temperature=0.0, max_output_tokens=64, thinking=Thinking(budget_tokens=0)))
 
     def run() -> dict[str, float]:
         tally = answer_online(

@@ -41,6 +41,8 @@ from genops_events.config_parts.values import (
 from genops_events.config_parts.yaml_lines import YamlDocument, YamlProblem, parse_yaml, read_settings
 from genops_events.errors import ConfigError, ConfigProblem
 from genops_events.inference.prompt_limits import CallLimits, call_limits_of
+from genops_events.inference.settings import AnswerSettings, served_with
+from genops_events.inference.thinking import Thinker, thinker_of
 from genops_events.money.pricing import Rates, rates_of
 from genops_events.record_paths import ROOT
 from genops_events.training.limits import ModelLimits, load_limits
@@ -103,6 +105,11 @@ class Dataset(Part):
     def billed_model(self) -> str:
         """The published model whose prices and limits apply."""
         return self.base_model or self.source_model
+
+    @property
+    def evaluated_with(self) -> AnswerSettings:
+        """How an evaluation asks: as the answers are served, but for a longest answer of its own."""
+        return served_with(self.inference, max_output_tokens=self.evaluation.max_output_tokens)
 
     @model_validator(mode="after")
     def _check_model(self, info: ValidationInfo) -> Dataset:
@@ -244,6 +251,10 @@ class Config(Part):
     def call_limits(self, model: str) -> CallLimits:
         """Return how much one call of a published model takes; raise UnknownFigureError where that is not known."""
         return call_limits_of(self.catalogue, model)
+
+    def thinker(self, model: str, *, is_tuned: bool) -> Thinker:
+        """Return how a published model, or one that was tuned from it, thinks before it answers."""
+        return thinker_of(self.catalogue, model, is_tuned=is_tuned)
 
     def file_limits(self, model: str) -> ModelLimits:
         """Return what a training file for a published model may hold; raise UnknownLimitsError where that is not known."""

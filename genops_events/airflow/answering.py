@@ -26,6 +26,7 @@ from genops_events.inference.prompts import BadRow, PromptRow
 from genops_events.inference.record import InferencePlan, InferenceProgress
 from genops_events.inference.replies import Totals
 from genops_events.inference.requests import Requests
+from genops_events.inference.served import served_requests
 from genops_events.money.estimates import prompt_tokens
 from genops_events.record_paths import answers_path, prompts_path
 from genops_events.stages import Outcome, Stage
@@ -124,7 +125,7 @@ class Answering:
 
     def requests(self, cache: str | None) -> Requests:
         """Return what makes the requests."""
-        return Requests(self.inference, system_instruction=self.run.dataset.system_instruction, cache=cache)
+        return served_requests(self.run.config, self.run.dataset, cache=cache)
 
     def answer_online(self) -> Verdict:
         """Answer what is not answered yet, and return the recorded verdict.

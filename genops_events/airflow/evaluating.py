@@ -38,7 +38,8 @@ from genops_events.gcp.generation import Answer, answers_cost
 from genops_events.gcp.kept_answers import KeptAnswers
 from genops_events.gcp.parts import PartWriter, remove_parts
 from genops_events.inference.endings import remedies
-from genops_events.inference.settings import evaluated_with
+from genops_events.inference.requests import Requests
+from genops_events.inference.served import evaluation_requests
 from genops_events.money.estimates import evaluation_steps
 from genops_events.record_paths import evaluation_answers_path, training_path, valid_lines_path
 from genops_events.stages import Outcome, Stage
@@ -136,8 +137,8 @@ class Evaluating:
                 self.run.config,
                 rows=asked,
                 metrics=self.metrics,
-                candidate=self._ask(self.run.endpoint, own),
-                champion=None if theirs is None else self._ask(self.plan.endpoint or "", theirs),
+                candidate=Ask(self.run.endpoint, self._own_requests, own),
+                champion=None if theirs is None else Ask(self.plan.endpoint or "", self._champion_requests, theirs),
                 functions=functions,
                 kept=kept.kept_scores(self.bucket, parts),
                 on_score=keep,
@@ -170,45 +171,34 @@ class Evaluating:
 
     def _most(self, asked: Sequence[EvaluationExample]) -> Decimal:
         """Return the most that answers and judge can cost, by an estimate of the prompts and every answer at its longest."""
-        dataset = self.run.dataset
         answers, judge = evaluation_steps(
-            self.run.config.rates,
-            dataset.billed_model,
-            self.evaluation,
-            self.metrics,
-            asked,
-            system_instruction=dataset.system_instruction,
-            champion_model=self.champion_model,
+            self.run.config, self.run.dataset, self.metrics, asked, champion_model=self.champion_model
         )
         assert answers.usd is not None
         assert judge.usd is not None
         return answers.usd + judge.usd
 
-    def _ask(self, model: str, answers: KeptAnswers) -> Ask:
-        return Ask(
-            model=model,
-            settings=evaluated_with(self.evaluation.max_output_tokens),
-            system_instruction=self.run.dataset.system_instruction,
-            kept=answers,
-        )
+    @cached_property
+    def _own_requests(self) -> Requests:
+        return evaluation_requests(self.run.config, self.run.dataset, self.run.dataset.billed_model)
 
-    @property
-    def _settings(self) -> str:
-        instruction, most = self.run.dataset.system_instruction, self.evaluation.max_output_tokens
-        return inputs.settings_of(system_instruction=instruction, max_output_tokens=most)
+    @cached_property
+    def _champion_requests(self) -> Requests:
+        """The same settings; the least thinking is that of the model which the champion was tuned from."""
+        return evaluation_requests(self.run.config, self.run.dataset, self.champion_model)
 
     def _own_answers(self, prompts: Sequence[Prompt]) -> KeptAnswers:
         model, name = self.run.tuning.model or self.run.endpoint, evaluation_answers_path(self.candidate)
-        return KeptAnswers(self.bucket, name, prompts, model=model, settings=self._settings)
+        return KeptAnswers(self.bucket, name, prompts, model=model, settings=self._own_requests.asked_as)
 
     def _champion_answers(self, prompts: Sequence[Prompt]) -> KeptAnswers:
         model, name = self.plan.model or self.plan.endpoint or "", champion_answers_path(self.candidate)
-        return KeptAnswers(self.bucket, name, prompts, model=model, settings=self._settings)
+        return KeptAnswers(self.bucket, name, prompts, model=model, settings=self._champion_requests.asked_as)
 
     def _answers_of_champion(self, prompts: Sequence[Prompt]) -> inputs.Answers:
         """Return what the champion answered to the same prompts when it was evaluated itself: it is paid for."""
         name = evaluation_answers_path(self.plan.champion or "")
-        return inputs.answers_to(self.bucket, name, prompts, settings=self._settings)
+        return inputs.answers_to(self.bucket, name, prompts, settings=self._champion_requests.asked_as)
 
     def _rows(
         self,

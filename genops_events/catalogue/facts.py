@@ -166,6 +166,8 @@ class Thinking(Sourced):
     """By budget: least budget but 0."""
     max_tokens: Count | None = None
     """By budget: largest budget."""
+    default_tokens: Count | None = None
+    """By budget: most thoughts where a request says nothing, and it thinks then."""
     levels: tuple[Level, ...] = ()
     """By level: which ones are taken, the least first."""
     default_level: Level | None = None

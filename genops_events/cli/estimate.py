@@ -119,22 +119,20 @@ def _evaluation(config: Config, entry: Dataset, file: Path) -> tuple[Step, ...]:
     except OSError as error:
         raise UnusableFile(f"{file} cannot be read: {error.strerror}", "Name a copy of it.") from error
     return evaluation_steps(
-        config.rates,
-        entry.billed_model,
-        evaluation,
+        config,
+        entry,
         evaluation.measured(),  # `pairwise`, too: whether there is a champion is not known here
         examples,
-        system_instruction=entry.system_instruction,
     )
 
 
 def _inference(config: Config, entry: Dataset, file: Path) -> tuple[Step, ...]:
     from genops_events.inference.prompts import read_rows
-    from genops_events.inference.requests import Requests
+    from genops_events.inference.served import served_requests
     from genops_events.json_lines import lines_of
     from genops_events.money.estimates import inference_step, prompt_tokens
 
-    requests = Requests(entry.inference, system_instruction=entry.system_instruction)
+    requests = served_requests(config, entry)
     try:
         with file.open("rb") as opened:
             rows = read_rows(lines_of(iter(lambda: opened.read(_CHUNK_BYTES), b"")), readable=config.addresses)

@@ -96,8 +96,8 @@ class Evaluation(Part):
     """Most rows that may be left without a score."""
     margin: Margin = 0.0
     """A challenger must beat the champion's decisive score by more than this."""
-    max_output_tokens: MaxOutputTokens = 256
-    """Longest answer to an evaluation prompt."""
+    max_output_tokens: MaxOutputTokens | None = None
+    """Longest answer to an evaluation prompt; `inference.max_output_tokens` if not given. All else is as `inference` says."""
     judge: Judge = Judge()
     """The model that judges."""
     own_metrics: dict[str, OwnMetric] = Field(default={})

@@ -55,7 +55,7 @@ class Inference(AnswerSettings):
     temperature: Annotated[Number, Field(ge=0, le=2)] | None = 0.0
     """0 for the likeliest answer, up to 2 for variety; empty (null) for the model's own default."""
     max_output_tokens: MaxOutputTokens = 256
-    """Longest answer to a prompt, thinking included."""
+    """Longest answer to a prompt; thoughts are not counted."""
     mode: Mode = "auto"
     """`online`: asked one by one, at once; `batch`: by a batch prediction job, cheaper and later; `auto`: by size and cost."""
     requests_per_minute: PositiveInt | None = None

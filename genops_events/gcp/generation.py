@@ -15,11 +15,10 @@ from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, genai_client, idempo
 from genops_events.gcp.errors import CloudRefused, CloudUnavailable, google_call
 from genops_events.inference.endings import State
 from genops_events.inference.replies import Reply, UnreadableReply, read_reply
-from genops_events.inference.requests import request_json
 
 if TYPE_CHECKING:
     from genops_events.config import Config
-    from genops_events.inference.settings import AnswerSettings
+    from genops_events.inference.requests import Requests
     from genops_events.money.pricing import Rates
 
 CONCURRENT_CALLS = 8
@@ -85,22 +84,21 @@ def first_error() -> Iterator[None]:
 
 @asynccontextmanager
 async def asking(
-    config: Config, *, model: str, settings: AnswerSettings, system_instruction: str | None
+    config: Config, *, model: str, requests: Requests
 ) -> AsyncIterator[Callable[[str], Awaitable[Answer]]]:
     """Yield what asks `model` one prompt, as often as one throttle for this model allows.
 
     Args:
         config: project, location and throttle.
         model: a publisher's model, or the endpoint of a tuned one.
-        settings: how it is to answer.
-        system_instruction: sent with every prompt.
+        requests: make what it is sent: settings, system instruction, and the room to think.
 
     What is yielded raises CloudUnavailable after the client's own retries, and CloudRefused for what can never succeed.
     """
     from asyncio_throttle import Throttler
     from google.genai import types
 
-    body = request_json(settings, system_instruction=system_instruction)
+    body = requests.common()
     # The REST request has these two levels, google-genai one; its names are accepted as they are there.
     how = types.GenerateContentConfig.model_validate(body.pop("generationConfig", {}) | body)
     # There is nobody to call functions; left on, the client writes a line about it into the task's log for each prompt.

@@ -15,7 +15,6 @@ from genops_events.evaluation.data import (
     lines_of_file,
     read_evaluation_examples,
 )
-from genops_events.evaluation.rows import digest
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
 from genops_events.gcp.errors import CloudRefused, google_call
 from genops_events.gcp.generation import Answer
@@ -67,7 +66,7 @@ def _lines(bucket: Bucket, name: str) -> Iterator[str]:
 def answers_to(bucket: Bucket, name: str, asked: Sequence[Prompt], *, settings: str) -> Answers:
     """Return the answers to the same prompts, wherever they stand in the file `name`, by their index in `asked`.
 
-    Only those count that were asked for with the same `settings`: a longer answer, or one to another system instruction,
+    Only those count that were asked for with the same `settings` (`Requests.asked_as`): a longer answer, or one to another system instruction,
     is another model's as far as a comparison goes. Lines of before do not have them.
     """
     known = {row["prompt"]: row for row in answer_rows(bucket, name) if row.get("settings") == settings}
@@ -85,11 +84,6 @@ def answer_rows(bucket: Bucket, name: str) -> list[dict[str, Any]]:
         except NotFound:
             return []
     return [json.loads(line) for line in content.split("\n") if line]
-
-
-def settings_of(*, system_instruction: str | None, max_output_tokens: int) -> str:
-    """Return what tells answers that were asked for in one way from those asked for in another."""
-    return digest(system_instruction, str(max_output_tokens))
 
 
 def answers_of(rows: Iterable[Mapping[str, Any]], asked: Sequence[Prompt]) -> Answers:

@@ -24,7 +24,7 @@ class KeptAnswers:
         name: of the object that holds them in the end; until then they are in parts beside it.
         asked: the prompts.
         model: what answers.
-        settings: how it is asked, as `inputs.settings_of` says.
+        settings: how it is asked, as `Requests.asked_as` says.
     """
 
     def __init__(self, bucket: Bucket, name: str, asked: Sequence[Prompt], *, model: str, settings: str) -> None:

@@ -6,6 +6,8 @@ types of its own, and only for online calls; a test holds each field against wha
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +16,8 @@ from pydantic import ValidationError
 from genops_events.inference.media import mime_type_of
 from genops_events.inference.prompts import PromptRow
 from genops_events.inference.settings import AnswerSettings, Function, Grounding, Safety, Thinking, merged
-from genops_events.tokens import json_tokens
+from genops_events.inference.thinking import NOT_KNOWN, Thinker
+from genops_events.tokens import estimated_tokens, json_tokens
 
 ROW_LABEL = "genops-row"
 """Label of a batch request that names its line: a batch job answers in any order, and repeats the request."""
@@ -50,17 +53,24 @@ class Requests:
         settings: the dataset's.
         system_instruction: sent with every prompt, unless its row has one of its own.
         cache: resource name of what all prompts have in common; it holds the system instruction and the tools.
+        thinker: how the model thinks.
     """
 
     def __init__(
-        self, settings: AnswerSettings, *, system_instruction: str | None = None, cache: str | None = None
+        self,
+        settings: AnswerSettings,
+        *,
+        system_instruction: str | None = None,
+        cache: str | None = None,
+        thinker: Thinker = NOT_KNOWN,
     ) -> None:
         self._settings = AnswerSettings.model_validate(
             {name: getattr(settings, name) for name in AnswerSettings.model_fields}
         )
         self._system_instruction = system_instruction
         self._cache = cache
-        self._common = request_json(self._settings, system_instruction=system_instruction, cache=cache)
+        self._thinker = thinker
+        self._common = request_json(self._settings, system_instruction=system_instruction, cache=cache, thinker=thinker)
         self._declared_tokens = _declared_tokens(self._common)
 
     def body(self, row: PromptRow) -> dict[str, Any]:
@@ -82,16 +92,42 @@ class Requests:
             raise CannotAsk(f"`{place}`, with the dataset's settings: {first['msg']}") from None
         has_own = "system_instruction" in own.model_fields_set
         instruction = own.system_instruction if has_own else self._system_instruction
-        common = request_json(settings, system_instruction=instruction, cache=self._cache)
+        common = request_json(settings, system_instruction=instruction, cache=self._cache, thinker=self._thinker)
         return {**common, "contents": row.contents}
 
+    def common(self) -> dict[str, Any]:
+        """Return the request of a prompt without settings of its own, but for the prompt."""
+        return {**self._common}
+
+    @property
+    def asked_as(self) -> str:
+        """What tells answers that were asked for in this way from those that were asked for in another."""
+        return hashlib.sha256(json.dumps(self._common, sort_keys=True).encode()).hexdigest()[:24]
+
     def longest_answer(self, row: PromptRow) -> int:
-        """Return the most output tokens that a row can be billed."""
+        """Return the most output tokens that a row can be billed, thoughts included."""
         own = row.settings
-        given = {} if own is None else {name: getattr(own, name) for name in own.model_fields_set}
-        longest = given.get("max_output_tokens", self._settings.max_output_tokens)
-        count = given.get("candidate_count", self._settings.candidate_count)
-        return (longest or MOST_OUTPUT_TOKENS) * (count or 1)
+        told = ("max_output_tokens", "thinking", "candidate_count")
+        given = {} if own is None else {name: getattr(own, name) for name in told if name in own.model_fields_set}
+        settings = self._settings.model_copy(
+            update=given
+        )  # not checked: what does not go together fails when it is asked
+        return self._thinker.most_output(settings) * (settings.candidate_count or 1)
+
+    @property
+    def usual_longest_answer(self) -> int:
+        """The most output tokens, thoughts included, that a prompt without settings of its own can be billed."""
+        return self._thinker.most_output(self._settings) * (self._settings.candidate_count or 1)
+
+    @property
+    def usual_judged_tokens(self) -> int:
+        """The most tokens of one such answer without its thoughts, which no judge sees."""
+        return self._settings.max_output_tokens or self._thinker.most_output(self._settings)
+
+    @property
+    def usual_tokens(self) -> int:
+        """About how many tokens come with such a prompt: system instruction, functions, and the schema of the answer."""
+        return estimated_tokens(self._system_instruction or "") + self._declared_tokens
 
     def declared_tokens(self, row: PromptRow) -> int:
         """Return about how many tokens its functions and the schema of its answer have: billed as input, and not counted."""
@@ -123,16 +159,20 @@ def _declared_tokens(body: Mapping[str, Any]) -> int:
     return sum(json_tokens(one) for one in (*functions, schema) if one is not None)
 
 
-MOST_OUTPUT_TOKENS = 65_535
-"""Where a row takes the bound away, its answer may have as many as the model gives."""
 IN_CACHE = frozenset({"system_instruction", "functions", "function_calling", "grounding"})
 """What belongs to a cache: a call that uses one must not have it."""
 
 
 def request_json(
-    settings: AnswerSettings, *, system_instruction: str | None = None, cache: str | None = None
+    settings: AnswerSettings,
+    *,
+    system_instruction: str | None = None,
+    cache: str | None = None,
+    thinker: Thinker = NOT_KNOWN,
 ) -> dict[str, Any]:
-    """Return all of a request but its contents."""
+    """Return all of a request but its contents: with the thinking that suits the model, and room for it."""
+    longest = thinker.output_tokens(settings)
+    settings = thinker.settled(settings).model_copy(update={"max_output_tokens": longest})
     body: dict[str, Any] = {}
     if system_instruction and cache is None:
         body["systemInstruction"] = {"parts": [{"text": system_instruction}]}

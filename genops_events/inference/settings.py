@@ -131,7 +131,7 @@ class AnswerSettings(Part):
     candidate_count: Annotated[int, Field(strict=True, ge=1, le=8)] | None = None
     """Answers to each prompt; each is billed."""
     max_output_tokens: MaxOutputTokens | None = None
-    """Longest answer, thinking included."""
+    """Longest answer; thoughts are not counted."""
     stop_sequences: Annotated[tuple[str, ...], Field(min_length=1, max_length=5)] | None = None
     """Texts before which an answer ends, at most 5."""
     seed: Annotated[int, Field(strict=True, ge=-(2**31), lt=2**31)] | None = None
@@ -192,9 +192,18 @@ class RowSettings(AnswerSettings):
     """In place of the dataset's; empty for none."""
 
 
-def evaluated_with(max_output_tokens: int) -> AnswerSettings:
-    """Return how an evaluation asks: for the likeliest answer, so that a repetition gives the same."""
-    return AnswerSettings(temperature=0.0, max_output_tokens=max_output_tokens)
+def served_with(inference: AnswerSettings, *, max_output_tokens: int | None = None) -> AnswerSettings:
+    """Return how a model is asked by the settings that its answers are served with: what is scored is what is served.
+
+    Of several answers to a prompt (`candidate_count`), the first is the one that is served, and the only one that is scored.
+
+    Args:
+        inference: of the dataset.
+        max_output_tokens: in place of theirs; None for theirs.
+    """
+    given = {name: getattr(inference, name) for name in AnswerSettings.model_fields}
+    given |= {"candidate_count": None} | ({} if max_output_tokens is None else {"max_output_tokens": max_output_tokens})
+    return AnswerSettings.model_validate(given)
 
 
 def merged(settings: AnswerSettings, own: AnswerSettings | None) -> AnswerSettings:

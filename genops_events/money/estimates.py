@@ -5,20 +5,23 @@ Every figure is an upper estimate: answers at their longest, amounts rounded up.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from genops_events.config_parts.evaluation import Evaluation
 from genops_events.config_parts.inference import Inference
 from genops_events.evaluation.data import EvaluationExample
 from genops_events.evaluation.judge_usage import judge_cost, judge_tokens, priced_as
 from genops_events.evaluation.metrics import PAIRWISE, Metric
 from genops_events.inference.prompts import BadRow, PromptRow
 from genops_events.inference.requests import Requests
+from genops_events.inference.served import evaluation_requests
 from genops_events.money.pricing import Rates
 from genops_events.tokens import estimated_tokens
+
+if TYPE_CHECKING:
+    from genops_events.config import Config, Dataset
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,24 +64,30 @@ def tuning_step(rates: Rates, *, tokens: int, epochs: int, limit_usd: Decimal) -
 def answers_step(
     name: str,
     rates: Rates,
+    requests: Requests,
     prompts: Sequence[str],
     *,
-    system_instruction: str | None,
-    max_output_tokens: int,
-    limit_usd: Decimal | None = None,
-    champion: Rates | None = None,
+    champion: tuple[Rates, Requests] | None = None,
 ) -> Step:
-    """Return what answering these prompts costs at most: by the candidate, and by the champion where it has rates."""
-    each = estimated_tokens(system_instruction or "")
-    asked = sum(each + estimated_tokens(prompt) for prompt in prompts)
-    answered = len(prompts) * max_output_tokens
-    why = f"{len(prompts):,} prompts, answers of at most {max_output_tokens:,} tokens"
-    usd = rates.most_for(asked, answered)
+    """Return what answering these prompts costs at most: by the candidate, and by the champion where there is one.
+
+    Args:
+        name: of the step.
+        rates: of the model.
+        requests: make what it is asked: with them come system instruction, functions, and the longest answer.
+        prompts: none has settings of its own.
+        champion: the same of the champion, which answers the same prompts.
+    """
+    texts = sum(map(estimated_tokens, prompts))
+    usd, asked, answered = Decimal(0), 0, 0
+    for whose_rates, whose in [(rates, requests), *([] if champion is None else [champion])]:
+        own = (texts + len(prompts) * whose.usual_tokens, len(prompts) * whose.usual_longest_answer)
+        usd += whose_rates.most_for(*own)
+        asked, answered = asked + own[0], answered + own[1]
+    why = f"{len(prompts):,} prompts, answers of at most {requests.usual_longest_answer:,} tokens, thoughts included"
     if champion is not None:
-        usd += champion.most_for(asked, answered)
-        asked, answered = 2 * asked, 2 * answered
         why += ", by the candidate and the champion"
-    return Step(name, usd, limit_usd, asked, answered, why)
+    return Step(name, usd, None, asked, answered, why)
 
 
 @dataclass(slots=True)
@@ -130,37 +139,37 @@ def inference_step(rates: Rates, inference: Inference, found: PromptTokens, *, l
 
 
 def evaluation_steps(
-    rates_of: Callable[[str], Rates],
-    model: str,
-    evaluation: Evaluation,
+    config: Config,
+    dataset: Dataset,
     metrics: Sequence[Metric],
     examples: Sequence[EvaluationExample],
     *,
-    system_instruction: str | None,
     champion_model: str | None = None,
 ) -> tuple[Step, Step]:
     """Return what an evaluation costs at most: the answers, and the judge. What is reserved for it is this, too.
 
     Args:
-        rates_of: what a model costs.
-        model: the published model that the candidate is billed as.
-        evaluation: the dataset's entry in genops.yaml.
+        config: what models cost, and how they think.
+        dataset: whose evaluation; its candidate is billed as its model.
         metrics: what is measured; for `pairwise`, the champion answers, too.
         examples: the rows that are asked about.
-        system_instruction: sent with every prompt.
-        champion_model: the one that the champion is billed as; `model` if not given.
+        champion_model: the one that the champion is billed as; the dataset's if not given.
     """
+    evaluation = dataset.evaluation
+
+    def asked(model: str) -> tuple[Rates, Requests]:
+        return config.rates(model), evaluation_requests(config, dataset, model)
+
     compares = any(metric.name == PAIRWISE for metric in metrics)
     answers = answers_step(
         "evaluation",
-        rates_of(model),
+        *asked(dataset.billed_model),
         [one.prompt for one in examples],
-        system_instruction=system_instruction,
-        max_output_tokens=evaluation.max_output_tokens,
-        champion=rates_of(champion_model or model) if compares else None,
+        champion=asked(champion_model or dataset.billed_model) if compares else None,
     )
-    tokens = judge_tokens(metrics, examples, answer_tokens=evaluation.max_output_tokens)
-    usd = judge_cost(rates_of, evaluation, tokens)
+    longest = asked(dataset.billed_model)[1].usual_judged_tokens
+    tokens = judge_tokens(metrics, examples, answer_tokens=longest)
+    usd = judge_cost(config.rates, evaluation, tokens)
     judged = ", ".join(metric.name for metric in metrics if metric.judged)
     why = f"{tokens.calls:,} calls of {priced_as(evaluation)} for {judged}" if judged else "no metric asks a judge"
     return answers, Step("judge", usd, None, tokens.input_tokens, tokens.output_tokens, why)

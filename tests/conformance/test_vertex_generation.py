@@ -114,20 +114,96 @@ def test_a_grounded_answer_names_its_sources(vertex: VertexStandIn) -> None:
     assert context.title == store
 
 
-def test_thinking_is_counted_and_shown_if_asked_for(vertex: VertexStandIn) -> None:
-    plain = ask(vertex, "why is the sky blue")
-    assert plain.usage_metadata
-    assert plain.usage_metadata.thoughts_token_count is None
-    thinking = types.ThinkingConfig(thinking_budget=3, include_thoughts=True)
-    answer = ask(vertex, "why is the sky blue", thinking_config=thinking)
+def thinking(**told: Any) -> types.ThinkingConfig:
+    return types.ThinkingConfig(**told)
+
+
+def thought_tokens(answer: types.GenerateContentResponse) -> int | None:
     assert answer.usage_metadata
-    assert answer.usage_metadata.thoughts_token_count == 3
-    assert answer.usage_metadata.candidates_token_count == plain.usage_metadata.candidates_token_count
+    return answer.usage_metadata.thoughts_token_count
+
+
+def test_thinking_is_on_by_default_counted_and_shown_if_asked_for(vertex: VertexStandIn) -> None:
+    plain = ask(vertex, "why is the sky blue", model="gemini-2.5-flash")
+    tokens = thought_tokens(plain)
+    assert tokens
+    assert plain.usage_metadata
+    assert plain.usage_metadata.total_token_count
+    assert plain.usage_metadata.total_token_count > tokens
+    assert thought_tokens(ask(vertex, "why is the sky blue", model="gemini-2.5-flash")) == tokens, "not by chance"
+    off = ask(vertex, "why is the sky blue", model="gemini-2.5-flash", thinking_config=thinking(thinking_budget=0))
+    assert (thought_tokens(off), off.text) == (None, plain.text)
+    shown = thinking(thinking_budget=3, include_thoughts=True)
+    answer = ask(vertex, "why is the sky blue", model="gemini-2.5-flash", thinking_config=shown)
+    assert thought_tokens(answer) == 3
     assert answer.text == "why is the sky blue"
     assert answer.candidates
     assert answer.candidates[0].content
     assert answer.candidates[0].content.parts
     assert [bool(part.thought) for part in answer.candidates[0].content.parts] == [True, False]
+
+
+def test_thoughts_use_up_the_limit_of_output_tokens_and_then_there_is_no_answer(vertex: VertexStandIn) -> None:
+    answer = ask(vertex, "one two three four", model="gemini-2.5-flash", max_output_tokens=16)
+    assert answer.candidates
+    assert answer.candidates[0].finish_reason == types.FinishReason.MAX_TOKENS
+    assert answer.candidates[0].content
+    assert answer.candidates[0].content.parts is None
+    assert (thought_tokens(answer), answer.text) == (16, None)
+    assert answer.usage_metadata
+    assert answer.usage_metadata.candidates_token_count is None
+    some = ask(
+        vertex,
+        "one two three four",
+        model="gemini-2.5-flash",
+        max_output_tokens=6,
+        thinking_config=thinking(thinking_budget=4),
+    )
+    assert thought_tokens(some) == 4
+    assert some.usage_metadata
+    assert some.usage_metadata.candidates_token_count == 2
+    assert "one two three four".startswith(some.text or "nothing")
+
+
+@pytest.mark.parametrize(
+    ("model", "thinks"),
+    [
+        ("gemini-2.5-pro", True),
+        ("gemini-2.5-flash-lite", False),
+        ("gemini-2.0-flash", False),
+        ("gemini-3.5-flash", True),
+        ("gemini-3.1-flash-lite", True),
+    ],
+)
+def test_a_model_thinks_by_default_as_googles_do(vertex: VertexStandIn, model: str, thinks: bool) -> None:  # noqa: FBT001
+    assert bool(thought_tokens(ask(vertex, "why is the sky blue", model=model))) is thinks
+
+
+def test_a_higher_level_thinks_more(vertex: VertexStandIn) -> None:
+    found = [
+        thought_tokens(ask(vertex, "why", model="gemini-3.5-flash", thinking_config=thinking(thinking_level=level)))
+        for level in ("MINIMAL", "LOW", "MEDIUM", "HIGH")
+    ]
+    assert found == sorted(set(found), key=lambda one: one or 0)
+    assert found[0]
+
+
+@pytest.mark.parametrize(
+    ("model", "told", "words"),
+    [
+        ("gemini-2.5-flash", {"thinking_level": "LOW"}, "thinking_level is not supported by this model"),
+        ("gemini-2.5-flash", {"thinking_budget": 24_577}, "The thinking budget (24577) is invalid"),
+        ("gemini-2.5-flash-lite", {"thinking_budget": 100}, "The thinking budget (100) is invalid"),
+        ("gemini-2.5-pro", {"thinking_budget": 0}, "does not support setting thinking_budget to 0"),
+        ("gemini-2.5-pro", {"thinking_budget": 127}, "The thinking budget (127) is invalid"),
+        ("gemini-3.5-flash", {"thinking_budget": 0}, "thinking_budget is not supported by this model"),
+        ("gemini-2.0-flash", {"thinking_budget": 1}, "thinking is not supported by this model"),
+    ],
+)
+def test_thinking_that_is_not_the_models_is_refused(
+    vertex: VertexStandIn, model: str, told: dict[str, Any], words: str
+) -> None:
+    assert words in refused(vertex, "why", model=model, thinking_config=thinking(**told))
 
 
 def test_an_answer_ends_before_a_stop_sequence(vertex: VertexStandIn) -> None:

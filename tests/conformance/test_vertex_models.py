@@ -51,7 +51,12 @@ def test_an_answer_tells_its_tokens_its_end_and_its_model(vertex: VertexStandIn,
     answer = vertex.client.models.generate_content(
         model=tuned.endpoint,
         contents=[types.Content(role="user", parts=[types.Part(text="phone stolen?")])],
-        config=types.GenerateContentConfig(system_instruction="Name it.", temperature=0.0, labels={"a": "b"}),
+        config=types.GenerateContentConfig(
+            system_instruction="Name it.",
+            temperature=0.0,
+            labels={"a": "b"},
+            thinking_config=types.ThinkingConfig(thinking_budget=0),
+        ),
     )
     assert answer.text == "lost_phone"
     assert answer.candidates
@@ -78,7 +83,8 @@ def test_the_vote_is_on_the_last_text_of_the_user_alone(vertex: VertexStandIn, t
 
 
 def test_an_answer_is_cut_at_the_limit_of_tokens(vertex: VertexStandIn) -> None:
-    config = types.GenerateContentConfig(max_output_tokens=2)
+    off = types.ThinkingConfig(thinking_budget=0)
+    config = types.GenerateContentConfig(max_output_tokens=2, thinking_config=off)
     answer = vertex.client.models.generate_content(model=vertex.base_model, contents="abcdefghijklmnop", config=config)
     assert answer.text == "abcdef"
     assert answer.candidates

@@ -38,7 +38,8 @@ from genops_events.gcp.record_store import RecordStore
 from genops_events.inference.asks import parts_prefix
 
 RUN = re.compile(r"ask-[0-9a-f]{16}")
-SHORT = ("--set", "max_output_tokens=100")
+OFF = ("--set", 'thinking={"budget_tokens": 0}')
+SHORT = ("--set", "max_output_tokens=100", *OFF)
 
 
 def ask(*words: str, expect: int = 0, stdin: str | None = None) -> Result:
@@ -140,7 +141,7 @@ def test_over_budget_is_an_exit_code_of_its_own_and_asks_nobody(
     assert done.stdout == ""
     told = one_line(done.stderr)
     assert "over budget: Asking gemini-2.5-flash may cost $0.000251" in told
-    assert "Raise --budget, or set a smaller max_output_tokens with --set." in told
+    assert "Raise --budget, or set a smaller max_output_tokens, or less thinking, with --set." in told
     change(tmp_path, ask={"budget_usd": 0.0002})
     assert "The budget is $0.0002" in one_line(ask("one two", "--model", MODEL, *SHORT, expect=2).stderr)
     assert cloud.vertex_calls("generateContent") == before
@@ -196,7 +197,7 @@ def test_a_blocked_empty_or_cut_answer_is_told_with_its_reason_and_an_exit_code(
     empty = ask("a riddle", "--model", MODEL, expect=3)
     assert empty.stdout == ""
     assert "empty: the answer is empty: the model ended and said nothing" in empty.stderr
-    cut = ask("one two three four", "--model", MODEL, "--set", "max_output_tokens=2", expect=3)
+    cut = ask("one two three four", "--model", MODEL, "--set", "max_output_tokens=2", *OFF, expect=3)
     assert cut.stdout == "one tw\n"
     assert "cut: the answer reached max_output_tokens" in cut.stderr
 
@@ -241,7 +242,7 @@ def test_what_failed_goes_on_by_its_id_and_an_ended_run_shows_its_answer_again_f
 ) -> None:
     monkeypatch.setattr(calls, "TRIES", 1)
     cloud.vertex.faults(error_share=1, error_methods=["generateContent"])
-    failed = ask("where", "--model", MODEL, expect=1)
+    failed = ask("where", "--model", MODEL, *OFF, expect=1)
     assert reserved(store) == 0
     found = RUN.search(failed.stderr)
     assert found is not None

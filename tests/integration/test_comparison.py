@@ -151,7 +151,8 @@ def test_a_contestant_whose_answers_are_all_cut_has_failed_and_one_that_says_not
     compared()
     write(store, FILE, *pairs(3))
     cloud.vertex.faults(empty_text="word 2")
-    found = whole(asked(f"short: {{model: {MODEL}, generation_config: {{max_output_tokens: 1}}}}", MODEL))
+    short = "{max_output_tokens: 1, thinking: {budget_tokens: 0}}"
+    found = whole(asked(f"short: {{model: {MODEL}, generation_config: {short}}}", MODEL))
     cut, usual = one(found, "short"), one(found, MODEL)
     assert (cut.status, cut.answered, cut.cut, cut.empty) == ("failed", 3, 2, 1)
     assert cut.metrics["exact_match"].count == 0

@@ -134,13 +134,13 @@ def test_over_the_months_limit_nobody_is_asked(
 def test_a_limit_that_others_reach_meanwhile_refuses_the_contestant_and_not_the_others(
     cloud: StandIns, compared: Callable[..., Config], store: RecordStore
 ) -> None:
-    compared(budget={"monthly_usd": "0.05"})
+    compared(budget={"monthly_usd": "2"})  # thoughts at their longest cost most of it
     write(store, FILE, *pairs(8))
     run = asked(MODEL, PRO)
     plan(run)
     contest(run, MODEL)
-    spend = {"candidate": "other", "dataset": DATASET, "purpose": "tuning", "limit": Decimal(1), "at": now()}
-    assert ledger_store.reserve(store, amount=Decimal("0.0499"), **spend) is None
+    spend = {"candidate": "other", "dataset": DATASET, "purpose": "tuning", "limit": Decimal(2), "at": now()}
+    assert ledger_store.reserve(store, amount=Decimal("1.9"), **spend) is None
     before = calls(cloud)
     with pytest.raises(AirflowFailException, match=f"{PRO} refused: Comparison of .* too much"):
         contest(run, PRO)

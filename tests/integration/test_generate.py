@@ -28,9 +28,13 @@ from genops_events.inference.asks import answers_path
 from genops_events.money.ledger import NO_DATASET
 from genops_events.stages import Stage
 
+OFF = {"thinking": {"budget_tokens": 0}}
+SHORT = {"max_output_tokens": 100, **OFF}
+"""Costs little at most: without thoughts."""
+
 
 def test_an_answer_comes_with_its_tokens_and_cost_and_the_ledger_has_them(config: Config, store: RecordStore) -> None:
-    done = generate("where is my card", model=MODEL, settings={"max_output_tokens": 100})
+    done = generate("where is my card", model=MODEL, settings=SHORT)
     assert (done.text, done.state, done.reason) == ("where is my card", "complete", None)
     assert (done.input_tokens, done.output_tokens, done.model) == (6, 6, MODEL)
     # 6 input and 6 output tokens at the shipped prices, 0.30 and 2.50 USD per million; at most, 100 come out.
@@ -58,7 +62,7 @@ def test_what_is_reserved_while_it_asks_is_what_it_costs_at_most(
         return await post(self, *given, **more)
 
     monkeypatch.setattr(calls.Connection, "post", noted)
-    done = generate("how much", model=MODEL, settings={"max_output_tokens": 1000})
+    done = generate("how much", model=MODEL, settings={"max_output_tokens": 1000} | OFF)
     assert seen == [done.most_usd]
     assert reserved(store) == 0
 
@@ -66,13 +70,13 @@ def test_what_is_reserved_while_it_asks_is_what_it_costs_at_most(
 def test_functions_and_the_schema_of_the_answer_are_paid_for_with_each_prompt(
     config: Config, store: RecordStore
 ) -> None:
-    plain = generate("where", model=MODEL, settings={"max_output_tokens": 5})
+    plain = generate("where", model=MODEL, settings={"max_output_tokens": 5} | OFF)
     words = {"type": "object", "properties": {"intent": {"type": "string", "description": "word " * 400}}}
     for more in (
         {"response_json_schema": words},
         {"functions": [{"name": "f", "description": "d", "parameters": words}]},
     ):
-        found = generate("where", model=MODEL, settings={"max_output_tokens": 5, **more})
+        found = generate("where", model=MODEL, settings={"max_output_tokens": 5, **OFF, **more})
         assert found.most_usd - plain.most_usd > config.rates(MODEL).generation_cost(400, 0)
 
 
@@ -98,12 +102,15 @@ def test_over_the_budget_nothing_is_asked_and_nothing_reserved(
 ) -> None:
     before = cloud.vertex_calls("generateContent")
     with pytest.raises(OverBudget) as refused:
-        generate("one two", model=MODEL, budget_usd="0.0001", settings={"max_output_tokens": 100})
+        generate("one two", model=MODEL, budget_usd="0.0001", settings=SHORT)
     assert refused.value.message == (
         "Asking gemini-2.5-flash may cost $0.000251: $0.000001 for the 3 input tokens of the prompt, and $0.00025 for an "
         "answer of up to 100 tokens, thinking included. The budget is $0.0001: $0.000151 too much."
     )
-    assert "Raise `budget_usd`, or set a smaller max_output_tokens with `settings`" in refused.value.hint
+    assert (
+        "Raise `budget_usd`, or set a smaller max_output_tokens, or less thinking, with `settings`"
+        in refused.value.hint
+    )
     assert cloud.vertex_calls("generateContent") == before
     assert entries(store) == {}
     assert objects(store) == []
@@ -116,11 +123,11 @@ def test_what_is_left_of_the_projects_month_counts_for_a_model_and_of_the_datase
     before = cloud.vertex_calls("generateContent")
     change(tmp_path, budget={"monthly_usd": 0.0001})
     with pytest.raises(OverBudget, match=r"the project has \$0\.00 of its \$0\.0001 for .* too much") as refused:
-        generate("one two", model=MODEL, settings={"max_output_tokens": 100})
+        generate("one two", model=MODEL, settings=SHORT)
     assert "`genops spend`" in refused.value.hint
     change(tmp_path, budget={}, datasets={DATASET: dataset_with(tmp_path, monthly_usd=0.0001)})
     with pytest.raises(OverBudget, match=rf"{DATASET} has \$0\.00 of its \$0\.0001"):
-        generate("one two", dataset=DATASET, settings={"max_output_tokens": 100})
+        generate("one two", dataset=DATASET, settings=SHORT)
     assert cloud.vertex_calls("generateContent") == before
     assert reserved(store) == 0
 

@@ -43,6 +43,9 @@ from genops_events.gcp.record_store import RecordStore
 from genops_events.inference.ask_form import WrongForm
 from genops_events.money.ceilings import NoLimit
 
+SHORT = {"max_output_tokens": 100, "thinking": {"budget_tokens": 0}}
+"""Costs little at most: without thoughts."""
+
 
 def form() -> DAG:
     """Return the Dag as Airflow finds it."""
@@ -109,10 +112,10 @@ def test_a_prompt_is_answered_with_tokens_and_cost_and_a_cleared_task_pays_nothi
 ) -> None:
     change(tmp_path, capture_content=True)
     before = cloud.vertex_calls("generateContent")
-    done = ask(prompt="where is my card", model=MODEL, settings={"max_output_tokens": 100})
+    done = ask(prompt="where is my card", model=MODEL, settings=SHORT)
     assert (done["answer"], done["state"], done["cost_usd"]) == ("where is my card", "complete", "0.000017")
     assert (done["input_tokens"], done["output_tokens"]) == (6, 6)
-    assert ask(prompt="where is my card", model=MODEL, settings={"max_output_tokens": 100}) == done
+    assert ask(prompt="where is my card", model=MODEL, settings=SHORT) == done
     assert cloud.vertex_calls("generateContent") == before + 1
     assert ask("run-2", prompt="where", model=MODEL)["run"] != done["run"]
     assert (len(entries(store)), reserved(store)) == (2, Decimal(0))
@@ -185,14 +188,14 @@ def test_between_tries_the_money_stays_reserved_and_after_the_last_it_is_release
     cloud.vertex.faults(error_share=1, error_methods=["generateContent"])
     for _ in range(2):
         with pytest.raises(CloudUnavailable):
-            ask(prompt="where", model=MODEL)
+            ask(prompt="where", model=MODEL, settings=SHORT)
     assert len(entries(store)) == 1
     assert reserved(store) > 0
-    release_money(context(prompt="where", model=MODEL))
-    release_money(context(prompt="where", model=MODEL))
+    release_money(context(prompt="where", model=MODEL, settings=SHORT))
+    release_money(context(prompt="where", model=MODEL, settings=SHORT))
     assert (reserved(store), spent(store)) == (Decimal(0), Decimal(0))
     cloud.vertex.faults()
-    assert ask(prompt="where", model=MODEL)["state"] == "complete"  # cleared by hand
+    assert ask(prompt="where", model=MODEL, settings=SHORT)["state"] == "complete"  # cleared by hand
     assert reserved(store) == 0
     assert spent(store) == Decimal("0.000006")
 

@@ -18,7 +18,8 @@ from genops_events.gcp.errors import CloudRefused, CloudUnavailable
 from genops_events.gcp.generation import Answer, asking, count_tokens, first_error
 from genops_events.gcp.kept_answers import KeptAnswers
 from genops_events.gcp.record_store import RecordStore
-from genops_events.inference.settings import evaluated_with
+from genops_events.inference.requests import Requests
+from genops_events.inference.settings import AnswerSettings
 
 MODEL = "gemini-2.5-flash"
 PROMPTS = [f"question number {number} about my card" for number in range(24)]
@@ -29,9 +30,13 @@ def answers_to(
 ) -> list[Answer]:
     """Return the answers in the order of their prompts, all asked at once."""
 
+    off = {"budget_tokens": 0}
+    settings = AnswerSettings.model_validate({"temperature": 0, "max_output_tokens": longest, "thinking": off})
+    requests = Requests(settings, system_instruction=instruction)
+
     async def run() -> list[Answer]:
         async with (
-            asking(config, model=MODEL, settings=evaluated_with(longest), system_instruction=instruction) as ask,
+            asking(config, model=MODEL, requests=requests) as ask,
             asyncio.TaskGroup() as group,
         ):
             asked = [group.create_task(ask(prompt)) for prompt in prompts]

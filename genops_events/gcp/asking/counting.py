@@ -13,6 +13,7 @@ from genops_events.inference.asks import AskPlan
 from genops_events.inference.prompts import BadRow, PromptRow, in_chunks
 from genops_events.inference.requests import Requests
 from genops_events.inference.settings import AnswerSettings
+from genops_events.inference.thinking import Thinker
 from genops_events.inference.token_budget import most_for_row
 from genops_events.tokens import estimated_tokens
 
@@ -48,7 +49,7 @@ def counted(config: Config, plan: AskPlan, found: Iterable[PromptRow | BadRow], 
         CloudUnavailable: the tokens could not be counted.
     """
     sizes = _Sizes()
-    requests = requests_of(plan)
+    requests = _requests_of(config, plan)
     for some in in_chunks(found, most=COUNTED_AT_ONCE):
         _count(config, plan, requests, some, sizes)
     if sizes.rows == 0:
@@ -68,9 +69,18 @@ def counted(config: Config, plan: AskPlan, found: Iterable[PromptRow | BadRow], 
     )
 
 
-def requests_of(plan: AskPlan) -> Requests:
+def thinker_of_plan(config: Config, plan: AskPlan) -> Thinker:
+    """Return how the model thinks that a plan asks: a champion is a tuned one."""
+    return config.thinker(plan.billed_model, is_tuned=plan.champion is not None)
+
+
+def _requests_of(config: Config, plan: AskPlan) -> Requests:
     """Return what makes the requests of a plan, without what all of them have in common."""
-    return Requests(AnswerSettings.model_validate(plan.settings), system_instruction=plan.system_instruction)
+    return Requests(
+        AnswerSettings.model_validate(plan.settings),
+        system_instruction=plan.system_instruction,
+        thinker=thinker_of_plan(config, plan),
+    )
 
 
 def common_tokens(plan: AskPlan) -> int:

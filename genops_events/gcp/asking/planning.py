@@ -124,7 +124,8 @@ def over_budget(config: Config, plan: AskPlan, names: FieldNames) -> OverBudget:
         f"Asking {plan.billed_model} may cost {usd(plan.most_usd)}: {usd(asked)} for the {plan.input_tokens:,} input tokens "
         f"of {count}, and {usd(plan.most_usd - asked)} for {answers} of up to {plan.longest_answers:,} tokens, thinking "
         f"included. The budget is {usd(plan.budget_usd)}: {usd(plan.most_usd - plan.budget_usd)} too much.",
-        f"Nothing was asked. Raise {names.budget_usd}, or set a smaller max_output_tokens with {names.settings}.",
+        f"Nothing was asked. Raise {names.budget_usd}, or set a smaller max_output_tokens, or less "
+        f"thinking, with {names.settings}.",
     )
 
 

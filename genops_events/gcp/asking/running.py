@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from genops_events.errors import GenopsError
-from genops_events.gcp.asking.counting import common_tokens
+from genops_events.gcp.asking.counting import common_tokens, thinker_of_plan
 from genops_events.gcp.asking.money import Money
 from genops_events.gcp.inference.kept import KeptRow, KeptRows
 from genops_events.gcp.inference.online import answer_online
@@ -90,7 +90,11 @@ class _WithinBudget(Requests):
     """Makes the requests of a run, and none that might take it over its budget."""
 
     def __init__(self, config: Config, plan: AskPlan, budget: TokenBudget) -> None:
-        super().__init__(AnswerSettings.model_validate(plan.settings), system_instruction=plan.system_instruction)
+        super().__init__(
+            AnswerSettings.model_validate(plan.settings),
+            system_instruction=plan.system_instruction,
+            thinker=thinker_of_plan(config, plan),
+        )
         self._common_contents = plan.common
         self._common_tokens = common_tokens(plan)
         self._rates = config.rates(plan.billed_model)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
+
+from pydantic import ValidationError
 
 from genops_events import record_paths
 from genops_events.comparison.contestants import Contestant
@@ -17,18 +18,30 @@ from genops_events.evaluation import record as evaluation_record
 from genops_events.evaluation.data import EvaluationExample, Prompt
 from genops_events.evaluation.judge_usage import judge_cost, judge_tokens
 from genops_events.evaluation.metrics import Metric
-from genops_events.evaluation.rows import Score, digest
+from genops_events.evaluation.rows import Score
 from genops_events.gcp import inputs
 from genops_events.gcp.evaluation.pipeline import score_key
 from genops_events.gcp.evaluation.record import read_rows
 from genops_events.gcp.evaluation.requests import Scored
 from genops_events.gcp.record_store import RecordStore
-from genops_events.inference.requests import MOST_OUTPUT_TOKENS, tools_json
-from genops_events.inference.settings import AnswerSettings, evaluated_with, merged
+from genops_events.inference.requests import Requests
+from genops_events.inference.settings import AnswerSettings, merged
+from genops_events.inference.thinking import Thinker
 from genops_events.money.estimates import answers_step
 from genops_events.money.pricing import Rates
 from genops_events.stages import Stage
 from genops_events.verdicts import TuningVerdict
+
+_REPLACES = {
+    "grounding": ("functions", "function_calling"),
+    "functions": ("grounding", "function_calling"),
+    "response_mime_type": ("response_json_schema",),
+}
+"""Settings of a contestant that take the place of others of the dataset: together, no model takes them."""
+
+
+class UnfitSettings(PermanentError):
+    """A contestant's settings do not go together with those of the dataset."""
 
 
 class NoSuchContestant(PermanentError):
@@ -124,25 +137,36 @@ class Asked:
         return self._config.rates(self.called.billed_model)
 
     @cached_property
-    def settings(self) -> AnswerSettings:
-        """How it is to answer: as in an evaluation, but for what is its own."""
-        usual = evaluated_with(self.dataset.evaluation.max_output_tokens)
-        return merged(usual, self.contestant.generation_config)
+    def requests(self) -> Requests:
+        """What makes its requests: as in an evaluation, but for what is its own.
+
+        Raises:
+            UnfitSettings: its own settings do not go together with the dataset's.
+        """
+        thinker = self._config.thinker(self.called.billed_model, is_tuned=self.contestant.kind != "published")
+        try:
+            settings = merged(self._usual(thinker), self.contestant.generation_config)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            raise UnfitSettings(
+                f"`{'.'.join(map(str, first['loc']))}` of the contestant, with the dataset's `inference`: {first['msg']}",
+                "Set it in the contestant's generation_config; null takes a setting of the dataset away.",
+            ) from None
+        return Requests(settings, system_instruction=self.system_instruction, thinker=thinker)
+
+    def _usual(self, thinker: Thinker) -> AnswerSettings:
+        """Return how the dataset's answers are served, without what the contestant replaces or its model does not take."""
+        usual, own = self.dataset.evaluated_with, self.contestant.generation_config.model_fields_set
+        left_out = {name for key, names in _REPLACES.items() if key in own for name in names}
+        if usual.thinking is not None and not thinker.takes(usual.thinking):
+            left_out.add("thinking")  # another model than the dataset's, which would answer 400
+        return usual.model_copy(update=dict.fromkeys(left_out))
 
     @property
     def system_instruction(self) -> str | None:
         """What is sent with every prompt."""
         own = self.contestant.system_instruction
         return self.dataset.system_instruction if own is None else own or None
-
-    @property
-    def kept_as(self) -> str:
-        """What tells answers that were asked for in this way from others of the same model."""
-        longest = self.dataset.evaluation.max_output_tokens
-        usual = inputs.settings_of(system_instruction=self.system_instruction, max_output_tokens=longest)
-        if not self.contestant.generation_config.model_fields_set:
-            return usual
-        return digest(usual, self.contestant.generation_config.model_dump_json(exclude_unset=True))
 
     @cached_property
     def paid_answers(self) -> inputs.Answers:
@@ -151,7 +175,7 @@ class Asked:
         if candidate is None or not self.contestant.answers_as_usual:
             return {}
         name = record_paths.evaluation_answers_path(candidate)
-        return inputs.answers_to(self._store.bucket, name, self.prompts, settings=self.kept_as)
+        return inputs.answers_to(self._store.bucket, name, self.prompts, settings=self.requests.asked_as)
 
     @cached_property
     def paid_scores(self) -> dict[str, Score]:
@@ -182,25 +206,13 @@ class Asked:
             NoSuchContestant: there is nobody to ask.
             UnknownModelError: its model, or the judge, has no price.
         """
-        longest = self.settings.max_output_tokens or MOST_OUTPUT_TOKENS
-        answers = answers_step(
-            "comparison",
-            self.rates,
-            [one.prompt for number, one in enumerate(self.examples) if number not in self.paid_answers],
-            system_instruction=f"{self.system_instruction or ''}{self._declared}",
-            max_output_tokens=longest,
-        )
+        requests = self.requests
+        prompts = [one.prompt for number, one in enumerate(self.examples) if number not in self.paid_answers]
+        answers = answers_step("comparison", self.rates, requests, prompts)
         judged = [one for number, one in enumerate(self.examples) if not self._is_judged(number, one)]
-        tokens = judge_tokens(self.metrics, judged, answer_tokens=longest)
+        tokens = judge_tokens(self.metrics, judged, answer_tokens=requests.usual_judged_tokens)
         assert answers.usd is not None
         return answers.usd + judge_cost(self._config.rates, self.dataset.evaluation, tokens)
-
-    @property
-    def _declared(self) -> str:
-        """Return what goes with every prompt, and is billed as input, beside the system instruction; empty for nothing."""
-        schema = self.settings.response_json_schema
-        declared = tools_json(self.settings) | ({} if schema is None else {"schema": schema})
-        return json.dumps(declared, ensure_ascii=False) if declared else ""
 
     def _is_judged(self, number: int, example: EvaluationExample) -> bool:
         """Return whether every judge that is to see this row's answer has seen it."""

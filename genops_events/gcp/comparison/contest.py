@@ -141,12 +141,7 @@ class Contest:
                 config,
                 rows=asked.examples,
                 metrics=asked.metrics,
-                candidate=Ask(
-                    model=asked.called.model,
-                    settings=asked.settings,
-                    system_instruction=asked.system_instruction,
-                    kept=answers,
-                ),
+                candidate=Ask(asked.called.model, asked.requests, answers),
                 champion=None,
                 functions=functions,
                 kept=asked.paid_scores | kept.kept_scores(self._bucket, parts),
@@ -161,7 +156,7 @@ class Contest:
     def _kept_answers(self) -> KeptAnswers:
         asked = self._asked
         name = places.answers_path(self._plan.id, self._name)
-        return KeptAnswers(self._bucket, name, asked.prompts, model=asked.called.name, settings=asked.kept_as)
+        return KeptAnswers(self._bucket, name, asked.prompts, model=asked.called.name, settings=asked.requests.asked_as)
 
     def _so_far(self) -> dict[str, Any]:
         """Return the figures of what is kept, for a contestant that comes no further."""

@@ -17,7 +17,7 @@ from genops_events.gcp.errors import CloudRefused, google_call
 from genops_events.gcp.evaluation.requests import INSTANCES_PER_CALL, Scored, request, scores
 from genops_events.gcp.generation import Answer, asking, first_error
 from genops_events.gcp.kept_answers import KeptAnswers
-from genops_events.inference.settings import AnswerSettings
+from genops_events.inference.requests import Requests
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -41,8 +41,7 @@ class Ask:
     """A model, and how it is asked."""
 
     model: str
-    settings: AnswerSettings
-    system_instruction: str | None
+    requests: Requests
     kept: KeptAnswers
 
 
@@ -224,14 +223,7 @@ def evaluate(
 
 async def _voice(stack: AsyncExitStack, config: Config, asked: Ask) -> Voice:
     """Return what answers a row: by what is kept, or else by the model; a text says why there is no answer."""
-    ask = await stack.enter_async_context(
-        asking(
-            config,
-            model=asked.model,
-            settings=asked.settings,
-            system_instruction=asked.system_instruction,
-        )
-    )
+    ask = await stack.enter_async_context(asking(config, model=asked.model, requests=asked.requests))
 
     async def answer(number: int, prompt: str) -> Answer | str:
         if (known := asked.kept.answers.get(number)) is not None:

@@ -13,7 +13,8 @@ from genops_events.gcp.generation import count_tokens
 from genops_events.gcp.inference.results import nothing_to_ask
 from genops_events.inference.prompt_limits import PromptLimits, PromptOver
 from genops_events.inference.prompts import BadRow, PromptRow, in_chunks
-from genops_events.inference.requests import Requests, cache_contents
+from genops_events.inference.requests import cache_contents
+from genops_events.inference.served import served_requests
 
 if TYPE_CHECKING:
     from genops_events.config import Config, Dataset
@@ -75,7 +76,7 @@ def measure(
         CloudUnavailable: the tokens could not be counted.
     """
     sizes = Sizes()
-    requests = Requests(dataset.inference, system_instruction=dataset.system_instruction)
+    requests = served_requests(config, dataset)
     cache = dataset.inference.cache
     if cache is not None:
         common = cache_contents(cache.text, cache.files)

@@ -75,7 +75,7 @@ class Answering:
             ApiError: there is no such model, or the request is not valid.
         """
         job_id, model = self.served(name)
-        prompt = generation.read_prompt(body)
+        prompt = generation.read_prompt(body, model=model)
         cached = 0
         if prompt.cache is not None:
             cache = self.caches.used(prompt.cache, name if job_id is not None else model)

@@ -9,6 +9,7 @@ from typing import Any
 
 from genops_events.local.vertex.errors import as_object, invalid, not_implemented
 from genops_events.local.vertex.shaping import check_schema
+from genops_events.local.vertex.thinking import Thoughts, thoughts
 from genops_events.local.vertex.tokens import call_tokens, count_tokens, media_files, media_tokens, texts_of_request
 
 _KNOWN = frozenset(
@@ -71,7 +72,6 @@ _LETS_PASS = ("OFF", "BLOCK_NONE")
 _MAX_TEMPERATURE = 2.0
 _MAX_CANDIDATES = 8
 _MAX_STOPS = 5
-_MAX_THINKING = 32_768
 _SEARCHES = {"googleSearch", "googleSearchRetrieval", "enterpriseWebSearch", "retrieval"}
 
 
@@ -89,8 +89,7 @@ class Prompt:
         stops: texts before which an answer ends.
         mime_type: the form of the answer.
         schema: that the answer keeps to; None for free text.
-        thinking: most tokens of thinking; 0 for none.
-        shows_thoughts: whether thoughts are part of the answer.
+        thoughts: what the model thinks before it answers.
         functions: declarations that may be called.
         must_call: whether one of them has to be.
         search: the tool that the answer is grounded by; None for none.
@@ -107,8 +106,7 @@ class Prompt:
     stops: tuple[str, ...] = ()
     mime_type: str = "text/plain"
     schema: Mapping[str, Any] | None = None
-    thinking: int = 0
-    shows_thoughts: bool = False
+    thoughts: Thoughts = field(default_factory=Thoughts)
     functions: tuple[Mapping[str, Any], ...] = ()
     must_call: bool = False
     search: Mapping[str, Any] | None = None
@@ -121,8 +119,8 @@ class Prompt:
         return self.tokens + self.media.total()
 
 
-def read_prompt(body: Mapping[str, Any]) -> Prompt:
-    """Return what a generateContent request asks.
+def read_prompt(body: Mapping[str, Any], *, model: str) -> Prompt:
+    """Return what a generateContent request asks of a model: a published one, or the one beneath a tuned one.
 
     Raises:
         ApiError: it is not valid, or asks for what this model cannot do.
@@ -142,8 +140,6 @@ def read_prompt(body: Mapping[str, Any]) -> Prompt:
     _number(config, "frequencyPenalty", low=-2.0, high=2.0)
     limit = _number(config, "maxOutputTokens", low=1, high=65_536)
     functions, must_call, search = read_tools(body)
-    thinking = as_object(config.get("thinkingConfig"), "thinkingConfig")
-    budget = int(_number(thinking, "thinkingBudget", low=-1, high=_MAX_THINKING) or 0)
     cache = body.get("cachedContent")
     if cache and (search or functions or body.get("systemInstruction")):
         raise invalid(
@@ -159,8 +155,7 @@ def read_prompt(body: Mapping[str, Any]) -> Prompt:
         stops=_stops(config),
         mime_type=str(config.get("responseMimeType", "text/plain")),
         schema=_schema(config),
-        thinking=_MAX_THINKING if budget == -1 or thinking.get("thinkingLevel") else budget,
-        shows_thoughts=thinking.get("includeThoughts") is True,
+        thoughts=thoughts(config, turns[-1], model=model),
         functions=functions,
         must_call=must_call,
         search=search,

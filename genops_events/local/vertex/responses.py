@@ -25,20 +25,24 @@ def respond(prompt: Prompt, answer: str, *, model: str, now: float, cached: int 
         now: seconds since 1970.
         cached: tokens of the cached content that comes before the prompt.
     """
-    thought = _thought(prompt)
-    call = called(prompt.functions, prompt.question, must=prompt.must_call)
-    if call is not None:
-        parts: list[dict[str, Any]] = [{"functionCall": call}]
-        tokens, finish = count_tokens(str(call)), "STOP"
+    thought = prompt.thoughts.tokens
+    limit = prompt.max_output_tokens
+    if limit is not None and thought >= limit:
+        # Thoughts count: they have used up the limit, and the answer never began.
+        parts: list[dict[str, Any]] | None = None
+        thought, tokens, finish = limit, 0, "MAX_TOKENS"
+    elif (call := called(prompt.functions, prompt.question, must=prompt.must_call)) is not None:
+        parts, tokens, finish = [{"functionCall": call}], count_tokens(str(call)), "STOP"
     else:
-        text, finish = _ended(prompt, shaped(prompt.schema, answer, mime_type=prompt.mime_type), len(thought))
+        text, finish = _ended(prompt, shaped(prompt.schema, answer, mime_type=prompt.mime_type), thought)
         parts, tokens = [{"text": text}], count_tokens(text)
-    if thought and prompt.shows_thoughts:
-        parts = [{"text": "".join(thought), "thought": True}, *parts]
-    one = {"content": {"role": "model", "parts": parts}, "finishReason": finish, **_grounded(prompt)}
+    if prompt.thoughts.is_shown:
+        parts = [{"text": f"They ask: {prompt.question}", "thought": True}, *(parts or ())]
+    content = {"role": "model"} if parts is None else {"role": "model", "parts": parts}
+    one = {"content": content, "finishReason": finish, **_grounded(prompt)}
     candidates = [{"index": index, **one} for index in range(prompt.candidates)]
     return {"candidates": candidates} | _about(
-        prompt, model=model, now=now, cached=cached, answered=tokens * prompt.candidates, thought=len(thought)
+        prompt, model=model, now=now, cached=cached, answered=tokens * prompt.candidates, thought=thought
     )
 
 
@@ -83,11 +87,6 @@ def _about(
         "createTime": timestamp(now),
         "responseId": uuid.uuid4().hex,
     }
-
-
-def _thought(prompt: Prompt) -> list[str]:
-    """Return the tokens of what the model thinks: the question once more, as far as the budget goes."""
-    return split_tokens(f"They ask: {prompt.question}")[: prompt.thinking] if prompt.thinking else []
 
 
 def _ended(prompt: Prompt, text: str, thought: int) -> tuple[str, str]:

@@ -11,6 +11,9 @@ from genops_events.local.vertex.errors import invalid, not_implemented
 from genops_events.local.vertex.training_data import split_uri
 
 PUBLISHER_MODELS = (
+    "gemini-3.5-flash",
+    "gemini-3.5-flash-lite",
+    "gemini-3.1-flash-lite",
     "gemini-2.5-pro",
     "gemini-2.5-flash",
     "gemini-2.5-flash-lite",
