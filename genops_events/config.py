@@ -45,7 +45,8 @@ from genops_events.inference.settings import AnswerSettings, served_with
 from genops_events.inference.thinking import Thinker, thinker_of
 from genops_events.money.pricing import Rates, rates_of
 from genops_events.record_paths import ROOT
-from genops_events.training.limits import ModelLimits, load_limits
+from genops_events.training.file_tokens import NO_FIGURES, FileFigures
+from genops_events.training.limits import ModelLimits, file_figures, load_limits
 
 DatasetName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,45}$")]
 """At most 46 characters, so that the candidate id is a valid label: 46 + `-` + 16 hex digits = 63."""
@@ -259,6 +260,11 @@ class Config(Part):
     def file_limits(self, model: str) -> ModelLimits:
         """Return what a training file for a published model may hold; raise UnknownLimitsError where that is not known."""
         return load_limits(model, self.catalogue).reading(self.addresses)
+
+    def file_figures(self, model: str) -> FileFigures:
+        """Return what a published model counts files as; without figures where the catalogue does not have it."""
+        found = self.catalogue.find(model)
+        return NO_FIGURES if found is None else file_figures(found.media)
 
     @property
     def addresses(self) -> Readable:

@@ -82,7 +82,8 @@ class Answering:
         return known if known is not None else self._settled()
 
     def _settled(self) -> InferencePlan:
-        found = prompt_tokens(self.rows(), self.requests(None))
+        figures = self.run.config.file_figures(self.run.dataset.billed_model)
+        found = prompt_tokens(self.rows(), self.requests(None), figures)
         if not found.rows:
             raise nothing_to_ask(self.run.config.uri(self.inference.prompts), found.first_bad)
         rates = self.run.config.rates(self.run.dataset.billed_model)

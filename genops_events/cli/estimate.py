@@ -136,7 +136,7 @@ def _inference(config: Config, entry: Dataset, file: Path) -> tuple[Step, ...]:
     try:
         with file.open("rb") as opened:
             rows = read_rows(lines_of(iter(lambda: opened.read(_CHUNK_BYTES), b"")), readable=config.addresses)
-            found = prompt_tokens(rows, requests)
+            found = prompt_tokens(rows, requests, config.file_figures(entry.billed_model))
     except OSError as error:
         raise UnusableFile(f"{file} cannot be read: {error.strerror}", "Name a copy of it.") from error
     if not found.rows:

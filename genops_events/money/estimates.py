@@ -6,7 +6,7 @@ Every figure is an upper estimate: answers at their longest, amounts rounded up.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from genops_events.inference.requests import Requests
 from genops_events.inference.served import evaluation_requests
 from genops_events.money.pricing import Rates
 from genops_events.tokens import estimated_tokens
+from genops_events.training.file_tokens import NO_FIGURES, Assumed, FileFigures, FileTokens, take_file
 
 if TYPE_CHECKING:
     from genops_events.config import Config, Dataset
@@ -99,13 +100,23 @@ class PromptTokens:
     bad_rows: int = 0
     first_bad: BadRow | None = None
     with_files: int = 0
-    """Rows whose files nobody can count the tokens of but the service: they are not among the tokens."""
+    """Rows with files whose tokens nobody can tell but the service: they are not among the tokens."""
+    assumed: Assumed = field(default_factory=Assumed)
+    """What was assumed of the other files, which are."""
     asked: int = 0
     answered: int = 0
 
 
-def prompt_tokens(rows: Iterable[PromptRow | BadRow], requests: Requests) -> PromptTokens:
-    """Count what the rows of a prompt file ask for, each with its own settings; asks nobody."""
+def prompt_tokens(
+    rows: Iterable[PromptRow | BadRow], requests: Requests, figures: FileFigures = NO_FIGURES
+) -> PromptTokens:
+    """Count what the rows of a prompt file ask for, each with its own settings; asks nobody.
+
+    Args:
+        rows: of the file.
+        requests: that are made of them.
+        figures: what the model counts files as.
+    """
     found = PromptTokens()
     for row in rows:
         if isinstance(row, BadRow):
@@ -113,10 +124,23 @@ def prompt_tokens(rows: Iterable[PromptRow | BadRow], requests: Requests) -> Pro
             found.first_bad = found.first_bad or row
             continue
         found.rows += 1
-        found.with_files += row.has_files
+        if row.has_files:
+            files = _files_of(row, has_resolution=requests.media_resolution(row) is not None)
+            known = found.assumed.tokens(files, figures)
+            found.with_files += known is None
+            found.asked += known or 0
         found.asked += estimated_tokens(row.sent) + estimated_tokens(requests.system_instruction(row))
         found.asked += requests.declared_tokens(row)
         found.answered += requests.longest_answer(row)
+    return found
+
+
+def _files_of(row: PromptRow, *, has_resolution: bool) -> FileTokens:
+    found = FileTokens(has_resolution=has_resolution)
+    for part in (part for turn in row.contents for part in turn["parts"]):
+        shown = part.get("fileData") or part.get("inlineData")
+        if shown:
+            take_file(found, str(shown["mimeType"]), part.get("videoMetadata"))
     return found
 
 
@@ -126,11 +150,14 @@ def inference_step(rates: Rates, inference: Inference, found: PromptTokens, *, l
     why = f"{found.rows:,} prompts, answers of at most {found.answered:,} tokens together"
     if found.with_files or (cache is not None and cache.files):
         files = (
-            "`inference.cache` has files" if cache is not None and cache.files else f"{found.with_files:,} have files"
+            "`inference.cache` has files"
+            if cache is not None and cache.files
+            else f"{found.with_files:,} have files of unknown length"
         )
         return Step(
             "inference", None, limit_usd, None, found.answered, f"{why}; {files}, which the budget stage counts"
         )
+    why = "; ".join((why, *(one.rstrip(".") for one in found.assumed.told(0))))
     # Once to make it, and with each prompt; there it may be cheaper, which depends on the model.
     common = 0 if cache is None else estimated_tokens(cache.text or "") * (found.rows + 1)
     asked = found.asked + common

@@ -81,6 +81,10 @@ class FileFigures:
     video_second_at_most: int | None = None
 
 
+NO_FIGURES = FileFigures()
+"""Of a model of which the catalogue does not say what it counts files as."""
+
+
 @dataclass(slots=True)
 class Assumed:
     """What was assumed of the files of all examples."""

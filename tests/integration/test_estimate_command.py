@@ -252,3 +252,21 @@ def test_what_has_no_price_is_said(
     _, out, _ = estimate(TRAIN, "--json")
     assert json.loads(out)["notes"] == [said]
     assert f"note: {said}" in estimate(TRAIN)[2]
+
+
+def test_files_in_prompts_are_estimated_where_that_can_be_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    changed(tmp_path, monkeypatch, inference={"mode": "online", "max_output_tokens": 1})
+    prompts = tmp_path / "prompts.jsonl"
+    image = {"prompt": "What?", "files": ["gs://genops-data/a.png"], "system_instruction": ""}
+    piece = {"fileUri": "gs://genops-data/a.mp4", "mimeType": "video/mp4"}
+    parts = [{"fileData": piece, "videoMetadata": {"endOffset": "10s"}}, {"text": "What?"}]
+    video = {"contents": [{"role": "user", "parts": parts}], "system_instruction": ""}
+    prompts.write_text("\n".join(map(json.dumps, (image, video))), encoding="utf-8")
+    step = json.loads(estimate(TRAIN, "--json", "--prompts", prompts)[1])["steps"]["inference"]
+    assert step["input_tokens"] == 2_304 + 10 * 290 + 2 * 3
+    assert "1 image: 2,304 tokens, the most that one can have, each; 10 seconds of video" in step["why"]
+    unknown = {"prompt": "What?", "files": ["gs://genops-data/a.pdf"]}
+    prompts.write_text("\n".join(map(json.dumps, (image, unknown))), encoding="utf-8")
+    step = json.loads(estimate(TRAIN, "--json", "--prompts", prompts)[1])["steps"]["inference"]
+    assert step["usd"] is None
+    assert "1 have files of unknown length, which the budget stage counts" in step["why"]
