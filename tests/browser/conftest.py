@@ -8,6 +8,7 @@ import pytest
 from fetch_browser import NoBrowserError, found
 from looking import Seen
 from playwright.sync_api import Browser, sync_playwright
+from waiting import HANG_SECONDS
 
 
 @pytest.fixture(scope="module")  # not the session: its event loop must not meet the asynchronous tests of other folders
@@ -22,6 +23,7 @@ def browser() -> Iterator[Browser]:
             env={**os.environ, **environment},
             # Of a surface of their own, on a machine without a graphics card, some screenshots fail.
             args=["--disable-gpu", "--disable-features=CDPScreenshotNewSurface"],
+            timeout=HANG_SECONDS * 1000,
             chromium_sandbox=False,  # root has none; what is looked at is this project's own page
         )
         yield running
@@ -37,7 +39,7 @@ def look(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., Seen]]:
         file = tmp_path / f"report-{len(opened)}.html"
         file.write_text(html, encoding="utf-8")
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(HANG_SECONDS * 1000)
         seen = Seen(context.new_page(), file.as_uri())
         opened.append(seen)
         seen.open()

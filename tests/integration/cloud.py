@@ -244,8 +244,33 @@ class Reader:
         self._client = client
         self.name = name
 
-    def read(self, *, seconds: float = 0.3) -> list[Received]:
-        """Return and acknowledge what one pull gives; nothing if nothing comes in `seconds`."""
+    def read(self) -> list[Received]:
+        """Return and acknowledge what comes; nothing if nothing comes for a moment."""
+        return self._pulled(seconds=0.3)
+
+    def read_some(self, count: int = 1) -> list[Received]:
+        """Return what comes first; at least `count` messages."""
+        received: list[Received] = []
+        until(lambda: self._add(received) >= count, what=f"{count} messages on {self.name}, of {received}")
+        return received
+
+    def read_until(self, kind: str, *, of: str | None = None) -> list[Received]:
+        """Return what comes, the first event of this type and, if given, of this candidate included."""
+        received: list[Received] = []
+
+        def is_there() -> bool:
+            self._add(received)
+            found = [one.attributes["ce-subject"] for one in received if one.attributes["ce-type"] == kind]
+            return bool(found) and of in (None, *found)
+
+        until(is_there, what=f"{kind} on {self.name}, of {received}")
+        return received
+
+    def _add(self, received: list[Received]) -> int:
+        received += self._pulled(seconds=1.0)
+        return len(received)
+
+    def _pulled(self, *, seconds: float) -> list[Received]:
         from google.api_core.exceptions import DeadlineExceeded
 
         try:
@@ -263,10 +288,6 @@ class Reader:
             )
             for one in pulled.received_messages
         ]
-
-    def read_some(self) -> list[Received]:
-        """Return what comes first; at least one message."""
-        return until(lambda: self.read(seconds=1.0), what=f"a message on {self.name}")
 
 
 @pytest.fixture

@@ -94,7 +94,7 @@ def test_who_rejects_a_candidate_that_waits_for_money_ends_it_with_the_next_swee
     made = promotion(store, candidate)
     assert (made.outcome, made.answer, made.answered_by) == (Outcome.HELD, "rejected", me())
     assert made.reason == f"Rejected by {me()}: Wrong file. What its {waiting} would cost needs no approval any more."
-    seen = [one for _ in range(3) for one in completions.read(seconds=0.5)]
+    seen = completions.read_until(HELD)
     assert [one.data["reason"] for one in seen if one.attributes["ce-type"] == HELD] == [made.reason]
     assert swept(airflow, patient, store, impatient=True)[1].healed == ()
     found = store.candidate(candidate)

@@ -233,7 +233,7 @@ def test_the_event_says_how_each_contestant_did_and_keeps_to_its_schema(
     compared()
     write(store, FILE, *pairs(2))
     found = whole(asked(MODEL, THEIRS))
-    (event,) = completions.read(seconds=5)
+    (event,) = completions.read_some()
     assert event.attributes["ce-type"] == "genops.comparison.completed.v1"
     assert event.attributes["ce-subject"] == found.id
     jsonschema.validate(event.data, data_schema("genops.comparison.completed.v1"))
@@ -260,7 +260,7 @@ def test_a_repeated_end_changes_nothing_and_a_cleared_run_lets_the_failed_try_ag
     assert (again.outcome, again.number) == ("completed", 2)
     assert [each.status for each in again.contestants] == ["completed", "completed"]
     assert whole(run) == again, "who has completed is not asked again"
-    kinds = [event.attributes["ce-type"] for event in completions.read(seconds=5)]
+    kinds = [event.attributes["ce-type"] for event in completions.read_some(2)]
     assert kinds == ["genops.comparison.failed.v1", "genops.comparison.completed.v1"]
     paid = postings(store, again)
     assert {name: posting.spent_usd > 0 for name, posting in paid.items()} == {

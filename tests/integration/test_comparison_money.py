@@ -70,7 +70,7 @@ def test_over_its_own_budget_nobody_is_asked_and_the_missing_sum_is_named(
     assert [each.status for each in found.contestants] == ["refused", "refused"]
     assert sum(each.estimated_usd or 0 for each in found.contestants) == found.estimated_usd
     assert postings(store, found) == {}
-    (event,) = completions.read(seconds=5)
+    (event,) = completions.read_some()
     assert event.attributes["ce-type"] == "genops.comparison.refused.v1"
     assert event.data["missing_usd"] == str(found.missing_usd)
     compared(evaluation=JUDGED, contestants=[MODEL, PRO], budget_usd=5)

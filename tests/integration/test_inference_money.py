@@ -125,8 +125,7 @@ def test_answers_that_may_be_longer_than_the_budget_was_checked_for_are_held_and
     found = store.candidate(candidate)
     assert found is not None
     assert found.stage_json(Stage.INFERENCE)["state"] == "held"
-    kinds = [one.attributes["ce-type"] for _ in range(2) for one in completions.read(seconds=1.0)]
-    assert "genops.inference.held.v1" in kinds
+    completions.read_until("genops.inference.held.v1")
     holds.approve(store, hold, by="ada@laptop", reason="It is worth it.")
     assert answer(candidate, run_id="run-2")["prompts"] == 2
     assert posting(store, candidate).approved_by == "ada@laptop"

@@ -109,14 +109,8 @@ def test_the_events_of_a_candidate_come_in_the_order_in_which_they_were_announce
     stages = [(Stage.TUNING, Outcome.SUCCEEDED), (Stage.BUDGET, Outcome.APPROVED), (Stage.EVALUATION, Outcome.PASSED)]
     for stage, outcome in stages:
         announce(config, store, verdict(stage, outcome, CANDIDATE))
-    received: list[str] = []
-
-    def all_there() -> bool:
-        received.extend(one.data["stage"] for one in completions.read(seconds=1.0))
-        return len(received) == len(stages)
-
-    until(all_there)
-    assert received == [stage for stage, _ in stages]
+    received = completions.read_some(len(stages))
+    assert [one.data["stage"] for one in received] == [stage for stage, _ in stages]
 
 
 def test_an_event_that_was_written_by_one_who_died_is_published(
@@ -140,14 +134,8 @@ def test_an_event_that_was_published_by_one_who_died_before_marking_it_keeps_its
     store.create(PATH, written)
     outbox.publish(config, written)
     announce(config, store, tuned)
-    ids: list[str] = []
-
-    def both_there() -> bool:
-        ids.extend(one.attributes["ce-id"] for one in completions.read(seconds=1.0))
-        return len(ids) == 2
-
-    until(both_there)
-    assert len(set(ids)) == 1
+    both = completions.read_some(2)
+    assert len({one.attributes["ce-id"] for one in both}) == 1
     assert is_marked(store)
 
 

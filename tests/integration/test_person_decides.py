@@ -108,7 +108,7 @@ def test_a_rejected_candidate_is_held_whatever_it_scored(
     made = verdict(store, candidate)
     assert (made.outcome, made.answer, made.reason) == (Outcome.HELD, "rejected", "Rejected by grace: It swears.")
     assert store.champion(DATASET) is None
-    seen = [one for _ in range(3) for one in completions.read(seconds=1.0)]
+    seen = completions.read_until("genops.promotion.held.v1")
     assert [one.data["reason"] for one in seen if one.attributes["ce-type"] == "genops.promotion.held.v1"] == [
         "Rejected by grace: It swears."
     ]

@@ -111,13 +111,7 @@ def test_the_events_of_evaluation_and_budget_are_out_before_promotion_decides(
     config: Config, store: RecordStore, completions: Reader
 ) -> None:
     PromoteModel(task_id="promote").execute(context(judged(config, store, 0.5)))
-    kinds: list[str] = []
-
-    def all_there() -> bool:
-        kinds.extend(one.attributes["ce-type"] for one in completions.read(seconds=1.0))
-        return len(kinds) == 3
-
-    until(all_there)
+    kinds = [one.attributes["ce-type"] for one in completions.read_some(3)]
     assert kinds == ["genops.evaluation.passed.v1", "genops.budget.approved.v1", "genops.promotion.promoted.v1"]
 
 
