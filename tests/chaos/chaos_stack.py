@@ -13,8 +13,8 @@ from typing import Any
 
 import httpx
 import psycopg2
-from running_stack import ROOT, Stack, Subscriber, running_stack, until
-from waiting import HANG_SECONDS, Patience
+from running_stack import ROOT, Stack, Subscriber, running_stack
+from waiting import HANG_SECONDS, Patience, until
 
 from genops_events.local.credentials import secrets_of
 from genops_events.local.postgres import DATABASE, SUPERUSER

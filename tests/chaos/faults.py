@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 from chaos_stack import ChaosStack
-from running_stack import until
+from waiting import until
 
 from genops_events.local.processes import session_members
 

@@ -16,8 +16,7 @@ import psutil
 from burst import Burst, Contents, Planned, Uploaded
 from chaos_stack import FURTHER, JOB_SECONDS, ChaosStack
 from faults import WORKER
-from running_stack import until
-from waiting import HANG_SECONDS, Patience
+from waiting import HANG_SECONDS, Patience, until
 
 from genops_events.local.processes import session_members
 

@@ -25,10 +25,9 @@ from kill_points import (
     stop_at,
 )
 from report import Kill
-from running_stack import until
 from scenario import Chaos
 from seen import until_ended
-from waiting import HANG_SECONDS
+from waiting import HANG_SECONDS, until
 
 pytestmark = [pytest.mark.chaos, pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")]
 

@@ -10,8 +10,8 @@ import pytest
 from chaos_stack import JOB_SECONDS, ChaosStack
 from faults import Act, end_component, stop_triggerer, watching_triggerer
 from kill_points import Field
-from running_stack import until
 from scenario import Chaos
+from waiting import until
 
 pytestmark = pytest.mark.chaos
 

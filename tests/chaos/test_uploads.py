@@ -9,9 +9,9 @@ import pytest
 from burst import Burst, Uploaded, mixed, overwritten
 from chaos_stack import ChaosStack
 from faults import watching_triggerer
-from running_stack import until
 from scenario import END_SECONDS, Chaos
 from seen import folders, until_ended
+from waiting import until
 
 pytestmark = pytest.mark.chaos
 

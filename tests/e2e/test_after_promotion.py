@@ -13,8 +13,8 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from running_stack import DATASET, PROMPTS, TRAIN, Stack, Subscriber, running_stack, until
-from waiting import HANG_SECONDS
+from running_stack import DATASET, PROMPTS, TRAIN, Stack, Subscriber, running_stack
+from waiting import HANG_SECONDS, until
 
 pytestmark = pytest.mark.e2e
 

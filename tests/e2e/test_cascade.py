@@ -15,8 +15,8 @@ import httpx
 import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
-from running_stack import DATASET, TRAIN, Stack, Subscriber, running_stack, training_subset, until
-from waiting import HANG_SECONDS, QUIET_SECONDS
+from running_stack import DATASET, TRAIN, Stack, Subscriber, running_stack, training_subset
+from waiting import HANG_SECONDS, QUIET_SECONDS, until
 
 from genops_events.airflow.pool import set_pool
 from genops_events.identity import candidate_id

@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from running_stack import DATASET, Stack, Subscriber, running_stack, training_subset, until
-from waiting import HANG_SECONDS
+from running_stack import DATASET, Stack, Subscriber, running_stack, training_subset
+from waiting import HANG_SECONDS, until
 
 from genops_events.promotion.record import PersonsAnswer, answer_path
 

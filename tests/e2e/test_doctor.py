@@ -15,8 +15,8 @@ from typing import Any
 import httpx
 import pytest
 from google.cloud import pubsub_v1
-from running_stack import Stack, running_stack, until
-from waiting import HANG_SECONDS
+from running_stack import Stack, running_stack
+from waiting import HANG_SECONDS, until
 
 from genops_events.local.processes import session_members
 

@@ -14,8 +14,8 @@ from typing import Any
 import httpx
 import pytest
 from google.cloud.storage import Bucket
-from running_stack import DATASET, Stack, Subscriber, running_stack, training_subset, until
-from waiting import HANG_SECONDS
+from running_stack import DATASET, Stack, Subscriber, running_stack, training_subset
+from waiting import HANG_SECONDS, until
 
 from genops_events.identity import candidate_id
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running_stack import DATASET, PROMPTS, Stack, Subscriber, running_stack, training_subset, until
+from running_stack import DATASET, PROMPTS, Stack, Subscriber, running_stack, training_subset
+from waiting import until
 
 pytestmark = pytest.mark.e2e
 

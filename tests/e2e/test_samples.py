@@ -15,8 +15,8 @@ from typing import Any
 import httpx
 import pytest
 from google.cloud import pubsub_v1
-from running_stack import DATASET, PROMPTS, ROOT, TRAIN, Stack, running_stack, training_subset, until
-from waiting import HANG_SECONDS
+from running_stack import DATASET, PROMPTS, ROOT, TRAIN, Stack, running_stack, training_subset
+from waiting import HANG_SECONDS, until
 
 pytestmark = pytest.mark.e2e
 

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import httpx
 import pytest
-from running_stack import DATASET, Subscriber, running_stack, training_subset, until
-from waiting import HANG_SECONDS
+from running_stack import DATASET, Subscriber, running_stack, training_subset
+from waiting import HANG_SECONDS, until
 
 from genops_events.arrivals import Notice, arrival
 from genops_events.completion_events import announcement, announcement_path
