@@ -9,7 +9,7 @@ from typing import Any
 
 from genops_events.inference.record import InferenceProgress
 from genops_events.promotion.record import PersonsAnswer, Question
-from genops_events.record import Approval, Arrival, Cancellation, Hold, Intent, Progress
+from genops_events.record import Approval, Arrival, Cancellation, Hold, Intent, Progress, Retry
 from genops_events.stages import CandidateState, Outcome, Stage, candidate_state, ready_stages
 from genops_events.verdicts import Verdict
 
@@ -43,6 +43,8 @@ class Candidate:
     """How far its prompts are answered, as long as inference has no verdict."""
     approvals: Mapping[Stage, Approval] = field(default_factory=dict)
     """What somebody let go on over a limit, of the stages that have not ended."""
+    retries: Mapping[Stage, Retry] = field(default_factory=dict)
+    """Who has set a failed verdict aside, of the stages that have not ended since."""
 
     @property
     def id(self) -> str:
@@ -114,7 +116,7 @@ class Candidate:
         return " ".join(part for part in (row.get("reason"), row.get("help")) if part)
 
     def _paid(self, stage: Stage) -> dict[str, Any] | None:
-        """Return a stage that waits for money, or that got it and has not gone on yet."""
+        """Return a stage that waits for money, or that was let go on and has not begun yet."""
         hold, approval = self.holds.get(stage), self.approvals.get(stage)
         if hold is not None:
             kept = {"reason", "help", "asked_usd", "missing_usd", "limits", "prompts_over", "lines", "held_at"}
@@ -122,6 +124,9 @@ class Candidate:
         if approval is not None and stage not in self.intents:
             reason = f"{approval.by} let it go on: {approval.reason}"
             return self._open(stage, "queued") | {"reason": reason, "approved_by": approval.by}
+        retry = self.retries.get(stage)
+        if retry is not None and stage not in self.intents:
+            return self._open(stage, "queued") | {"reason": f"{retry.by} asked to try it again: {retry.reason}"}
         return None
 
     def _tuning(self) -> dict[str, Any]:

@@ -51,9 +51,10 @@ COMPARISON_TYPES: dict[str, str] = {
 """The types that announce the end of a comparison, and its outcome."""
 
 
-def announcement_path(candidate: str, stage: Stage, outcome: Outcome) -> str:
-    """Return where the completion event of a verdict lies in the record."""
-    return f"{folder(candidate)}events/{_NUMBER[stage]:02}-{event_type(stage, outcome)}.json"
+def announcement_path(candidate: str, stage: Stage, outcome: Outcome, retries: int = 0) -> str:
+    """Return where the completion event of a verdict lies in the record; after so many that were set aside, beside theirs."""
+    number = f"-{retries}" if retries else ""
+    return f"{folder(candidate)}events/{_NUMBER[stage]:02}-{event_type(stage, outcome)}{number}.json"
 
 
 def hold_announcement_path(candidate: str, stage: Stage, number: int) -> str:
@@ -81,7 +82,8 @@ def announcement(verdict: Verdict, *, bucket: str, now: datetime) -> Announcemen
         now: when the outbox document is written, UTC.
     """
     kind = event_type(verdict.stage, verdict.outcome)
-    return _announcement(verdict, kind, f"{verdict.candidate}/{kind}", at=verdict.ended_at, bucket=bucket, now=now)
+    event_id = f"{verdict.candidate}/{kind}" + (f"/{verdict.retries}" if verdict.retries else "")
+    return _announcement(verdict, kind, event_id, at=verdict.ended_at, bucket=bucket, now=now)
 
 
 def hold_announcement(hold: Hold, *, bucket: str, now: datetime) -> Announcement:
@@ -165,7 +167,7 @@ def data_schema(kind: str) -> dict[str, JsonValue]:
         return _schema(kind, Comparison, {"outcome": {"const": outcome_}}, {*given, "contestants", "cost_usd"})
     stage = EVENT_TYPES[kind]
     outcome = next(one for one in POSSIBLE[stage] if event_type(stage, one) == kind)
-    return _schema(kind, VERDICTS[stage], _fixed(stage, outcome), list(Verdict.model_fields))
+    return _schema(kind, VERDICTS[stage], _fixed(stage, outcome), Verdict.model_fields.keys() - {"retries"})
 
 
 def _fixed(stage: Stage, outcome: Outcome) -> dict[str, JsonValue]:

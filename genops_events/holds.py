@@ -7,14 +7,21 @@ Dag run that was held stays the owner of what it did, and whoever comes first af
     holds/tuning-1.json            the hold: what is asked for, what is missing, which limits
     holds/tuning-1-approval.json   the approval: who, why, up to how much
     tuning-intent.json             of the first round; `tuning-intent-1.json` of the round after the first release
+
+Two more things begin a new round: a sweep lets a stage go on whose Dag run is over without a verdict, and a person sets a
+failed verdict aside. The verdict stays where it is, and counts no more: the next one is written beside it.
+
+    holds/tuning-return-1.json     a sweep lets it go on: which Dag run had it, and why
+    holds/tuning-retry-1.json      `genops retry`: who, why, which verdict; the next one is `tuning-1.json`
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import count
 
-from genops_events.record_paths import approval_path, cancellation_path, hold_path
+from genops_events.record_paths import approval_path, cancellation_path, hold_path, retry_path, return_path
 from genops_events.stages import Stage
 
 HOLDABLE = (Stage.TUNING, Stage.EVALUATION, Stage.BUDGET, Stage.INFERENCE)
@@ -23,10 +30,14 @@ HOLDABLE = (Stage.TUNING, Stage.EVALUATION, Stage.BUDGET, Stage.INFERENCE)
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How often a stage was held, and how often it was released."""
+    """How often a stage was held, and how often it was let go on again."""
 
     holds: int = 0
     released: int = 0
+    returns: int = 0
+    """How often a sweep let it go on, since the Dag run that had it was over without a verdict."""
+    retries: int = 0
+    """How often somebody set its failed verdict aside."""
 
     @property
     def is_held(self) -> bool:
@@ -36,7 +47,7 @@ class Standing:
     @property
     def round(self) -> int:
         """The number of the round that is on, or that goes on after the next release: 0 before any."""
-        return self.released
+        return self.released + self.returns + self.retries
 
 
 def standing(names: Collection[str], candidate: str, stage: Stage) -> Standing:
@@ -47,12 +58,17 @@ def standing(names: Collection[str], candidate: str, stage: Stage) -> Standing:
         candidate: whose.
         stage: which one.
     """
+    returns, retries = (
+        next(number for number in count() if path(candidate, stage, number + 1) not in names)
+        for path in (return_path, retry_path)
+    )
     holds = 0
-    while hold_path(candidate, stage, holds + 1) in names:
+    while stage in HOLDABLE and hold_path(candidate, stage, holds + 1) in names:
         holds += 1
     if stage is Stage.TUNING and cancellation_path(candidate) in names:
-        return Standing(holds, holds)  # nobody waits for money any more: the stage goes on, and ends as cancelled
+        # Nobody waits for money any more: the stage goes on, and ends as cancelled.
+        return Standing(holds, holds, returns, retries)
     released = 0
     while released < holds and approval_path(candidate, stage, released + 1) in names:
         released += 1
-    return Standing(holds, released)
+    return Standing(holds, released, returns, retries)

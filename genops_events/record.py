@@ -148,6 +148,13 @@ class Cancellation(Document):
     """Who the environment of the command said it was; None where no command did it, and in older documents."""
 
 
+BY_AIRFLOW = "Airflow"
+"""Who wants a job not to go on whose task in Airflow was ended, or cleared."""
+
+BY_THE_CLOCK = "genops, by the clock"
+"""Who wants a job not to go on that takes longer than its `timeout_hours`."""
+
+
 class Hold(Document):
     """A stage would go over a limit, and waits for somebody to approve that: nothing was spent."""
 
@@ -192,6 +199,55 @@ class Approval(Document):
     """The stage may cost as much, whatever the limits are; more is held again."""
     prompts_over: int = 0
     """So many prompts may be over a limit on one prompt."""
+
+
+class Return(Document):
+    """A sweep lets a stage go on that a Dag run had taken on and not ended: that Dag run is over."""
+
+    SCHEMA: ClassVar[str] = "genops.return.v1"
+
+    stage: Stage
+    number: int
+    """1 for the first time."""
+    round: int
+    """The round that begins with it."""
+    run_id: str
+    """The Dag run that is over."""
+    started_at: AwareDatetime
+    """When the stage began: its costs stay in the ledger of that month."""
+    reason: str
+
+
+class Retry(Document):
+    """Somebody has set a stage's failed verdict aside: the stage goes on from where it stood."""
+
+    SCHEMA: ClassVar[str] = "genops.retry.v1"
+
+    stage: Stage
+    number: int
+    """1 for the first time; the next verdict bears it in its name."""
+    round: int
+    """The round that begins with it."""
+    by: str
+    """Who: the identity of the credentials."""
+    claimed: str | None = None
+    """Who the environment of the command says it is."""
+    reason: str
+    failed_because: str
+    """The reason of the verdict that is set aside."""
+    started_at: AwareDatetime
+    """When the stage began: its costs stay in the ledger of that month."""
+
+
+class FailedTries(Document):
+    """Tries of a stage that failed by an error of its own: those that Airflow spent on its own mistakes are not among them."""
+
+    SCHEMA: ClassVar[str] = "genops.failed-tries.v1"
+
+    stage: Stage
+    run_id: str
+    tries: dict[int, str] = Field(default_factory=dict)
+    """By the number of the try: what it failed by."""
 
 
 class Progress(Document):
@@ -288,7 +344,7 @@ class Healed(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    kind: Literal["lost_arrival", "unannounced_verdict", "closed_stage", "woken_stage"]
+    kind: Literal["lost_arrival", "unannounced_verdict", "closed_stage", "returned_stage", "woken_stage"]
     candidate: str
     stage: Stage | None = None
     """None for an arrival."""
@@ -317,10 +373,13 @@ class Sweep(BaseModel):
     open_candidates: int = 0
     """Candidates that are not settled yet."""
     left_alone: dict[str, int] = Field(default_factory=dict)
-    """Candidates that wait for a stage and were not woken, by reason: `under_way`, `paused`, `unknown`."""
+    """Candidates that wait for a stage and were not woken, by reason: `under_way`, `paused`, `unknown`; and
+    stages whose Dag run is over: `resting` before they go on, `being_cancelled`."""
     lost_arrivals: int = 0
     unannounced_verdicts: int = 0
     closed_stages: int = 0
+    returned_stages: int = 0
+    """Stages that go on, whose Dag run was over without a verdict."""
     woken_stages: int = 0
     healed: tuple[Healed, ...] = ()
     """The first 100."""

@@ -68,7 +68,7 @@ def quarantine_path(candidate: str) -> str:
 
 
 def intent_path(candidate: str, stage: Stage, round_: int = 0) -> str:
-    """Return where a Dag run writes that it has taken on `stage`; each release of a held stage begins a new round."""
+    """Return where a Dag run writes that it has taken on `stage`; each release of a held stage, and each return, begins a new round."""
     return f"{folder(candidate)}{stage}-intent{f'-{round_}' if round_ else ''}.json"
 
 
@@ -97,6 +97,21 @@ def approval_path(candidate: str, stage: Stage, number: int) -> str:
     return f"{holds_folder(candidate)}{stage}-{number}-approval.json"
 
 
+def return_path(candidate: str, stage: Stage, number: int) -> str:
+    """Return where it is written that a sweep lets `stage` go on, which no Dag run has ended, for the so-manieth time."""
+    return f"{holds_folder(candidate)}{stage}-return-{number}.json"
+
+
+def retry_path(candidate: str, stage: Stage, number: int) -> str:
+    """Return where it is written that somebody has set the failed verdict of `stage` aside, for the so-manieth time."""
+    return f"{holds_folder(candidate)}{stage}-retry-{number}.json"
+
+
+def failures_path(candidate: str, stage: Stage, round_: int = 0) -> str:
+    """Return where the tries of `stage` are counted that failed by an error of its own."""
+    return f"{folder(candidate)}{stage}-failures{f'-{round_}' if round_ else ''}.json"
+
+
 def submission_path(candidate: str) -> str:
     """Return where the name of the candidate's tuning job is recorded."""
     return f"{folder(candidate)}tuning-job.json"
@@ -122,9 +137,9 @@ def queued_path(candidate: str, since: datetime) -> str:
     return f"{QUEUE}{since.astimezone(UTC):%Y%m%dT%H%M%S.%f}-{candidate}.json"
 
 
-def verdict_path(candidate: str, stage: Stage) -> str:
-    """Return where the verdict of `stage` is recorded."""
-    return f"{folder(candidate)}{stage}.json"
+def verdict_path(candidate: str, stage: Stage, retries: int = 0) -> str:
+    """Return where the verdict of `stage` is recorded; after so many failed ones that were set aside, beside them."""
+    return f"{folder(candidate)}{stage}{f'-{retries}' if retries else ''}.json"
 
 
 def answers_path(candidate: str) -> str:

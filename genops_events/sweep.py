@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from genops_events.completion_events import EVENT_TYPES, announcement_path, event_type, hold_announcement_path
 from genops_events.holds import HOLDABLE, Standing, standing
+from genops_events.inference.record import cancellation_path as batch_cancellation_path
 from genops_events.promotion.record import answer_path
 from genops_events.record_paths import (
     arrival_path,
@@ -44,6 +45,10 @@ MOST_DOUBLINGS = 6
 """With five minutes of patience, a candidate that no wake-up helps is woken every five hours in the end."""
 
 
+MOST_RETURNS = 6
+"""So many Dag runs may end without a verdict on a stage before a sweep ends it: with five minutes of patience, three hours."""
+
+
 @dataclass
 class Traces:
     """What a listing shows of one candidate."""
@@ -70,7 +75,7 @@ class Traces:
     @property
     def ended(self) -> set[Stage]:
         """Return the stages that have a verdict."""
-        return {stage for stage in Stage if verdict_path(self.candidate, stage) in self.names}
+        return {stage for stage in Stage if verdict_path(self.candidate, stage, self._retries(stage)) in self.names}
 
     @property
     def taken_on(self) -> set[Stage]:
@@ -80,8 +85,11 @@ class Traces:
         }
 
     def standing(self, stage: Stage) -> Standing:
-        """Return how often `stage` was held for an approval, and released."""
+        """Return how often `stage` was held for an approval, and let go on."""
         return standing(self.names, self.candidate, stage)
+
+    def _retries(self, stage: Stage) -> int:
+        return self.standing(stage).retries
 
     @property
     def held(self) -> set[Stage]:
@@ -90,8 +98,8 @@ class Traces:
 
     @property
     def released(self) -> set[Stage]:
-        """Return the stages that were approved, and that nobody has taken on since."""
-        return {stage for stage in HOLDABLE if self.standing(stage).round and not self.held & {stage}} - self.taken_on
+        """Return the stages that were let go on, and that nobody has taken on since."""
+        return {stage for stage in Stage if self.standing(stage).round and not self.held & {stage}} - self.taken_on
 
     @property
     def unannounced_holds(self) -> tuple[tuple[Stage, int], ...]:
@@ -114,6 +122,11 @@ class Traces:
             and not begun & self.names
         )
 
+    def is_unwanted(self, stage: Stage) -> bool:
+        """Return whether somebody, or the clock, wants the job of `stage` not to go on: then no Dag run is to wait for it."""
+        wishes = {Stage.TUNING: cancellation_path, Stage.INFERENCE: batch_cancellation_path}
+        return stage in wishes and wishes[stage](self.candidate) in self.names
+
     @property
     def answered(self) -> bool:
         """Return whether a person has answered the question whether it shall be champion."""
@@ -132,7 +145,7 @@ class Traces:
             stage: outcome
             for stage in Stage
             for outcome in POSSIBLE[stage]
-            if announcement_path(self.candidate, stage, outcome) in self.names
+            if announcement_path(self.candidate, stage, outcome, self._retries(stage)) in self.names
         }
 
     @property
@@ -141,7 +154,7 @@ class Traces:
         announced = {
             EVENT_TYPES[event_type(stage, outcome)]
             for stage, outcome in self.outcomes.items()
-            if announcement_path(self.candidate, stage, outcome) in self.published
+            if announcement_path(self.candidate, stage, outcome, self._retries(stage)) in self.published
         }
         return tuple(stage for stage in Stage if stage in self.ended and stage not in announced)
 

@@ -26,6 +26,8 @@ class Verdict(Document):
     """What this stage spent, by the price table."""
     started_at: AwareDatetime
     ended_at: AwareDatetime
+    retries: int | None = None
+    """How many failed verdicts of this stage were set aside before it; None for none."""
 
     @property
     def told(self) -> str:
@@ -34,7 +36,8 @@ class Verdict(Document):
 
     def figures(self) -> dict[str, Any]:
         """Return what only this kind of verdict has: JSON values, absent ones left out."""
-        return self.model_dump(mode="json", exclude=set(Verdict.model_fields), exclude_none=True)
+        of_all = set(Verdict.model_fields) - {"retries"}
+        return self.model_dump(mode="json", exclude=of_all, exclude_none=True)
 
 
 class TuningVerdict(Verdict):

@@ -58,7 +58,7 @@ class Answering:
     @cached_property
     def prompts(self) -> str:
         """Name of the copy of the prompt file that is answered: the one that the budget was checked by."""
-        return prompts_path(self.candidate, standing_of(self.run.store, self.candidate, Stage.BUDGET).round)
+        return prompts_path(self.candidate, standing_of(self.run.store, self.candidate, Stage.BUDGET).released)
 
     def rows(self) -> Iterator[PromptRow | BadRow]:
         """Return the rows of that copy."""

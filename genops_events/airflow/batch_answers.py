@@ -7,7 +7,7 @@ try: the recorded job, or one of the candidate's display name. Nobody submits wi
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from genops_events.airflow.answering import Answering
@@ -16,11 +16,13 @@ from genops_events.airflow.submission import QUOTA_PAUSE, UNANSWERED, SubmitLate
 from genops_events.gcp.errors import CloudRefused, CloudUnavailable
 from genops_events.gcp.inference import batch_jobs
 from genops_events.gcp.inference.batch_cancellation import cancel_batches
+from genops_events.gcp.inference.batch_cancellation import wish_to_cancel as ask_to_cancel
 from genops_events.gcp.inference.results import write_results
 from genops_events.inference import record as places
 from genops_events.inference.record import BatchAttempt, BatchCancellation, BatchSubmission
 from genops_events.jobs import code_name
 from genops_events.polling import ENDS, JobEnd
+from genops_events.record import BY_THE_CLOCK
 from genops_events.record_paths import answers_path
 from genops_events.stages import Outcome
 from genops_events.verdicts import InferenceVerdict, Verdict
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
     from google.genai.types import BatchJob
 
 log = logging.getLogger(__name__)
+
+CANCELLED_WITHIN = timedelta(minutes=10)
+"""How long a job that took too long may take to be cancelled, or to end otherwise."""
 
 _TOO_MANY = 429
 _AGAIN = "Upload the training file again."
@@ -91,16 +96,26 @@ def conclude(answering: Answering, name: str, end: JobEnd) -> Verdict | None:
         return _failed(run, end, name, error.message)
     ended = ENDS.get(job.state.value) if job.state is not None else None
     if ended is None:
-        if end is not JobEnd.TIMED_OUT:
-            log.warning("%s was seen to have ended as %s, and has not: waiting on", name, end)
-            return None
-        cancel_batches(run.config, run.store, run.candidate)
-        hours = answering.inference.batch.timeout_hours
-        reason = f"Batch job {name} took longer than `inference.batch.timeout_hours` ({hours:g}) and was cancelled."
-        return _failed(run, end, name, reason)
+        if end is JobEnd.TIMED_OUT:
+            return _late(answering, name)
+        log.warning("%s was seen to have ended as %s, and has not: waiting on", name, end)
+        return None
     if ended in {JobEnd.SUCCEEDED, JobEnd.PARTIALLY_SUCCEEDED}:
         return _answers(answering, job, name, ended)
     return _ended_badly(run, job, name, ended)
+
+
+def _late(answering: Answering, name: str) -> Verdict | None:
+    """Cancel a job that outlives its deadline; a verdict only where it has not even ended of that."""
+    run, hours = answering.run, answering.inference.batch.timeout_hours
+    wish = wish_to_cancel(run)
+    if wish is None:
+        reason = f"It took longer than `inference.batch.timeout_hours` ({hours:g})."
+        ask_to_cancel(run.store, run.candidate, by=BY_THE_CLOCK, reason=reason)
+    cancel_batches(run.config, run.store, run.candidate)
+    if wish is None or datetime.now(UTC) - wish.written_at < CANCELLED_WITHIN:
+        return None
+    return _failed(run, JobEnd.TIMED_OUT, name, _too_long(name, hours))
 
 
 def _answers(answering: Answering, job: BatchJob, name: str, end: JobEnd) -> Verdict:
@@ -126,9 +141,16 @@ def _answers(answering: Answering, job: BatchJob, name: str, end: JobEnd) -> Ver
     return answering.conclude(written, batch=True, job=name, end=str(end))
 
 
+def _too_long(name: str, hours: float) -> str:
+    return f"Batch job {name} took longer than `inference.batch.timeout_hours` ({hours:g}) and was cancelled."
+
+
 def _ended_badly(run: StageRun, job: BatchJob, name: str, end: JobEnd) -> Verdict:
     if end is JobEnd.CANCELLED:
         wish = wish_to_cancel(run)
+        if wish is not None and wish.by == BY_THE_CLOCK:
+            hours = run.dataset.inference.batch.timeout_hours
+            return _failed(run, JobEnd.TIMED_OUT, name, _too_long(name, hours))
         who = "in Vertex AI, not by genops" if wish is None else f"by {wish.by}. {wish.reason}"
         return _failed(run, end, name, f"Batch job {name} was cancelled {who}".rstrip(". ") + ".")
     code = job.error.code if job.error is not None else None

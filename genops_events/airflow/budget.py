@@ -41,7 +41,7 @@ class CheckBudget(StageOperator):
         dataset = run.dataset
         sizes, cost = priced(
             run,
-            record_paths.prompts_path(run.candidate, run.standing.round),
+            record_paths.prompts_path(run.candidate, run.standing.released),
             batch=dataset.inference.mode == "batch",
             limits=PromptLimits(
                 context_window_tokens=run.config.call_limits(dataset.billed_model).context_window_tokens,

@@ -10,6 +10,7 @@ from airflow.sdk import BaseOperator, Context, Param, XComArg
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from genops_events.airflow.comparing import Comparing
+from genops_events.airflow.failing import is_current
 from genops_events.airflow.priorities import COMPARISON_PRIORITY
 from genops_events.airflow.python_metrics import functions_of
 from genops_events.airflow.report_link import ComparisonLink
@@ -150,6 +151,8 @@ def record_failed_plan(context: Context) -> None:
     error = context.get("exception")
     if isinstance(error, AirflowFailException):
         return  # refused, and that is recorded
+    if error is not None and not is_current(context):
+        return  # another try is at it, or may be
     comparing = Comparing.of(context)
     plan = comparing.known_plan()
     if plan is not None and plan.run_id != comparing.run_id:
@@ -162,6 +165,8 @@ def record_failed_contestant(context: Context) -> None:
     error = context.get("exception")
     if isinstance(error, AirflowFailException):
         return  # it has recorded that itself
+    if error is not None and not is_current(context):
+        return  # another try is at it, or may be; who leaves no result is taken for failed by the report
     task: Any = context["task"]
     comparing = Comparing.of(context)
     contest = Contest(comparing.config, comparing.store, _known(comparing), task.contestant)

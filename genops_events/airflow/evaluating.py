@@ -83,7 +83,7 @@ class Evaluating:
                     "scores": champion.scores,
                 }
             )
-        return self.run.store.create_or_read(plan_path(self.candidate, self.run.standing.round), plan)
+        return self.run.store.create_or_read(plan_path(self.candidate, self.run.standing.released), plan)
 
     @cached_property
     def metrics(self) -> list[Metric]:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any
 
 from airflow.sdk import Context
@@ -16,19 +15,19 @@ from pydantic import ValidationError
 
 from genops_events import record_paths
 from genops_events.admission import check_arrival
-from genops_events.airflow.activity import FARTHEST_BACK, AirflowActivity, runs_over
+from genops_events.airflow.activity import FARTHEST_BACK, AirflowActivity
 from genops_events.airflow.assets import TRAINING_ARRIVALS
 from genops_events.airflow.drain import WOKEN_AT_ONCE
 from genops_events.airflow.promotion_healing import end_beyond_help, heal_answered, heal_rollbacks
+from genops_events.airflow.returning import end_or_return
 from genops_events.airflow.spending import announce_hold_again
-from genops_events.airflow.stage import StageRun, conclude_failed, settle_and_announce
+from genops_events.airflow.stage import StageRun, settle_and_announce
 from genops_events.airflow.submission import cancelled
 from genops_events.airflow.sweep_figures import SweepFigures
 from genops_events.config import Config
 from genops_events.errors import GenopsError, PermanentError, TransientError
 from genops_events.gcp.at_once import at_once
 from genops_events.gcp.bucket_sweep import LostArrivals, Standing
-from genops_events.gcp.holds import standing_of
 from genops_events.gcp.open_candidates import (
     Marker,
     claim_waking,
@@ -38,7 +37,7 @@ from genops_events.gcp.open_candidates import (
     traces_of,
 )
 from genops_events.gcp.record_store import RecordStore
-from genops_events.record import Arrival, Intent
+from genops_events.record import Arrival
 from genops_events.stages import Stage
 from genops_events.sweep import Activity, Remedies, Traces, Waking, is_settled, remedies, rest_after, waking, way_to
 
@@ -124,7 +123,9 @@ def _heal_open(context: Context, config: Config, store: RecordStore, figures: Sw
         one.candidate for one in found if one.traces.answered and Stage.PROMOTION in needed[one.candidate].close
     }
     heal_answered(sorted(answered), figures)
-    _close(context, store, {name: one for name, one in needed.items() if name not in answered}, figures)
+    unended = {one.candidate: one.traces for one in found if one.candidate not in answered}
+    returned = end_or_return(context, store, unended, needed, figures, now=now, patience=patience)
+    needed |= {name: Remedies(wake=(*needed[name].wake, *stages)) for name, stages in returned.items()}
     waiting = [one for one in found if needed[one.candidate].wake and one.may_be_woken(now, patience)]
     _wake(context, store, waiting, needed, figures, now=now)
 
@@ -220,42 +221,6 @@ def _announce(found: Sequence[_Open], needed: dict[str, Remedies], figures: Swee
                 continue
             reason = "It is held for an approval, and the event was never marked as published."
             figures.healed("unannounced_verdict", one.candidate, stage, reason)
-
-
-def _close(context: Context, store: RecordStore, needed: dict[str, Remedies], figures: SweepFigures) -> None:
-    for stage in Stage:
-        candidates = [candidate for candidate, one in needed.items() if stage in one.close]
-        if not candidates:
-            continue
-        intents = at_once(partial(_intent, store, stage), candidates)
-        owners = {one.candidate: one.run_id for one in intents if one is not None}
-        over = runs_over(context, stage, set(owners.values()))
-        for candidate, run_id in owners.items():
-            if run_id in over:
-                _close_one(StageRun(stage, candidate, figures.run_id), run_id, figures)
-
-
-def _intent(store: RecordStore, stage: Stage, candidate: str) -> Intent | None:
-    try:
-        return store.read(
-            record_paths.intent_path(candidate, stage, standing_of(store, candidate, stage).round), Intent
-        )
-    except PermanentError:
-        log.exception("The intent of %s on %s cannot be read", stage, candidate)
-        return None
-
-
-def _close_one(run: StageRun, owner: str, figures: SweepFigures) -> None:
-    reason = f"Dag run {owner} ended without a verdict."
-    if run.stage is Stage.TUNING:
-        reason += " A tuning job that was still under way is cancelled: nobody waits for it."
-    try:
-        settle_and_announce(run, conclude_failed(run, reason))
-    except GenopsError as error:
-        log.exception("%s of %s cannot be closed", run.stage, run.candidate)
-        figures.error = str(error)
-        return
-    figures.healed("closed_stage", run.candidate, run.stage, reason)
 
 
 def _wake(

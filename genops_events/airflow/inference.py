@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
 from airflow.sdk import Context
 
 from genops_events.airflow import batch_answers
 from genops_events.airflow.answering import Answering
+from genops_events.airflow.batch_answers import CANCELLED_WITHIN
 from genops_events.airflow.cancelling import WAITING_TRY
 from genops_events.airflow.stage import StageOperator, StageRun, finish
 from genops_events.airflow.submission import SubmitLater
@@ -71,10 +72,11 @@ class AnswerPrompts(StageOperator):
             if verdict is None:
                 submission = batch_answers.known_job(run)
                 assert submission is not None
-                self._wait(answering, submission)
+                late = event["end"] == JobEnd.TIMED_OUT
+                self._wait(answering, submission, until=datetime.now(UTC) + CANCELLED_WITHIN if late else None)
         return finish(run, verdict)
 
-    def _wait(self, answering: Answering, submission: BatchSubmission) -> NoReturn:
+    def _wait(self, answering: Answering, submission: BatchSubmission, *, until: datetime | None = None) -> NoReturn:
         from triggers.batch_job import BatchJobTrigger
 
         run, batch = answering.run, answering.inference.batch
@@ -84,7 +86,7 @@ class AnswerPrompts(StageOperator):
             location=run.config.location,
             job=submission.job,
             poll_seconds=batch.poll_seconds,
-            deadline=(began + timedelta(hours=batch.timeout_hours)).isoformat(),
+            deadline=(until or began + timedelta(hours=batch.timeout_hours)).isoformat(),
             began=began.isoformat(),
             candidate=run.candidate,
         )

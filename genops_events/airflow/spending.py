@@ -12,7 +12,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from genops_events import record_paths
 from genops_events.gcp import ledger_store
-from genops_events.gcp.holds import approval_of
+from genops_events.gcp.holds import approval_of, is_retried
 from genops_events.gcp.outbox import announce_hold
 from genops_events.money.ledger import Posting, Purpose, Refusal, month_of, usd
 from genops_events.record import Approval, Hold
@@ -61,15 +61,17 @@ def pay_for(
         LedgerDamaged: the ledger makes no sense.
     """
     reserved = _posting(run, purpose)
-    if reserved is not None and not over and (reserved.settled or amount <= reserved.reserved_usd):
+    # What a failed verdict released, or settled, is reserved again once that verdict was set aside.
+    again = reserved is not None and reserved.settled and is_retried(run.store, run.candidate)
+    if reserved is not None and not over and not again and (reserved.settled or amount <= reserved.reserved_usd):
         return reserved.approved_by
     is_over = limit is not None and amount > limit.usd
-    refusal = _reserve(run, purpose, amount, dry_run=is_over or bool(over))
+    refusal = _reserve(run, purpose, amount, dry_run=is_over or bool(over), again=again)
     if refusal is None and not is_over and not over:
         return None
     approval = approval_of(run.store, run.candidate, run.stage, run.standing)
     if approval is not None and _covers(approval, amount, over):
-        _reserve(run, purpose, amount, approved_by=approval.by)
+        _reserve(run, purpose, amount, approved_by=approval.by, again=again)
         return approval.by
     reasons, missing, limits = [], Decimal(0), []
     if limit is not None and is_over:
@@ -90,7 +92,13 @@ def pay_for(
 
 
 def _reserve(
-    run: StageRun, purpose: Purpose, amount: Decimal, *, approved_by: str | None = None, dry_run: bool = False
+    run: StageRun,
+    purpose: Purpose,
+    amount: Decimal,
+    *,
+    approved_by: str | None = None,
+    dry_run: bool = False,
+    again: bool = False,
 ) -> Refusal | None:
     budget = run.dataset.budget
     return ledger_store.reserve(
@@ -105,6 +113,7 @@ def _reserve(
         project_limit=run.config.budget.monthly_usd,
         approved_by=approved_by,
         dry_run=dry_run,
+        again=again,
     )
 
 
@@ -135,7 +144,7 @@ def _hold(
     limits: Sequence[str],
     over: Sequence[PromptOver],
 ) -> Hold:
-    number = run.standing.round + 1
+    number = run.standing.released + 1
     now = datetime.now(UTC)
     mine = Hold(
         candidate=run.candidate,

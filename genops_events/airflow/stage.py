@@ -14,13 +14,14 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from genops_events import record_paths
 from genops_events.admission import ForeignArrival, NoCandidateId, check_arrival, check_candidate_id
+from genops_events.airflow import failing
 from genops_events.airflow.priorities import STAGE_PRIORITIES
 from genops_events.airflow.retries import STAGE_DEFAULTS
 from genops_events.config import Config, Dataset, load_config
 from genops_events.errors import PermanentError
 from genops_events.gcp import tuning_jobs, tuning_queue
 from genops_events.gcp.cancellation import cancel_jobs
-from genops_events.gcp.holds import is_released, standing_of
+from genops_events.gcp.holds import began_before, is_released, standing_of
 from genops_events.gcp.inference import batch_jobs
 from genops_events.gcp.inference.batch_cancellation import cancel_batches
 from genops_events.gcp.inference.cache import remove_all
@@ -31,7 +32,7 @@ from genops_events.holds import Standing
 from genops_events.money.ledger import Purpose
 from genops_events.record import Arrival, Intent, Submission
 from genops_events.stages import Outcome, Stage
-from genops_events.verdicts import VERDICTS, InferenceVerdict, PromotionVerdict, TuningVerdict, Verdict
+from genops_events.verdicts import InferenceVerdict, TuningVerdict, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -163,7 +164,11 @@ class StageRun:
         if before_promotion and self.store.verdict(self.candidate, Stage.PROMOTION) is not None:
             raise AirflowSkipException("the candidate has ended meanwhile, so there is nothing to pay for")
         mine = Intent(
-            candidate=self.candidate, written_at=_now(), stage=self.stage, run_id=self.run_id, started_at=_now()
+            candidate=self.candidate,
+            written_at=_now(),
+            stage=self.stage,
+            run_id=self.run_id,
+            started_at=self._begun_at(),
         )
         owner = self.store.create_or_read(
             record_paths.intent_path(self.candidate, self.stage, self.standing.round), mine
@@ -172,6 +177,11 @@ class StageRun:
             raise AirflowSkipException(f"{self.stage} of {self.candidate} is under way in Dag run {owner.run_id}")
         object.__setattr__(self, "_taken_on", owner)
         return owner
+
+    def _begun_at(self) -> datetime:
+        """Return when the stage began that goes on in this round; now, where it begins with it."""
+        began = began_before(self.store, self.candidate, self.stage, self.standing)
+        return _now() if began is None else began
 
     def started_at(self) -> datetime:
         """Return when the stage began; now, where it never wrote an intent."""
@@ -189,10 +199,12 @@ class StageRun:
                 "reason": reason,
                 "started_at": self.started_at(),
                 "ended_at": _now(),
+                "retries": self.standing.retries or None,
                 **figures,
             }
         )
-        return self.store.create_or_read(record_paths.verdict_path(self.candidate, self.stage), verdict)
+        path = record_paths.verdict_path(self.candidate, self.stage, self.standing.retries)
+        return self.store.create_or_read(path, verdict)
 
     @cached_property
     def month(self) -> datetime:
@@ -208,7 +220,7 @@ class StageRun:
         known = not failed or bool(verdict.cost_usd) or not self._bought(verdict.stage)
         known = known or (isinstance(verdict, InferenceVerdict) and verdict.answered == 0)
         if known and verdict.stage in _PURPOSES:
-            self._settle(verdict.stage, verdict.cost_usd)
+            self._settle(verdict.stage, verdict.cost_usd, again=bool(verdict.retries))
         if verdict.outcome is Outcome.HELD or (failed and verdict.stage is not Stage.INFERENCE):
             self._settle(Stage.INFERENCE, Decimal(0))
 
@@ -227,8 +239,9 @@ class StageRun:
         recorded = self.store.read(record_paths.submission_path(self.candidate), Submission)
         return recorded is not None or tuning_jobs.find(self.config, self.candidate) is not None
 
-    def _settle(self, stage: Stage, spent: Decimal) -> None:
-        settle(self.store, candidate=self.candidate, purpose=_PURPOSES[stage], spent=spent, at=self.month)
+    def _settle(self, stage: Stage, spent: Decimal, *, again: bool = False) -> None:
+        purpose = _PURPOSES[stage]
+        settle(self.store, candidate=self.candidate, purpose=purpose, spent=spent, at=self.month, again=again)
 
 
 class StageOperator(BaseOperator):
@@ -237,7 +250,11 @@ class StageOperator(BaseOperator):
     stage: ClassVar[Stage]
 
     def __init__(self, **kwargs: Any) -> None:
-        own = {"on_failure_callback": record_failure, "priority_weight": STAGE_PRIORITIES.get(self.stage, 1)}
+        own = {
+            "on_failure_callback": record_failure,
+            "on_retry_callback": note_failed_try,
+            "priority_weight": STAGE_PRIORITIES.get(self.stage, 1),
+        }
         super().__init__(**{**STAGE_DEFAULTS, **own, **kwargs})
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -305,41 +322,49 @@ def settle_and_announce(run: StageRun, verdict: Verdict) -> None:
 
 
 def record_failure(context: Context) -> None:
-    """Record and announce a failed verdict for a stage whose retries are used up (failure callback)."""
+    """Record and announce how a stage ended whose retries are used up, if it ended (failure callback).
+
+    Its job is asked first, if it has one. What only Airflow did wrong ends no stage: a sweep lets it go on.
+    """
     task = context["task"]
     assert isinstance(task, StageOperator)
-    stage = task.stage
-    try:
-        run = StageRun.of(stage, context)
-    except (CandidateUnknown, ForeignArrival):
-        return  # the task has failed for that, and said so; there is nothing to record it about
-    owner = run.owner()
-    if owner is None or owner.run_id != run.run_id:
-        log.warning("%s of %s is not this Dag run's: it fails alone", stage, run.candidate)
-        return
-    error = context.get("exception")
-    reason = f"{type(error).__name__}: {error}" if error is not None else "The task ended without an answer."
+    run = _owned(task.stage, context)
+    if run is None:
+        return  # a sweep lets the stage go on, if it is this Dag run's
     # Stages that wait for this one never begin; the verdict is what ends the candidate.
-    settle_and_announce(run, conclude_failed(run, reason))
-    if stage is Stage.INFERENCE and run.dataset.inference.cache is not None:
+    verdict = failing.record(run, context)
+    if verdict is None:
+        return
+    settle_and_announce(run, verdict)
+    if run.stage is Stage.INFERENCE and run.dataset.inference.cache is not None:
         remove_all(run.config, run.candidate)
 
 
-def conclude_failed(run: StageRun, reason: str) -> Verdict:
-    """Record that a stage failed: but whoever is champion already is promoted, whatever went wrong after that."""
-    champion = run.store.champion(run.arrival.dataset) if run.stage is Stage.PROMOTION else None
-    if champion is None or run.candidate not in (champion.candidate, *champion.earlier):
-        return run.conclude(VERDICTS[run.stage], Outcome.FAILED, reason)
-    told = f"It became champion, but not all was done after that. {reason} The model registry may not show it."
-    figures: dict[str, Any] = {}
-    if champion.candidate == run.candidate:
-        figures = {
-            "metric": champion.metric,
-            "score": champion.score,
-            "champion_before": champion.predecessor,
-            "champion_score": champion.predecessor_score,
-        }
-    return run.conclude(PromotionVerdict, Outcome.PROMOTED, told, **figures)
+def note_failed_try(context: Context) -> None:
+    """Count a try that failed by the stage's own error (retry callback): only these use its retries up."""
+    task = context["task"]
+    assert isinstance(task, StageOperator)
+    run = _owned(task.stage, context)
+    if run is not None:
+        failing.note(run, context)
+
+
+def _owned(stage: Stage, context: Context) -> StageRun | None:
+    """Return the work of a try that failed by its own error; None where it did not, or its Dag run does not own the stage."""
+    error = context.get("exception")
+    if not failing.is_own(error):
+        how = "without an error" if error is None else f"by {type(error).__name__}"
+        log.warning("A try of %s ended %s: Airflow's doing, which says nothing about the stage", stage, how)
+        return None
+    try:
+        run = StageRun.of(stage, context)
+    except (CandidateUnknown, ForeignArrival):
+        return None  # the task has failed for that, and said so; there is nothing to record it about
+    owner = run.owner()
+    if owner is None or owner.run_id != run.run_id:
+        log.warning("%s of %s is not this Dag run's: it fails alone", stage, run.candidate)
+        return None
+    return run
 
 
 def _now() -> datetime:

@@ -12,7 +12,7 @@ from genops_events.stages import Stage
 
 log = logging.getLogger(__name__)
 
-Kind = Literal["lost_arrival", "unannounced_verdict", "closed_stage", "woken_stage"]
+Kind = Literal["lost_arrival", "unannounced_verdict", "closed_stage", "returned_stage", "woken_stage"]
 NAMED = 100
 """Healed things that the document names; the others are counted."""
 
@@ -65,6 +65,7 @@ class SweepFigures:
             lost_arrivals=self._counts["lost_arrival"],
             unannounced_verdicts=self._counts["unannounced_verdict"],
             closed_stages=self._counts["closed_stage"],
+            returned_stages=self._counts["returned_stage"],
             woken_stages=self._counts["woken_stage"],
             healed=tuple(self._named),
             error=self.error,

@@ -25,6 +25,9 @@ from genops_events.verdicts import TuningVerdict, Verdict
 
 log = logging.getLogger(__name__)
 
+CANCELLED_WITHIN = timedelta(minutes=10)
+"""How long a job that took too long may take to be cancelled, or to end otherwise."""
+
 
 class ValidateTrainingData(StageOperator):
     """Check the whole training file, and what later stages read, before anything is spent; bad ones reject the candidate."""
@@ -125,14 +128,18 @@ class TuneModel(StageOperator):
         if has_ended(job):
             tuned_on = _validation(run).tuned_on
             return tuning_end.ended(run, job, tuned_on=tuned_on, wish=wish_to_cancel(run))
-        if end is JobEnd.TIMED_OUT:
-            return tuning_end.timed_out(run, name)
-        log.warning("%s was seen to have ended as %s, and has not: waiting on", name, end)
         submission = known_job(run)
         assert submission is not None
-        return self._wait(run, submission)
+        if end is not JobEnd.TIMED_OUT:
+            log.warning("%s was seen to have ended as %s, and has not: waiting on", name, end)
+            return self._wait(run, submission)
+        wish = wish_to_cancel(run)
+        if wish is not None and datetime.now(UTC) - wish.written_at >= CANCELLED_WITHIN:
+            return tuning_end.timed_out(run, name)
+        tuning_end.cancel_late(run)
+        return self._wait(run, submission, until=datetime.now(UTC) + CANCELLED_WITHIN)
 
-    def _wait(self, run: StageRun, submission: Submission) -> NoReturn:
+    def _wait(self, run: StageRun, submission: Submission, *, until: datetime | None = None) -> NoReturn:
         from triggers.tuning_job import TuningJobTrigger
 
         tuning = run.dataset.tuning
@@ -142,7 +149,7 @@ class TuneModel(StageOperator):
             location=run.config.location,
             job=submission.job,
             poll_seconds=tuning.poll_seconds,
-            deadline=(began + timedelta(hours=tuning.timeout_hours)).isoformat(),
+            deadline=(until or began + timedelta(hours=tuning.timeout_hours)).isoformat(),
             began=began.isoformat(),
             candidate=run.candidate,
         )

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from genops_events import record_paths
 from genops_events.airflow.spending import estimated
+from genops_events.airflow.submission import UNANSWERED, known_job, wish_to_cancel
 from genops_events.errors import PermanentError
-from genops_events.gcp.cancellation import cancel_jobs
+from genops_events.gcp import tuning_jobs
+from genops_events.gcp.cancellation import cancel_jobs, cancel_tuning, has_ended
+from genops_events.gcp.errors import CloudRefused
 from genops_events.gcp.tuning_results import billable_tokens_of, epochs_of, examples_of, served, steps_of
 from genops_events.jobs import LOOK, code_name, help_for
 from genops_events.polling import ENDS, JobEnd
+from genops_events.record import BY_AIRFLOW, BY_THE_CLOCK, Attempt, Validation
 from genops_events.stages import Outcome
 from genops_events.verdicts import TuningVerdict, Verdict
 
@@ -20,7 +26,48 @@ if TYPE_CHECKING:
     from genops_events.airflow.stage import StageRun
     from genops_events.record import Cancellation
 
+NOT_FOUND = 404
+_SHORTER = "Raise `tuning.timeout_hours`, or tune on less."
+_TAKE_AWAY = "`genops prune` takes its model away; upload the file again to tune anew."
 PARTLY = "What there is of a model is not served. Upload the file again to tune anew."
+
+
+def as_the_job_says(run: StageRun, reason: str) -> Verdict | None:
+    """Conclude by what the candidate's job says now; `reason` is why tuning failed where there is no job.
+
+    Returns:
+        None where there is no verdict to give: the job is under way, or may just have been submitted. One that somebody
+        wants cancelled is cancelled once more.
+
+    Raises:
+        CloudUnavailable, CloudRefused: the job cannot be asked. Nothing is recorded.
+    """
+    submission = known_job(run)
+    if submission is None:
+        attempt = run.store.read(record_paths.attempt_path(run.candidate), Attempt)
+        if attempt is not None and datetime.now(UTC) - attempt.written_at < UNANSWERED:
+            return None  # there may be a job that no listing shows yet
+        return run.conclude(TuningVerdict, Outcome.FAILED, reason)
+    try:
+        job = tuning_jobs.get(run.config, submission.job)
+    except CloudRefused as error:
+        if error.status != NOT_FOUND or datetime.now(UTC) - submission.written_at < UNANSWERED:
+            raise
+        return vanished(run, submission.job)
+    wish = wish_to_cancel(run)
+    if has_ended(job):
+        validation = run.store.read(record_paths.validation_path(run.candidate), Validation)
+        tuned_on = "its training file" if validation is None else validation.tuned_on
+        return ended(run, job, tuned_on=tuned_on, wish=wish)
+    if wish is not None:
+        cancel_jobs(run.config, run.candidate, known=submission.job)
+    return None
+
+
+def job_has_ended(run: StageRun) -> bool:
+    """Return whether the candidate's job is in a state that it cannot leave; False where there is none."""
+    submission = known_job(run)
+    return submission is not None and has_ended(tuning_jobs.get(run.config, submission.job))
 
 
 def vanished(run: StageRun, name: str) -> Verdict:
@@ -29,12 +76,22 @@ def vanished(run: StageRun, name: str) -> Verdict:
     return _failed(run, JobEnd.VANISHED, reason, LOOK, job=name)
 
 
-def timed_out(run: StageRun, name: str) -> Verdict:
-    """Cancel the job that outlives its deadline, and conclude that it failed."""
-    cancel_jobs(run.config, run.candidate)
+def cancel_late(run: StageRun) -> None:
+    """Cancel the job that outlives its deadline; how it ends, it says itself: it may just succeed."""
     hours = run.dataset.tuning.timeout_hours
-    reason = f"Tuning job {name} took longer than `tuning.timeout_hours` ({hours:g}) and was cancelled."
-    return _failed(run, JobEnd.TIMED_OUT, reason, "Raise `tuning.timeout_hours`, or tune on less.", job=name)
+    reason = f"It took longer than `tuning.timeout_hours` ({hours:g})."
+    cancel_tuning(run.config, run.store, run.candidate, by=BY_THE_CLOCK, reason=reason)
+
+
+def timed_out(run: StageRun, name: str) -> Verdict:
+    """Conclude that a job took too long: it was cancelled, and has not even ended of that."""
+    cancel_jobs(run.config, run.candidate)
+    return _failed(run, JobEnd.TIMED_OUT, _too_long(run, name), _SHORTER, job=name)
+
+
+def _too_long(run: StageRun, name: str) -> str:
+    hours = run.dataset.tuning.timeout_hours
+    return f"Tuning job {name} took longer than `tuning.timeout_hours` ({hours:g}) and was cancelled."
 
 
 def ended(run: StageRun, job: TuningJob, *, tuned_on: str, wish: Cancellation | None) -> Verdict:
@@ -53,10 +110,15 @@ def ended(run: StageRun, job: TuningJob, *, tuned_on: str, wish: Cancellation | 
         # What it cost is not told, as it never is of a distillation. That is not nothing.
         figures["cost_usd"] = figures["estimated_usd"]
     if end is JobEnd.SUCCEEDED:
+        if wish is not None and _came_before(wish, job):
+            reason = (
+                f"Tuning was cancelled by {wish.by}. {wish.reason} Tuning job {job.name} had succeeded all the same."
+            )
+            return _failed(run, JobEnd.CANCELLED, reason, _TAKE_AWAY, **figures, **_model_of(job))
         try:
             model = served(job, run.dataset.tuning)
         except PermanentError as error:
-            return _failed(run, end, error.message, error.hint, **figures)
+            return _failed(run, end, error.message, error.hint, **figures, **_model_of(job))
         return run.conclude(
             TuningVerdict,
             Outcome.SUCCEEDED,
@@ -67,6 +129,8 @@ def ended(run: StageRun, job: TuningJob, *, tuned_on: str, wish: Cancellation | 
             end=str(end),
             **figures,
         )
+    if end is JobEnd.CANCELLED and wish is not None and wish.by == BY_THE_CLOCK:
+        return _failed(run, JobEnd.TIMED_OUT, _too_long(run, job.name or ""), _SHORTER, **figures)
     if end is JobEnd.CANCELLED:
         who = "in Vertex AI, not by genops" if wish is None else f"by {wish.by}. {wish.reason}"
         reason = f"Tuning job {job.name} was cancelled {who}".rstrip(". ") + "."
@@ -89,6 +153,23 @@ def _assumed(end: JobEnd, figures: Mapping[str, Any]) -> str:
     if end is not JobEnd.SUCCEEDED or "billable_tokens" in figures:
         return ""
     return " The job does not say what it is billed for: what was reserved for it is taken for its cost."
+
+
+def _came_before(wish: Cancellation, job: TuningJob) -> bool:
+    """Return whether a person wanted the job not to go on while it still did: then nobody wants its model.
+
+    What Airflow made of a task, and what the clock says, is no reason to leave a model that is paid for.
+    """
+    by_a_person = wish.by not in {BY_AIRFLOW, BY_THE_CLOCK}
+    return by_a_person and job.end_time is not None and wish.written_at < job.end_time
+
+
+def _model_of(job: TuningJob) -> dict[str, Any]:
+    """Return the model of a job that succeeded, for a verdict that does not serve it: so `genops prune` knows it."""
+    tuned = job.tuned_model
+    if tuned is None or not tuned.model or not tuned.endpoint:
+        return {}
+    return {"model": tuned.model, "endpoint": tuned.endpoint}
 
 
 def _figures(run: StageRun, job: TuningJob) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from genops_events.holds import standing as standing_in
 from genops_events.inference.record import InferenceProgress
 from genops_events.inference.record import progress_path as inference_progress_path
 from genops_events.promotion.record import PersonsAnswer, Question, answer_path, question_path
-from genops_events.record import Approval, Arrival, Cancellation, Hold, Intent, Progress
+from genops_events.record import Approval, Arrival, Cancellation, Hold, Intent, Progress, Retry
 from genops_events.stages import Stage
 from genops_events.verdicts import VERDICTS
 
@@ -70,13 +70,19 @@ class CandidateReader:
         verdicts: dict[Stage, Verdict] = {}
         holds: dict[Stage, Hold] = {}
         approvals: dict[Stage, Approval] = {}
-        promoted = record_paths.verdict_path(candidate, Stage.PROMOTION) in generations
-        for stage in Stage:
-            verdict = self._read(record_paths.verdict_path(candidate, stage), VERDICTS[stage])
+        retries: dict[Stage, Retry] = {}
+        standings = {stage: standing_in(generations, candidate, stage) for stage in Stage}
+        at = record_paths.verdict_path(candidate, Stage.PROMOTION, standings[Stage.PROMOTION].retries)
+        promoted = at in generations
+        for stage, standing in standings.items():
+            path = record_paths.verdict_path(candidate, stage, standing.retries)
+            verdict = self._read(path, VERDICTS[stage])
             if verdict is not None:
                 verdicts[stage] = verdict
                 continue
-            standing = standing_in(generations, candidate, stage)
+            if standing.retries:
+                retry = self._read(record_paths.retry_path(candidate, stage, standing.retries), Retry)
+                retries |= {} if retry is None else {stage: retry}
             if standing.is_held and (stage is Stage.INFERENCE or not promoted):
                 hold = self._read(record_paths.hold_path(candidate, stage, standing.holds), Hold)
                 holds |= {} if hold is None else {stage: hold}
@@ -100,6 +106,7 @@ class CandidateReader:
             queued_behind=self._queued_behind(candidate) if tunes and self._may_wait(candidate) else None,
             holds=holds,
             approvals=approvals,
+            retries=retries,
             cancellation=self._read(record_paths.cancellation_path(candidate), Cancellation) if tunes else None,
             question=None if promoted else self._read(question_path(candidate), Question),
             answer=None if promoted else self._read(answer_path(candidate), PersonsAnswer),

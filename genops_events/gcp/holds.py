@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from genops_events import holds, record_paths
 from genops_events.gcp.open_candidates import note_release
 from genops_events.holds import HOLDABLE, Standing
-from genops_events.record import Approval, Hold
+from genops_events.record import Approval, Hold, Retry, Return
 from genops_events.stages import Stage
 
 if TYPE_CHECKING:
@@ -28,16 +28,36 @@ if TYPE_CHECKING:
 
 
 def standing_of(store: RecordStore, candidate: str, stage: Stage) -> Standing:
-    """Return how often `stage` was held, and released: one listing, which is empty for nearly every candidate."""
-    if stage not in HOLDABLE:
-        return Standing()
+    """Return how often `stage` was held, and let go on: one listing, which is empty for nearly every candidate."""
     return holds.standing(_names(store, candidate), candidate, stage)
 
 
 def is_released(store: RecordStore, candidate: str) -> bool:
-    """Return whether any held stage of the candidate was ever let go on."""
+    """Return whether any stage of the candidate was ever let go on: what was done before it is passed at once."""
     names = _names(store, candidate)
-    return any(holds.standing(names, candidate, stage).released for stage in HOLDABLE)
+    return any(holds.standing(names, candidate, stage).round for stage in Stage)
+
+
+def began_before(store: RecordStore, candidate: str, stage: Stage, standing: Standing) -> datetime | None:
+    """Return when the stage began that a return or a retry lets go on in this round; None where the round is its first.
+
+    What it costs stays in the ledger of that month, wherever the first try has reserved it.
+    """
+    kinds: tuple[tuple[type[Return | Retry], str], ...] = (
+        *([(Return, record_paths.return_path(candidate, stage, standing.returns))] if standing.returns else ()),
+        *([(Retry, record_paths.retry_path(candidate, stage, standing.retries))] if standing.retries else ()),
+    )
+    for kind, path in kinds:
+        found = store.read(path, kind)
+        if found is not None and found.round == standing.round:
+            return found.started_at
+    return None
+
+
+def is_retried(store: RecordStore, candidate: str) -> bool:
+    """Return whether a failed verdict of the candidate was ever set aside."""
+    names = _names(store, candidate)
+    return any(holds.standing(names, candidate, stage).retries for stage in Stage)
 
 
 def _names(store: RecordStore, candidate: str) -> set[str]:

@@ -35,6 +35,7 @@ def reserve(
     project_limit: Decimal | None = None,
     approved_by: str | None = None,
     dry_run: bool = False,
+    again: bool = False,
 ) -> Refusal | None:
     """Hold back `amount` USD for the candidate, once; return why not, where a limit does not allow it.
 
@@ -50,6 +51,7 @@ def reserve(
         project_limit: of all datasets and the month, in USD; None for none.
         approved_by: who lets this amount pass, whatever the limits are.
         dry_run: only say why not.
+        again: reserve once more what was settled, for a stage that goes on after its failure.
 
     Raises:
         LedgerDamaged: the ledger makes no sense; nothing is reserved, and it stays as it is.
@@ -70,6 +72,7 @@ def reserve(
             candidate_limit=candidate_limit,
             project_limit=project_limit,
             approved_by=approved_by,
+            again=again,
         )
         if isinstance(result, Refusal):
             refused.append(result)
@@ -81,7 +84,9 @@ def reserve(
     return refused[0] if refused else None
 
 
-def settle(store: RecordStore, *, candidate: str, purpose: Purpose, spent: Decimal, at: datetime) -> None:
+def settle(
+    store: RecordStore, *, candidate: str, purpose: Purpose, spent: Decimal, at: datetime, again: bool = False
+) -> None:
     """Record what was spent and release what was held back for it, once; nothing where nothing was reserved.
 
     Args:
@@ -90,6 +95,7 @@ def settle(store: RecordStore, *, candidate: str, purpose: Purpose, spent: Decim
         purpose: the stage that spent it.
         spent: in USD; 0 releases the reservation.
         at: names the month, as in `reserve`.
+        again: a second settlement, of a stage that went on after its failure, raises what was spent.
 
     Raises:
         LedgerDamaged: the ledger makes no sense, and stays as it is; once it is mended, a retry or the sweep settles.
@@ -100,7 +106,7 @@ def settle(store: RecordStore, *, candidate: str, purpose: Purpose, spent: Decim
         found = _of(store, found, month)
         if found is None or candidate not in found.entries:
             return None
-        return ledger.settle(found, candidate, purpose, spent)
+        return ledger.settle(found, candidate, purpose, spent, again=again)
 
     with _damage_told(store, month):
         store.update(ledger_path(month), Ledger, change)

@@ -38,7 +38,7 @@ def announce(config: Config, store: RecordStore, verdict: Verdict) -> None:
     Raises:
         CloudUnavailable: the event is written but not published; a retry publishes it.
     """
-    path = announcement_path(verdict.candidate, verdict.stage, verdict.outcome)
+    path = announcement_path(verdict.candidate, verdict.stage, verdict.outcome, verdict.retries or 0)
     deliver(config, store, path, announcement(verdict, bucket=store.bucket.name, now=datetime.now(UTC)))
 
 

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 
 from genops_events.comparison.plan import ComparisonPlan, summary_path
 from genops_events.evaluation.record import EvaluationPlan, plan_path
+from genops_events.gcp import tuning_jobs
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, endpoint_client, idempotent_retry, model_client
-from genops_events.gcp.errors import google_call
+from genops_events.gcp.errors import CloudRefused, google_call
 from genops_events.gcp.holds import standing_of
 from genops_events.promotion.championship import kept_for_rollback
 from genops_events.promotion.record import Pruned, pruned_path
-from genops_events.record_paths import COMPARISONS
-from genops_events.stages import CandidateState, Stage
+from genops_events.record import Submission
+from genops_events.record_paths import COMPARISONS, submission_path
+from genops_events.stages import CandidateState, Outcome, Stage
 from genops_events.verdicts import TuningVerdict
 
 if TYPE_CHECKING:
@@ -25,7 +27,9 @@ if TYPE_CHECKING:
     from genops_events.candidates import Candidate
     from genops_events.config import Config
     from genops_events.gcp.record_store import RecordStore
+    from genops_events.verdicts import Verdict
 
+_NOT_FOUND = 404
 LONGEST_COMPARISON = timedelta(days=1)
 """How long the models of one that has not ended are left alone."""
 
@@ -57,7 +61,8 @@ def survey(config: Config, store: RecordStore, dataset: str) -> list[TunedModel]
     models = []
     for one in found:
         verdict = one.verdicts.get(Stage.TUNING)
-        if not isinstance(verdict, TuningVerdict) or verdict.model is None or verdict.endpoint is None:
+        model = _model_of(config, store, verdict)
+        if model is None:
             continue
         pruned = store.read(pruned_path(one.id), Pruned)
         if pruned is not None and pruned.done_at is not None:
@@ -73,9 +78,33 @@ def survey(config: Config, store: RecordStore, dataset: str) -> list[TunedModel]
             kept = compared[one.id]
         elif one.id in bases:
             kept = f"{tuning[0]} may be tuned further from it"
-        models.append(TunedModel(one.id, dataset, _state(one), verdict.model, verdict.endpoint, kept))
+        models.append(TunedModel(one.id, dataset, _state(one), *model, kept))
     served = {one.endpoint for one in models if one.kept is not None}
     return [one for one in models if one.kept is not None or one.endpoint not in served]
+
+
+def _model_of(config: Config, store: RecordStore, verdict: Verdict | None) -> tuple[str, str] | None:
+    """Return model and endpoint of a candidate; None where it has none.
+
+    The job of a tuning that failed is asked: one that was cancelled may have succeeded all the same, after the verdict.
+    """
+    if not isinstance(verdict, TuningVerdict):
+        return None
+    if verdict.model is not None and verdict.endpoint is not None:
+        return verdict.model, verdict.endpoint
+    if verdict.outcome is not Outcome.FAILED:
+        return None
+    submission = store.read(submission_path(verdict.candidate), Submission)
+    name = verdict.job if submission is None else submission.job
+    if name is None:
+        return None
+    try:
+        tuned = tuning_jobs.get(config, name).tuned_model
+    except CloudRefused as error:
+        if error.status != _NOT_FOUND:
+            raise
+        return None
+    return (tuned.model, tuned.endpoint) if tuned is not None and tuned.model and tuned.endpoint else None
 
 
 def _compared(store: RecordStore, found: Sequence[Candidate]) -> dict[str, str]:
@@ -83,7 +112,7 @@ def _compared(store: RecordStore, found: Sequence[Candidate]) -> dict[str, str]:
     compared = {}
     for one in found:
         if one.state is CandidateState.UNDER_WAY and Stage.EVALUATION not in one.verdicts:
-            round_ = standing_of(store, one.id, Stage.EVALUATION).round
+            round_ = standing_of(store, one.id, Stage.EVALUATION).released
             plan = store.read(plan_path(one.id, round_), EvaluationPlan)
             if plan is not None and plan.champion is not None:
                 compared[plan.champion] = f"{one.id} is being compared with it"

@@ -15,8 +15,9 @@ from genops_events.gcp.candidate_reader import CandidateReader
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, storage_client
 from genops_events.gcp.errors import google_call
 from genops_events.gcp.streams import read_whole
+from genops_events.holds import standing
 from genops_events.record import Announcement, Champion, Document
-from genops_events.stages import Stage
+from genops_events.stages import Outcome, Stage
 from genops_events.verdicts import VERDICTS, Verdict
 
 if TYPE_CHECKING:
@@ -166,8 +167,18 @@ class RecordStore:
             ) from error
 
     def verdict(self, candidate: str, stage: Stage) -> Verdict | None:
-        """Return the verdict of one stage, or None where it has not ended."""
-        return self.read(record_paths.verdict_path(candidate, stage), VERDICTS[stage])
+        """Return the verdict of one stage, or None where it has not ended.
+
+        A failed one that somebody has set aside counts no more: whether that is so is asked only of a failed one.
+        """
+        verdict = self.read(record_paths.verdict_path(candidate, stage), VERDICTS[stage])
+        if verdict is None or verdict.outcome is not Outcome.FAILED:
+            return verdict
+        names = set(self.names(record_paths.holds_folder(candidate)))
+        retries = standing(names, candidate, stage).retries
+        return (
+            verdict if not retries else self.read(record_paths.verdict_path(candidate, stage, retries), VERDICTS[stage])
+        )
 
     def champion(self, dataset: str) -> Champion | None:
         """Return the model that `dataset` serves now, or None before its first promotion."""

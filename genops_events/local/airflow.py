@@ -84,15 +84,20 @@ def settings(plan: StackPlan, ports: Mapping[str, int], secrets: Secrets) -> dic
         "scheduler": {
             "scheduler_heartbeat_sec": 2,
             "job_heartbeat_sec": 2,
-            "scheduler_health_check_threshold": 12,
+            # A scheduler that is late takes itself for dead by this, and resets its own running tasks as orphans: at a load
+            # of 30 on two cores, its loop takes longer than the 12 s that this once was. After kill -9, the tasks of the
+            # dead one wait as long for its successor, so it must not be minutes either.
+            "scheduler_health_check_threshold": 60,
             "orphaned_tasks_check_interval": 10,
             "scheduler_idle_sleep_time": 0.5,
-            "task_instance_heartbeat_timeout": 45,
+            # A task whose process was killed is told by its worker at once; this is for a worker that died with it.
+            "task_instance_heartbeat_timeout": 90,
             "task_instance_heartbeat_timeout_detection_interval": 5,
             "trigger_timeout_check_interval": 5,
         },
-        # The triggers of a triggerer whose heartbeat is older than the threshold go to another one.
-        "triggerer": {"job_heartbeat_sec": 2, "triggerer_health_check_threshold": 8},
+        # The triggers of a triggerer whose heartbeat is older than the threshold go to another one. One that is only late
+        # runs them, too, for a while; after kill -9, waits and arrivals stand still as long.
+        "triggerer": {"job_heartbeat_sec": 2, "triggerer_health_check_threshold": 30},
         "dag_processor": {
             # New and changed files are seen within seconds; unchanged ones cost half a core-second each to parse again.
             "refresh_interval": 5,

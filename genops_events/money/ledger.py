@@ -133,6 +133,7 @@ def reserve(  # noqa: PLR0917  # whose, for what, how much of how much: the orde
     candidate_limit: Decimal | None = None,
     project_limit: Decimal | None = None,
     approved_by: str | None = None,
+    again: bool = False,
 ) -> Ledger | Refusal:
     """Hold back an amount for a candidate, once, if candidate, dataset and project stay within their limits.
 
@@ -152,6 +153,8 @@ def reserve(  # noqa: PLR0917  # whose, for what, how much of how much: the orde
         candidate_limit: of all that this candidate costs, in USD; None for none.
         project_limit: of all datasets and the month, in USD; None for none.
         approved_by: who lets this amount pass, whatever the limits are.
+        again: reserve once more what was settled, for a stage that goes on after its failure. What it has spent is part of
+            the amount, and never less is reserved: its next settlement counts all of it.
 
     Raises LedgerError when the ledger is of another month than `now`, or knows the candidate under another dataset.
     """
@@ -160,7 +163,9 @@ def reserve(  # noqa: PLR0917  # whose, for what, how much of how much: the orde
     if entry is not None and entry.dataset != dataset:
         raise LedgerError(f"The ledger knows {candidate} under the dataset {entry.dataset!r}, not {dataset!r}.")
     before = None if entry is None else entry.purposes.get(purpose)
-    if before is not None and (before.settled or amount <= before.reserved_usd):
+    if before is not None and before.settled and again:
+        amount = max(amount, before.spent_usd)
+    elif before is not None and (before.settled or amount <= before.reserved_usd):
         return ledger
     if ledger.month != month_of(now):
         raise LedgerError(
@@ -168,7 +173,7 @@ def reserve(  # noqa: PLR0917  # whose, for what, how much of how much: the orde
             "Load the ledger of the current month (UTC).",
         )
     if approved_by is None:
-        held = ZERO if before is None else before.reserved_usd
+        held = ZERO if before is None else before.reserved_usd + before.spent_usd
         refusal = _refusal(
             ledger, candidate, dataset, amount, purpose, limits=(limit, candidate_limit, project_limit), held=held
         )
@@ -177,7 +182,14 @@ def reserve(  # noqa: PLR0917  # whose, for what, how much of how much: the orde
     if before is None:
         posting = Posting(reserved_usd=amount, estimated_usd=amount, reserved_at=now, approved_by=approved_by)
     else:
-        raised = {"reserved_usd": amount, "estimated_usd": amount, "approved_by": approved_by or before.approved_by}
+        raised = {
+            "reserved_usd": amount,
+            "estimated_usd": amount,
+            "approved_by": approved_by or before.approved_by,
+            "spent_usd": ZERO,
+            "settled": False,
+            "reserved_at": before.reserved_at or now,
+        }
         posting = before.model_copy(update=raised)
     return _with(ledger, candidate, entry or LedgerEntry(dataset=dataset), purpose, posting)
 
@@ -225,11 +237,12 @@ def _refusal(
     )
 
 
-def settle(ledger: Ledger, candidate: str, purpose: Purpose, spent: Decimal) -> Ledger:
+def settle(ledger: Ledger, candidate: str, purpose: Purpose, spent: Decimal, *, again: bool = False) -> Ledger:
     """Record what was spent, once, and release what was reserved for it.
 
     The ledger is the one of the month in which it was reserved. What was really spent is recorded even where it is
-    more than was reserved, or where this purpose was not reserved; a second settlement changes nothing.
+    more than was reserved, or where this purpose was not reserved; a second settlement changes nothing. With `again`, that of
+    a stage that went on after its failure, it raises what was spent.
 
     Raises LedgerError when the ledger does not know the candidate.
     """
@@ -241,7 +254,7 @@ def settle(ledger: Ledger, candidate: str, purpose: Purpose, spent: Decimal) -> 
             "Settle in the ledger of the month in which it was reserved.",
         )
     posting = entry.purposes.get(purpose)
-    if posting is not None and posting.settled:
+    if posting is not None and posting.settled and not (again and spent > posting.spent_usd):
         return ledger
     settled = (posting or Posting(settled=True)).model_copy(
         update={"reserved_usd": ZERO, "spent_usd": spent, "settled": True}

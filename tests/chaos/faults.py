@@ -6,8 +6,10 @@ import contextlib
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,20 @@ class Step:
     at_seconds: float
     """Not before; from the start of the burst."""
     act: Act
+
+
+@contextlib.contextmanager
+def busy_loops(count: int, *, seconds: float) -> Iterator[None]:
+    """Run so many loops that do nothing but take the machine's time, each for so long at most, until the block is left."""
+    loop = "import sys, time\nend = time.monotonic() + float(sys.argv[1])\nwhile time.monotonic() < end: pass"
+    loops = [subprocess.Popen([sys.executable, "-c", loop, str(seconds)]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for one in loops:
+            one.kill()
+        for one in loops:
+            one.wait()
 
 
 def end_component(name: str, number: signal.Signals) -> Act:

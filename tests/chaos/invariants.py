@@ -35,6 +35,8 @@ class Count:
     """Completion events missing, out of order, or with two ids."""
     failed: dict[str, str] = field(default_factory=dict)
     """Another end than the file deserved."""
+    forgotten: dict[str, str] = field(default_factory=dict)
+    """A model that Vertex AI has made, and that the record does not know."""
     healed: int = 0
     """Arrivals that the sweep found."""
     ended_at: datetime | None = None
@@ -43,7 +45,7 @@ class Count:
     def wrong(self) -> dict[str, list[str]]:
         """Return all that is wrong, by candidate."""
         found = defaultdict(list)
-        for kind in ("lost", "stranded", "twice", "disordered", "failed"):
+        for kind in ("lost", "stranded", "twice", "disordered", "failed", "forgotten"):
             for candidate, what in getattr(self, kind).items():
                 found[candidate].append(f"{kind}: {what}")
         return dict(found)
@@ -63,6 +65,9 @@ def count(seen: Seen) -> Count:
             _judge_events(counted, candidate, folder, seen.events.get(candidate, []))
     for candidate in seen.folders.keys() - seen.uploaded.keys():
         counted.twice[candidate] = "a candidate that no upload made"
+    for candidate, models in seen.models.items():
+        for model in models - seen.known_models.get(candidate, set()):
+            counted.forgotten[candidate] = f"{model} is in no verdict"
     for key, dag in seen.pending:
         counted.stranded[key] = f"a partition row of {dag} that no run came of"
     counted.healed = sum(how != "notification" for one, how in seen.found_by.items() if one in seen.uploaded)

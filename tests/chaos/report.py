@@ -27,6 +27,8 @@ class Row:
     """Completion events missing, out of order, or changed on repetition."""
     failed: int
     """Ended, but not as the file deserved: a good one rejected or failed."""
+    forgotten: int
+    """Models that Vertex AI has made, and that the record does not know."""
     healed: int
     """Found by the sweep, not by a notification."""
     recovery_seconds: float | None
@@ -66,11 +68,23 @@ class Report:
 
     def markdown(self) -> str:
         """Return the table as Markdown, which is also what the terminal shows."""
-        head = ("fault", "uploads", "lost", "stranded", "twice", "disordered", "failed", "swept", "recovery (s)")
+        head = (
+            "fault",
+            "uploads",
+            "lost",
+            "stranded",
+            "twice",
+            "disordered",
+            "failed",
+            "forgotten",
+            "swept",
+            "recovery (s)",
+        )
         cells = [
             (
                 one.fault,
-                *map(str, (one.uploads, one.lost, one.stranded, one.twice, one.disordered, one.failed, one.healed)),
+                *map(str, (one.uploads, one.lost, one.stranded, one.twice, one.disordered, one.failed)),
+                *map(str, (one.forgotten, one.healed)),
                 "-" if one.recovery_seconds is None else f"{one.recovery_seconds:.0f}",
             )
             for one in self.rows

@@ -101,8 +101,9 @@ class Chaos:
         datasets: Sequence[str],
         plan: Sequence[Planned],
         steps: Sequence[Step] = (),
+        patience_factor: float = 1.0,
     ) -> Count:
-        """Upload by `plan`, do harm by `steps` meanwhile, and judge."""
+        """Upload by `plan`, do harm by `steps` meanwhile, and judge; a slower machine is waited for so much longer."""
         burst = Burst(stack.bucket, plan)
         notes = []
         try:
@@ -115,7 +116,9 @@ class Chaos:
             harmed_until = datetime.now(UTC)
             uploaded = burst.result()
         over = max(harmed_until, *(one.at for one in uploaded))
-        return self.judge(stack, fault, datasets=datasets, uploaded=uploaded, over=over, notes=notes)
+        return self.judge(
+            stack, fault, datasets=datasets, uploaded=uploaded, over=over, notes=notes, patience_factor=patience_factor
+        )
 
     def judge(
         self,
@@ -126,6 +129,7 @@ class Chaos:
         uploaded: Sequence[Uploaded],
         over: datetime,
         notes: Sequence[str] = (),
+        patience_factor: float = 1.0,
     ) -> Count:
         """Wait for every end, count, and add a row to the report.
 
@@ -136,14 +140,16 @@ class Chaos:
             uploaded: all of them.
             over: when the harm and the uploads were over.
             notes: what was done, and when.
+            patience_factor: how much longer the ends are waited for than on a machine that is busy with this alone.
 
         Raises:
             AssertionError: something went wrong; it says what, and shows what there is to see.
         """
         full = sum(one.full for one in uploaded)
         seconds = END_SECONDS + full * FULL_SECONDS + (len(uploaded) - full) * SHORT_SECONDS
-        until_ended(stack, uploaded, datasets, seconds=seconds)
-        counted = count(look(stack, uploaded, datasets))
+        until_ended(stack, uploaded, datasets, seconds=seconds * patience_factor)
+        seen = look(stack, uploaded, datasets)
+        counted = count(seen)
         recovery = None if counted.ended_at is None else max(0.0, (counted.ended_at - over).total_seconds())
         self.report.add(
             Row(
@@ -154,9 +160,10 @@ class Chaos:
                 twice=len(counted.twice),
                 disordered=len(counted.disordered),
                 failed=len(counted.failed),
+                forgotten=len(counted.forgotten),
                 healed=counted.healed,
                 recovery_seconds=recovery,
-                notes=tuple(notes),
+                notes=(*notes, f"{seen.returns} stages went on in another Dag run, since Airflow had ended theirs"),
             )
         )
         assert not counted.wrong(), f"after {fault} ({'; '.join(notes)}):\n{evidence(stack, counted)}"

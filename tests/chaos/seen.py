@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -72,10 +73,19 @@ class Seen:
     """How many tuning jobs each candidate has."""
     events: dict[str, list[tuple[str, str]]]
     """Type and id of each completion event, as they came, the repeated ones too."""
+    models: dict[str, set[str]] = field(default_factory=dict)
+    """Models that Vertex AI has made for each candidate."""
+    known_models: dict[str, set[str]] = field(default_factory=dict)
+    """Models that each candidate's record names."""
     pending: list[tuple[str, str]] = field(default_factory=list)
     """Partition key and Dag of the rows that no run came of."""
     undelivered: int = 0
     """Messages that the intake's subscription still has; counted only where an arrival is missing."""
+
+    @property
+    def returns(self) -> int:
+        """How often a sweep let a stage go on whose Dag run had ended without a verdict."""
+        return sum("-return-" in name for folder in self.folders.values() for name in folder.written)
 
 
 def look(stack: ChaosStack, uploaded: Sequence[Uploaded], datasets: Sequence[str]) -> Seen:
@@ -83,11 +93,15 @@ def look(stack: ChaosStack, uploaded: Sequence[Uploaded], datasets: Sequence[str
     found = folders(stack.bucket, datasets)
     recorded = [one for one, folder in found.items() if "arrival.json" in folder.written]
     by_candidate = {one.candidate: one for one in uploaded}
+    jobs = stack.jobs()
+    models = _models(jobs, found)
     return Seen(
         uploaded=by_candidate,
         folders=found,
         found_by={one: str(_arrival(stack.bucket, one)["found_by"]) for one in recorded},
-        jobs=Counter(str(job["labels"].get("genops-candidate")) for job in stack.jobs()),
+        jobs=Counter(str(job["labels"].get("genops-candidate")) for job in jobs),
+        models=models,
+        known_models={one: _known_models(stack.bucket, one, found[one]) for one in models},
         events=_events(stack, found),
         pending=_settled(lambda: _pending(stack, datasets), seconds=PENDING_SECONDS),
         undelivered=undelivered(stack) if by_candidate.keys() - set(recorded) else 0,
@@ -134,6 +148,23 @@ def undelivered(stack: ChaosStack) -> int:
         if ids:
             client.modify_ack_deadline(subscription=path, ack_ids=ids, ack_deadline_seconds=0, timeout=HANG_SECONDS)
         return len(ids)
+
+
+def _models(jobs: Sequence[dict[str, Any]], found: dict[str, Folder]) -> dict[str, set[str]]:
+    """Return the models that tuning jobs have made for the candidates of the burst."""
+    made: dict[str, set[str]] = defaultdict(set)
+    for job in jobs:
+        candidate, model = str(job["labels"].get("genops-candidate")), job.get("tunedModel", {}).get("model")
+        if candidate in found and model:
+            made[candidate].add(str(model))
+    return dict(made)
+
+
+def _known_models(bucket: Bucket, candidate: str, folder: Folder) -> set[str]:
+    """Return the models that tuning's verdicts name, those that were set aside included."""
+    names = [name for name in folder.written if re.fullmatch(r"tuning(-\d+)?\.json", name)]
+    texts = (bucket.blob(f"{CANDIDATES}{candidate}/{name}").download_as_bytes(timeout=60) for name in names)
+    return {str(verdict["model"]) for text in texts if (verdict := json.loads(text)).get("model")}
 
 
 def _arrival(bucket: Bucket, candidate: str) -> dict[str, Any]:

@@ -53,6 +53,11 @@ def test_a_good_run_has_nothing_wrong_and_an_end() -> None:
     assert counted.healed == 1
 
 
+def test_a_model_that_no_verdict_names_is_forgotten() -> None:
+    seen = replace(good(), models={"full": {"models/1", "models/2"}}, known_models={"full": {"models/1"}})
+    assert count(seen).wrong() == {"full": ["forgotten: models/2 is in no verdict"]}
+
+
 def test_an_arrival_that_was_acked_and_never_recorded_is_lost() -> None:
     seen = good()
     counted = count(replace(seen, folders={"short": seen.folders["short"]}))
@@ -138,7 +143,7 @@ def test_repeated_events_and_budget_before_evaluation_are_in_order() -> None:
 def test_the_table_is_in_its_file_after_each_scenario(tmp_path: Path) -> None:
     report = Report(seed=7, file=tmp_path / "chaos.json")
     for number in (1, 2):
-        report.add(Row("a fault", 100, 0, 0, 0, 0, 0, 3, 12.4, notes=("what was done",)))
+        report.add(Row("a fault", 100, 0, 0, 0, 0, 0, 0, 3, 12.4, notes=("what was done",)))
         assert len(json.loads(report.file.read_text())["rows"]) == number
     assert "| a fault |     100 |" in report.markdown()
 

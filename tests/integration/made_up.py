@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
+from airflow.sdk.execution_time.comms import ErrorResponse
 from cloud import DATASET, PREFIX
 
 from genops_events.arrivals import Notice, arrival
@@ -35,16 +37,37 @@ class DagRun:
 class Task:
     """As much of a task instance as a stage asks for."""
 
-    try_number = 1
+    def __init__(self, try_number: int = 1) -> None:
+        self.try_number = try_number
 
     def xcom_push(self, *, key: str, value: Any) -> None:
         """Take what the task leaves in Airflow."""
         setattr(self, key, value)
 
 
-def context(candidate: str | None, *, run_id: str = "run-1", **more: Any) -> Any:
+@dataclass(frozen=True, slots=True)
+class TaskState:
+    """A task's state store: Airflow takes a word from the try that is current alone."""
+
+    is_current: bool = True
+
+    def set(self, key: str, value: Any) -> None:
+        """Take a word, or refuse it as the execution API does to a try that is superseded."""
+        if not self.is_current:
+            detail = {"status_code": 404, "message": "Server returned error"}
+            raise AirflowRuntimeError(ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail=detail))
+
+
+def context(
+    candidate: str | None, *, run_id: str = "run-1", try_number: int = 1, is_current: bool = True, **more: Any
+) -> Any:
     """Return a task's context in a Dag run of `candidate`."""
-    return {"dag_run": DagRun(run_id, candidate), "ti": Task(), **more}
+    return {
+        "dag_run": DagRun(run_id, candidate),
+        "ti": Task(try_number),
+        "task_state_store": TaskState(is_current),
+        **more,
+    }
 
 
 def arrived(config: Config, store: RecordStore, *, name: str | None = None, generation: int = 1) -> Arrival:

@@ -93,8 +93,9 @@ def test_an_approval_is_recorded_and_the_candidate_goes_on_from_where_it_stood(
     airflow.task_states["run-2"] = {"tune": "deferred"}
     assert swept(airflow, config, store)[1].healed == ()
     airflow.task_states["run-2"] = {"tune": "failed"}
-    (closed,) = swept(airflow, config, store)[1].healed
-    assert (closed.kind, "Dag run run-2" in closed.reason) == ("closed_stage", True)
+    returned, woken = swept(airflow, config, store)[1].healed
+    assert woken.kind == "woken_stage"
+    assert (returned.kind, "Dag run run-2" in returned.reason) == ("returned_stage", True)
 
 
 def test_the_run_that_was_held_may_not_go_on_beside_the_one_that_was_woken(

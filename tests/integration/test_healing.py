@@ -28,8 +28,8 @@ from genops_events.gcp.open_candidates import mint, open_candidates
 from genops_events.gcp.outbox import announce
 from genops_events.gcp.record_store import RecordStore
 from genops_events.identity import candidate_id
-from genops_events.record import Arrival, Attempt, Sweep
-from genops_events.record_paths import arrival_path, attempt_path, open_path, verdict_path
+from genops_events.record import Arrival, Attempt, Return, Sweep
+from genops_events.record_paths import arrival_path, attempt_path, open_path, return_path, verdict_path
 from genops_events.stages import Outcome, Stage
 
 
@@ -232,7 +232,7 @@ def test_who_was_cancelled_in_the_queue_is_ended_without_waiting_for_its_turn(
     assert [one.attributes["ce-type"] for one in completions.read_some()] == ["genops.candidate.rejected.v1"]
 
 
-def test_a_stage_whose_dag_run_is_over_without_a_verdict_is_closed_and_no_other(
+def test_a_stage_whose_dag_run_is_over_without_a_verdict_goes_on_and_no_other(
     airflow: Airflow, config: Config, store: RecordStore, completions: Reader
 ) -> None:
     states = {
@@ -246,19 +246,17 @@ def test_a_stage_whose_dag_run_is_over_without_a_verdict_is_closed_and_no_other(
     for run_id, candidate in candidates.items():
         taken_on(store, Stage.TUNING, candidate, run_id=run_id)
     woken, figures = swept(airflow, config, store)
-    assert woken == set()
-    closed = {candidates["over"], candidates["gone"]}
-    assert {one.candidate for one in figures.healed} == closed
-    assert figures.closed_stages == 2
+    lost = {candidates["over"], candidates["gone"]}
+    assert woken == lost
+    assert {(one.candidate, one.kind) for one in figures.healed} == {
+        (one, kind) for one in lost for kind in ("returned_stage", "woken_stage")
+    }
+    assert (figures.returned_stages, figures.closed_stages) == (2, 0)
     for run_id, candidate in candidates.items():
-        verdict = store.verdict(candidate, Stage.TUNING)
-        if candidate not in closed:
-            assert verdict is None, run_id
-        else:
-            assert verdict is not None
-            assert (verdict.outcome, run_id in verdict.reason) == (Outcome.FAILED, True)
-    told = completions.read_some()
-    assert {one.attributes["ce-type"] for one in told} == {"genops.tuning.failed.v1"}
+        assert store.verdict(candidate, Stage.TUNING) is None
+        kept = store.read(return_path(candidate, Stage.TUNING, 1), Return)
+        assert (kept.run_id if kept else None) == (run_id if candidate in lost else None)
+    assert completions.read() == []
 
 
 def test_a_candidate_that_cannot_be_healed_keeps_no_other_from_it(

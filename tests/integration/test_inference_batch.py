@@ -31,17 +31,19 @@ from made_up import arrived, context, tuned
 from waiting import HANG_SECONDS
 
 from genops_events.airflow.budget import CheckBudget
-from genops_events.airflow.cancelling import WAITING_TRY
+from genops_events.airflow.cancelling import WAITING_TRY, stop_answering
 from genops_events.airflow.inference import AnswerPrompts
-from genops_events.airflow.stage import StageRun, settle_and_announce
+from genops_events.airflow.stage import StageRun, record_failure, settle_and_announce
 from genops_events.airflow.submission import UNANSWERED
 from genops_events.config import Config, load_config
+from genops_events.errors import PermanentError
 from genops_events.gcp import ledger_store
+from genops_events.gcp.errors import CloudUnavailable
 from genops_events.gcp.inference import batch_jobs
 from genops_events.gcp.inference.results import PromptsMissing
 from genops_events.gcp.record_store import RecordStore
 from genops_events.inference import record as places
-from genops_events.inference.record import BatchAttempt, InferencePlan, InferenceProgress
+from genops_events.inference.record import BatchAttempt, BatchCancellation, InferencePlan, InferenceProgress
 from genops_events.record_paths import answers_path
 from genops_events.stages import Outcome, Stage
 from genops_events.verdicts import InferenceVerdict
@@ -285,9 +287,81 @@ def test_a_job_that_outlives_its_deadline_is_cancelled(
     cloud.vertex.faults(job_hangs=True)
     job = submitted(candidate)
     event = {"job": job, "end": "timed_out"}
-    with pytest.raises(AirflowFailException, match=r"took longer than `inference.batch.timeout_hours`"):
+    with pytest.raises(TaskDeferred):  # it is asked to end, and says itself how it did
         AnswerPrompts(task_id="answer").resume(context(candidate), event, job)
     until(lambda: jobs(config, candidate)[job] == "JOB_STATE_CANCELLED")
+    with pytest.raises(AirflowFailException, match=r"took longer than `inference.batch.timeout_hours`"):
+        AnswerPrompts(task_id="answer").resume(context(candidate), {"job": job, "end": "cancelled"}, job)
+
+
+# What Airflow says of the task is not what became of the job.
+
+
+def own_failure(candidate: str, **more: Any) -> None:
+    task = AnswerPrompts(task_id="answer")
+    record_failure(context(candidate, task=task, exception=RuntimeError("no disk"), **more))
+
+
+def test_a_failure_beside_a_job_that_has_answered_is_no_failure(
+    config: Config, cloud: StandIns, store: RecordStore, candidate: str
+) -> None:
+    job = submitted(candidate)
+    until(lambda: jobs(config, candidate)[job] == "JOB_STATE_SUCCEEDED")
+    own_failure(candidate)
+    verdict = store.verdict(candidate, Stage.INFERENCE)
+    assert isinstance(verdict, InferenceVerdict)
+    assert (verdict.outcome, verdict.job, verdict.answered) == (Outcome.COMPLETED, job, 12)
+    assert verdict.cost_usd > 0
+    assert len(answers(store, candidate)) == 12
+
+
+def test_a_failure_beside_a_job_that_runs_is_no_verdict_and_the_next_run_waits_for_it(
+    config: Config, cloud: StandIns, store: RecordStore, candidate: str
+) -> None:
+    cloud.vertex.faults(job_seconds=600)
+    job = submitted(candidate)
+    own_failure(candidate)
+    assert store.verdict(candidate, Stage.INFERENCE) is None
+    assert jobs(config, candidate)[job] != "JOB_STATE_CANCELLED"
+    assert deferred(candidate)[0].kwargs == {"job": job}
+
+
+def test_answers_of_a_job_that_cannot_be_read_fail_with_the_command_that_reads_them_again(
+    config: Config, cloud: StandIns, store: RecordStore, candidate: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = submitted(candidate)
+    until(lambda: jobs(config, candidate)[job] == "JOB_STATE_SUCCEEDED")
+
+    def broken(*_: object, **__: object) -> None:
+        raise PermanentError("the output makes no sense.", "Look at it.")
+
+    monkeypatch.setattr("genops_events.airflow.batch_answers._answers", broken)
+    own_failure(candidate)
+    verdict = store.verdict(candidate, Stage.INFERENCE)
+    assert isinstance(verdict, InferenceVerdict)
+    assert (verdict.outcome, verdict.job, verdict.end) == (Outcome.FAILED, job, "succeeded")
+    assert verdict.told.endswith(f"Look at it. Then `genops retry {candidate}` reads them again.")
+
+
+def test_nothing_is_recorded_while_the_batch_job_cannot_be_asked(
+    config: Config, cloud: StandIns, store: RecordStore, candidate: str
+) -> None:
+    submitted(candidate)
+    cloud.vertex.faults(error_code="503", error_share=1.0)
+    with pytest.raises(CloudUnavailable):
+        own_failure(candidate)
+    assert store.verdict(candidate, Stage.INFERENCE) is None
+
+
+def test_a_job_that_has_answered_is_not_cancelled_by_whoever_is_told_that_the_task_is_over(
+    config: Config, cloud: StandIns, store: RecordStore, candidate: str
+) -> None:
+    job = submitted(candidate)
+    until(lambda: jobs(config, candidate)[job] == "JOB_STATE_SUCCEEDED")
+    assert stop_answering(candidate, run_id="run-1", ended=True) == []
+    assert store.read(places.cancellation_path(candidate), BatchCancellation) is None
+    assert store.verdict(candidate, Stage.INFERENCE) is None, "a sweep lets the stage go on, which reads the answers"
+    assert waited(candidate, job)["answered"] == 12
 
 
 def test_a_job_that_has_not_ended_after_all_is_waited_for_again(cloud: StandIns, candidate: str) -> None:

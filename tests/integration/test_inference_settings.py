@@ -140,10 +140,10 @@ def test_the_cache_of_a_run_whose_tries_are_used_up_is_removed(
     cloud.vertex.faults(error_code="503", error_share=1.0, error_methods=["generateContent"])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(calls, "TRIES", 1)
-        with pytest.raises(CloudUnavailable):
+        with pytest.raises(CloudUnavailable) as caught:
             answer(candidate)
     assert len(find_all(config, candidate)) == 1
-    record_failure(context(candidate) | {"task": AnswerPrompts(task_id="answer")})
+    record_failure(context(candidate, task=AnswerPrompts(task_id="answer"), exception=caught.value))
     assert find_all(config, candidate) == []
 
 

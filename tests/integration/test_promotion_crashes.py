@@ -114,14 +114,15 @@ def test_a_champion_whose_retries_are_used_up_after_it_took_the_place_has_not_fa
     assert (found.state, champion(store).candidate) == (CandidateState.UNDER_WAY, second)
 
 
-def test_a_sweep_closes_a_promotion_that_died_as_champion_as_promoted(
+def test_a_promotion_that_died_as_champion_goes_on_and_is_promoted(
     config: Config, store: RecordStore, airflow: Airflow
 ) -> None:
     first = judged(config, store, 0.5)
     die_as_champion(first)
     airflow.task_states["run-1"] = {"promote": "failed"}
     swept(airflow, config, store)  # announces what `judged` left unannounced
-    swept(airflow, config, store)
+    assert swept(airflow, config, store)[0] == {first}
+    PromoteModel(task_id="promote").execute(context(first, run_id="run-2"))
     made = store.verdict(first, Stage.PROMOTION)
     assert made is not None
     assert made.outcome is Outcome.PROMOTED

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
 from cloud import DATASET, PREFIX, StandIns, cloud, config, connections_closed, stand_ins, store, until
-from made_up import DagRun, Task, arrived
+from made_up import DagRun, Task, TaskState, arrived
 
 from genops_events import record_paths
 from genops_events.airflow.stage import StageRun, record_failure
@@ -46,7 +46,7 @@ def uploaded(config: Config, store: RecordStore) -> str:
 
 def context(candidate: str, *, minute: int = 0) -> Any:
     run = DagRun("run-1", candidate, run_after=datetime(2026, 11, 23, 10, minute, tzinfo=UTC))
-    return {"dag_run": run, "ti": Task()}
+    return {"dag_run": run, "ti": Task(), "task_state_store": TaskState()}
 
 
 def tune(candidate: str, **more: int) -> TaskDeferred:

@@ -134,9 +134,15 @@ def test_of_two_jobs_that_met_the_recorded_one_stays_and_the_other_is_cancelled(
     first = work(run_of(candidate))
     second = submitted(config, store, candidate)
     assert set(jobs(config, candidate)) == {first, second}
-    with pytest.raises(AirflowFailException, match="timeout_hours"):
+    with pytest.raises(TaskDeferred) as waits:  # it is asked to end, and says itself how it did
         TuneModel(task_id="tune").resume(context(candidate), {"job": first, "end": "timed_out"}, first)
+    assert waits.value.kwargs == {"job": first}
     until(lambda: set(jobs(config, candidate).values()) == {"JOB_STATE_CANCELLED"})
+    with pytest.raises(AirflowFailException, match="timeout_hours"):
+        TuneModel(task_id="tune").resume(context(candidate), {"job": first, "end": "cancelled"}, first)
+    verdict = store.verdict(candidate, Stage.TUNING)
+    assert verdict is not None
+    assert verdict.figures()["end"] == "timed_out"
 
 
 def recorded_by_another(cloud: StandIns, store: RecordStore, candidate: str, job: str) -> Submission:
