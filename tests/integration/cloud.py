@@ -267,7 +267,7 @@ class Reader:
         return received
 
     def _add(self, received: list[Received]) -> int:
-        received += self._pulled(seconds=1.0)
+        received += self._pulled(seconds=30.0)
         return len(received)
 
     def _pulled(self, *, seconds: float) -> list[Received]:
