@@ -86,14 +86,16 @@ def test_who_rejects_a_candidate_that_waits_for_money_ends_it_with_the_next_swee
     completions.read_some()
     code, text = genops("reject", candidate, "--reason", "Wrong file.")
     assert code == 0
-    assert text.startswith(f"{candidate}: Rejected by {me()}: Wrong file. It ends with the next sweep")
+    assert text.startswith(f"{candidate}: Rejected by {me().by}: Wrong file. It ends with the next sweep")
     _, figures = swept(airflow, patient, store, impatient=True)
     assert [(one.kind, one.candidate, one.stage) for one in figures.healed] == [
         ("closed_stage", candidate, Stage.PROMOTION)
     ]
     made = promotion(store, candidate)
-    assert (made.outcome, made.answer, made.answered_by) == (Outcome.HELD, "rejected", me())
-    assert made.reason == f"Rejected by {me()}: Wrong file. What its {waiting} would cost needs no approval any more."
+    assert (made.outcome, made.answer, made.answered_by) == (Outcome.HELD, "rejected", me().by)
+    assert (
+        made.reason == f"Rejected by {me().by}: Wrong file. What its {waiting} would cost needs no approval any more."
+    )
     seen = completions.read_until(HELD)
     assert [one.data["reason"] for one in seen if one.attributes["ce-type"] == HELD] == [made.reason]
     assert swept(airflow, patient, store, impatient=True)[1].healed == ()
@@ -115,7 +117,7 @@ def test_who_rejects_a_candidate_that_waits_for_money_before_its_tuning_ends_it_
     found = store.candidate(candidate)
     assert found is not None
     assert found.state is CandidateState.REJECTED
-    assert found.verdicts[Stage.TUNING].reason.startswith(f"Cancelled by {me()}")
+    assert found.verdicts[Stage.TUNING].reason.startswith(f"Cancelled by {me().by}")
     assert "Wrong file." in found.verdicts[Stage.TUNING].reason
 
 
