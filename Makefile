@@ -59,6 +59,9 @@ chaos: install ## kill, stop and starve components under bursts of 100 uploads, 
 matrix: install ## try each Python and Airflow that can be had here, an hour each; writes docs/versions.md (PAIRS="--pair 3.13:3.4.0b2")
 	@nice $(BIN)/python -m tests.matrix $(PAIRS)
 
+fresh: install ## list what in the catalogue of models nobody has looked at for 60 days (no part of the tests)
+	@$(BIN)/python -m genops_events.catalogue
+
 schemas: install ## write the JSON Schemas of the completion events anew
 	$(BIN)/python -m genops_events.completion_events
 
@@ -84,4 +87,4 @@ $(STAMP): requirements.lock pyproject.toml
 	fi
 	@touch $@
 
-.PHONY: help demo check unit test ahead browser install up down lint bench bench-arrivals bench-waiting bench-inference chaos matrix schemas lock
+.PHONY: help demo check unit test ahead browser install up down lint bench bench-arrivals bench-waiting bench-inference chaos matrix fresh schemas lock

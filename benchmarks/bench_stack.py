@@ -105,6 +105,7 @@ def _write_configuration(folder: Path, datasets: int) -> Path:
         }
         for number in range(datasets)
     }
+    document["models"] = str(EXAMPLES / "models.toml")
     path = folder / "genops.yaml"
     path.write_text(yaml.safe_dump(document), encoding="utf-8")
     evaluation = folder / "bucket" / example["evaluation"]["file"]

@@ -103,7 +103,7 @@ def running(state: Path) -> Iterator[StandIns]:
 
 
 def config() -> Config:
-    return parse_config(EXAMPLE.read_text(encoding="utf-8"))
+    return parse_config(EXAMPLE.read_text(encoding="utf-8"), name=str(EXAMPLE))
 
 
 def write_prompts(name: str, rows: int) -> None:

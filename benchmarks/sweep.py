@@ -135,7 +135,8 @@ def _stand_in(folder: Path, objects: int) -> Iterator[dict[str, str]]:
 
     settings = yaml.safe_load((ROOT / "examples" / "genops.yaml").read_text())
     config = folder / "genops.yaml"
-    config.write_text(yaml.safe_dump({**settings, "bucket": BUCKET}))
+    models = str(ROOT / "examples" / "models.toml")
+    config.write_text(yaml.safe_dump({**settings, "bucket": BUCKET, "models": models}))
     ports = []
     for _ in range(2):
         with socket.socket() as probe:

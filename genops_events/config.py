@@ -23,6 +23,7 @@ from genops_events.config_parts.budget import Ask, Budget, ProjectBudget, TomlFi
 from genops_events.config_parts.comparison import Comparison
 from genops_events.config_parts.evaluation import Evaluation
 from genops_events.config_parts.inference import Inference
+from genops_events.config_parts.locations import Locations, OwnLocations, Places
 from genops_events.config_parts.problems import below, close_match, describe_problems, raise_wrongs, wrong
 from genops_events.config_parts.promotion import Promotion
 from genops_events.config_parts.tables import AnalysisTables
@@ -33,6 +34,7 @@ from genops_events.config_parts.values import (
     PositiveInt,
     catalogue_of,
     is_model_resource,
+    not_googles,
     readable_prefix,
     source_model,
     watched_prefix,
@@ -40,6 +42,9 @@ from genops_events.config_parts.values import (
 )
 from genops_events.config_parts.yaml_lines import YamlDocument, YamlProblem, parse_yaml, read_settings
 from genops_events.errors import ConfigError, ConfigProblem
+from genops_events.identity import dataset_of
+from genops_events.inference.cache_limits import wrong_cache
+from genops_events.inference.model_settings import wrong_for
 from genops_events.inference.prompt_limits import CallLimits, call_limits_of
 from genops_events.inference.settings import AnswerSettings, served_with
 from genops_events.inference.thinking import Thinker, thinker_of
@@ -50,7 +55,8 @@ from genops_events.training.limits import ModelLimits, file_figures, load_limits
 
 DatasetName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,45}$")]
 """At most 46 characters, so that the candidate id is a valid label: 46 + `-` + 16 hex digits = 63."""
-TopicId = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9._~+%-]{2,254}$")]
+TopicId = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9._~+%-]{2,254}$"), AfterValidator(not_googles)]
+"""https://cloud.google.com/pubsub/docs/pubsub-basics#resource_names (read 2026-11-30)"""
 
 
 class Topics(Part):
@@ -89,6 +95,8 @@ class Dataset(Part):
     """A training file with invalid lines: `reject` it, or `quarantine` them and tune on the others if enough remain."""
     system_instruction: str | None = None
     """Sent with every evaluation prompt and every prompt to answer; should be that of the training examples."""
+    locations: OwnLocations = OwnLocations()
+    """Where its tuned models answer."""
     tuning: Tuning = Tuning()
     """How a model is tuned, what becomes of it, and how its tuning job is waited for."""
     evaluation: Evaluation
@@ -125,12 +133,17 @@ class Dataset(Part):
         elif self.base_model not in (None, self.source_model):
             text = "Input should be left out: it is only for a source_model that is a resource"
             raise_wrongs([wrong(("base_model",), self.base_model, text)])
-        raise_wrongs(
-            [
-                below(("tuning",), one)
-                for one in self.tuning.wrong_for(self.billed_model, source_model=self.source_model, catalogue=catalogue)
-            ]
-        )
+        wrongs = [
+            below(("tuning",), one)
+            for one in self.tuning.wrong_for(self.billed_model, source_model=self.source_model, catalogue=catalogue)
+        ]
+        model = catalogue.named(self.billed_model)
+        wrongs += [below(("inference",), one) for one in wrong_for(self.inference, model, self.billed_model)]
+        wrongs += [
+            below(("inference", "cache"), one)
+            for one in wrong_cache(self.inference, model, self.billed_model, self.system_instruction)
+        ]
+        raise_wrongs(wrongs)
         return self
 
     def inputs(self) -> Iterator[tuple[tuple[str, str], str]]:
@@ -149,7 +162,9 @@ class Config(Part):
     project: Annotated[str, Field(pattern=r"^([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]$")]
     """Google Cloud project id."""
     location: Annotated[str, Field(pattern=r"^[a-z]+(-[a-z]+)+[0-9]+$")]
-    """Region of Vertex AI, e.g. us-central1."""
+    """Region of Vertex AI in which models are tuned, e.g. us-central1."""
+    locations: Locations = Locations()
+    """Where tuned models answer, where they are judged, and where published models are asked."""
     bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$")]
     """Cloud Storage bucket of the training files and the records, without `gs://`."""
     topics: Topics = Topics()
@@ -211,10 +226,11 @@ class Config(Part):
                     if file.startswith(prefix):
                         text = f"Input should be outside `{prefix}`, or it would be tuned on as an arrival of {other}"
                         wrongs.append(wrong(("datasets", name, *key), file, text))
+            wrongs += [below(("datasets", name), one) for one in self.places.wrong_for(dataset)]
             found = dataset.tuning.wrong_in(self.location, dataset.billed_model, dataset=name, catalogue=catalogue)
             wrongs += [below(("datasets", name, "tuning"), one) for one in found]
         for name, dataset in self.datasets.items():
-            unfit = dataset.comparison.wrong_with(dataset.evaluation, catalogue.names)
+            unfit = dataset.comparison.wrong_with(dataset.evaluation, catalogue, dataset.billed_model)
             wrongs += [below(("datasets", name, "comparison"), one) for one in unfit]
         raise_wrongs(wrongs)
         return self
@@ -245,9 +261,24 @@ class Config(Part):
         """The models that are known: those that ship with genops, and over them those of the file that `models` names."""
         return self._catalogue or shipped()
 
+    @property
+    def places(self) -> Places:
+        """Where each model is tuned, served, judged by and asked."""
+        return Places(self.catalogue, self.location, self.locations)
+
+    def serving_location_of(self, candidate: str) -> str:
+        """Return where a candidate answers; `location` where its dataset is not in the configuration any more."""
+        dataset = self.datasets.get(dataset_of(candidate))
+        return self.location if dataset is None else self.places.serving(dataset)
+
     def rates(self, model: str) -> Rates:
         """Return what a published model costs; raise UnknownModelError where the catalogue does not have it."""
-        return rates_of(self.catalogue, model, self.location)
+        return rates_of(self.catalogue, model, self.places.of(model), tuned_in=self.location)
+
+    def rates_for(self, dataset: Dataset) -> Rates:
+        """Return what tuning a dataset's model costs in `location`, and its answers where it is served."""
+        where = self.places.serving(dataset)
+        return rates_of(self.catalogue, dataset.billed_model, where, tuned_in=self.location)
 
     def call_limits(self, model: str) -> CallLimits:
         """Return how much one call of a published model takes; raise UnknownFigureError where that is not known."""
@@ -292,7 +323,7 @@ def load_config(path: Path | None = None) -> Config:
     except FileNotFoundError as error:
         raise ConfigError(
             f"There is no configuration file: looked for {where}.",
-            "Begin with the example: `cp examples/genops.yaml .` and change it, or set GENOPS_CONFIG to the path of "
+            "Begin with the example: `cp examples/genops.yaml examples/models.toml .` and change it, or set GENOPS_CONFIG to the path of "
             "your file. `genops config schema` prints every key.",
         ) from error
     except UnicodeDecodeError as error:

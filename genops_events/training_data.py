@@ -1,6 +1,6 @@
 """Check a training file while it streams past, before anything is spent: bounded memory, whatever the file.
 
-    validator = TrainingDataValidator(load_limits("gemini-2.5-flash"), on_problem=quarantine.append)
+    validator = TrainingDataValidator(load_limits("gemini-3.5-flash"), on_problem=quarantine.append)
     for chunk in download:
         validator.feed(chunk)
     report = validator.close()

@@ -36,7 +36,7 @@ with DAG(
         "characters": Param(
             8000, "Most that is sent.", title="Characters", type="integer", minimum=100, maximum=100000
         ),
-        "model": Param("gemini-2.5-flash", type="string"),
+        "model": Param("gemini-3.5-flash", type="string"),
         "budget_usd": Param(0.05, "Most that it may cost.", title="Budget in USD", type="number", minimum=0),
     },
 ):

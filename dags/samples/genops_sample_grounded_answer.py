@@ -24,7 +24,7 @@ with DAG(
     default_args=OWN_DAG_DEFAULTS,
     params={
         "question": Param("Who won the most recent football world cup, and where?", type="string", minLength=1),
-        "model": Param("gemini-2.5-flash", type="string"),
+        "model": Param("gemini-3.5-flash", type="string"),
         "data_store": Param(
             None,
             "projects/…/locations/…/collections/…/dataStores/… of Vertex AI Search; empty for Google Search.",

@@ -37,7 +37,7 @@ with DAG(
     default_args=OWN_DAG_DEFAULTS,
     params={
         "files": Param(EXAMPLES, "gs:// addresses of PDF files and videos.", type="array", items={"type": "string"}),
-        "model": Param("gemini-2.5-flash", type="string"),
+        "model": Param("gemini-3.5-flash", type="string"),
         "budget_usd": Param(0.5, "Most that one summary may cost.", title="Budget in USD", type="number", minimum=0),
     },
 ):

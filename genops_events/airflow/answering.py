@@ -86,7 +86,7 @@ class Answering:
         found = prompt_tokens(self.rows(), self.requests(None), figures)
         if not found.rows:
             raise nothing_to_ask(self.run.config.uri(self.inference.prompts), found.first_bad)
-        rates = self.run.config.rates(self.run.dataset.billed_model)
+        rates = self.run.config.rates_for(self.run.dataset)
         online, batch = (rates.most_for(found.asked, found.answered, batch=one) for one in (False, True))
         not_batch = self._not_batch()
         if self.inference.mode == "batch" and not_batch:
@@ -182,7 +182,7 @@ class Answering:
         """Return what making the cache cost; reading it is billed with each answer."""
         if cache is None:
             return Decimal(0)
-        return self.run.config.rates(self.run.dataset.billed_model).generation_cost(cache.tokens, 0)
+        return self.run.config.rates_for(self.run.dataset).generation_cost(cache.tokens, 0)
 
     def _none_taken(self, error: AllRefused, *, making_usd: Decimal) -> Verdict:
         """Record that no answer was bought: refusals cost nothing, and what was reserved for answers is released."""
@@ -237,7 +237,7 @@ class Answering:
             reason += f" Of the answers, {unusable}."
         if failed:
             reason += f" Most often: {written.most_often.rstrip('.')}."
-        rates = self.run.config.rates(self.run.dataset.billed_model)
+        rates = self.run.config.rates_for(self.run.dataset)
         return self.run.conclude(
             InferenceVerdict,
             Outcome.COMPLETED if totals.answered else Outcome.FAILED,

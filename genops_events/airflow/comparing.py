@@ -160,7 +160,7 @@ class Comparing:
             raise BadRequest(
                 f"There is nobody to compare: neither the form nor `comparison.contestants` of {self.dataset_name} names "
                 "anybody.",
-                "Name contestants such as champion and gemini-2.5-flash.",
+                "Name contestants such as champion and gemini-3.5-flash.",
             )
         metrics = self.request.metrics or comparison.measured_with(evaluation)
         if wrongs := list(wrong_metrics(metrics, evaluation)):

@@ -313,7 +313,7 @@ class Evaluating:
             report_uri=self.run.config.uri(report_path(self.candidate)),
             input_tokens=sum(answer.input_tokens for answer in (*used, *compared)),
             output_tokens=sum(answer.output_tokens for answer in (*used, *compared)),
-            cost_usd=answers_cost(self.run.config.rates(self.run.dataset.billed_model), used)
+            cost_usd=answers_cost(self.run.config.rates_for(self.run.dataset), used)
             + answers_cost(self.run.config.rates(self.champion_model), compared)
             + judge_usd,
         )

@@ -83,7 +83,7 @@ class AnswerPrompts(StageOperator):
         began = submission.written_at
         trigger = BatchJobTrigger(
             project=run.config.project,
-            location=run.config.location,
+            location=run.config.places.of(submission.job),
             job=submission.job,
             poll_seconds=batch.poll_seconds,
             deadline=(until or began + timedelta(hours=batch.timeout_hours)).isoformat(),

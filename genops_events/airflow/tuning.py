@@ -177,6 +177,6 @@ def _refusal(run: StageRun, validation: Validation) -> Verdict | None:
     dataset = run.dataset
     if wish_to_cancel(run) is not None:
         return cancelled(run)
-    estimate = run.config.rates(dataset.billed_model).tuning_cost(validation.tokens_estimate, dataset.tuning.epochs)
+    estimate = run.config.rates_for(dataset).tuning_cost(validation.tokens_estimate, dataset.tuning.epochs)
     pay_for(run, "tuning", estimate, limit=StageLimit("budget.tuning_usd", dataset.budget.tuning_usd))
     return None

@@ -124,7 +124,7 @@ def ended(run: StageRun, job: TuningJob, *, tuned_on: str, wish: Cancellation | 
             Outcome.SUCCEEDED,
             f"Tuned {run.dataset.source_model} on {tuned_on}.{_assumed(end, figures)}",
             model=model.model,
-            endpoint=model.endpoint,
+            endpoint=run.config.places.served_endpoint(run.dataset, model.endpoint),
             checkpoint=model.checkpoint,
             end=str(end),
             **figures,
@@ -187,5 +187,5 @@ def _figures(run: StageRun, job: TuningJob) -> dict[str, Any]:
     }
     if tokens is not None:
         # The count is that of the training file; each pass over it is billed.
-        figures["cost_usd"] = run.config.rates(run.dataset.billed_model).tuning_cost(tokens, epochs)
+        figures["cost_usd"] = run.config.rates_for(run.dataset).tuning_cost(tokens, epochs)
     return {name: value for name, value in figures.items() if value is not None}

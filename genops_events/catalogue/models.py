@@ -59,6 +59,11 @@ class Catalogue(Row):
             return plain
         return next((key for key, model in self.models.items() if plain in model.aliases), None)
 
+    def with_name(self, name: str) -> tuple[str, Model] | None:
+        """Return a model with the id that the catalogue has it by; None where it has none."""
+        key = self.id_of(name)
+        return None if key is None else (key, self.models[key])
+
     def known_or(self, name: str | None, other: str) -> str:
         """Return this name if the catalogue has such a model, else the other one: whose figures are taken."""
         return other if name is None or self.find(name) is None else name

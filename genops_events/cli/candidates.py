@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from genops_events.cli.console import errors_reported, human, print_json
+from genops_events.cli.console import errors_reported, human, print_json, warn_of_models
 from genops_events.cli.dead_letters import dead_letters_noted
 from genops_events.cli.target import connect
 from genops_events.printable import printable_json
@@ -51,6 +51,7 @@ def upload(
     with errors_reported():
         config = connect()
         entry = config.dataset(dataset)
+        warn_of_models(config, dataset=dataset)
         name = {
             Role.TRAINING: object_name(file, entry.prefix, now=datetime.now(UTC)),
             Role.EVALUATION: entry.evaluation.file,

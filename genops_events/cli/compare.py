@@ -151,7 +151,7 @@ def request(
         BadContestants: a contestant or a metric cannot be used.
         OverCeiling: the budget is above what genops.yaml allows.
     """
-    from genops_events.comparison.contestants import CHAMPION, BadContestants, read_contestants, unknown_models
+    from genops_events.comparison.contestants import CHAMPION, BadContestants, read_contestants, wrong_models
     from genops_events.config_parts.comparison import wrong_metrics
     from genops_events.config_parts.problems import close_match
     from genops_events.money.ceilings import comparison_budget
@@ -165,10 +165,13 @@ def request(
     if not read:
         raise BadContestants(
             f"There is nobody to compare: `comparison.contestants` of {dataset} is empty.",
-            "Name some: --contestant champion --contestant gemini-2.5-flash",
+            "Name some: --contestant champion --contestant gemini-3.5-flash",
         )
     models = config.catalogue.names
-    wrongs = [*unknown_models(read, models), *wrong_metrics(tuple(metrics), entry.evaluation)]
+    wrongs = [
+        *wrong_models(read, config.catalogue, entry.billed_model),
+        *wrong_metrics(tuple(metrics), entry.evaluation),
+    ]
     if wrongs:
         found = str(wrongs[0]["input"])
         near = close_match(found, (CHAMPION, *models, *entry.evaluation.known_metrics))

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from genops_events.cli.console import human
+from genops_events.cli.console import human, warn_of_models
 from genops_events.errors import ConfigError
 from genops_events.printable import printable_json
 
@@ -43,13 +43,16 @@ def check(
         else:
             human().lines(str(error))
         raise typer.Exit(1) from error
+    warnings = warn_of_models(config)
     if as_json:
         datasets = {name: dataset.prefix for name, dataset in config.datasets.items()}
-        typer.echo(_json(path, valid=True, problems=[], datasets=datasets))
+        typer.echo(_json(path, valid=True, problems=[], datasets=datasets, warnings=warnings))
         return
     human().print(f"{path} is good: project {config.project}, bucket {config.bucket}.", markup=False)
     for name, dataset in config.datasets.items():
-        human().print(f"  {name}: gs://{config.bucket}/{dataset.prefix} tunes {dataset.source_model}", markup=False)
+        where = f"in {config.location}, served in {config.places.serving(dataset)}"
+        told = f"  {name}: gs://{config.bucket}/{dataset.prefix} tunes {dataset.source_model} {where}"
+        human().print(told, markup=False)
 
 
 def _json(path: Path, **content: object) -> str:

@@ -7,7 +7,8 @@ import signal
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -18,6 +19,9 @@ from rich.text import Text
 from genops_events.errors import GenopsError
 from genops_events.local.stack_errors import StackError
 from genops_events.printable import printable, printable_json
+
+if TYPE_CHECKING:
+    from genops_events.config import Config
 
 _FILE_WIDTH = 240
 
@@ -75,6 +79,16 @@ def interrupt_on_signals() -> None:
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
+
+
+def warn_of_models(config: Config, *, dataset: str | None = None) -> list[str]:
+    """Say on standard error which models of a configuration, or of one of its datasets, are retired or retire soon; return it."""
+    from genops_events.health.model_notices import model_notices
+
+    found = [str(one) for one in model_notices(config, datetime.now(UTC).date(), dataset=dataset)]
+    for text in found:
+        human().print(f"warning: {text}", markup=False)
+    return found
 
 
 @contextmanager

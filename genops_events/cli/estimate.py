@@ -76,7 +76,7 @@ def estimated(config: Config, dataset: str, file: Path, *, evaluation: Path, pro
     from genops_events.money.unpriced import unpriced
 
     entry = config.dataset(dataset)
-    rates = config.rates(entry.billed_model)
+    rates = config.rates_for(entry)
     tokens, assumed = _tokens(file, entry, config)
     note = tuning_note(config.catalogue, entry.tuning.method)
     steps = (
@@ -142,7 +142,7 @@ def _inference(config: Config, entry: Dataset, file: Path) -> tuple[Step, ...]:
     if not found.rows:
         why = "" if found.first_bad is None else f" {found.first_bad.reason}"
         raise UnusableFile(f"{file} has no prompt that can be asked.{why}", "Name another one.")
-    rates = config.rates(entry.billed_model)
+    rates = config.rates_for(entry)
     return (inference_step(rates, entry.inference, found, limit_usd=entry.budget.inference_usd),)
 
 

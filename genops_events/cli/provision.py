@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from genops_events.cli.candidates import AsJson
-from genops_events.cli.console import errors_reported, human, print_json
+from genops_events.cli.console import errors_reported, human, print_json, warn_of_models
 from genops_events.cli.target import connect
 from genops_events.errors import GenopsError
 
@@ -27,6 +27,7 @@ def provision(
         config = connect()
         where = "on the local stack" if "STORAGE_EMULATOR_HOST" in os.environ else "in Google Cloud"
         console.print(f"Project {config.project} {where}, bucket {config.bucket}:", markup=False)
+        warn_of_models(config)
         try:
             for step in steps(config):
                 console.print(f"  {'doing' if apply else 'to do'}  {step.what}", markup=False)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from genops_events.money.pricing import Rates
     from genops_events.training_data import InvalidLines, Method, ModelLimits, ValidationExamples, ValidationReport
 
-USUAL_MODEL = "gemini-2.5-flash"
+USUAL_MODEL = "gemini-3.5-flash"
 NOT_VALID = 2
 """Exit code of a file that cannot be tuned on; 1 is for what could not be looked at."""
 _CHUNK_BYTES = 1024 * 1024
@@ -185,7 +185,7 @@ def _plan_of_dataset(dataset: str | None, *, has_validation: bool) -> _Plan:
         entry.invalid_lines,
         dataset,
         note,
-        config.rates(entry.billed_model),
+        config.rates_for(entry),
     )
 
 

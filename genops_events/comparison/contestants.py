@@ -1,11 +1,11 @@
 """Who takes part in a comparison: one syntax for genops.yaml, the form in Airflow and the command line.
 
 - champion                       (the dataset's)
-- gemini-2.5-flash               (a published model)
+- gemini-3.5-flash               (a published model)
 - banking77-0123456789abcdef     (a candidate that was tuned)
 - warm: {model: champion, generation_config: {temperature: 1.0}}
-- grounded: {model: gemini-2.5-flash, generation_config: {grounding: google_search}}
-- theirs: {model: projects/…/locations/…/endpoints/7, base_model: gemini-2.5-flash}
+- grounded: {model: gemini-3.5-flash, generation_config: {grounding: google_search}}
+- theirs: {model: projects/…/locations/…/endpoints/7, base_model: gemini-3.5-flash}
 """
 
 from __future__ import annotations
@@ -18,10 +18,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, ValidationError, model_validator
 from pydantic_core import InitErrorDetails
 
-from genops_events.config_parts.problems import describe_problems, raise_wrongs, wrong, wrong_value
+from genops_events.catalogue.models import Catalogue
+from genops_events.catalogue.partners import plain_name, refusal
+from genops_events.config_parts.problems import below, describe_problems, raise_wrongs, wrong, wrong_value
 from genops_events.config_parts.values import Part
 from genops_events.config_parts.yaml_lines import YamlDocument, YamlProblem, parse_yaml
 from genops_events.errors import PermanentError
+from genops_events.inference.model_settings import wrong_for
 from genops_events.inference.settings import AnswerSettings
 
 CHAMPION = "champion"
@@ -57,6 +60,9 @@ def kind_of(model: str) -> ModelKind:
 
 
 def _model(value: str) -> str:
+    value = plain_name(value)
+    if (refused := refusal(value)) is not None:
+        raise wrong_value(f"Input should be {refused}")
     try:
         kind_of(value)
     except ValueError:
@@ -182,19 +188,25 @@ def _from_yaml(text: Any) -> Any:
         ) from None
 
 
-def unknown_models(contestants: Sequence[Contestant], known: Sequence[str]) -> list[InitErrorDetails]:
-    """Return what is wrong about published models that have no price, by the contestant's number.
+def wrong_models(contestants: Sequence[Contestant], catalogue: Catalogue, tuned_from: str) -> list[InitErrorDetails]:
+    """Return what is wrong about models that nobody knows, and about settings that a model refuses, by the contestant's number.
 
     Args:
-        contestants: whose models and base models are looked at.
-        known: the published models that have a price.
+        contestants: whose models, base models and settings are looked at.
+        catalogue: the models that are known.
+        tuned_from: the published model that the dataset's champion and candidates are tuned from.
     """
-    wrongs = []
+    wrongs, known = [], catalogue.names
     for number, one in enumerate(contestants):
-        if one.kind == "published" and one.model not in known:
+        published = one.model if one.kind == "published" else one.base_model or tuned_from
+        model = catalogue.find(published)
+        if one.kind == "published" and model is None:
             text = f"Input should be champion, a candidate, one of {', '.join(known)}, or an endpoint"
             wrongs.append(wrong((number, "model"), one.model, text, (CHAMPION, *known)))
-        if one.base_model is not None and one.base_model not in known:
+        elif model is None:
             text = f"Input should be one of {', '.join(known)}"
             wrongs.append(wrong((number, "base_model"), one.base_model, text, known))
+        else:
+            found = wrong_for(one.generation_config, model, published)
+            wrongs += [below((number, "generation_config"), each) for each in found]
     return wrongs

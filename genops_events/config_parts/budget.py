@@ -14,7 +14,6 @@ from genops_events.config_parts.yaml_lines import read_settings
 from genops_events.errors import ConfigError, ConfigProblem, PermanentError
 from genops_events.evaluation.judge_usage import priced_as
 from genops_events.inference.prompt_limits import call_limits_of
-from genops_events.money.pricing import rates_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,7 +86,7 @@ def refuse_unpriced(config: Config) -> None:
     problems = []
     for name, dataset in config.datasets.items():
         try:
-            rates = config.rates(dataset.billed_model)
+            rates = config.rates_for(dataset)
             for kind in ("training", "input", "output"):
                 rates.price(kind)
             call_limits_of(config.catalogue, dataset.billed_model)
@@ -108,7 +107,7 @@ def _unpriced_judge(config: Config, name: str, evaluation: Evaluation) -> Iterat
         return
     judge = priced_as(evaluation)
     try:
-        rates = rates_of(config.catalogue, judge, config.location)
+        rates = config.rates(judge)
         for kind in ("input", "output"):
             rates.price(kind)
     except PermanentError as error:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import InitErrorDetails
 
-from genops_events.comparison.contestants import Contestants, unknown_models
+from genops_events.catalogue.models import Catalogue
+from genops_events.comparison.contestants import Contestants, wrong_models
 from genops_events.config_parts.problems import below, wrong
 from genops_events.config_parts.values import ObjectName, Part, refuse_bool, unique_items
 from genops_events.evaluation.metrics import PAIRWISE
@@ -36,16 +37,17 @@ class Comparison(Part):
         """Return the names of the metrics that are measured."""
         return self.metrics if self.metrics is not None else usual_metrics(evaluation)
 
-    def wrong_with(self, evaluation: Evaluation, models: tuple[str, ...]) -> Iterator[InitErrorDetails]:
+    def wrong_with(self, evaluation: Evaluation, catalogue: Catalogue, model: str) -> Iterator[InitErrorDetails]:
         """Yield what does not go together with the rest of the dataset.
 
         Args:
             evaluation: of the same dataset.
-            models: published models that are known.
+            catalogue: published models that are known.
+            model: the one that the dataset tunes.
         """
         if self.metrics is not None:
             yield from wrong_metrics(self.metrics, evaluation)
-        yield from (below(("contestants",), one) for one in unknown_models(self.contestants, models))
+        yield from (below(("contestants",), one) for one in wrong_models(self.contestants, catalogue, model))
 
 
 def usual_metrics(evaluation: Evaluation) -> tuple[str, ...]:

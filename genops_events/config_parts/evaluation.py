@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import InitErrorDetails
 
+from genops_events.catalogue.partners import plain_name, refusal
 from genops_events.config_parts.problems import raise_wrongs, wrong, wrong_value
 from genops_events.config_parts.values import ObjectName, Part, unique_items
 from genops_events.evaluation import metrics as kinds
@@ -40,9 +41,12 @@ def _import_path(value: str) -> str:
 
 
 def _judge_model(value: str) -> str:
+    value = plain_name(value)
+    if (refused := refusal(value)) is not None:
+        raise wrong_value(f"Input should be {refused}")
     if _JUDGE.fullmatch(value) is None:
         raise wrong_value(
-            "Input should be a published model, e.g. gemini-2.5-pro, or projects/…/locations/…/endpoints/… of a tuned one"
+            "Input should be a published model, e.g. gemini-3.5-flash, or projects/…/locations/…/endpoints/… of a tuned one"
         )
     return value
 

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 
 from genops_events.addresses import prefix_problem
 from genops_events.catalogue.models import Catalogue, shipped
+from genops_events.catalogue.partners import plain_name, refusal
 from genops_events.config_parts.problems import wrong_value
 from genops_events.record_paths import ROOT
 
@@ -92,12 +93,22 @@ def readable_prefix(value: str) -> str:
 def source_model(value: str, info: ValidationInfo) -> str:
     """Accept a model that can be tuned, or the resource of an earlier tuned model."""
     known = catalogue_of(info).tunable()
+    value = plain_name(value)
+    if (refused := refusal(value)) is not None:
+        raise wrong_value(f"Input should be {refused}", known)
     if value not in known and not is_model_resource(value):
         text = (
             f"Input should be one of {', '.join(known)}, or projects/…/locations/…/models/… of a tuned model; a model "
             "that is not in the catalogue is given in the file that `models` names"
         )
         raise wrong_value(text, known)
+    return value
+
+
+def not_googles(value: str) -> str:
+    """Refuse a name of a topic or a subscription that begins as Google's own do: Pub/Sub would answer 400."""
+    if value.startswith("goog"):
+        raise wrong_value("Input should not begin with `goog`: Pub/Sub keeps such names for Google")
     return value
 
 

@@ -21,6 +21,7 @@ from genops_events.gcp.errors import CloudRefused, CloudUnavailable, google_call
 from genops_events.gcp.record_store import RecordStore, Unreadable
 from genops_events.health import rules
 from genops_events.health.findings import Check, Finding, failed, ok, skipped, warning
+from genops_events.health.model_notices import model_notices
 from genops_events.money.ledger import Ledger, month_of
 from genops_events.record import Champion, Sweep
 
@@ -81,6 +82,7 @@ class CloudChecks:
             Check("input files", self.input_files, needs=("bucket",)),
             Check("Vertex AI", self.vertex),
             Check("source models", self.source_models, needs=("Vertex AI",)),
+            Check("models' ends", self.ends_of_models),
             Check("shared documents", self.shared_documents, needs=("bucket",)),
             Check("sweep", self.sweep, needs=("bucket",)),
             Check("clock", self.clock),
@@ -188,23 +190,34 @@ class CloudChecks:
         """Look whether Vertex AI knows the models that are to be tuned."""
         config = self._config
         unknown = []
-        with genai_client(config.project, config.location, attempts=1) as client:
-            models = sorted({dataset.source_model for dataset in config.datasets.values()})
-            for model in models:
-                try:
-                    with google_call(f"look at the model {model}"):
-                        client.models.get(model=model)
-                except CloudRefused as error:
-                    if _status(error) != 404:  # noqa: PLR2004 - HTTP
-                        raise
-                    unknown.append(model)
+        models = sorted({dataset.source_model for dataset in config.datasets.values()})
+        for model in models:
+            place = config.places.of(model)
+            try:
+                with (
+                    google_call(f"look at the model {model}"),
+                    genai_client(config.project, place, attempts=1) as client,
+                ):
+                    client.models.get(model=model)
+            except CloudRefused as error:
+                if _status(error) != 404:  # noqa: PLR2004 - HTTP
+                    raise
+                unknown.append(f"{model} in {place}")
         if unknown:
             return failed(
-                f"Vertex AI in {config.location} knows no {', '.join(unknown)}.",
+                f"Vertex AI knows no {', '.join(unknown)}.",
                 "Tuning it would be refused: the model is retired, misspelt, or in another region or project.",
                 "genops config check",
             )
         return ok(f"{', '.join(models)} known")
+
+    def ends_of_models(self) -> Finding:
+        """Look whether Google has announced the end of a model that genops.yaml names."""
+        found = model_notices(self._config, datetime.now(UTC).date())
+        if found:
+            text = "A tuned model ends with the model that it was tuned from. Only Google refuses: the cascade goes on until then."
+            return warning(" ".join(map(str, found)), text, "genops config check")
+        return ok("none of the models in genops.yaml retires within 90 days, by the catalogue")
 
     def shared_documents(self) -> Finding:
         """Look whether the champions and the month's ledger can be read."""

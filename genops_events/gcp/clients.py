@@ -11,6 +11,7 @@ import ssl
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
+from genops_events.catalogue.locations import host_of
 from genops_events.gcp.errors import google_call
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def genai_client(
 
     Args:
         project: project id.
-        location: region.
+        location: a region, a multi-region (`us`, `eu`) or `global`: google-genai goes to its host.
         attempts: how often a call is tried on 408, 429 and 5xx; 1 for a call that must not be repeated.
         timeout_seconds: bound of each try.
     """
@@ -156,7 +157,7 @@ def vertex_credentials(location: str) -> tuple[Credentials, str]:
 
     with google_call(_CREDENTIALS):
         credentials, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
-    return credentials, _vertex_endpoint(location)
+    return credentials, vertex_endpoint(location)
 
 
 @cache
@@ -174,15 +175,15 @@ def tls_context() -> ssl.SSLContext | None:
     return ssl.create_default_context(cafile=bundle, capath=os.environ.get("SSL_CERT_DIR"))
 
 
-def evaluation_client(config: Config) -> EvaluationServiceClient:
-    """Return the client of Vertex AI's evaluation service."""
+def evaluation_client(config: Config, location: str | None = None) -> EvaluationServiceClient:
+    """Return the client of Vertex AI's evaluation service in a location, `config.location` if not given; as all that follow."""
     from google.cloud.aiplatform_v1 import EvaluationServiceClient
 
     with google_call(_CREDENTIALS):
-        return EvaluationServiceClient(**_rest(config))
+        return EvaluationServiceClient(**_rest(location or config.location))
 
 
-def judge_client(config: Config) -> JudgeClient:
+def judge_client(config: Config, location: str | None = None) -> JudgeClient:
     """Return the client for judges: only the beta of the evaluation service takes a judge's model, samples and order.
 
     Its import costs a second and 65 MB, which only a stage that asks a judge pays.
@@ -190,31 +191,31 @@ def judge_client(config: Config) -> JudgeClient:
     from google.cloud.aiplatform_v1beta1 import EvaluationServiceClient
 
     with google_call(_CREDENTIALS):
-        return EvaluationServiceClient(**_rest(config))
+        return EvaluationServiceClient(**_rest(location or config.location))
 
 
-def llm_utility_client(config: Config) -> LlmUtilityServiceClient:
+def llm_utility_client(config: Config, location: str | None = None) -> LlmUtilityServiceClient:
     """Return the client that counts tokens together with billable characters."""
     from google.cloud.aiplatform_v1 import LlmUtilityServiceClient
 
     with google_call(_CREDENTIALS):
-        return LlmUtilityServiceClient(**_rest(config))
+        return LlmUtilityServiceClient(**_rest(location or config.location))
 
 
-def model_client(config: Config) -> ModelServiceClient:
+def model_client(config: Config, location: str | None = None) -> ModelServiceClient:
     """Return the client of Vertex AI's model registry."""
     from google.cloud.aiplatform_v1 import ModelServiceClient
 
     with google_call(_CREDENTIALS):
-        return ModelServiceClient(**_rest(config))
+        return ModelServiceClient(**_rest(location or config.location))
 
 
-def endpoint_client(config: Config) -> EndpointServiceClient:
+def endpoint_client(config: Config, location: str | None = None) -> EndpointServiceClient:
     """Return the client of Vertex AI's endpoints."""
     from google.cloud.aiplatform_v1 import EndpointServiceClient
 
     with google_call(_CREDENTIALS):
-        return EndpointServiceClient(**_rest(config))
+        return EndpointServiceClient(**_rest(location or config.location))
 
 
 def bigquery_client(config: Config) -> bigquery.Client:
@@ -239,9 +240,10 @@ def idempotent_retry() -> Retry:
     return retry.Retry(predicate=passing, initial=0.5, maximum=20.0, timeout=4 * CALL_TIMEOUT_SECONDS)
 
 
-def _rest(config: Config) -> dict[str, Any]:
-    return {"transport": "rest", "client_options": {"api_endpoint": _vertex_endpoint(config.location)}}
+def _rest(location: str) -> dict[str, Any]:
+    return {"transport": "rest", "client_options": {"api_endpoint": vertex_endpoint(location)}}
 
 
-def _vertex_endpoint(location: str) -> str:
-    return os.environ.get("GOOGLE_VERTEX_BASE_URL", f"https://{location}-aiplatform.googleapis.com").rstrip("/")
+def vertex_endpoint(location: str) -> str:
+    """Return the address of Vertex AI's REST API in a region, a multi-region or `global`."""
+    return os.environ.get("GOOGLE_VERTEX_BASE_URL", f"https://{host_of(location)}").rstrip("/")

@@ -107,7 +107,7 @@ async def asking(
     how.should_return_http_response = True
     throttler = Throttler(rate_limit=config.requests_per_minute, period=60.0)
     slots = asyncio.Semaphore(CONCURRENT_CALLS)
-    owner = genai_client(config.project, config.location)  # closes its connections when it is collected
+    owner = genai_client(config.project, config.places.of(model))  # closes its connections when it is collected
     client = owner.aio
 
     async def ask(prompt: str) -> Answer:
@@ -185,8 +185,9 @@ def count_tokens(
     """
     from google.cloud import aiplatform_v1
 
-    client = llm_utility_client(config)
-    name = f"projects/{config.project}/locations/{config.location}/publishers/google/models/{model}"
+    place = config.places.of(model)
+    client = llm_utility_client(config, place)
+    name = f"projects/{config.project}/locations/{place}/publishers/google/models/{model}"
     endpoint = model if model.startswith("projects/") else name
     instruction = _contents(system_instruction or "")
     resolutions = aiplatform_v1.GenerationConfig.MediaResolution

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from genops_events.catalogue.locations import location_in
 from genops_events.comparison.plan import ComparisonPlan, summary_path
 from genops_events.evaluation.record import EvaluationPlan, plan_path
 from genops_events.gcp import tuning_jobs
@@ -189,7 +190,7 @@ def _withdraw(store: RecordStore, path: str) -> None:
 def _delete(config: Config, loser: TunedModel) -> str:
     from google.api_core.exceptions import NotFound
 
-    models = model_client(config)
+    models = model_client(config, location_in(loser.model))
     bounded = {"timeout": CALL_TIMEOUT_SECONDS, "retry": idempotent_retry()}
     with google_call(f"look up {loser.model}"):
         try:
@@ -225,7 +226,7 @@ def _delete_endpoint(config: Config, endpoint: str, model: str) -> None:
     """Undeploy the model from its endpoint, and delete the endpoint unless it serves something else, too."""
     from google.api_core.exceptions import NotFound
 
-    endpoints = endpoint_client(config)
+    endpoints = endpoint_client(config, location_in(endpoint))
     bounded = {"timeout": CALL_TIMEOUT_SECONDS, "retry": idempotent_retry()}
     with google_call(f"undeploy {model} from {endpoint}"):
         try:

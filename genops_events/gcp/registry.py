@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from genops_events.catalogue.locations import location_in
 from genops_events.errors import PermanentError
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, idempotent_retry, model_client
 from genops_events.gcp.errors import google_call
@@ -111,7 +112,7 @@ def remove_champion_alias(config: Config, model: str) -> None:
 
 def set_labels(config: Config, model: str, labels: Mapping[str, str]) -> None:
     """Set these labels of a model version and leave its others; repeating it changes nothing."""
-    client = model_client(config)
+    client = model_client(config, location_in(model))
     with google_call(f"read the labels of {model}"):
         known = client.get_model(name=model, timeout=CALL_TIMEOUT_SECONDS, retry=idempotent_retry()).labels
     wanted = {**known, **labels}
@@ -128,6 +129,6 @@ def set_labels(config: Config, model: str, labels: Mapping[str, str]) -> None:
 
 def _merge_aliases(config: Config, model: str, alias: str) -> None:
     with google_call(f"set alias {alias} on {model}"):
-        model_client(config).merge_version_aliases(
+        model_client(config, location_in(model)).merge_version_aliases(
             name=model, version_aliases=[alias], timeout=CALL_TIMEOUT_SECONDS, retry=idempotent_retry()
         )

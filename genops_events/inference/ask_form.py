@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 from pydantic import ValidationError
 
-from genops_events.config_parts.problems import describe_problems
+from genops_events.catalogue.partners import plain_name, refusal
+from genops_events.config_parts.problems import describe_problems, raise_wrongs
 from genops_events.config_parts.yaml_lines import YamlDocument
 from genops_events.errors import PermanentError
+from genops_events.inference.model_settings import wrong_for
 from genops_events.inference.prompts import BadRow, read_rows
 from genops_events.inference.settings import AnswerSettings, merged
 from genops_events.money.ceilings import USUAL_ASK_USD, NoLimit, OverCeiling, ask_budget
@@ -113,7 +115,7 @@ def read_question(
     system = values.get("system_instruction")
     if system is not None and not isinstance(system, str):
         wrong.append(f"{names.system_instruction} must be a text; it is of the type {type(system).__name__}.")
-    settings = read(lambda: _settings(values, config, dataset, names))
+    settings = read(lambda: _settings(values, config, dataset, model, names))
     asked_usd = read(lambda: _budget(values, names))
     budget: Decimal | None = None
     unlimited: NoLimit | None = None
@@ -194,6 +196,9 @@ def _model(values: Mapping[str, Any], config: Config, names: FieldNames) -> str 
     model = _text(values, "model", names)
     if model is None:
         return None
+    model = plain_name(model)
+    if (refused := refusal(model)) is not None:
+        raise WrongForm(f"{names.model} must be {refused}.")
     try:
         config.rates(model).price("output")
         config.call_limits(model)
@@ -213,7 +218,9 @@ def _dataset(values: Mapping[str, Any], config: Config, names: FieldNames) -> st
     return dataset
 
 
-def _settings(values: Mapping[str, Any], config: Config, dataset: str | None, names: FieldNames) -> AnswerSettings:
+def _settings(
+    values: Mapping[str, Any], config: Config, dataset: str | None, model: str | None, names: FieldNames
+) -> AnswerSettings:
     given = values.get("settings")
     if given is None or given == "":
         given = {}
@@ -225,9 +232,13 @@ def _settings(values: Mapping[str, Any], config: Config, dataset: str | None, na
     try:
         own = AnswerSettings.model_validate(dict(given))
         # Also without an own setting: what comes back has the settings of answers, and no others.
-        return merged(AnswerSettings(**{key: getattr(usual, key) for key in AnswerSettings.model_fields}), own)
+        both = merged(AnswerSettings(**{key: getattr(usual, key) for key in AnswerSettings.model_fields}), own)
+        asked = model or (None if dataset is None else config.dataset(dataset).billed_model)
+        if asked is not None and (known := config.catalogue.with_name(asked)) is not None:
+            raise_wrongs(list(wrong_for(both, known[1], known[0])))
     except ValidationError as error:
         raise WrongForm(" ".join(_problems(error, given, names))) from None
+    return both
 
 
 def _problems(error: ValidationError, given: Mapping[str, Any], names: FieldNames) -> Iterator[str]:

@@ -13,7 +13,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from genops_events.catalogue.facts import Model
 from genops_events.inference.media import mime_type_of
+from genops_events.inference.model_settings import wrong_for
 from genops_events.inference.prompts import PromptRow
 from genops_events.inference.settings import AnswerSettings, Function, Grounding, Safety, Thinking, merged
 from genops_events.inference.thinking import NOT_KNOWN, Thinker
@@ -54,6 +56,8 @@ class Requests:
         system_instruction: sent with every prompt, unless its row has one of its own.
         cache: resource name of what all prompts have in common; it holds the system instruction and the tools.
         thinker: how the model thinks.
+        model: the published model that is asked, or that the asked one was tuned from, with its figures: what it refuses
+            is refused before it is asked. None where nobody knows it.
     """
 
     def __init__(
@@ -63,7 +67,9 @@ class Requests:
         system_instruction: str | None = None,
         cache: str | None = None,
         thinker: Thinker = NOT_KNOWN,
+        model: tuple[str, Model] | None = None,
     ) -> None:
+        self._model = model
         self._settings = AnswerSettings.model_validate(
             {name: getattr(settings, name) for name in AnswerSettings.model_fields}
         )
@@ -90,6 +96,11 @@ class Requests:
             first = error.errors(include_url=False)[0]
             place = ".".join(map(str, first["loc"]))
             raise CannotAsk(f"`{place}`, with the dataset's settings: {first['msg']}") from None
+        if self._model is not None:
+            name, model = self._model
+            for one in wrong_for(settings, model, name):
+                place, said = ".".join(map(str, one["loc"])), str(one["type"])
+                raise CannotAsk(f"`{place}` is {one['input']!r}: {said[:1].lower()}{said[1:]}")
         has_own = "system_instruction" in own.model_fields_set
         instruction = own.system_instruction if has_own else self._system_instruction
         common = request_json(settings, system_instruction=instruction, cache=self._cache, thinker=self._thinker)

@@ -23,6 +23,7 @@ def served_requests(config: Config, dataset: Dataset, *, cache: str | None = Non
         system_instruction=dataset.system_instruction,
         cache=cache,
         thinker=config.thinker(dataset.billed_model, is_tuned=True),
+        model=config.catalogue.with_name(dataset.billed_model),
     )
 
 
@@ -38,4 +39,5 @@ def evaluation_requests(config: Config, dataset: Dataset, model: str) -> Request
         dataset.evaluated_with,
         system_instruction=dataset.system_instruction,
         thinker=config.thinker(model, is_tuned=True),
+        model=config.catalogue.with_name(model),
     )

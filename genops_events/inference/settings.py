@@ -59,6 +59,9 @@ class Thinking(Part):
     def _check_one(self) -> Thinking:
         if self.budget_tokens is not None and self.level is not None:
             raise_wrongs([wrong(("level",), self.level, "Input should be left out where there is a budget_tokens")])
+        if self.include_thoughts and self.budget_tokens == 0:
+            text = "Input should be left out with `budget_tokens: 0`: without thinking, there are no thoughts"
+            raise_wrongs([wrong(("include_thoughts",), True, text)])
         return self
 
 

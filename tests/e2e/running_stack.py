@@ -172,6 +172,7 @@ def running_stack(
         change: gets the content of genops.yaml before it is written, to change it.
     """
     config = yaml.safe_load((ROOT / "examples" / "genops.yaml").read_text())
+    config["models"] = str(ROOT / "examples" / "models.toml")
     config["datasets"][DATASET]["tuning"]["poll_seconds"] = 1
     change(config)
     stack = Stack(home=folder / "home", config=folder / "genops.yaml")

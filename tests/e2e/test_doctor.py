@@ -66,7 +66,8 @@ def healthy(stack: Stack) -> None:
 
     def is_well() -> bool:
         checks = diagnosis(stack)
-        last[:] = [one for one in checks.values() if one["status"] != "ok"]
+        # Which model ends when is a matter of the calendar, not of the stack.
+        last[:] = [one for one in checks.values() if one["status"] != "ok" and one["name"] != "models' ends"]
         return not last
 
     try:

@@ -170,6 +170,8 @@ def test_up_makes_the_places_for_tuning_jobs_and_up_again_changes_their_number(s
     assert (pool["slots"], pool["include_deferred"]) == (100, True)  # as examples/genops.yaml says
     config = tmp_path / "genops.yaml"
     example = (REPOSITORY / "examples" / "genops.yaml").read_text()
+    models = str(REPOSITORY / "examples" / "models.toml")
+    example = example.replace("models: models.toml", f"models: {models}")
     config.write_text(example.replace("tuning_jobs_at_once: 100", "tuning_jobs_at_once: 7"))
     stack.up("--config", str(config))
     assert stack.rest("/pools/genops_tuning_jobs")["slots"] == 7

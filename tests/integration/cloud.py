@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import pytest
 import yaml
 from urllib3.connection import HTTPConnection
+from usual import usual_settings
 from waiting import HANG_SECONDS, until
 
 from genops_events.config import Config, load_config
@@ -194,7 +195,7 @@ def cloud(stand_ins: StandIns, connections_closed: None) -> Iterator[StandIns]:
 @pytest.fixture
 def config(cloud: StandIns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     """The example configuration with a bucket, topics and a subscription of the test's own, all there already."""
-    settings = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
+    settings = usual_settings()
     own = uuid.uuid4().hex[:12]
     settings["bucket"] = f"bucket-{own}"
     settings["topics"] = {"arrivals": f"arrivals-{own}", "completions": f"completions-{own}"}

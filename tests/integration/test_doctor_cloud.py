@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -16,7 +17,7 @@ from waiting import HANG_SECONDS
 
 from genops_events import cloud_setup, record_paths
 from genops_events.cli.diagnosis import run
-from genops_events.config import Config
+from genops_events.config import Config, load_config
 from genops_events.gcp.checks import CloudChecks
 from genops_events.gcp.clients import publisher_client, subscriber_client
 from genops_events.gcp.provision import provision
@@ -38,6 +39,9 @@ def bucket(config: Config, store: RecordStore) -> Bucket:
     return store.bucket
 
 
+ENDS = "models' ends"
+
+
 def look(config: Config, *, with_dead_letters: bool = False) -> dict[str, Finding]:
     """Return what each check finds; dead letters only if asked for: an empty subscription is waited at."""
     every = CloudChecks(Remedies(config, is_local=True, airflow="http://127.0.0.1:1")).all()
@@ -46,8 +50,9 @@ def look(config: Config, *, with_dead_letters: bool = False) -> dict[str, Findin
 
 
 def wrong(found: dict[str, Finding]) -> dict[str, str]:
-    """Return the checks that are neither well nor skipped, with their status."""
-    return {name: str(one.status) for name, one in found.items() if one.status not in (Status.OK, Status.SKIPPED)}
+    """Return the checks that are neither well nor skipped, with their status; models end by the calendar, and by no fault."""
+    fine = (Status.OK, Status.SKIPPED)
+    return {name: str(one.status) for name, one in found.items() if one.status not in fine and name != ENDS}
 
 
 def skipped(found: dict[str, Finding]) -> set[str]:
@@ -355,3 +360,15 @@ def test_the_clock_is_compared_with_cloud_storages(
         server.shutdown()
     assert finding.status is Status.WARNING
     assert "ahead of Cloud Storage's" in finding.found
+
+
+def test_a_model_that_ends_soon_is_a_warning_with_what_replaces_it(config: Config, tmp_path: Path) -> None:
+    soon = datetime.now(UTC).date() + timedelta(days=30)
+    life = f'[models."gemini-2.5-flash".life]\nretires = {soon}\nreplaced_by = ["gemini-9"]\n'
+    (tmp_path / "models.toml").write_text(f'as_of = 2026-11-30\nsource = "a test"\n{life}', encoding="utf-8")
+    file = tmp_path / "genops.yaml"
+    file.write_text(f"{file.read_text(encoding='utf-8')}models: models.toml\n", encoding="utf-8")
+    finding = look(load_config(file))[ENDS]
+    assert finding.status is Status.WARNING
+    assert f"gemini-2.5-flash retires on {soon}, in 30 days" in finding.found
+    assert "Google names gemini-9 in its place." in finding.found

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 import yaml
-from test_validate_command import CONFIG, ROOT, TRAIN
+from test_validate_command import ROOT, TRAIN
 from typer.testing import CliRunner
+from usual import usual_config, usual_settings
 
 from genops_events.cli import app
 from genops_events.evaluation.judge_usage import EXPLANATION_TOKENS
@@ -25,15 +26,15 @@ def estimate(*words: object) -> tuple[int, str, str]:
 
 
 @pytest.fixture
-def document(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    monkeypatch.setenv("GENOPS_CONFIG", str(CONFIG))
+def document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    monkeypatch.setenv("GENOPS_CONFIG", str(usual_config(tmp_path)))
     code, out, _ = estimate(TRAIN, "--json")
     assert code == 0
     return dict(json.loads(out))
 
 
 def changed(folder: Path, monkeypatch: pytest.MonkeyPatch, **parts: dict[str, Any]) -> None:
-    settings = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
+    settings = usual_settings()
     for part, keys in parts.items():
         settings["datasets"]["banking77"][part] |= keys
     file = folder / "genops.yaml"
@@ -123,11 +124,11 @@ def test_what_prompts_have_in_common_is_estimated_with_each_of_them(
     prompts = BUCKET / "prompts" / "banking77.jsonl"
     rows = len(prompts.read_text().splitlines())
     asked = []
-    for cache in (None, {"text": "x" * 4000}):
+    for cache in (None, {"text": "x" * 40_000}):
         changed(tmp_path, monkeypatch, inference={"mode": "online", "cache": cache})
         step = json.loads(estimate(TRAIN, "--json", "--prompts", prompts)[1])["steps"]["inference"]
         asked.append(step["input_tokens"])
-    assert asked[1] - asked[0] == 1334 * (rows + 1)
+    assert asked[1] - asked[0] == 13_334 * (rows + 1)
 
 
 @pytest.mark.parametrize(
@@ -241,7 +242,7 @@ def test_japanese_is_counted_alike_in_a_training_file_and_in_prompts(
 @pytest.mark.parametrize(
     ("inference", "said"),
     [
-        ({"mode": "online", "cache": {"text": "x" * 4000}}, CACHE),
+        ({"mode": "online", "cache": {"text": "x" * 40_000}}, CACHE),
         ({"grounding": "google_search"}, GROUNDING),
     ],
 )

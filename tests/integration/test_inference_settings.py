@@ -105,7 +105,7 @@ def test_functions_grounding_and_files_reach_the_model_and_come_back(
 def test_the_cache_is_made_once_used_by_every_call_and_removed(
     settings: Settings, cloud: StandIns, config: Config, store: RecordStore, candidate: str
 ) -> None:
-    settings(cache={"text": "A long book. " * 50}, dataset={"system_instruction": "Be kind."})
+    settings(cache={"text": "A long book. " * 700}, dataset={"system_instruction": "Be kind."})
     prompts(store, *({"prompt": f"page {number}"} for number in range(5)), {"prompt": "x", "system_instruction": "y"})
     cloud.vertex.faults(error_code="503", error_share=1.0, error_methods=["generateContent"])
     before = cloud.vertex_calls("cachedContents.create")
@@ -121,7 +121,7 @@ def test_the_cache_is_made_once_used_by_every_call_and_removed(
     assert find_all(config, candidate) == []
     kept = answers(store, candidate)
     assert len(kept) == 5
-    in_cache = estimated_tokens("A long book. " * 50) + estimated_tokens("Be kind.")
+    in_cache = estimated_tokens("A long book. " * 700) + estimated_tokens("Be kind.")
     assert {row["cached_tokens"] for row in kept} == {in_cache}
     rates = config.rates(MODEL)
     read = rates.generation_cost(done["input_tokens"], done["output_tokens"], cached_tokens=5 * in_cache)
@@ -135,7 +135,7 @@ def test_the_cache_is_made_once_used_by_every_call_and_removed(
 def test_the_cache_of_a_run_whose_tries_are_used_up_is_removed(
     settings: Settings, cloud: StandIns, config: Config, store: RecordStore, candidate: str
 ) -> None:
-    settings(cache={"text": "A long book."})
+    settings(cache={"text": "A long book. " * 700})
     prompts(store, {"prompt": "page 1"})
     cloud.vertex.faults(error_code="503", error_share=1.0, error_methods=["generateContent"])
     with pytest.MonkeyPatch.context() as patch:
@@ -150,7 +150,7 @@ def test_the_cache_of_a_run_whose_tries_are_used_up_is_removed(
 def test_the_cache_of_a_try_that_died_is_found_again_unless_its_time_is_nearly_over(
     settings: Settings, cloud: StandIns, candidate: str
 ) -> None:
-    settings(cache={"text": "A long book.", "ttl_minutes": 5}, dataset={"system_instruction": "Be kind."})
+    settings(cache={"text": "A long book. " * 700, "ttl_minutes": 5}, dataset={"system_instruction": "Be kind."})
     config = load_config()
     inference = config.dataset(DATASET).inference
     given: dict[str, Any] = {"model": MODEL, "candidate": candidate, "system_instruction": "Be kind."}

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from usual import usual_config, usual_settings
 from waiting import HANG_SECONDS
 
 from genops_events.cli.validate import UnusableInput, _chunks
@@ -42,7 +43,7 @@ def written(folder: Path, *lines: bytes, name: str = "train.jsonl") -> Path:
 
 def changed(folder: Path, **keys: Any) -> Path:
     """Return a genops.yaml with these keys of its only dataset changed."""
-    settings = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
+    settings = usual_settings()
     settings["datasets"]["banking77"] |= keys
     file = folder / "genops.yaml"
     file.write_text(yaml.safe_dump(settings), encoding="utf-8")
@@ -50,7 +51,7 @@ def changed(folder: Path, **keys: Any) -> Path:
 
 
 def test_a_good_file_is_valid_and_says_what_tuning_costs(tmp_path: Path) -> None:
-    done = genops(TRAIN, folder=tmp_path, config=CONFIG)
+    done = genops(TRAIN, folder=tmp_path, config=usual_config(tmp_path))
     said = done.stderr.decode()
     assert (done.returncode, done.stdout) == (0, b""), said
     assert said.startswith("valid: ")
@@ -59,7 +60,7 @@ def test_a_good_file_is_valid_and_says_what_tuning_costs(tmp_path: Path) -> None
 
 
 def test_a_bad_file_is_named_line_by_line(tmp_path: Path) -> None:
-    done = genops(written(tmp_path, *GOOD, BAD, b"{}\n"), folder=tmp_path, config=CONFIG)
+    done = genops(written(tmp_path, *GOOD, BAD, b"{}\n"), folder=tmp_path, config=usual_config(tmp_path))
     said = done.stderr.decode().splitlines()
     assert done.returncode == 2
     assert said[0].startswith("not valid: ")
@@ -70,14 +71,16 @@ def test_a_bad_file_is_named_line_by_line(tmp_path: Path) -> None:
 
 
 def test_only_a_hundred_problems_are_shown_and_the_rest_counted(tmp_path: Path) -> None:
-    done = genops(written(tmp_path, *GOOD, *[BAD] * 90, *[b"{}\n"] * 30), folder=tmp_path, config=CONFIG)
+    done = genops(
+        written(tmp_path, *GOOD, *[BAD] * 90, *[b"{}\n"] * 30), folder=tmp_path, config=usual_config(tmp_path)
+    )
     said = done.stderr.decode()
     assert "and 20 more: missing_contents 20" in said
     assert said.count("wrong_role") == 1 + 90  # the summary has it, too
 
 
 def test_json_is_all_that_goes_to_standard_output(tmp_path: Path) -> None:
-    done = genops(written(tmp_path, *GOOD, BAD), "--json", folder=tmp_path, config=CONFIG)
+    done = genops(written(tmp_path, *GOOD, BAD), "--json", folder=tmp_path, config=usual_config(tmp_path))
     document = json.loads(done.stdout)
     assert (done.returncode, done.stderr) == (2, b"")
     assert (document["valid"], document["dataset"], document["epochs"]) == (False, "banking77", 3)
@@ -86,7 +89,7 @@ def test_json_is_all_that_goes_to_standard_output(tmp_path: Path) -> None:
 
 
 def test_standard_input_is_read_where_the_file_is_a_dash(tmp_path: Path) -> None:
-    done = genops("-", "--json", folder=tmp_path, config=CONFIG, stdin=b"".join(GOOD))
+    done = genops("-", "--json", folder=tmp_path, config=usual_config(tmp_path), stdin=b"".join(GOOD))
     assert (done.returncode, json.loads(done.stdout)["training"]["examples"]) == (0, 40)
 
 
@@ -102,14 +105,14 @@ def test_quarantine_is_the_datasets_policy(tmp_path: Path) -> None:
 
 def test_leakage_into_the_validation_file_is_a_warning(tmp_path: Path) -> None:
     validation = written(tmp_path, *GOOD[5:8], name="validation.jsonl")
-    done = genops(TRAIN, "--validation", validation, folder=tmp_path, config=CONFIG)
+    done = genops(TRAIN, "--validation", validation, folder=tmp_path, config=usual_config(tmp_path))
     assert done.returncode == 0
     assert b"3 examples are also in the validation file: line 6 (line 1 there), 7 (line 2 there)" in done.stderr
 
 
 def test_a_bad_validation_file_is_not_valid(tmp_path: Path) -> None:
     validation = written(tmp_path, BAD, name="validation.jsonl")
-    done = genops(TRAIN, "--validation", validation, "--json", folder=tmp_path, config=CONFIG)
+    done = genops(TRAIN, "--validation", validation, "--json", folder=tmp_path, config=usual_config(tmp_path))
     document = json.loads(done.stdout)
     assert (done.returncode, document["valid"]) == (2, False)
     assert (document["training"]["valid"], document["validation"]["valid"]) == (True, False)
@@ -125,7 +128,8 @@ def test_a_validation_file_that_genops_yaml_names_is_missed(tmp_path: Path) -> N
 def test_without_genops_yaml_the_usual_model_is_taken_with_a_note(tmp_path: Path) -> None:
     done = genops(TRAIN, folder=tmp_path)
     assert done.returncode == 0
-    assert b"note: there is no genops.yaml, so the file was checked for gemini-2.5-flash" in done.stderr
+    assert b"note: there is no genops.yaml, so the file was checked for gemini-3.5-flash" in done.stderr
+    assert b"note: No price is known for training tokens of gemini-3.5-flash" in done.stderr
     named = genops(TRAIN, "--model", "gemini-2.5-pro", folder=tmp_path)
     assert named.returncode == 0
     assert b"of gemini-2.5-pro" in named.stderr
@@ -144,7 +148,7 @@ def pairs(number: int = 20) -> list[bytes]:
 
 def test_pairs_are_valid_where_the_dataset_or_the_option_says_so_and_their_price_is_doubted(tmp_path: Path) -> None:
     file = written(tmp_path, *pairs())
-    done = genops(file, "--method", "preference", folder=tmp_path, config=CONFIG)
+    done = genops(file, "--method", "preference", folder=tmp_path, config=usual_config(tmp_path))
     said = done.stderr.decode()
     assert done.returncode == 0, said
     assert "ready for preference tuning of gemini-2.5-flash" in said
@@ -157,14 +161,14 @@ def test_pairs_are_valid_where_the_dataset_or_the_option_says_so_and_their_price
 
 
 def test_a_file_for_another_method_is_told_so_once(tmp_path: Path) -> None:
-    done = genops(written(tmp_path, *pairs()), "--json", folder=tmp_path, config=CONFIG)
+    done = genops(written(tmp_path, *pairs()), "--json", folder=tmp_path, config=usual_config(tmp_path))
     assert (done.returncode, json.loads(done.stdout)["training"]["problems_by_reason"]) == (2, {"wrong_method": 1})
-    done = genops(TRAIN, "--json", "--method", "preference", folder=tmp_path, config=CONFIG)
+    done = genops(TRAIN, "--json", "--method", "preference", folder=tmp_path, config=usual_config(tmp_path))
     assert (done.returncode, json.loads(done.stdout)["training"]["problems_by_reason"]) == (2, {"wrong_method": 1})
 
 
 def test_what_a_distillation_costs_is_said_to_be_the_least(tmp_path: Path) -> None:
-    done = genops(TRAIN, "--method", "distillation", folder=tmp_path, config=CONFIG)
+    done = genops(TRAIN, "--method", "distillation", folder=tmp_path, config=usual_config(tmp_path))
     said = done.stderr.decode()
     assert done.returncode == 0, said
     assert "at least 0.74 USD" in said
@@ -189,7 +193,7 @@ def test_what_a_distillation_costs_is_said_to_be_the_least(tmp_path: Path) -> No
     ],
 )
 def test_what_cannot_be_looked_at_is_exit_code_1(tmp_path: Path, arguments: list[object], said: bytes) -> None:
-    done = genops(*arguments, folder=tmp_path, config=CONFIG)
+    done = genops(*arguments, folder=tmp_path, config=usual_config(tmp_path))
     assert done.returncode == 1
     assert said in done.stderr
 

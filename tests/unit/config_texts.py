@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +26,15 @@ datasets:
     inference: {prompts: prompts/banking77.jsonl}
 """
 CONFIG: dict[str, Any] = yaml.safe_load(MINIMAL)
+_EXAMPLE = Path(__file__).parents[2] / "examples" / "genops.yaml"
+
+
+def example() -> dict[str, Any]:
+    """Return examples/genops.yaml as data, with a model that needs no file beside it."""
+    data: dict[str, Any] = yaml.safe_load(_EXAMPLE.read_text(encoding="utf-8"))
+    del data["models"]
+    data["datasets"]["banking77"]["source_model"] = "gemini-2.5-flash"
+    return data
 
 
 def changed(**values: Any) -> dict[str, Any]:

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import yaml
+from config_texts import example
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,7 +11,7 @@ from genops_events.config import parse_config
 from genops_events.errors import ConfigError
 
 READABLE = Readable("own-bucket", ("gs://partner/shared/", "gs://public-data/"))
-EXAMPLE = yaml.safe_load((Path(__file__).parents[2] / "examples" / "genops.yaml").read_text(encoding="utf-8"))
+EXAMPLE = example()
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import copy
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from config_texts import example
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +16,7 @@ from genops_events.config import parse_config
 from genops_events.inference.ask_form import ARGUMENTS, COMMAND, Question, WrongForm, read_question
 from genops_events.inference.prompts import PromptRow, read_rows
 
-EXAMPLE = yaml.safe_load((Path(__file__).parents[2] / "examples" / "genops.yaml").read_text(encoding="utf-8"))
+EXAMPLE = example()
 CONFIG = parse_config(yaml.safe_dump({**EXAMPLE, "readable": ["gs://bucket/", "gs://my.bucket-1/a/"]}))
 MODEL = "gemini-2.5-flash"
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import copy
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from config_texts import example
 
 from genops_events.config import Config, parse_config
 from genops_events.inference.ask_form import COMMAND, WrongForm, read_question
 from genops_events.money.ceilings import NoLimit, OverCeiling, ask_budget, comparison_budget
 
-EXAMPLE = yaml.safe_load((Path(__file__).parents[2] / "examples" / "genops.yaml").read_text(encoding="utf-8"))
+EXAMPLE = example()
 MODEL = "gemini-2.5-flash"
 
 

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from config_texts import example
 
 from genops_events.catalogue.models import UnknownModelError, shipped
 from genops_events.config import Config, json_schema, parse_config
@@ -24,7 +24,7 @@ from genops_events.evaluation.metrics import KNOWN_METRICS
 from genops_events.evaluation.rows import Row
 from genops_events.money.pricing import rates_of
 
-EXAMPLE = yaml.safe_load((Path(__file__).parents[2] / "examples" / "genops.yaml").read_text(encoding="utf-8"))
+EXAMPLE = example()
 
 
 def config(**evaluation: Any) -> Config:

@@ -91,7 +91,7 @@ def test_missing_file_says_where_it_looked_and_how_to_begin(tmp_path: Path, monk
     with pytest.raises(ConfigError) as caught:
         load_config()
     assert str(tmp_path / "genops.yaml") in caught.value.message
-    assert "cp examples/genops.yaml ." in caught.value.hint
+    assert "cp examples/genops.yaml examples/models.toml ." in caught.value.hint
 
 
 def test_genops_config_is_read_when_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import copy
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from config_texts import example
 
 from genops_events.config import Config, parse_config
 from genops_events.config_parts.inference import Inference
@@ -14,7 +14,7 @@ from genops_events.errors import ConfigError, ConfigProblem
 from genops_events.inference.choice import choose
 from genops_events.inference.settings import RowSettings, merged
 
-EXAMPLE = yaml.safe_load((Path(__file__).parents[2] / "examples" / "genops.yaml").read_text(encoding="utf-8"))
+EXAMPLE = example()
 FUNCTION = {"name": "block_card", "description": "Blocks a card."}
 
 
@@ -153,7 +153,7 @@ def test_a_row_replaces_what_it_gives_null_included() -> None:
         ({}, 10, "4", "2", "", "batch", "it saves 2.00 USD, at least `inference.batch.from_saved_usd`"),
         ({}, 9000, "4", "4", "", "online", "a batch job is no cheaper"),
         ({}, 9000, "4", "2", "it cannot", "online", "it cannot"),
-        ({"cache": {"text": "x"}}, 9000, "4", "2", "", "online", "only online calls use `inference.cache`"),
+        ({"cache": {"text": "word " * 2000}}, 9000, "4", "2", "", "online", "only online calls use `inference.cache`"),
         ({"mode": "batch"}, 1, "4", "4", "", "batch", "`inference.mode` is batch"),
         ({"mode": "online"}, 9000, "4", "2", "", "online", "`inference.mode` is online"),
     ],

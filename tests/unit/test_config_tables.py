@@ -9,7 +9,8 @@ import pytest
 from genops_events.config import json_schema, parse_config
 from genops_events.errors import ConfigError
 
-EXAMPLE = (Path(__file__).parents[2] / "examples" / "genops.yaml").read_text(encoding="utf-8")
+FILE = Path(__file__).parents[2] / "examples" / "genops.yaml"
+EXAMPLE = FILE.read_text(encoding="utf-8")
 
 
 def with_tables(value: str) -> str:
@@ -21,13 +22,13 @@ def with_tables(value: str) -> str:
     ("value", "dataset"), [("bigquery: off", None), ("bigquery: 'off'", None), ("", None), ("bigquery: my_1", "my_1")]
 )
 def test_off_is_a_word_for_no_dataset_although_yaml_reads_it_as_false(value: str, dataset: str | None) -> None:
-    assert parse_config(with_tables(value)).tables.dataset == dataset
+    assert parse_config(with_tables(value), name=str(FILE)).tables.dataset == dataset
 
 
 @pytest.mark.parametrize("value", ["bigquery: true", "bigquery: a-b", "bigquery: p.d", "every_minutes: 0", "every: 5"])
 def test_what_is_no_dataset_or_no_interval_is_refused_by_its_key(value: str) -> None:
     with pytest.raises(ConfigError) as refused:
-        parse_config(with_tables(value))
+        parse_config(with_tables(value), name=str(FILE))
     assert [one.key for one in refused.value.problems] == [f"tables.{value.partition(':')[0]}"]
 
 

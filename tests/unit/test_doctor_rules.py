@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from config_texts import example
 
 from genops_events import cloud_setup
 from genops_events.cloud_setup import Notification, Subscription
@@ -18,13 +18,12 @@ from genops_events.health.findings import Status
 from genops_events.health.remedies import Remedies
 from genops_events.record import Sweep
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "genops.yaml"
 TOPIC = "projects/genops-local/topics/genops-arrivals"
 NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
 
 def two_datasets() -> Config:
-    document = yaml.safe_load(EXAMPLE.read_text())
+    document = example()
     document["datasets"]["support"] = {**document["datasets"]["banking77"], "prefix": "training/support/"}
     return parse_config(yaml.safe_dump(document))
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
+from config_texts import example
 
 from genops_events.comparison.contestants import BadContestants, read_contestants
 from genops_events.config import load_config, parse_config
@@ -13,7 +15,7 @@ from genops_events.config_parts.toml_tables import parse_toml
 from genops_events.config_parts.yaml_lines import YamlProblem, parse_yaml
 from genops_events.errors import ConfigError
 
-EXAMPLE = (Path(__file__).parents[2] / "examples" / "genops.yaml").read_text(encoding="utf-8")
+EXAMPLE = yaml.safe_dump(example(), sort_keys=False)
 
 
 def nine_times_nine(first: str, form: str) -> str:

@@ -80,6 +80,7 @@ def _requests_of(config: Config, plan: AskPlan) -> Requests:
         AnswerSettings.model_validate(plan.settings),
         system_instruction=plan.system_instruction,
         thinker=thinker_of_plan(config, plan),
+        model=config.catalogue.with_name(plan.billed_model),
     )
 
 

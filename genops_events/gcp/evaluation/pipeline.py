@@ -162,7 +162,7 @@ class _Pipeline:
         return scores(metric, response, count=len(batch))
 
     def _evaluate(self, metric: Metric, batch: Sequence[Scored]) -> Any:
-        asked = {"location": f"projects/{self.config.project}/locations/{self.config.location}"}
+        asked = {"location": f"projects/{self.config.project}/locations/{self.config.places.judging}"}
         with google_call(f"score answers by {metric.name}"):
             return self.clients[metric.judged].evaluate_instances(
                 request=asked | request(self.config, metric, batch),
@@ -213,9 +213,9 @@ def evaluate(
         pipeline = _Pipeline(config, rows, metrics, functions, kept, on_score, pool)
         # Built here and not in the threads: a client is built once, and its import takes a second.
         if any(metric.kind == "computed" for metric in metrics):
-            pipeline.clients[False] = evaluation_client(config)
+            pipeline.clients[False] = evaluation_client(config, config.places.judging)
         if any(metric.judged for metric in metrics):
-            pipeline.clients[True] = judge_client(config)
+            pipeline.clients[True] = judge_client(config, config.places.judging)
         with first_error():
             asyncio.run(pipeline.run(candidate, champion))
         return pipeline.found

@@ -61,7 +61,7 @@ def request(config: Config, metric: Metric, batch: Sequence[Scored]) -> dict[str
 def _resource(config: Config, model: str) -> str:
     if model.startswith("projects/"):
         return model
-    return f"projects/{config.project}/locations/{config.location}/publishers/google/models/{model}"
+    return f"projects/{config.project}/locations/{config.places.of_judge(model)}/publishers/google/models/{model}"
 
 
 def scores(metric: Metric, response: EvaluateInstancesResponse, *, count: int) -> list[Score]:

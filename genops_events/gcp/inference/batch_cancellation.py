@@ -51,7 +51,7 @@ def cancel_batches(config: Config, store: RecordStore, candidate: str, *, but: s
             state = batch_jobs.get(config, name).state
             if state is not None and (state.value in ENDS or state.value == _CANCELLING):
                 continue
-            cancel_batch(name, project=config.project, location=config.location)
+            cancel_batch(name, project=config.project, location=config.places.of(name))
         except CloudRefused as error:
             log.info("%s is not cancelled, it has just ended or is gone: %s", name, error.message)
             continue

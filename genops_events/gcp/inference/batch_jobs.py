@@ -72,7 +72,8 @@ def submit(config: Config, *, candidate: str, model: str, source: str, target: s
     from google.genai import types
 
     settings = types.CreateBatchJobConfig(display_name=display_name(candidate), dest=target)
-    with google_call("submit the batch job"), genai_client(config.project, config.location, attempts=1) as client:
+    where = config.serving_location_of(candidate)
+    with google_call("submit the batch job"), genai_client(config.project, where, attempts=1) as client:
         return client.batches.create(model=model, src=source, config=settings)
 
 
@@ -81,7 +82,8 @@ def find_all(config: Config, candidate: str) -> list[BatchJob]:
     from google.genai import types
 
     name = display_name(candidate)
-    with google_call("look for the candidate's batch jobs"), genai_client(config.project, config.location) as client:
+    where = config.serving_location_of(candidate)
+    with google_call("look for the candidate's batch jobs"), genai_client(config.project, where) as client:
         pages = client.batches.list(config=types.ListBatchJobsConfig(filter=f'display_name="{name}"', page_size=10))
         # Compared here as well: a service that ignored the filter must not make us adopt another's job.
         return [job for job in pages if job.display_name == name]
@@ -96,7 +98,7 @@ def was_submitted(config: Config, store: RecordStore, candidate: str) -> bool:
 
 def get(config: Config, name: str) -> BatchJob:
     """Return one batch job as it stands now."""
-    with google_call(f"read {name}"), genai_client(config.project, config.location) as client:
+    with google_call(f"read {name}"), genai_client(config.project, config.places.of(name)) as client:
         return client.batches.get(name=name)
 
 

@@ -48,7 +48,7 @@ class Cache:
 
         if time.monotonic() - self._extended_at < self._ttl_seconds / 2:
             return
-        with google_call(f"extend {self.name}"), _client(self._config) as client:
+        with google_call(f"extend {self.name}"), _client(self._config, self.name) as client:
             client.caches.update(name=self.name, config=types.UpdateCachedContentConfig(ttl=f"{self._ttl_seconds}s"))
         self._extended_at = time.monotonic()
 
@@ -97,13 +97,14 @@ def remove_all(config: Config, candidate: str) -> None:
 
 
 def _remove(config: Config, name: str) -> None:
-    with suppress(GenopsError), google_call(f"remove {name}"), _client(config) as client:
+    with suppress(GenopsError), google_call(f"remove {name}"), _client(config, name) as client:
         client.caches.delete(name=name)
 
 
 def find_all(config: Config, candidate: str) -> list[CachedContent]:
     """Return the caches of a candidate that are there."""
-    with google_call("list the caches"), _client(config) as client:
+    where = config.serving_location_of(candidate)
+    with google_call("list the caches"), genai_client(config.project, where) as client:
         return [one for one in client.caches.list() if one.display_name == f"{NAME_PREFIX}{candidate}"]
 
 
@@ -135,9 +136,10 @@ def _create(
         }
     )
     # Once: two caches of one run would both be billed, and a try without an answer is found by its display name.
-    with google_call("create the cache"), _client(config, attempts=1) as client:
+    with google_call("create the cache"), _client(config, model, attempts=1) as client:
         return client.caches.create(model=model, config=settings)
 
 
-def _client(config: Config, *, attempts: int = 4) -> genai.Client:
-    return genai_client(config.project, config.location, attempts=attempts)
+def _client(config: Config, name: str, *, attempts: int = 4) -> genai.Client:
+    """Return a client that goes to where a model or a cache is."""
+    return genai_client(config.project, config.places.of(name), attempts=attempts)

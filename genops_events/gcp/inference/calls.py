@@ -15,7 +15,7 @@ from urllib.request import getproxies, proxy_bypass
 import msgspec
 
 from genops_events.errors import PermanentError
-from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, tls_context, vertex_credentials
+from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, tls_context, vertex_credentials, vertex_endpoint
 from genops_events.gcp.errors import CloudBusy, CloudRefused, CloudUnavailable, google_call
 
 if TYPE_CHECKING:
@@ -72,9 +72,10 @@ class Connection:
 
     def url_of(self, model: str, method: str) -> str:
         """Return the address of a method of a model: a published one by its id, all others by their resource name."""
-        where = f"projects/{self._config.project}/locations/{self._config.location}"
+        place = self._config.places.of(model)
+        where = f"projects/{self._config.project}/locations/{place}"
         name = model if model.startswith("projects/") else f"{where}/publishers/google/models/{model}"
-        return f"{self._base}/v1beta1/{name}:{method}"
+        return f"{vertex_endpoint(place)}/v1beta1/{name}:{method}"
 
     async def post(self, url: str, body: bytes, *, what: str) -> bytes:
         """Return the answer to one try of a call.

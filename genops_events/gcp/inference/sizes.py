@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from genops_events.gcp import prompt_sizes
 from genops_events.gcp.generation import count_tokens
 from genops_events.gcp.inference.results import nothing_to_ask
+from genops_events.inference.cache_limits import refuse_small
 from genops_events.inference.prompt_limits import PromptLimits, PromptOver
 from genops_events.inference.prompts import BadRow, PromptRow, in_chunks
 from genops_events.inference.requests import cache_contents
@@ -47,7 +48,7 @@ class Sizes:
 
     def cost_usd(self, config: Config, dataset: Dataset, *, batch: bool) -> Decimal:
         """Return what answering costs at most."""
-        rates = config.rates(dataset.billed_model)
+        rates = config.rates_for(dataset)
         made = rates.generation_cost(self.cache_tokens, 0)
         return made + rates.most_for(
             self.input_tokens, self.longest_answers, cached_tokens=self.cache_tokens * self.rows, batch=batch
@@ -88,6 +89,7 @@ def measure(
             media_resolution=dataset.inference.media_resolution if cache.files else None,
         )
         sizes.cache_tokens = found.tokens
+        refuse_small(found.tokens, config.catalogue.named(dataset.billed_model), dataset.billed_model)
     first_bad: BadRow | None = None
     for some in in_chunks(rows, most=MEASURED_AT_ONCE):
         alike: defaultdict[tuple[str, str | None], list[PromptRow]] = defaultdict(list)

@@ -9,6 +9,7 @@ from typing import Any
 
 from genops_events.local.faults import FaultSwitch
 from genops_events.local.vertex import generation, responses
+from genops_events.local.vertex.base_models import check_publisher_model
 from genops_events.local.vertex.caches import Caches
 from genops_events.local.vertex.documents import Database
 from genops_events.local.vertex.errors import invalid, not_found
@@ -16,7 +17,6 @@ from genops_events.local.vertex.faults import VertexFaults
 from genops_events.local.vertex.learner import LearnedModels, extract
 from genops_events.local.vertex.quota import Quota
 from genops_events.local.vertex.registry import Registry
-from genops_events.local.vertex.tuning_requests import PUBLISHER_MODELS
 
 
 class Answering:
@@ -109,15 +109,3 @@ class Answering:
         response = responses.respond(prompt, answer, model=model, now=time.time(), cached=cached)
         self.quota.used(response["usageMetadata"]["totalTokenCount"] - tokens)
         return response
-
-
-def check_publisher_model(name: str) -> str:
-    """Return the short name of a publisher model that is here.
-
-    Raises:
-        ApiError: there is no such model.
-    """
-    model = name.rpartition("/")[2]
-    if "publishers/google/" not in name or model not in PUBLISHER_MODELS:
-        raise not_found(f"Publisher Model `{name}` was not found. Known here: {', '.join(PUBLISHER_MODELS)}.")
-    return model

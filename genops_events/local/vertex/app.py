@@ -18,13 +18,13 @@ import msgspec
 
 from genops_events.local.faults import FaultSwitch, InjectedError
 from genops_events.local.vertex import evaluation, responses, tokens
-from genops_events.local.vertex.answering import Answering, check_publisher_model
+from genops_events.local.vertex.answering import Answering
+from genops_events.local.vertex.base_models import BASE_MODELS, check_publisher_model
 from genops_events.local.vertex.batches import Batches
 from genops_events.local.vertex.errors import ApiError, injected, not_implemented
 from genops_events.local.vertex.faults import VertexFaults
 from genops_events.local.vertex.registry import Registry
 from genops_events.local.vertex.tuning import Tuning
-from genops_events.local.vertex.tuning_requests import PUBLISHER_MODELS
 from genops_events.local.vertex.wire import read_json
 
 log = logging.getLogger("genops.local.vertex")
@@ -291,7 +291,7 @@ class VertexApi:
         return _finished_operation(call.parent)
 
     async def _list_publisher_models(self, _: Call) -> Answer:
-        return {"publisherModels": [_publisher_view(model) for model in PUBLISHER_MODELS]}
+        return {"publisherModels": [_publisher_view(model) for model in BASE_MODELS]}
 
     async def _get_publisher_model(self, call: Call) -> Answer:
         return _publisher_view(check_publisher_model(call.name))

@@ -16,6 +16,7 @@ import msgspec
 
 from genops_events.local.faults import FaultSwitch
 from genops_events.local.vertex.answering import Answering
+from genops_events.local.vertex.base_models import check_batch
 from genops_events.local.vertex.batch_jobs import (
     WRITTEN,
     BatchJob,
@@ -78,7 +79,8 @@ class Batches(Jobs[BatchJob]):
             ApiError: the request is not valid, or its rows or model are not there.
         """
         request = read_create_request(body)
-        self._answering.served(request["model"])
+        job_id, model = self._answering.served(request["model"])
+        check_batch(model, parent, is_tuned=job_id is not None)
         for uri in request["inputConfig"]["gcsSource"]["uris"]:
             await self._check_readable(uri, _SOURCE)
         fate = fate_of(self._switch.current)

@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from genops_events.local.vertex.base_models import other_places, publisher_model, served_parent
 from genops_events.local.vertex.documents import Database, Shelf
 from genops_events.local.vertex.errors import ApiError, invalid, not_found
 from genops_events.local.vertex.job import timestamp
 from genops_events.local.vertex.listing import page
 from genops_events.local.vertex.tuning_jobs import TuningJob, checkpoints_of
-from genops_events.local.vertex.tuning_requests import check_labels, method_of, publisher_model
+from genops_events.local.vertex.tuning_requests import check_labels, method_of
 
 _ALIAS = re.compile(r"[a-z][a-zA-Z0-9-]{0,126}[a-z0-9]")
 _TUNE_TYPES = {
@@ -113,7 +114,7 @@ class Registry:
         # The version last: a kill in between is made good by registering once more.
         for endpoint_id, checkpoint in zip(job.endpoint_ids, checkpoints, strict=True):
             endpoint = Endpoint(
-                parent=job.parent,
+                parent=served_parent(job.base_model, job.parent),
                 id=endpoint_id,
                 model_key=tuned.key,
                 checkpoint=checkpoint["checkpointId"],
@@ -148,7 +149,10 @@ class Registry:
         Raises:
             ApiError: there is none.
         """
-        found = self._endpoints.get(f"{parent}/endpoints/{endpoint_id}")
+        places = (parent, *other_places(parent))
+        found = next(
+            (one for place in places if (one := self._endpoints.get(f"{place}/endpoints/{endpoint_id}"))), None
+        )
         if found is None:
             raise not_found(f"The Endpoint {parent}/endpoints/{endpoint_id} is not found.")
         return found

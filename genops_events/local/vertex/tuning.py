@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from genops_events.local.faults import FaultSwitch
+from genops_events.local.vertex.base_models import check_tuning, publisher_model
 from genops_events.local.vertex.documents import Database
 from genops_events.local.vertex.errors import INTERNAL, invalid
 from genops_events.local.vertex.faults import VertexFaults
@@ -31,7 +32,7 @@ from genops_events.local.vertex.tuning_jobs import (
     state_at,
     view,
 )
-from genops_events.local.vertex.tuning_requests import method_of, publisher_model, read_create_request
+from genops_events.local.vertex.tuning_requests import adapter_of, method_of, read_create_request
 
 log = logging.getLogger("genops.local.vertex")
 
@@ -89,6 +90,7 @@ class Tuning(Jobs[TuningJob]):
         """
         request = read_create_request(body)
         base_model, continues, model_id = self._origin(parent, request)
+        check_tuning(base_model, parent, adapter=adapter_of(request), own_key="encryptionSpec" in request)
         method, spec = method_of(request)
         teacher = self._teacher(parent, spec.get("tunedTeacherModelSource"))
         for field in (method.data, "validationDatasetUri"):

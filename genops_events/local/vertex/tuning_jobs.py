@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from genops_events.local.vertex.base_models import served_parent
 from genops_events.local.vertex.job import TERMINAL, Job, timestamp
 from genops_events.local.vertex.tuning_requests import DISTILLATION, method_of
 
@@ -165,7 +166,7 @@ def checkpoints_of(job: TuningJob) -> list[dict[str, str]]:
             "checkpointId": str(number),
             "epoch": str(epoch),
             "step": str(epoch * steps),
-            "endpoint": f"{job.parent}/endpoints/{endpoint}",
+            "endpoint": f"{served_parent(job.base_model, job.parent)}/endpoints/{endpoint}",
         }
         for number, (epoch, endpoint) in enumerate(enumerate(job.endpoint_ids, start=first), start=1)
     ]

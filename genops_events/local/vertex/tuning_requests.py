@@ -7,22 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from genops_events.local.vertex.base_models import BASE_MODELS, publisher_model
 from genops_events.local.vertex.errors import invalid, not_implemented
 from genops_events.local.vertex.training_data import split_uri
-
-PUBLISHER_MODELS = (
-    "gemini-3.5-flash",
-    "gemini-3.5-flash-lite",
-    "gemini-3.1-flash-lite",
-    "gemini-2.5-pro",
-    "gemini-2.5-flash",
-    "gemini-2.5-flash-lite",
-    "gemini-2.0-flash",
-    "gemini-2.0-flash-001",
-    "gemini-2.0-flash-lite",
-    "gemini-2.0-flash-lite-001",
-)
-"""The base models that answer, and can be tuned, here."""
 
 _ECHOED = (
     "baseModel",
@@ -106,6 +93,16 @@ _ADAPTER_SIZES = {
     4: "ADAPTER_SIZE_SIXTEEN",
     5: "ADAPTER_SIZE_THIRTY_TWO",
 }
+_RANKS = {
+    "ADAPTER_SIZE_ONE": 1,
+    "ADAPTER_SIZE_TWO": 2,
+    "ADAPTER_SIZE_FOUR": 4,
+    "ADAPTER_SIZE_EIGHT": 8,
+    "ADAPTER_SIZE_SIXTEEN": 16,
+    "ADAPTER_SIZE_THIRTY_TWO": 32,
+}
+TEACHERS = ("gemini-3.1-pro", *BASE_MODELS)
+"""Google's page on distillation names gemini-3.1-pro; the others are taken here, too."""
 _MAX_EPOCHS = 100
 _MAX_LABELS = 64
 _MAX_DISPLAY_NAME = 128
@@ -113,11 +110,6 @@ _KEY = re.compile(r"projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/
 _ACCOUNT = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _LABEL_KEY = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _LABEL_VALUE = re.compile(r"[a-z0-9_-]{0,63}")
-
-
-def publisher_model(name: str) -> str:
-    """Return the short name of a publisher model, however it is written."""
-    return name.rpartition("publishers/google/models/")[2]
 
 
 def read_create_request(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -140,8 +132,8 @@ def read_create_request(body: Mapping[str, Any]) -> dict[str, Any]:
     request = {field: body[field] for field in _ECHOED if body.get(field) not in (None, "", {})}
     if ("baseModel" in request) == ("preTunedModel" in request):
         raise invalid("Exactly one of base_model and pre_tuned_model must be set.")
-    if "baseModel" in request:
-        _check_base_model(request["baseModel"])
+    if not isinstance(request.get("baseModel", ""), str):
+        raise invalid(f"base_model must be the name of a model; found {request['baseModel']!r}.")
     given = [method for method in METHODS if method.field in body]
     if len(given) != 1:
         found = ", ".join(method.field for method in given) or "none"
@@ -159,9 +151,10 @@ def read_create_request(body: Mapping[str, Any]) -> dict[str, Any]:
     return request
 
 
-def _check_base_model(name: object) -> None:
-    if not isinstance(name, str) or publisher_model(name) not in PUBLISHER_MODELS:
-        raise invalid(f"Base model {name} is not supported for tuning. Supported: {', '.join(PUBLISHER_MODELS)}.")
+def adapter_of(request: Mapping[str, Any]) -> int | None:
+    """Return the rank of the adapter that a checked create call asks for; None where it names none."""
+    named = method_of(request)[1].get("hyperParameters", {}).get("adapterSize")
+    return next((_RANKS[name] for name in _ADAPTER_SIZES.values() if name == named), None)
 
 
 def method_of(request: Mapping[str, Any]) -> tuple[Method, Mapping[str, Any]]:
@@ -196,10 +189,8 @@ def _check_teacher(spec: Mapping[str, Any]) -> None:
     if len(teachers) != 1:
         raise invalid("distillation_spec needs exactly one of base_teacher_model and tuned_teacher_model_source.")
     name = spec[teachers[0]]
-    if teachers == ["baseTeacherModel"] and (
-        not isinstance(name, str) or publisher_model(name) not in PUBLISHER_MODELS
-    ):
-        raise invalid(f"Teacher model {name} is not supported. Supported: {', '.join(PUBLISHER_MODELS)}.")
+    if teachers == ["baseTeacherModel"] and (not isinstance(name, str) or publisher_model(name) not in TEACHERS):
+        raise invalid(f"Teacher model {name} is not supported. Supported: {', '.join(TEACHERS)}.")
 
 
 def _check_hyper_parameters(given: dict[str, Any]) -> None:

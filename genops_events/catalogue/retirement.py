@@ -1,0 +1,59 @@
+"""What Google has announced about the end of a model, and which figures nobody has looked at for long. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+
+from genops_events.catalogue.facts import GROUPS, Model, Sourced
+from genops_events.catalogue.models import Catalogue
+
+NOTICE = timedelta(days=90)
+"""How long before its end a model is spoken of."""
+_BLOCKED = timedelta(days=30)
+"""New use, tuning included, is blocked about a month before (the page on model versions, read 2026-11-30)."""
+
+
+def notice(name: str, model: Model, today: date) -> str | None:
+    """Say that a model is retired, or retires within 90 days, and what replaces it; None where nothing is to be said."""
+    life = model.life
+    said: list[str] = []
+    if life.retires is not None and life.retires <= today:
+        said.append(
+            f"{name} is retired since {life.retires}: nobody can tune or ask it, or a model that was tuned from it."
+        )
+    elif life.retires is not None and life.retires - today <= NOTICE:
+        days = (life.retires - today).days
+        said.append(
+            f"{name} retires on {life.retires}, in {days} {'day' if days == 1 else 'days'}; what was tuned from it ends with it. "
+            f"Google blocks new use, tuning included, about a month before ({life.retires - _BLOCKED})."
+        )
+    elif life.retires is None and life.not_before is not None and life.not_before - today <= NOTICE:
+        said.append(f"{name} may retire from {life.not_before} on: Google has promised it until then, and no longer.")
+    if not said and life.closed_since is not None and life.closed_since <= today:
+        end = "" if life.retires is None else f", and it ends on {life.retires}"
+        said.append(f"{name} is closed to projects that did not use it before {life.closed_since}{end}.")
+    if not said:
+        return None
+    if life.replaced_by:
+        said.append(f"Google names {' or '.join(life.replaced_by)} in its place.")
+    return " ".join(said)
+
+
+def not_looked_at(catalogue: Catalogue, today: date, *, days: int) -> Iterator[tuple[str, str, date, str]]:
+    """Yield each group of figures that was read longer ago: model, group, day, source.
+
+    Args:
+        catalogue: whose figures.
+        today: the day.
+        days: how many days a figure may be old.
+    """
+    oldest = today - timedelta(days=days)
+    groups: list[tuple[str, str, Sourced]] = [("all models", "billing", catalogue.billing)]
+    for name, model in catalogue.models.items():
+        groups += [(name, group, getattr(model, group)) for group in GROUPS]
+        groups.append((name, "tuning.files", model.tuning.files))
+    for name, group, facts in groups:
+        read = facts.as_of or catalogue.as_of
+        if facts.model_fields_set - {"source", "as_of"} and read < oldest:
+            yield name, group, read, facts.source or catalogue.source
