@@ -1,16 +1,21 @@
-# ruff: noqa: F401, F811 - fixtures are imported by name, and come back as arguments
 """Each model in its place: tuned in a region, served and asked where Vertex AI serves and asks it, and nowhere else."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import pytest
 from google import genai
 from google.genai import errors, types
 from google.oauth2.credentials import Credentials
-from vertex_stand_in import PROJECT, VertexStandIn, examples, jsonl, shared_vertex, vertex
 
+if TYPE_CHECKING:
+    from vertex_stand_in import VertexStandIn
+
+pytest_plugins = ["vertex_stand_in"]
 pytestmark = pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")
 
+PROJECT = "local-project"
 THREE, TWO = "gemini-3.5-flash", "gemini-2.5-flash"
 
 
@@ -44,7 +49,9 @@ def test_a_base_model_answers_where_it_is_asked_and_is_not_found_elsewhere(
     assert [refusal(vertex, location, model) for location in refuses] == [404] * len(refuses)
 
 
-def tuned(vertex: VertexStandIn, location: str, model: str, **config: object) -> types.TuningJob:
+def tuned_in(vertex: VertexStandIn, location: str, model: str, **config: object) -> types.TuningJob:
+    from vertex_stand_in import examples, jsonl
+
     data = types.TuningDataset(gcs_uri=vertex.bucket.put("good data.jsonl", jsonl(examples())))
     with at(vertex, location) as client:
         return client.tunings.tune(
@@ -53,7 +60,7 @@ def tuned(vertex: VertexStandIn, location: str, model: str, **config: object) ->
 
 
 @pytest.mark.parametrize(
-    ("model", "tuned_in", "served"),
+    ("model", "region", "served"),
     [
         (THREE, "us-central1", ("us", "eu")),
         (THREE, "europe-west4", ("eu", "us")),
@@ -61,11 +68,11 @@ def tuned(vertex: VertexStandIn, location: str, model: str, **config: object) ->
     ],
 )
 def test_a_tuned_model_answers_where_its_kind_is_served_and_is_not_found_elsewhere(
-    vertex: VertexStandIn, model: str, tuned_in: str, served: tuple[str, ...]
+    vertex: VertexStandIn, model: str, region: str, served: tuple[str, ...]
 ) -> None:
-    found = vertex.ended(tuned(vertex, tuned_in, model)).tuned_model
+    found = vertex.ended(tuned_in(vertex, region, model)).tuned_model
     assert found is not None
-    assert (found.model or "").startswith(f"projects/{PROJECT}/locations/{tuned_in}/models/")
+    assert (found.model or "").startswith(f"projects/{PROJECT}/locations/{region}/models/")
     endpoint = found.endpoint or ""
     home = f"projects/{PROJECT}/locations/{served[0]}"
     assert endpoint.startswith(f"{home}/endpoints/")
@@ -93,7 +100,7 @@ def test_what_cannot_be_tuned_there_or_so_is_refused(
     vertex: VertexStandIn, model: str, location: str, config: dict[str, object], said: str
 ) -> None:
     with pytest.raises(errors.ClientError, match=said) as caught:
-        tuned(vertex, location, model, **config)
+        tuned_in(vertex, location, model, **config)
     assert caught.value.code == 400
 
 
