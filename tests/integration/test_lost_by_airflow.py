@@ -41,6 +41,7 @@ from genops_events.airflow.evaluation import EvaluateModel
 from genops_events.airflow.stage import StageRun, record_failure
 from genops_events.airflow.tuning import TuneModel, ValidateTrainingData
 from genops_events.config import Config
+from genops_events.errors import PermanentError
 from genops_events.gcp import tuning_jobs
 from genops_events.gcp.cancellation import cancel_tuning
 from genops_events.gcp.errors import CloudUnavailable
@@ -181,7 +182,7 @@ def test_a_job_that_has_failed_is_recorded_as_it_says_itself_with_its_cost(
 # A try that is superseded.
 
 
-@pytest.mark.parametrize("error", [NOT_FOUND, RuntimeError("the connection is gone")], ids=["404", "own"])
+@pytest.mark.parametrize("error", [NOT_FOUND, PermanentError("The file is gone.")], ids=["404", "own"])
 def test_a_superseded_try_records_nothing_and_the_current_one_finds_its_stage_unended(
     config: Config, store: RecordStore, candidate: str, completions: Reader, error: Exception
 ) -> None:
