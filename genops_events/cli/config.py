@@ -31,6 +31,7 @@ def check(
 ) -> None:
     """Say what is wrong in genops.yaml: key, line, what was found, what is allowed. Exit 1 if anything is."""
     from genops_events.config import load_config
+    from genops_events.inference.model_settings import without_effect
     from genops_events.settings import Settings
 
     path = file if file is not None else Settings().config
@@ -53,6 +54,10 @@ def check(
         where = f"in {config.location}, served in {config.places.serving(dataset)}"
         told = f"  {name}: gs://{config.bucket}/{dataset.prefix} tunes {dataset.source_model} {where}"
         human().print(told, markup=False)
+        model = config.catalogue.find(dataset.billed_model)
+        for key in () if model is None else without_effect(dataset.inference, model):
+            text = f"  note: {name}: inference.{key} has no effect: {dataset.billed_model} ignores it"
+            human().print(text, markup=False)
 
 
 def _json(path: Path, **content: object) -> str:

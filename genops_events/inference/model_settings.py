@@ -30,6 +30,11 @@ def wrong_for(settings: AnswerSettings, model: Model, name: str) -> Iterator[Ini
         yield from _wrong_thinking(settings.thinking, model.thinking, name)
 
 
+def without_effect(settings: AnswerSettings, model: Model) -> tuple[str, ...]:
+    """Return the keys that were given and that the model takes without heeding them."""
+    return tuple(key for key in model.requests.ignored if key in settings.model_fields_set)
+
+
 def _wrong_thinking(given: Thinking, known: ThinkingFacts, name: str) -> Iterator[InitErrorDetails]:
     budget, level = given.budget_tokens, given.level
     if known.by == "level":

@@ -30,7 +30,7 @@ SCHEMA = {
 
 
 def ask(vertex: VertexStandIn, contents: Any, model: str | None = None, **config: Any) -> types.GenerateContentResponse:
-    return vertex.client.models.generate_content(
+    return vertex.client_for(model or vertex.base_model).models.generate_content(
         model=model or vertex.base_model,
         contents=contents,
         config=types.GenerateContentConfig(automatic_function_calling=OFF, **config),

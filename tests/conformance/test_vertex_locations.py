@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import pytest
 from google import genai
 from google.genai import errors, types
-from google.oauth2.credentials import Credentials
 
 if TYPE_CHECKING:
     from vertex_stand_in import VertexStandIn
@@ -20,9 +19,7 @@ THREE, TWO = "gemini-3.5-flash", "gemini-2.5-flash"
 
 
 def at(vertex: VertexStandIn, location: str) -> genai.Client:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GOOGLE_VERTEX_BASE_URL", vertex.url)
-        return genai.Client(vertexai=True, project=PROJECT, location=location, credentials=Credentials(token="local"))
+    return vertex.new_genai(location)
 
 
 def refusal(vertex: VertexStandIn, location: str, model: str) -> int | None:
@@ -116,3 +113,15 @@ def test_a_batch_job_runs_where_its_model_answers(vertex: VertexStandIn) -> None
         pytest.raises(errors.ClientError, match="batch prediction in us-central1"),
     ):
         client.batches.create(model=f"publishers/google/models/{THREE}", src=source, config=config)
+
+
+def test_what_is_tuned_from_a_model_of_today_has_no_context_cache(vertex: VertexStandIn) -> None:
+    found = vertex.ended(tuned_in(vertex, "us-central1", THREE)).tuned_model
+    assert found is not None
+    config = types.CreateCachedContentConfig(contents="A long book. " * 700)
+    with at(vertex, "us") as client:
+        assert client.caches.create(model=THREE, config=config).name
+        with pytest.raises(
+            errors.ClientError, match=r"not supported for models that were tuned from gemini-3\.5-flash"
+        ):
+            client.caches.create(model=found.endpoint or "", config=config)

@@ -181,8 +181,9 @@ class VertexStandIn:
     def close(self) -> None:
         if self._process is not None and self._process.poll() is None:
             self.end(signal.SIGTERM)
-        if "client" in self.__dict__:
-            self.client.close()
+        for name in ("client", "worldwide"):
+            if name in self.__dict__:
+                self.__dict__[name].close()
         for name in ("evaluation", "judge", "tokens", "tuning", "models", "endpoints"):
             if name in self.__dict__:
                 self.__dict__[name].transport.close()
@@ -207,16 +208,24 @@ class VertexStandIn:
 
     # The official clients, unmodified.
 
-    def new_genai(self) -> genai.Client:
+    def new_genai(self, location: str = LOCATION) -> genai.Client:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("GOOGLE_VERTEX_BASE_URL", self.url)
             return genai.Client(
-                vertexai=True, project=PROJECT, location=LOCATION, credentials=Credentials(token="local")
+                vertexai=True, project=PROJECT, location=location, credentials=Credentials(token="local")
             )
 
     @cached_property
     def client(self) -> genai.Client:
         return self.new_genai()
+
+    @cached_property
+    def worldwide(self) -> genai.Client:
+        return self.new_genai("global")
+
+    def client_for(self, model: str) -> genai.Client:
+        """Return a client where a model is asked: those of 3.x are in no single region."""
+        return self.worldwide if model.startswith("gemini-3") else self.client
 
     @cached_property
     def evaluation(self) -> Any:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from config_texts import changed, problems_of
+from typer.testing import CliRunner
 
 from genops_events.addresses import Readable
 from genops_events.catalogue.models import shipped
+from genops_events.cli.config import app
 from genops_events.comparison.contestants import BadContestants, read_contestants
 from genops_events.config import Config
 from genops_events.inference.ask_form import WrongForm, read_question
@@ -171,3 +175,14 @@ def test_a_name_that_pub_sub_keeps_for_google_is_refused(name: str) -> None:
     assert set(found) == {"topics.arrivals", "topics.completions", "subscription"}
     assert all("begin with `goog`" in one.allowed for one in found.values())
     Config.model_validate(changed() | {"topics": {"arrivals": f"my-{name}"}, "subscription": "Goog-le"})
+
+
+def test_a_setting_that_the_model_does_not_heed_is_told_where_it_was_given(tmp_path: Path) -> None:
+    price = f'[models."{LITE}".prices]\nusd_per_million_tokens = {{ training = 1 }}\n'
+    (tmp_path / "models.toml").write_text(f'as_of = 2026-11-30\nsource = "a test"\n{price}', encoding="utf-8")
+    file = tmp_path / "genops.yaml"
+    for inference, told in (({"inference__temperature": 0.5}, True), ({}, False)):
+        file.write_text(yaml.safe_dump(changed(source_model=LITE, **inference) | {"models": "models.toml"}))
+        done = CliRunner().invoke(app, ["check", str(file)])
+        assert done.exit_code == 0
+        assert ("inference.temperature has no effect: gemini-3.5-flash-lite ignores it" in done.stderr) is told

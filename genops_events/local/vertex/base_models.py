@@ -125,6 +125,13 @@ def check_batch(model: str, parent: str, *, is_tuned: bool) -> None:
         raise invalid(f"The model {model} does not support batch prediction in {location}.")
 
 
+def check_cache(model: str, *, is_tuned: bool) -> None:
+    """Raise unless a context cache can be made: none is for what was tuned from a model that single regions do not serve."""
+    found = BASE_MODELS.get(model)
+    if is_tuned and found is not None and not found.in_regions:
+        raise invalid(f"Explicit caching is not supported for models that were tuned from {model}.")
+
+
 def served_parent(model: str, parent: str) -> str:
     """Return where a model that was tuned from a base model in `parent` answers: there, or in the multi-region around it."""
     found, location = BASE_MODELS.get(model), location_of(parent)

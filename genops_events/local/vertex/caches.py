@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from genops_events.local.vertex.base_models import check_cache
 from genops_events.local.vertex.documents import Database, Shelf
 from genops_events.local.vertex.errors import invalid, not_found
 from genops_events.local.vertex.generation import read_tools
@@ -63,10 +64,10 @@ class Caches:
 
     Args:
         database: where they are kept.
-        served: raises where there is no model of a name.
+        served: the job that made the model of a name, None for a base model, and the base model; raises where there is none.
     """
 
-    def __init__(self, database: Database, served: Callable[[str], object]) -> None:
+    def __init__(self, database: Database, served: Callable[[str], tuple[str | None, str]]) -> None:
         self._all = Shelf(database, "cache", CachedContent)
         self._served = served
 
@@ -81,7 +82,8 @@ class Caches:
         model = body.get("model")
         if not isinstance(model, str):
             raise invalid("CachedContent.model is required.")
-        self._served(model)
+        job_id, base_model = self._served(model)
+        check_cache(base_model, is_tuned=job_id is not None)
         read_tools(body)
         texts = list(texts_of_request(body))
         now = time.time()
