@@ -34,8 +34,13 @@ def airflow() -> Airflow:
 def swept(
     airflow: Airflow, config: Config, store: RecordStore, *, run_id: str = "sweep-1", impatient: bool = False
 ) -> tuple[set[str], Sweep]:
-    """Wait until patience is over, and sweep; return what is to be woken, and the figures as they are stored."""
-    if not impatient:
+    """Wait until patience is over, and sweep; return what is to be woken, and the figures as they are stored.
+
+    Where it is not waited for (`impatient`), it is far from over, however busy the machine is.
+    """
+    if impatient:
+        config = config.model_copy(update={"intake": Intake()})
+    else:
         time.sleep(PATIENCE_SECONDS + 0.05)
     task = airflow.task(run_id=run_id, run_type="scheduled")
     figures = sweep(task.context(), config, store)

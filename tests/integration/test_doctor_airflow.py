@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from waiting import HANG_SECONDS
 
+from genops_events.airflow import checks
 from genops_events.airflow.checks import DAGS, TRIGGERS, AirflowChecks
 from genops_events.airflow.rest import AirflowRest
 from genops_events.cli.diagnosis import run
@@ -266,10 +267,17 @@ def importable() -> Finding:
     return AirflowChecks(None, Remedies(CONFIG, is_local=False, airflow="")).importable()
 
 
+@pytest.fixture
+def _however_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "IMPORT_SECONDS", HANG_SECONDS)
+
+
+@pytest.mark.usefixtures("_however_busy")
 def test_the_triggers_of_this_installation_can_be_imported() -> None:
     assert importable().status is Status.OK
 
 
+@pytest.mark.usefixtures("_however_busy")
 def test_triggers_that_cannot_be_imported_are_seen_with_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
