@@ -15,8 +15,8 @@ from typing import Any
 
 import msgspec
 
-_LIGHT = b"abcdefghijklmnopqrstuvwxyz "
-_DIGITS = b"0123456789"
+_KINDS = bytes.maketrans(b"abcdefghijklmnopqrstuvwxyz 0123456789", b"a" * 27 + b"0" * 10)
+"""What a lower-case letter, a space and a digit are counted as."""
 _ONE = (
     (0x0370, 0x045F),  # Greek, Cyrillic
     (0x0530, 0x06FF),  # Armenian, Hebrew, Arabic
@@ -44,9 +44,8 @@ def estimated_tokens(text: str) -> int:
     """
     plain = text.encode("ascii", "ignore")
     size = len(plain)
-    light = size - len(plain.translate(None, _LIGHT))
-    digits = size - len(plain.translate(None, _DIGITS))
-    thirds = 3 * size - 2 * light + digits
+    kinds = plain.translate(_KINDS)
+    thirds = 3 * size - 2 * kinds.count(b"a") + kinds.count(b"0")
     if size != len(text):
         for character, times in Counter(text).items():
             if character >= "\x80":

@@ -12,7 +12,7 @@ from genops_events.catalogue.facts import Model
 from genops_events.config_parts.problems import wrong
 from genops_events.errors import PermanentError
 from genops_events.inference.requests import tools_json
-from genops_events.money.pricing import estimated_tokens
+from genops_events.tokens import estimated_tokens
 
 if TYPE_CHECKING:
     from genops_events.config_parts.inference import Inference

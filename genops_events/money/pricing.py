@@ -7,9 +7,6 @@ from decimal import ROUND_UP, Decimal
 
 from genops_events.catalogue.facts import Kind, Method
 from genops_events.catalogue.models import Catalogue, no_price
-from genops_events.tokens import estimated_tokens
-
-__all__ = ["ANY_REGION", "CENT_FRACTION", "Rates", "estimated_tokens", "rates_of", "tuning_note"]
 
 CENT_FRACTION = Decimal("0.000001")
 """Amounts carry six places: one call of a small model costs less than a cent."""
