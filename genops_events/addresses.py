@@ -15,7 +15,8 @@ from urllib.parse import unquote
 from genops_events.record_paths import ROOT
 
 SCHEME = "gs://"
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
+# Whoever may read what is decided by whole names; one that is too short for a bucket reads nothing, and says so of itself.
+_BUCKET = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,220}[a-z0-9])?")
 _UNREADABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff*\\\\]")
 _MOST_NAME_BYTES = 1024
 _MOST_DECODINGS = 5

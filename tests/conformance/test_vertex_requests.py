@@ -219,10 +219,10 @@ def test_instruction_cache_files_and_turns_are_sent_as_google_genai_sends_them(l
     assert ours({"prompt": "hi"}, {}, cache=cache) == sent(
         listener, "hi", types.GenerateContentConfig(cached_content=cache)
     )
-    row = {"prompt": "what is it", "files": ["gs://b/a.pdf", "gs://b/c.mp4"]}
+    row = {"prompt": "what is it", "files": ["gs://bucket/a.pdf", "gs://bucket/c.mp4"]}
     parts = [
-        types.Part.from_uri(file_uri="gs://b/a.pdf", mime_type="application/pdf"),
-        types.Part.from_uri(file_uri="gs://b/c.mp4", mime_type="video/mp4"),
+        types.Part.from_uri(file_uri="gs://bucket/a.pdf", mime_type="application/pdf"),
+        types.Part.from_uri(file_uri="gs://bucket/c.mp4", mime_type="video/mp4"),
         types.Part.from_text(text="what is it"),
     ]
     assert ours(row, {}) == sent(listener, types.Content(role="user", parts=parts), types.GenerateContentConfig())
