@@ -351,15 +351,17 @@ def note_failed_try(context: Context) -> None:
 
 def _owned(stage: Stage, context: Context) -> StageRun | None:
     """Return the work of a try that failed by its own error; None where it did not, or its Dag run does not own the stage."""
-    error = context.get("exception")
-    if not failing.is_own(error):
-        how = "without an error" if error is None else f"by {type(error).__name__}"
-        log.warning("A try of %s ended %s: Airflow's doing, which says nothing about the stage", stage, how)
-        return None
     try:
         run = StageRun.of(stage, context)
     except (CandidateUnknown, ForeignArrival):
         return None  # the task has failed for that, and said so; there is nothing to record it about
+    error = context.get("exception")
+    if not failing.is_own(error):
+        how = "without an error" if error is None else f"by {type(error).__name__}"
+        log.warning(
+            "A try of %s of %s ended %s: Airflow's doing, which says nothing about it", stage, run.candidate, how
+        )
+        return None
     owner = run.owner()
     if owner is None or owner.run_id != run.run_id:
         log.warning("%s of %s is not this Dag run's: it fails alone", stage, run.candidate)
