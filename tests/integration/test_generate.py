@@ -245,7 +245,7 @@ def test_the_dag_in_the_docs_does_what_the_page_says(
     before = cloud.vertex_calls("generateContent")
     for _ in range(2):  # a retry
         task.python_callable(run_id="run-1")
-        assert capsys.readouterr().out.splitlines()[-1] == "Name three birds. 7 7 0.000020 complete"
+        assert capsys.readouterr().out.splitlines()[-1] == "Name three birds. 7 10 0.000101 complete"
     assert cloud.vertex_calls("generateContent") == before + 1
 
 
