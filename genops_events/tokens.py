@@ -2,7 +2,7 @@
 
 Asks nobody, costs nothing, and is rather too high than too low: what is reserved by it is settled by what Google counts.
 Held against the tokenizer of Gemma 3, which google-genai names as that of Gemini 2.5 and 3 (`_local_tokenizer_loader.py`;
-newer models have that of Gemma 4), on texts in 40 languages, program code, JSON and encoded bytes (docs/adr/0022). It is
+newer models have that of Gemma 4), on texts in 40 languages, program code, JSON and encoded bytes (docs/adr/0020). It is
 1.2 to 3.5 times what that counts of such texts. Too low, by up to a half, it is for letters without sense and for the rarest
 characters of Chinese and Korean; `most_tokens` is the bound that holds for every text.
 """

@@ -2,7 +2,7 @@
 
 Airflow runs a failure callback for much more: for a try that it has superseded, killed, or lost from sight, and when its
 own mistakes have used the retries up (apache/airflow 71580, 72716). None of that says what became of the stage, or of
-the job that it waits for. Then nothing is recorded, and a sweep lets the stage go on from where it stands (ADR 0018).
+the job that it waits for. Then nothing is recorded, and a sweep lets the stage go on from where it stands (ADR 0016).
 """
 
 from __future__ import annotations

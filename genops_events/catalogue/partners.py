@@ -2,7 +2,7 @@
 
 Vertex AI takes `generateContent` for Google's models alone. A partner's has a form of its own: Anthropic's and Mistral's
 `rawPredict` with the partner's JSON, the others' `endpoints/openapi/chat/completions`. Their answers, usage, caches, batch
-rows and errors differ, too, so a name alone cannot make them asked (docs/adr/0019).
+rows and errors differ, too, so a name alone cannot make them asked (docs/adr/0017).
 https://docs.cloud.google.com/gemini-enterprise-agent-platform/models/partner-models (read 2026-11-30)
 """
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from genops_events.local.vertex import tokens as stand_in
 from genops_events.tokens import estimated_tokens, fewest_tokens, json_tokens, most_tokens
 
-# What the tokenizer of Gemma 3 counts, measured once (docs/adr/0022).
+# What the tokenizer of Gemma 3 counts, measured once (docs/adr/0020).
 MEASURED = {
     "english": ("The committee met on Thursday, and nobody could say why it had done so.", 16),
     "german": ("Das Rindfleischetikettierungsüberwachungsaufgabenübertragungsgesetz wurde verabschiedet.", 22),

@@ -61,7 +61,7 @@ _LETTERS = (
 
 
 def count_tokens(text: str) -> int:
-    """Return the estimate for `text`, by the rule that docs/adr/0022 gives with its reasons."""
+    """Return the estimate for `text`, by the rule that docs/adr/0020 gives with its reasons."""
     found = Counter(text)
     thirds = sum(_thirds(character) * times for character, times in found.items())
     return min(-(-thirds // 3), sum(_bytes(character) * times for character, times in found.items()))
