@@ -61,7 +61,7 @@ with DAG(
             prompt,
             model=params["model"],
             system_instruction=INSTRUCTION,
-            settings={"max_output_tokens": 1500},
+            settings={"max_output_tokens": 1500, "thinking": {"level": "minimal"}},
             budget_usd=params["budget_usd"],
             name=run_id,  # a retry of this task pays once
         )

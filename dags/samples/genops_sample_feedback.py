@@ -22,6 +22,7 @@ FORM = {
     },
     "required": ["topic", "mood"],
 }
+SETTINGS = {"response_json_schema": FORM, "max_output_tokens": 100, "thinking": {"level": "minimal"}}
 
 with DAG(
     "genops_sample_feedback",
@@ -35,7 +36,7 @@ with DAG(
         "file": Param("prompts/banking77.jsonl", "JSON Lines in the bucket, or gs://BUCKET/OBJECT.", type="string"),
         "model": Param("gemini-3.5-flash", type="string"),
         "system_instruction": Param(INSTRUCTION, title="Instruction", type="string", format="multiline"),
-        "settings": Param({"response_json_schema": FORM, "max_output_tokens": 100}, title="Settings", type="object"),
+        "settings": Param(SETTINGS, title="Settings", type="object"),
         "budget_usd": Param(0.5, "Most that all of it may cost.", title="Budget in USD", type="number", minimum=0),
     },
 ):

@@ -46,7 +46,11 @@ with DAG(
             params["question"],
             model=params["model"],
             system_instruction=INSTRUCTION,
-            settings={"grounding": {"data_store": store} if store else "google_search", "max_output_tokens": 1000},
+            settings={
+                "grounding": {"data_store": store} if store else "google_search",
+                "max_output_tokens": 1000,
+                "thinking": {"level": "minimal"},
+            },
             budget_usd=params["budget_usd"],
             name=run_id,  # a retry of this task pays once
         )

@@ -57,7 +57,12 @@ with DAG(
             ASKED,
             files=[file],
             model=params["model"],
-            settings={"response_json_schema": FORM, "max_output_tokens": 2000, "media_resolution": "low"},
+            settings={
+                "response_json_schema": FORM,
+                "max_output_tokens": 2000,
+                "media_resolution": "low",
+                "thinking": {"level": "minimal"},
+            },
             budget_usd=params["budget_usd"],
             name=run_id,  # a retry of this task pays once
         )

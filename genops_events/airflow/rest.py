@@ -89,10 +89,10 @@ class AirflowRest:
             raise AirflowUnavailable(f"{url} breaks off: {_short(error)}") from error
 
     def _headers(self) -> dict[str, str]:
-        token = self._token()
+        token = self.bearer()
         return {} if token is None else {"Authorization": f"Bearer {token}"}
 
-    def _token(self) -> str | None:
+    def bearer(self) -> str | None:
         """Return the token to show; None where nothing is set: an Airflow whose users are all admins wants none."""
         if self.token is not None or self.username is None:
             return self.token

@@ -13,6 +13,7 @@ import typer
 
 from genops_events.cli.console import errors_reported, human, interrupt_on_signals, print_json
 from genops_events.cli.paths import dags_folder
+from genops_events.cli.target import point_at
 from genops_events.printable import printable
 
 if TYPE_CHECKING:
@@ -142,12 +143,24 @@ def logs(
             raise typer.Exit(0) from None
 
 
-def env(*, as_json: AsJson = False) -> None:
+def env(
+    *,
+    token: Annotated[bool, typer.Option("--token", help="Print a token for Airflow's REST, and nothing else.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Print `export` lines with which any official Google client talks to the running stack."""
     from genops_events.local import stack
 
     with errors_reported():
         variables = stack.environment(stack.read_state(_home()))
+        if token:
+            from genops_events.airflow.rest import known_airflow
+
+            point_at(variables)
+            airflow = known_airflow()
+            assert airflow is not None
+            sys.stdout.write(f"{airflow.bearer()}\n")
+            return
         if as_json:
             print_json(variables)
             return

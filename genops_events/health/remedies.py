@@ -172,8 +172,9 @@ class Remedies:
         return ("pip install --force-reinstall --no-deps genops-events",)
 
     def _rest(self, method: str, path: str, body: str) -> str:
-        url = f"{self.airflow}/api/v2/{path}"
-        return f"curl -fsS -X {method} -H 'Content-Type: application/json' -d '{body}' {url}"
+        """Return a command that asks the local stack's Airflow, as its one user."""
+        login = '-H "Authorization: Bearer $(genops env --token)"'
+        return f"curl -fsS -X {method} {login} -H 'Content-Type: application/json' -d '{body}' {self.airflow}/api/v2/{path}"
 
     def _with_client(self, statement: str) -> tuple[str, ...]:
         """Return a command that does something with the local bucket `b`, which gcloud does not reach."""
