@@ -188,8 +188,11 @@ def _end_of(log: Path) -> str:
 
 
 def _now() -> str:
-    """Return the day and the commit; `dirty` where the checkout holds what no commit does."""
-    done = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    return f"{datetime.now(UTC).date()}, {done.stdout.strip() or 'no commit'}"
+    """Return the day and the commit; `dirty` where the checkout holds what no commit does, but for the table itself."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+
+    commit = git("rev-parse", "--short", "HEAD") or "no commit"
+    dirty = "-dirty" if git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!docs/versions.md") else ""
+    return f"{datetime.now(UTC).date()}, {commit}{dirty}"
