@@ -54,8 +54,8 @@ with DAG(
             print(f"{prompt}\n\nNothing was sent: this is what would be. Start it with `send` to have it explained.")
             raise AirflowSkipException("nothing was sent")
 
+        from genops_events import generate
         from genops_events.airflow.captured import told
-        from genops_events.gcp.asking import generate
 
         found = generate(
             prompt,

@@ -48,9 +48,8 @@ with DAG(
         """Return how often each topic and mood was found."""
         import json
 
-        from genops_events.config import load_config
+        from genops_events import RecordStore, load_config
         from genops_events.gcp.inputs import answer_rows
-        from genops_events.gcp.record_store import RecordStore
 
         bucket = RecordStore.open(load_config()).bucket
         rows = answer_rows(bucket, asked["answers_uri"].removeprefix(f"gs://{bucket.name}/"))

@@ -38,8 +38,8 @@ with DAG(
     @task
     def answer(params: Any = None, run_id: Any = None) -> dict[str, Any]:
         """Return the answer, its sources and its cost."""
+        from genops_events import generate
         from genops_events.airflow.captured import told
-        from genops_events.gcp.asking import generate
 
         store = params["data_store"]
         found = generate(

@@ -43,7 +43,7 @@ with DAG(
     @task
     def report(params: Any = None, dag_run: Any = None) -> str:
         """Return where the report is in the bucket."""
-        from genops_events.config import load_config
+        from genops_events import load_config
         from genops_events.gcp.status import keep_report, status_report
         from genops_events.status_report import Period
 

@@ -50,8 +50,8 @@ with DAG(
     @task(max_active_tis_per_dag=4, map_index_template="{{ task.op_kwargs['file'] }}")
     def summarize(file: str, params: Any = None, run_id: Any = None) -> dict[str, Any]:
         """Return the summary of a file, and what it cost."""
+        from genops_events import generate
         from genops_events.airflow.captured import told
-        from genops_events.gcp.asking import generate
 
         found = generate(
             ASKED,

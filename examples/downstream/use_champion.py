@@ -25,9 +25,7 @@ with DAG(
         """Return what the champion of the dataset answers."""
         from google import genai
 
-        from genops_events.config import load_config
-        from genops_events.gcp.record_store import RecordStore
-        from genops_events.identity import dataset_of
+        from genops_events import RecordStore, dataset_of, load_config
 
         config = load_config()
         dataset = dataset_of(dag_run.partition_key)
