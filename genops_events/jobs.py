@@ -39,7 +39,6 @@ class JobView:
     detail: str | None = None
     created_at: datetime | None = None
     started_at: datetime | None = None
-    updated_at: datetime | None = None
     error: JobError | None = None
     epochs: int | None = None
     epochs_total: int | None = None

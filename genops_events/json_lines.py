@@ -38,7 +38,6 @@ class NotOneValue:
     """1-based byte of the line."""
     more: int = 0
     """So many further objects stand on the line; at most 10,000."""
-    has_cr_ends: bool = False
 
 
 def not_one_value(line: bytes) -> NotOneValue | None:
@@ -54,7 +53,6 @@ def not_one_value(line: bytes) -> NotOneValue | None:
                 f"this is {CR_ONLY}",
                 byte_of(text, start),
                 values_from(text, start, most=_MOST_COUNTED),
-                has_cr_ends=True,
             )
         if rest.startswith(","):
             more = values_from(text, start, most=_MOST_COUNTED)

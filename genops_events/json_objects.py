@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -31,7 +30,6 @@ _FREE = frozenset(
 )
 """Objects whose keys are the user's own: a function may well have the arguments `userId` and `user_id`. What stands in
 them is one value that is sent, and counted, whole."""
-_KEY = re.compile(rb'"[ \t\r\n]*:')
 
 
 class WrongJson(ValueError):
@@ -85,27 +83,6 @@ def read_json(content: bytes | str) -> Any:
     if "\\ud" in text.lower():
         _refuse_half_a_pair(value)
     return value
-
-
-def most_keys(content: bytes) -> int:
-    """Return the most keys that the objects of a JSON text can have together, without reading it.
-
-    A reader that has found as many has found every one of them: none is repeated.
-    """
-    return sum(1 for _ in _KEY.finditer(content))
-
-
-def keys_of(value: Any) -> int:
-    """Return how many keys the objects of a JSON value have together."""
-    found, todo = 0, [value]
-    while todo:
-        one = todo.pop()
-        if isinstance(one, dict):
-            found += len(one)
-            todo += one.values()
-        elif isinstance(one, list):
-            todo += one
-    return found
 
 
 def _text(content: bytes | str) -> str:

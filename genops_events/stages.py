@@ -28,7 +28,7 @@ class Outcome(StrEnum):
     APPROVED = "approved"
     """Budget: what the candidate costs is within the limits."""
     REFUSED = "refused"
-    """Evaluation: below the gate. Budget: over a limit, in records of before; what is over one is held now, without a verdict."""
+    """Evaluation: below the gate."""
     PROMOTED = "promoted"
     """Promotion: the candidate is the champion now."""
     HELD = "held"
@@ -53,7 +53,7 @@ class CandidateState(StrEnum):
 POSSIBLE: Mapping[Stage, tuple[Outcome, ...]] = {
     Stage.TUNING: (Outcome.SUCCEEDED, Outcome.REJECTED, Outcome.FAILED),
     Stage.EVALUATION: (Outcome.PASSED, Outcome.REFUSED, Outcome.FAILED),
-    Stage.BUDGET: (Outcome.APPROVED, Outcome.REFUSED, Outcome.FAILED),
+    Stage.BUDGET: (Outcome.APPROVED, Outcome.FAILED),
     Stage.PROMOTION: (Outcome.PROMOTED, Outcome.HELD, Outcome.FAILED),
     Stage.INFERENCE: (Outcome.COMPLETED, Outcome.FAILED),
 }
@@ -80,7 +80,7 @@ _ENDS = {
 def candidate_state(outcomes: Mapping[Stage, Outcome]) -> CandidateState:
     """Return where a candidate stands whose stages ended with `outcomes`.
 
-    A refusal by evaluation or budget is not an end: promotion weighs it and holds the candidate.
+    A refusal by evaluation is not an end: promotion weighs it and holds the candidate.
     One failed stage fails the candidate, whatever its siblings did.
     """
     if Outcome.FAILED in outcomes.values():

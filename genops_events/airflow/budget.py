@@ -23,7 +23,7 @@ from genops_events.verdicts import BudgetVerdict, Verdict
 
 
 class CheckBudget(StageOperator):
-    """Count the tokens of the prompts, price them, and reserve the money; a refusal really stops the candidate."""
+    """Count the tokens of the prompts, price them, and reserve the money; over a limit, hold the candidate."""
 
     stage = Stage.BUDGET
 

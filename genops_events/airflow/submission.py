@@ -14,7 +14,6 @@ What a crash leaves behind, step by step, and who goes on:
 
 from __future__ import annotations
 
-import logging
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from genops_events.airflow.stage import StageRun
     from genops_events.record import Validation
 
-log = logging.getLogger(__name__)
 
 UNANSWERED = timedelta(minutes=2)
 """How long after an attempt nobody submits again: the call's time-out of a minute, and time for the job to be listed."""

@@ -149,8 +149,6 @@ class Serving(Sourced):
 
     locations: Locations | None = None
     """Regions and multi-regions (`us`, `eu`); `tuning` stands for the region that it was tuned in."""
-    called_by: Literal["endpoint"] = "endpoint"
-    """What a request names: the endpoint that the tuning job has made."""
 
 
 class Thinking(Sourced):

@@ -110,13 +110,6 @@ class ContestantResult(_Part):
         """How many of its answers are none, by state."""
         return {"blocked": self.blocked, "cut": self.cut, "empty": self.empty}
 
-    @property
-    def usd_per_answer(self) -> Decimal | None:
-        """What an answer costs on average, to six places; None where nothing was answered."""
-        if self.answers_usd is None or not self.answered:
-            return None
-        return (self.answers_usd / self.answered).quantize(Decimal("0.000001"))
-
 
 class Comparison(Document):
     """A comparison that has ended, whole: the summary."""

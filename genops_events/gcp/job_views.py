@@ -27,7 +27,6 @@ PAGE_SIZE = 100
 """The most that Vertex AI puts on a page."""
 
 LOOK_TIMEOUT_SECONDS = 20.0
-NOT_FOUND = 404
 
 
 class JobKind(StrEnum):
@@ -143,7 +142,6 @@ class _Job(msgspec.Struct, kw_only=True):
 class _KnownJob(_Job, kw_only=True):
     createTime: datetime | None = None
     startTime: datetime | None = None
-    updateTime: datetime | None = None
     error: _Error | None = None
 
 
@@ -252,7 +250,6 @@ def _tuning_view(job: _TuningJob) -> JobView:
         detail=job.tuningJobState,
         created_at=job.createTime,
         started_at=job.startTime,
-        updated_at=job.updateTime,
         error=_error(job),
         epochs=done.completedEpochCount,
         epochs_total=parameters.epochCount if parameters is not None else None,
@@ -273,7 +270,6 @@ def _batch_view(job: _BatchJob) -> JobView:
         state=job.state,
         created_at=job.createTime,
         started_at=job.startTime,
-        updated_at=job.updateTime,
         error=_error(job),
         steps=sum(done) if done else None,
         steps_total=sum(known) if known else None,

@@ -38,11 +38,6 @@ class Ending:
     reason: str | None = None
     """Why it is not complete, in words."""
 
-    @property
-    def is_usable(self) -> bool:
-        """Whether the answer is one."""
-        return self.state == "complete"
-
 
 def ending(
     finish_reason: str | None, *, says: bool, told: str = "", block_reason: str = "", thinking_tokens: int = 0

@@ -62,11 +62,6 @@ class PromptRow:
     settings: RowSettings | None = None
 
     @property
-    def has_own_id(self) -> bool:
-        """Whether the file names the row: others are called by their line."""
-        return self.id != name_of(self.line)
-
-    @property
     def has_files(self) -> bool:
         """Whether the model is shown files, whose tokens their size does not tell."""
         return any(

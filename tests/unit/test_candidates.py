@@ -116,7 +116,7 @@ def test_a_candidate_prints_all_that_the_record_says() -> None:
         (TUNED, (), "succeeded queued queued waiting waiting"),
         (TUNED, (Stage.BUDGET,), "succeeded queued running waiting waiting"),
         (JUDGED, (), "succeeded passed approved queued waiting"),
-        (JUDGED | {Stage.BUDGET: Outcome.REFUSED}, (), "succeeded passed refused queued waiting"),
+        (JUDGED | {Stage.EVALUATION: Outcome.REFUSED}, (), "succeeded refused approved queued waiting"),
         (PROMOTED, (Stage.INFERENCE,), "succeeded passed approved promoted running"),
         (PROMOTED | {Stage.INFERENCE: Outcome.COMPLETED}, (), "succeeded passed approved promoted completed"),
         (JUDGED | {Stage.PROMOTION: Outcome.HELD}, (), "succeeded passed approved held skipped"),

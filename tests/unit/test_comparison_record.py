@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from decimal import Decimal
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,12 +46,6 @@ def test_a_row_comes_back_as_it_was_written_and_leaves_out_what_is_empty() -> No
     assert json.loads(line)["answers"]["b"] == {"failures": {"bleu": "no answer"}}
     assert json.loads(line)["answers"]["a"]["output_tokens"] == 0, "nothing is another answer than none"
     assert ComparedRow.from_json({**json.loads(line), "later": 1}) == row
-
-
-def test_an_answers_price_is_that_of_all_of_them_divided() -> None:
-    one = ended("a").model_copy(update={"answers_usd": Decimal("0.01"), "answered": 3})
-    assert one.usd_per_answer == Decimal("0.003333")
-    assert ended("a").usd_per_answer is None
 
 
 def test_a_persons_comparison_has_the_form_of_a_candidate() -> None:

@@ -131,9 +131,8 @@ def test_a_candidate_that_has_ended_and_was_announced_needs_nothing(outcomes: di
     assert remedies(traces(outcomes, under_way=[Stage.BUDGET]), now=NOW) == Remedies()
 
 
-@pytest.mark.parametrize("refused", [Stage.EVALUATION, Stage.BUDGET])
-def test_a_refused_candidate_still_needs_its_promotion(refused: Stage) -> None:
-    assert remedies(traces(JUDGED | {refused: Outcome.REFUSED}), now=NOW) == Remedies(wake=(Stage.PROMOTION,))
+def test_a_refused_candidate_still_needs_its_promotion() -> None:
+    assert remedies(traces(JUDGED | {Stage.EVALUATION: Outcome.REFUSED}), now=NOW) == Remedies(wake=(Stage.PROMOTION,))
 
 
 def test_what_never_arrived_is_left_alone() -> None:
@@ -197,7 +196,7 @@ ENDS: list[dict[Stage, Outcome]] = [
     JUDGED | {Stage.PROMOTION: Outcome.HELD},
     PROMOTED | {Stage.INFERENCE: Outcome.COMPLETED},
     PROMOTED | {Stage.INFERENCE: Outcome.FAILED},
-    TUNED | {Stage.EVALUATION: Outcome.FAILED, Stage.BUDGET: Outcome.REFUSED},
+    TUNED | {Stage.EVALUATION: Outcome.FAILED, Stage.BUDGET: Outcome.APPROVED},
 ]
 
 

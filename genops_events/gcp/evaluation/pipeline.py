@@ -53,8 +53,6 @@ class Evaluated:
     unanswered: dict[int, str] = field(default_factory=dict)
     """Why a row has no answer that could be scored: it was refused, or its answer is cut, blocked or empty."""
     champion_unanswered: dict[int, str] = field(default_factory=dict)
-    judge_calls: int = 0
-    """Samples that judges were asked for in this try."""
 
 
 def score_key(metric: Metric, one: Scored) -> str:
@@ -157,8 +155,6 @@ class _Pipeline:
         async with self.slots, self._throttle(metric):
             # The clients of this service have no asynchronous REST transport: the call waits in a thread.
             response = await loop.run_in_executor(self.pool, self._evaluate, metric, batch)
-        if metric.judged:
-            self.found.judge_calls += metric.samples
         return scores(metric, response, count=len(batch))
 
     def _evaluate(self, metric: Metric, batch: Sequence[Scored]) -> Any:

@@ -13,8 +13,6 @@ from genops_events.local.bigquery.results import fields_of_query
 from genops_events.local.bigquery.schema import Field, checked_fields
 from genops_events.local.bigquery.sql import Statement, duckdb_sql, parse
 
-Outcome = tuple[str, Any]
-
 
 def define(catalog: Catalog, statement: Statement, view_query: str) -> str:
     """Run a CREATE or DROP; return `ddlOperationPerformed`: CREATE, REPLACE, SKIP or DROP.

@@ -7,15 +7,12 @@ What is acknowledged or too old is deleted, and the file gives the space back.
 from __future__ import annotations
 
 import asyncio
-import logging
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Literal, NamedTuple
-
-log = logging.getLogger("genops.local")
 
 Kind = Literal["topic", "subscription", "snapshot"]
 
