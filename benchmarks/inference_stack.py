@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from genops_events.config import Config, parse_config
-from genops_events.local import ports
-from genops_events.local.credentials import write_credentials
+from genops_events.stack import ports
+from genops_events.stack.credentials import write_credentials
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "genops.yaml"
 BUCKET = "genops-data"
@@ -49,7 +49,7 @@ class StandIns:
         """Start both, and return when they are healthy."""
         more = {"storage": ("--pubsub", "127.0.0.1:1"), "vertex": ("--storage", self._url("storage"))}
         for name, (port, admin) in self._ports.items():
-            command = [sys.executable, "-m", f"genops_events.local.{name}", "--port", str(port)]
+            command = [sys.executable, "-m", f"gcp_stand_ins.{name}", "--port", str(port)]
             command += ["--admin-port", str(admin), "--state", str(self._state / name), *more[name]]
             with (self._state / f"{name}.log").open("ab") as log:
                 self._processes.append(subprocess.Popen(command, stdout=log, stderr=log))

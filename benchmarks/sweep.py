@@ -131,7 +131,7 @@ def _stand_in(folder: Path, objects: int) -> Iterator[dict[str, str]]:
 
     import yaml
 
-    from genops_events.local.credentials import write_credentials
+    from genops_events.stack.credentials import write_credentials
 
     settings = yaml.safe_load((ROOT / "examples" / "genops.yaml").read_text())
     config = folder / "genops.yaml"
@@ -142,7 +142,7 @@ def _stand_in(folder: Path, objects: int) -> Iterator[dict[str, str]]:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             ports.append(probe.getsockname()[1])
-    command = [sys.executable, "-m", "genops_events.local.storage", "--port", str(ports[0])]
+    command = [sys.executable, "-m", "gcp_stand_ins.storage", "--port", str(ports[0])]
     command += ["--admin-port", str(ports[1]), "--state", str(folder / "storage"), "--pubsub", "127.0.0.1:9"]
     env = {
         **os.environ,

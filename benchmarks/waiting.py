@@ -241,7 +241,7 @@ def run(chosen: argparse.Namespace, *, say: Callable[[str], None]) -> Bench:
 
 def _vertex(home: Path) -> tuple[str, str]:
     """Return where the stack's Vertex AI stand-in is, and its admin route."""
-    from genops_events.local.state import load
+    from genops_events.stack.state import load
 
     vertex = load(home).component("vertex")
     assert vertex is not None
@@ -252,9 +252,9 @@ def _vertex(home: Path) -> tuple[str, str]:
 
 def _airflow_environment(home: Path) -> dict[str, str]:
     """Return the environment of the stack's Airflow; this process becomes part of it, to write rows."""
-    from genops_events.local.components import component_list
-    from genops_events.local.credentials import secrets_of
-    from genops_events.local.state import load
+    from genops_events.stack.components import component_list
+    from genops_events.stack.credentials import secrets_of
+    from genops_events.stack.state import load
 
     state = load(home)
     assert state.plan is not None

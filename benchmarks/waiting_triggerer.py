@@ -82,7 +82,7 @@ def running_triggerer(environment: Mapping[str, str], *, log: Path, logs: Path, 
     Raises:
         StackFailed: it does not run.
     """
-    from genops_events.local.airflow import command
+    from genops_events.stack.airflow import command
 
     settings = {"AIRFLOW__TRIGGERER__CAPACITY": str(CAPACITY), "AIRFLOW__TRIGGERER__QUEUES_ENABLED": "True"}
     with log.open("wb") as output:

@@ -10,7 +10,7 @@ import hypothesis
 import pytest
 
 import genops_events
-from genops_events.local import shell
+from genops_events.stack import shell
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -17,8 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from genops_events.errors import GenopsError
-from genops_events.local.stack_errors import StackError
 from genops_events.printable import printable, printable_json
+from genops_events.stack.stack_errors import StackError
 
 if TYPE_CHECKING:
     from genops_events.config import Config

@@ -51,7 +51,7 @@ def demo(
     ),
 ) -> None:
     """Start a stack, tune on Banking77, then on the same with shuffled labels, and stop. Exit 0 if both end as they should."""
-    from genops_events.local import shell
+    from genops_events.stack import shell
 
     console = human()
     begun = time.monotonic()
@@ -89,7 +89,7 @@ def demo(
 
 def _say_what_is_left(home: Path) -> None:
     """Say of a demo that did not end well where its logs lie, and that nothing of it runs any more."""
-    from genops_events.local.stack import read_state
+    from genops_events.stack.stack import read_state
 
     console = human()
     running = [one.name for one in read_state(home).components if one.process is not None and one.process.alive()]
@@ -113,8 +113,8 @@ def shuffle_labels(source: Path, target: Path) -> None:
 def _run(uploads: list[_Upload], *, ready_seconds: float) -> bool:
     from genops_events.config import load_config
     from genops_events.gcp.record_store import RecordStore
-    from genops_events.local.stack import environment, read_state
     from genops_events.settings import Settings
+    from genops_events.stack.stack import environment, read_state
 
     console = human()
     point_at(environment(read_state(Settings().home)))

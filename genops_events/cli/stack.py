@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from genops_events.config import Config
-    from genops_events.local.processes import ProcessId
-    from genops_events.local.stack import StackPlan, Started
-    from genops_events.local.state import StackState
+    from genops_events.stack.processes import ProcessId
+    from genops_events.stack.stack import StackPlan, Started
+    from genops_events.stack.state import StackState
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document to standard output.")]
 
@@ -58,8 +58,8 @@ def up(
     It is waited for as long as its components get on, and given up when nothing of one has moved for three minutes.
     """
     from genops_events.config import load_config
-    from genops_events.local import shell
-    from genops_events.local.stack import StackPlan
+    from genops_events.stack import shell
+    from genops_events.stack.stack import StackPlan
 
     with errors_reported():
         file = _config_file(config)
@@ -87,7 +87,7 @@ def down(
     purge: Annotated[bool, typer.Option("--purge", help="Also remove everything the stack keeps.")] = False,
 ) -> None:
     """Stop the local stack, also what a killed supervisor left. Its state is kept, unless --purge."""
-    from genops_events.local import stack
+    from genops_events.stack import stack
 
     console = human()
     with errors_reported():
@@ -105,7 +105,7 @@ def down(
 def status(*, as_json: AsJson = False) -> None:
     """Say what runs, where, and which faults are switched on."""
     from genops_events.cli.stack_view import component_table, status_document
-    from genops_events.local import stack
+    from genops_events.stack import stack
 
     with errors_reported():
         state = stack.read_state(_home())
@@ -131,7 +131,7 @@ def logs(
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last lines.")] = 200,
 ) -> None:
     """Print the end of a component's log to standard output."""
-    from genops_events.local import stack
+    from genops_events.stack import stack
 
     with errors_reported():
         path = stack.log_of(_home(), name)
@@ -149,7 +149,7 @@ def env(
     as_json: AsJson = False,
 ) -> None:
     """Print `export` lines with which any official Google client talks to the running stack."""
-    from genops_events.local import stack
+    from genops_events.stack import stack
 
     with errors_reported():
         variables = stack.environment(stack.read_state(_home()))
@@ -176,7 +176,7 @@ def _bring_up(plan: StackPlan, config: Config, *, detach: bool, timeout_seconds:
     """Start the stack, follow it until it is up, stay if not detached; return the exit code."""
     from genops_events.cli.stack_start import until_up
     from genops_events.cli.stack_view import status_document
-    from genops_events.local import stack
+    from genops_events.stack import stack
 
     console = human()
     interrupt_on_signals()
@@ -248,7 +248,7 @@ def _say_where(state: StackState) -> None:
 
 def _login(state: StackState) -> str:
     """Return how a person gets into this stack's Airflow."""
-    from genops_events.local import stack
+    from genops_events.stack import stack
 
     variables = stack.environment(state)
     return f" (user {variables['GENOPS_AIRFLOW_USERNAME']}, password {variables['GENOPS_AIRFLOW_PASSWORD']})"
@@ -268,7 +268,7 @@ def _say_why_not(state: StackState) -> None:
 
 
 def _say_already(plan: StackPlan) -> None:
-    from genops_events.local import stack
+    from genops_events.stack import stack
 
     running = stack.read_state(plan.home).plan
     console = human()
@@ -287,15 +287,15 @@ def _home() -> Path:
 
 
 def _owner(pid: int | None) -> ProcessId | None:
-    from genops_events.local.processes import ProcessId, birth
-    from genops_events.local.stack_errors import StackError
+    from genops_events.stack.processes import ProcessId
+    from genops_events.stack.stack_errors import StackError
 
     if pid is None:
         return None
-    born = birth(pid)
-    if born is None:
+    owner = ProcessId.of(pid)
+    if owner is None:
         raise StackError(f"There is no process {pid} that the stack could end with.", "Give --owner the pid of one.")
-    return ProcessId(pid, born)
+    return owner
 
 
 def _config_file(given: Path | None) -> Path:

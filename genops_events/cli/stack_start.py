@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from genops_events.cli.console import human
 from genops_events.cli.stack_view import StackView, say_end_of_log, waited_for
 from genops_events.cli.target import point_at
-from genops_events.local import stack
-from genops_events.local.stack_errors import StackError
+from genops_events.stack import stack
+from genops_events.stack.stack_errors import StackError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from genops_events.config import Config
-    from genops_events.local.stack import Started
-    from genops_events.local.state import StackState
+    from genops_events.stack.stack import Started
+    from genops_events.stack.state import StackState
 
 _LOOK_SECONDS = 0.2
 _CONFLICT_SECONDS = 60.0

@@ -12,9 +12,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from genops_events.local.processes import log_end
-from genops_events.local.stack import StackState, faults
-from genops_events.local.state import ComponentState
+from genops_events.stack.processes import log_end
+from genops_events.stack.stack import StackState, faults
+from genops_events.stack.state import ComponentState
 
 QUIET_SECONDS = 20.0
 """Where nobody watches a table, what is waited for is said after so long without any other news."""

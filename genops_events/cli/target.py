@@ -35,7 +35,7 @@ def connect() -> Config:
         StackError: the environment names a stack that is gone.
     """
     from genops_events.config import load_config
-    from genops_events.local.stack import environment, read_state
+    from genops_events.stack.stack import environment, read_state
 
     if "STORAGE_EMULATOR_HOST" not in os.environ:
         state = read_state(Settings().home.resolve())
@@ -58,9 +58,9 @@ def _refuse_a_stack_that_is_gone() -> None:
     Raises:
         StackError: nothing of it answers.
     """
-    from genops_events.local.shell import is_foreign
-    from genops_events.local.stack import read_state
-    from genops_events.local.stack_errors import StackError
+    from genops_events.stack.shell import is_foreign
+    from genops_events.stack.stack import read_state
+    from genops_events.stack.stack_errors import StackError
 
     pointers = {name: os.environ[name] for name in _POINTERS if _is_local(os.environ.get(name, ""))}
     if not pointers or any(map(_answers, pointers.values())):

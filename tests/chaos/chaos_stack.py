@@ -16,10 +16,10 @@ import psycopg2
 from running_stack import ROOT, Stack, Subscriber, running_stack
 from waiting import HANG_SECONDS, Patience, until
 
-from genops_events.local.credentials import secrets_of
-from genops_events.local.postgres import DATABASE, SUPERUSER
-from genops_events.local.stack import StackState, read_state
-from genops_events.local.state import ComponentState
+from genops_events.stack.credentials import secrets_of
+from genops_events.stack.postgres import DATABASE, SUPERUSER
+from genops_events.stack.stack import StackState, read_state
+from genops_events.stack.state import ComponentState
 
 DATASETS = 24
 FURTHER = "chaos-further"

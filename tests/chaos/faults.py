@@ -18,7 +18,7 @@ import psutil
 from chaos_stack import ChaosStack
 from waiting import until
 
-from genops_events.local.processes import session_members
+from genops_events.stack.processes import session_members
 
 Act = Callable[[ChaosStack], str]
 

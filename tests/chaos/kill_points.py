@@ -18,7 +18,7 @@ from chaos_stack import FURTHER, JOB_SECONDS, ChaosStack
 from faults import WORKER
 from waiting import HANG_SECONDS, Patience, until
 
-from genops_events.local.processes import session_members
+from genops_events.stack.processes import session_members
 
 LOOK_SECONDS = 0.03
 SENT_SECONDS = 0.5

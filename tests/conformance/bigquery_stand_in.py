@@ -18,7 +18,7 @@ from google.cloud import bigquery
 from storage_stand_in import PROJECT, StorageProcess, until
 from waiting import HANG_SECONDS
 
-from genops_events.local import ports
+from genops_events.stack import ports
 
 NO_RETRY = None
 
@@ -38,7 +38,7 @@ class BigQueryProcess:
         return self.state.parent / "bigquery.log"
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "genops_events.local.bigquery", "--port", str(self.port)]
+        command = [sys.executable, "-m", "gcp_stand_ins.bigquery", "--port", str(self.port)]
         command += ["--admin-port", str(self.admin_port), "--state", str(self.state), "--storage", self.storage]
         command += ["--owner", str(os.getpid())]
         with self.log.open("ab") as log:

@@ -28,7 +28,7 @@ from google.api_core import exceptions
 from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
 from waiting import HANG_SECONDS, until
 
-from genops_events.local import ports
+from genops_events.stack import ports
 
 PROJECT = "conformance"
 
@@ -73,7 +73,7 @@ class StandIn:
         arguments += ["--owner", str(os.getpid())]
         with (self.state.parent / f"{self.state.name}.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "genops_events.local.pubsub", *arguments, "--state", str(self.state)],
+                [sys.executable, "-m", "gcp_stand_ins.pubsub", *arguments, "--state", str(self.state)],
                 stdout=log,
                 stderr=log,
             )

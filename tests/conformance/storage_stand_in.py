@@ -25,7 +25,7 @@ from google.cloud.storage import Bucket, Client
 from google.pubsub_v1.types import GetTopicRequest, PublishRequest, PublishResponse, PubsubMessage, Topic
 from waiting import HANG_SECONDS, until
 
-from genops_events.local import ports
+from genops_events.stack import ports
 
 PROJECT = "test-project"
 TOPIC = f"projects/{PROJECT}/topics/arrivals"
@@ -46,7 +46,7 @@ class StorageProcess:
         return self.state.parent / "storage.log"
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "genops_events.local.storage", "--port", str(self.port)]
+        command = [sys.executable, "-m", "gcp_stand_ins.storage", "--port", str(self.port)]
         command += ["--admin-port", str(self.admin_port), "--state", str(self.state), "--pubsub", self.pubsub]
         command += ["--owner", str(os.getpid())]
         with self.log.open("ab") as log:

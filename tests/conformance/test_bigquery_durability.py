@@ -87,7 +87,7 @@ def test_a_job_that_was_taken_is_done_in_the_next_life_once(own_bigquery: BigQue
 def test_it_is_light_and_imports_nothing_that_would_make_its_start_slow(own_bigquery: BigQueryProcess) -> None:
     assert own_bigquery.process is not None
     assert resident_bytes(own_bigquery.process) < 200 * 1024 * 1024
-    code = f"import sys, genops_events.local.bigquery.__main__; print(*sorted(set({NOT_NEEDED}) & set(sys.modules)))"
+    code = f"import sys, gcp_stand_ins.bigquery.__main__; print(*sorted(set({NOT_NEEDED}) & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
 

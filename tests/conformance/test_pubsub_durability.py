@@ -269,7 +269,7 @@ def test_taken_port_is_an_error_and_not_a_second_server(stand_in: StandIn) -> No
     import sys
 
     arguments = ["--port", str(stand_in.port), "--admin-port", "0", "--state", str(stand_in.state.parent / "other")]
-    command = [sys.executable, "-m", "genops_events.local.pubsub", *arguments]
+    command = [sys.executable, "-m", "gcp_stand_ins.pubsub", *arguments]
     ended = subprocess.run(command, capture_output=True, timeout=HANG_SECONDS, check=False)
     assert ended.returncode != 0
     assert str(stand_in.port).encode() in ended.stderr

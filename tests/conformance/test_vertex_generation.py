@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from google.genai import errors, types
 
-from genops_events.local.vertex.tokens import count_tokens
+from gcp_stand_ins.vertex.tokens import count_tokens
 
 if TYPE_CHECKING:
     from vertex_stand_in import VertexStandIn

@@ -26,7 +26,7 @@ from google.genai import types
 from google.oauth2.credentials import Credentials
 from waiting import HANG_SECONDS, until
 
-from genops_events.local import ports
+from genops_events.stack import ports
 
 PROJECT, LOCATION = "local-project", "us-central1"
 PARENT = f"projects/{PROJECT}/locations/{LOCATION}"
@@ -156,7 +156,7 @@ class VertexStandIn:
 
     def start(self) -> None:
         """Start the process and return when it is healthy."""
-        command = [sys.executable, "-m", "genops_events.local.vertex", "--port", str(self._port)]
+        command = [sys.executable, "-m", "gcp_stand_ins.vertex", "--port", str(self._port)]
         command += ["--admin-port", str(self._admin_port), "--state", str(self._state), "--storage", self.bucket.url]
         command += ["--owner", str(os.getpid())]
         self._state.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ from google.cloud import pubsub_v1
 from running_stack import Stack, running_stack
 from waiting import HANG_SECONDS, until
 
-from genops_events.local.processes import session_members
+from genops_events.stack.processes import session_members
 
 pytestmark = pytest.mark.e2e
 

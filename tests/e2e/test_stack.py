@@ -16,7 +16,8 @@ import pytest
 from running_stack import UP_SECONDS
 from waiting import HANG_SECONDS, until
 
-from genops_events.local.processes import birth, session_members
+from gcp_stand_ins.owner import birth
+from genops_events.stack.processes import session_members
 
 pytestmark = pytest.mark.e2e
 

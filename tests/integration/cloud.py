@@ -25,8 +25,8 @@ from genops_events.config import Config, load_config
 from genops_events.gcp.clients import subscriber_client
 from genops_events.gcp.provision import provision
 from genops_events.gcp.record_store import RecordStore
-from genops_events.local import ports
-from genops_events.local.credentials import write_credentials
+from genops_events.stack import ports
+from genops_events.stack.credentials import write_credentials
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "genops.yaml"
@@ -60,7 +60,7 @@ class StandIn:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, *more: str) -> None:
-        command = [sys.executable, "-m", f"genops_events.local.{self.kind}", "--port", self.address.partition(":")[2]]
+        command = [sys.executable, "-m", f"gcp_stand_ins.{self.kind}", "--port", self.address.partition(":")[2]]
         command += [
             "--admin-port",
             self._admin.rpartition(":")[2],

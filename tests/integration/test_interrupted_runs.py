@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from waiting import HANG_SECONDS, until
 
-from genops_events.local.processes import birth
+from gcp_stand_ins.owner import birth
 
 RUN = Path(__file__).with_name("waits_to_be_interrupted.py")
 IN_THE_BACKGROUND = "trap '' INT; exec \"$@\""

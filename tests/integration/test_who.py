@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from genops_events.cli.who import Caller, me
-from genops_events.local.credentials import write_credentials
+from genops_events.stack.credentials import write_credentials
 
 HOST = socket.gethostname()
 SYSTEM = f"{pwd.getpwuid(os.getuid()).pw_name}@{HOST}"

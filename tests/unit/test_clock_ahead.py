@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from genops_events.local import postgres
+from genops_events.stack import postgres
 
 ROOT = Path(__file__).parents[2]
 YEAR_SECONDS = 365 * 24 * 3600

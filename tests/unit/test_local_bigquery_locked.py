@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from genops_events.local.bigquery.database import Database, text
+from gcp_stand_ins.bigquery.database import Database, text
 
 
 @pytest.fixture

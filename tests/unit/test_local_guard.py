@@ -18,11 +18,11 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from waiting import HANG_SECONDS
 
-from genops_events.local import guard
-from genops_events.local.guard import Guard, peer_address, uid_of
-from genops_events.local.pubsub.faults import PubSubFaultSwitch
-from genops_events.local.pubsub.rpc import Service, unary
-from genops_events.local.serving import server
+from gcp_stand_ins import guard
+from gcp_stand_ins.guard import Guard, peer_address, uid_of
+from gcp_stand_ins.pubsub.faults import PubSubFaultSwitch
+from gcp_stand_ins.pubsub.rpc import Service, unary
+from gcp_stand_ins.serving import server
 
 ME = os.geteuid()
 SOMEBODY_ELSE = ME + 1

@@ -14,18 +14,11 @@ from pathlib import Path
 import pytest
 from waiting import HANG_SECONDS, until
 
-from genops_events.local import postgres
-from genops_events.local.ports import choose
-from genops_events.local.processes import (
-    ProcessId,
-    birth,
-    how_it_ended,
-    kill_session,
-    last_error,
-    session_members,
-    spawn,
-)
-from genops_events.local.stack_errors import ComponentError
+from gcp_stand_ins.owner import birth
+from genops_events.stack import postgres
+from genops_events.stack.ports import choose
+from genops_events.stack.processes import ProcessId, how_it_ended, kill_session, last_error, session_members, spawn
+from genops_events.stack.stack_errors import ComponentError
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
 
@@ -55,7 +48,7 @@ def test_kill_session_leaves_no_grandchild(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children that their parent died")
 def test_a_child_dies_with_its_parent(tmp_path: Path) -> None:
     script = (
-        "import sys, time; from pathlib import Path; from genops_events.local.processes import spawn\n"
+        "import sys, time; from pathlib import Path; from genops_events.stack.processes import spawn\n"
         f"folder = Path({str(tmp_path)!r})\n"
         "child = spawn(['sleep', '60'], environment={'PATH': '/bin:/usr/bin'}, log=folder / 'c.log', cwd=folder)\n"
         "print(child.pid, flush=True); time.sleep(60)"

@@ -9,8 +9,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from genops_events.local.pubsub.deadlines import Deadlines
-from genops_events.local.pubsub.delivery import Backlog, Consumer, DeliveryRules, Entry, StoredMessage
+from gcp_stand_ins.pubsub.deadlines import Deadlines
+from gcp_stand_ins.pubsub.delivery import Backlog, Consumer, DeliveryRules, Entry, StoredMessage
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from genops_events.local.pubsub.filters import FilterError, parse
+from gcp_stand_ins.pubsub.filters import FilterError, parse
 
 EVENT = {"kind": "OBJECT_FINALIZE", "lang": "en", "iana.org/tag": "x", 'quo"te': "v"}
 

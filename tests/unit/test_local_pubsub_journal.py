@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from genops_events.local.pubsub.journal import Journal, KeptHold, KeptResource
+from gcp_stand_ins.pubsub.journal import Journal, KeptHold, KeptResource
 
 
 def never(error: BaseException) -> None:

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from waiting import HANG_SECONDS
 
-from genops_events.local.pubsub import wire
-from genops_events.local.pubsub.delivery import Consumer, StoredMessage
-from genops_events.local.pubsub.faults import PubSubFaultSwitch
-from genops_events.local.pubsub.journal import Journal
-from genops_events.local.pubsub.store import MessageStore
-from genops_events.local.pubsub.subscription import Subscription
+from gcp_stand_ins.pubsub import wire
+from gcp_stand_ins.pubsub.delivery import Consumer, StoredMessage
+from gcp_stand_ins.pubsub.faults import PubSubFaultSwitch
+from gcp_stand_ins.pubsub.journal import Journal
+from gcp_stand_ins.pubsub.store import MessageStore
+from gcp_stand_ins.pubsub.subscription import Subscription
 
 
 def never(*arguments: object) -> bool:

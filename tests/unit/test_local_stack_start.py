@@ -15,12 +15,12 @@ from waiting import HANG_SECONDS
 
 from genops_events.cli import stack_start, stack_view
 from genops_events.config import load_config
-from genops_events.local import keeper, processes
-from genops_events.local.airflow_probes import Probe
-from genops_events.local.components import Component
-from genops_events.local.progress import Progress, Signs
-from genops_events.local.stack_errors import StackError
-from genops_events.local.state import ComponentState, StackState
+from genops_events.stack import keeper, processes
+from genops_events.stack.airflow_probes import Probe
+from genops_events.stack.components import Component
+from genops_events.stack.progress import Progress, Signs
+from genops_events.stack.stack_errors import StackError
+from genops_events.stack.state import ComponentState, StackState
 
 CONFIG = Path(__file__).parents[2] / "examples" / "genops.yaml"
 

@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from genops_events.local import ports, stack, state
-from genops_events.local.airflow_probes import dag_files
-from genops_events.local.components import PORTS, client_environment, component_list
-from genops_events.local.credentials import secrets_of, write_credentials
-from genops_events.local.keeper import RestartPolicy
-from genops_events.local.processes import ProcessId, birth
-from genops_events.local.shell import clean_environment
-from genops_events.local.stack_errors import StackError
+from gcp_stand_ins.owner import birth
+from genops_events.stack import ports, stack, state
+from genops_events.stack.airflow_probes import dag_files
+from genops_events.stack.components import PORTS, client_environment, component_list
+from genops_events.stack.credentials import secrets_of, write_credentials
+from genops_events.stack.keeper import RestartPolicy
+from genops_events.stack.processes import ProcessId
+from genops_events.stack.shell import clean_environment
+from genops_events.stack.stack_errors import StackError
 
 
 @pytest.fixture

@@ -9,14 +9,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, cast
 
-from genops_events.local.faults import FaultSwitch
-from genops_events.local.vertex.documents import Database
-from genops_events.local.vertex.faults import VertexFaults
-from genops_events.local.vertex.learner import LearnedModels
-from genops_events.local.vertex.learning import Learning
-from genops_events.local.vertex.registry import Registry
-from genops_events.local.vertex.training_data import TrainingData
-from genops_events.local.vertex.tuning import Tuning
+from gcp_stand_ins.faults import FaultSwitch
+from gcp_stand_ins.vertex.documents import Database
+from gcp_stand_ins.vertex.faults import VertexFaults
+from gcp_stand_ins.vertex.learner import LearnedModels
+from gcp_stand_ins.vertex.learning import Learning
+from gcp_stand_ins.vertex.registry import Registry
+from gcp_stand_ins.vertex.training_data import TrainingData
+from gcp_stand_ins.vertex.tuning import Tuning
 
 PARENT = "projects/p/locations/us-central1"
 FEW = 50
@@ -36,7 +36,7 @@ async def lines_run(work: Callable[[], Awaitable[object]]) -> int:
 
     def traced(frame: FrameType, event: str, _: Any) -> Any:
         nonlocal lines
-        lines += event == "line" and "genops_events" in frame.f_code.co_filename
+        lines += event == "line" and "gcp_stand_ins" in frame.f_code.co_filename
         return traced
 
     before = sys.gettrace()

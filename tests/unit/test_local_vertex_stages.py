@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from genops_events.local.vertex.job import Fate
-from genops_events.local.vertex.tuning_jobs import DataResult, Stage, TuningJob, stage_at
+from gcp_stand_ins.vertex.job import Fate
+from gcp_stand_ins.vertex.tuning_jobs import DataResult, Stage, TuningJob, stage_at
 
 ORDER = [
     Stage.PENDING,

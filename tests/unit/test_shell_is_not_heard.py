@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 from waiting import HANG_SECONDS
 
 from genops_events.cli import app, demo
-from genops_events.local import shell, stack
-from genops_events.local.ports import choose
-from genops_events.local.stack_errors import StackError
+from genops_events.stack import shell, stack
+from genops_events.stack.ports import choose
+from genops_events.stack.stack_errors import StackError
 
 ROOT = Path(__file__).resolve().parents[2]
 ELSEWHERE = {

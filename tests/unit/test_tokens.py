@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from genops_events.local.vertex import tokens as stand_in
+from gcp_stand_ins.vertex import tokens as stand_in
 from genops_events.tokens import estimated_tokens, fewest_tokens, json_tokens, most_tokens
 
 # What the tokenizer of Gemma 3 counts, measured once (docs/adr/0020).

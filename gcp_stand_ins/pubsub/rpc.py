@@ -1,0 +1,120 @@
+"""From gRPC to the methods of the stand-in: names, faults, statuses, and what is not there."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import grpc
+
+from gcp_stand_ins.faults import InjectedError
+from gcp_stand_ins.guard import Address, foreign_user, peer_address
+from gcp_stand_ins.pubsub.errors import ApiError, unimplemented
+from gcp_stand_ins.pubsub.faults import PubSubFaultSwitch, status_of
+
+log = logging.getLogger("gcp_stand_ins")
+
+Call = Callable[[Any, Any], Awaitable[Any]]
+
+
+class Unary(NamedTuple):
+    """One request, one response."""
+
+    name: str
+    call: Call
+    request_class: Any
+
+
+class Streaming(NamedTuple):
+    """A stream of requests, a stream of responses; the call is given the context only, and reads and writes it."""
+
+    name: str
+    call: Callable[[Any], Awaitable[None]]
+    request_class: Any
+
+
+def unary(call: Call, request_class: Any) -> Unary:
+    """Return the RPC that `call` answers: `create_topic` answers `CreateTopic`."""
+    name = getattr(call, "__name__", "").title().replace("_", "")
+    return Unary(name, call, request_class)
+
+
+class Service(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no types
+    """Answers the RPCs of the given services, and every other one with UNIMPLEMENTED and its name.
+
+    Args:
+        services: RPCs by full service name.
+        faults: asked before each call.
+        address: where this is served.
+        owner: number of the user that may call; whoever runs this process by default.
+    """
+
+    def __init__(
+        self,
+        services: Mapping[str, Iterable[Unary | Streaming]],
+        faults: PubSubFaultSwitch,
+        *,
+        address: Address,
+        owner: int | None = None,
+    ) -> None:
+        self._faults = faults
+        self._address = address
+        self._owner = os.geteuid() if owner is None else owner
+        self._handlers = {
+            f"/{service}/{rpc.name}": self._handler(rpc) for service, rpcs in services.items() for rpc in rpcs
+        }
+
+    def service(self, handler_call_details: Any) -> Any:
+        """Return the handler of the method that is called."""
+        method = handler_call_details.method
+        return self._handlers.get(method) or _unknown(method)
+
+    def _handler(self, rpc: Unary | Streaming) -> Any:
+        if isinstance(rpc, Streaming):
+
+            async def stream(_: Any, context: Any) -> None:
+                await self._guarded(rpc.name, context, partial(rpc.call, context))
+
+            return grpc.stream_stream_rpc_method_handler(
+                stream, request_deserializer=rpc.request_class.FromString, response_serializer=_serialized
+            )
+
+        async def answer(request: Any, context: Any) -> Any:
+            return await self._guarded(rpc.name, context, partial(rpc.call, request, context))
+
+        return grpc.unary_unary_rpc_method_handler(
+            answer, request_deserializer=rpc.request_class.FromString, response_serializer=_serialized
+        )
+
+    async def _guarded(self, name: str, context: Any, call: Callable[[], Awaitable[Any]]) -> Any:
+        """Answer with what `call` returns; turn what it raises, and injected faults, into a gRPC status."""
+        why = foreign_user(peer_address(context.peer()), self._address, owner=self._owner)
+        if why is not None:
+            log.warning("refused: %s", why)
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, why)
+        try:
+            await self._faults.before(name)
+            return await call()
+        except InjectedError as error:
+            await context.abort(status_of(error.code), str(error))
+        except ApiError as error:
+            await context.abort(error.status, error.message, error.trailing)
+        except Exception as error:
+            log.exception("%s failed", name)
+            await context.abort(grpc.StatusCode.INTERNAL, f"{name} failed in the local Pub/Sub stand-in: {error}")
+
+
+def _serialized(message: Any) -> bytes:
+    return bytes(message.SerializeToString())
+
+
+def _unknown(method: str) -> Any:
+    async def refuse(_: Any, context: Any) -> None:
+        error = unimplemented(f"the method {method}")
+        await context.abort(error.status, error.message)
+
+    # Raw bytes, and the most general kind: it answers unary callers as well.
+    return grpc.stream_stream_rpc_method_handler(refuse)
