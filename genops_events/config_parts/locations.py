@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Protocol
 
 from pydantic import Field
 from pydantic_core import InitErrorDetails
@@ -21,9 +21,6 @@ from genops_events.catalogue.locations import (
 from genops_events.catalogue.models import Catalogue
 from genops_events.config_parts.problems import wrong
 from genops_events.config_parts.values import Part
-
-if TYPE_CHECKING:
-    from genops_events.config import Dataset
 
 Place = Annotated[str, Field(pattern=PLACE)]
 """A region, e.g. us-central1, a multi-region (us, eu) or global."""
@@ -47,6 +44,22 @@ class OwnLocations(Part):
     """In place of the configuration's `locations.serving`."""
 
 
+class Served(Protocol):
+    """What a dataset says that decides where its tuned models answer."""
+
+    @property
+    def locations(self) -> OwnLocations:
+        """Where it wants them to answer."""
+
+    @property
+    def source_model(self) -> str:
+        """What is tuned."""
+
+    @property
+    def billed_model(self) -> str:
+        """The published model beneath it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Places:
     """Where each model of one configuration is tuned, served, judged by and asked."""
@@ -56,7 +69,7 @@ class Places:
     """`location` of genops.yaml."""
     given: Locations
 
-    def serving(self, dataset: Dataset) -> str:
+    def serving(self, dataset: Served) -> str:
         """Return where the tuned models of a dataset answer."""
         own = dataset.locations.serving or self.given.serving
         return own or served_in(self.catalogue.named(dataset.billed_model), tuned_in=self.tuning)
@@ -80,7 +93,7 @@ class Places:
         known = self.catalogue.find(model)
         return self.judging if known is None or is_asked_in(known, self.judging) else self.of(model)
 
-    def served_endpoint(self, dataset: Dataset, endpoint: str) -> str:
+    def served_endpoint(self, dataset: Served, endpoint: str) -> str:
         """Return what a tuned model is called by: its endpoint, in a location where such models are served.
 
         A model of 3.x is tuned in a region and answers in a multi-region alone, whatever region its job names.
@@ -91,7 +104,7 @@ class Places:
             return endpoint
         return moved_to(endpoint, wanted)
 
-    def wrong_for(self, dataset: Dataset) -> Iterator[InitErrorDetails]:
+    def wrong_for(self, dataset: Served) -> Iterator[InitErrorDetails]:
         """Yield the location in which the tuned models of a dataset would not answer."""
         model = self.catalogue.named(dataset.billed_model)
         own = dataset.locations.serving or self.given.serving
