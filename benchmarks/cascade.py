@@ -69,6 +69,8 @@ class Bench:
         Raises:
             GaveUp: not every candidate was answered.
         """
+        from genops_events.gcp.candidate_reader import read_candidate
+
         before, began = core_seconds.used(self.stack.processes), datetime.now(UTC)
         with ThreadPoolExecutor(min(uploads, SENDERS)) as pool:
             sent = list(pool.map(self._send, [next(self.datasets) for _ in range(uploads)]))
@@ -78,7 +80,7 @@ class Bench:
         runs, executions = self.rest.runs("genops_", began), self.rest.executions("genops_", began)
         found = []
         for one in sent:
-            candidate = self.store.candidate(one.candidate)
+            candidate = read_candidate(self.store, one.candidate)
             if candidate is None or candidate.state != "answered":
                 raise GaveUp(
                     f"{one.candidate} should be answered: {None if candidate is None else candidate.to_json()}"

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from genops_events.airflow.stage import StageRun
+from genops_events.gcp.candidate_reader import read_candidate
 from genops_events.gcp.evaluation.record import browser_url
 from genops_events.promotion.championship import moment
 from genops_events.promotion.record import PersonsAnswer, Question, answer_path, question_path
@@ -49,7 +50,7 @@ def question_text(run: StageRun, evaluation: EvaluationVerdict, champion: Champi
         mark = " (decisive)" if metric == run.dataset.evaluation.decisive else ""
         other = f"{theirs[metric]:.4g}" if metric in theirs else "-"
         lines.append(f"| {metric}{mark} | {score:.4g} | {other} |")
-    found = run.store.candidate(run.candidate)
+    found = read_candidate(run.store, run.candidate)
     lines += ["", f"Gate: {evaluation.reason}"]
     if found is not None:
         lines.append(f"Spent so far: ${found.cost_usd:.4f}.")

@@ -86,9 +86,10 @@ def approve_budget(
         NotACandidate: it cannot be one.
     """
     from genops_events.gcp import holds
+    from genops_events.gcp.candidate_reader import read_candidate
     from genops_events.gcp.open_candidates import note_release
 
-    found = store.candidate(candidate)
+    found = read_candidate(store, candidate)
     if found is None:
         check_id(config, candidate)
         text = f"The record knows no candidate {candidate}, so nothing was approved."

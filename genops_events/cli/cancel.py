@@ -120,7 +120,9 @@ def known(config: Config, store: RecordStore, candidate: str, *, otherwise: str)
         NoSuchCandidate: the record does not know it.
         NotACandidate: it cannot be one.
     """
-    found = store.candidate(candidate)
+    from genops_events.gcp.candidate_reader import read_candidate
+
+    found = read_candidate(store, candidate)
     if found is None:
         check_id(config, candidate)
         raise NoSuchCandidate(

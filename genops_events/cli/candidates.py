@@ -76,6 +76,7 @@ def candidates(
     as_json: AsJson = False,  # noqa: FBT002 - a command line flag
 ) -> None:
     """List the candidates: where each stands, what it scored and cost."""
+    from genops_events.gcp.candidate_reader import read_candidates
     from genops_events.gcp.record_store import RecordStore
 
     with errors_reported():
@@ -84,7 +85,9 @@ def candidates(
             config.dataset(dataset)
         with dead_letters_noted(config):
             bad: list[str] = []
-            every = RecordStore.open(config).candidates(unreadable=lambda name, error: bad.append(f"{name}: {error}"))
+            every = read_candidates(
+                RecordStore.open(config), unreadable=lambda name, error: bad.append(f"{name}: {error}")
+            )
             _show([one for one in every if dataset is None or one.arrival.dataset == dataset], as_json=as_json)
             for text in bad:
                 human().print(f"cannot be read: {text}", markup=False)

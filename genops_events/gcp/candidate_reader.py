@@ -1,15 +1,16 @@
-"""Look at candidates again and again, and read of each only what has changed since."""
+"""Read candidates out of the record: one, all, or one again and again, and then only what has changed since."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel
 
 from genops_events import record_paths
 from genops_events.candidates import Candidate
+from genops_events.errors import PermanentError
 from genops_events.gcp import tuning_queue
 from genops_events.holds import standing as standing_in
 from genops_events.inference.record import InferenceProgress
@@ -28,6 +29,37 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 OUTSIDE_SECONDS = 5.0
 """How old what lies outside the candidate's folder may be: the queue, and the champion."""
+
+
+def read_candidate(store: RecordStore, candidate: str) -> Candidate | None:
+    """Return all that the record says about `candidate`, or None where it does not know it."""
+    return CandidateReader(store).look(candidate)
+
+
+def read_candidates(
+    store: RecordStore, *, unreadable: Callable[[str, PermanentError], None] | None = None
+) -> Iterator[Candidate]:
+    """Yield every candidate that the record knows, in the order of their ids.
+
+    Args:
+        store: the record.
+        unreadable: is told of each candidate that cannot be read, which the others go on without; left out, it raises.
+
+    Raises:
+        Unreadable: a document is not what its path says, and nobody is told of it.
+    """
+    reader = CandidateReader(store)
+    for folder in store.folders(record_paths.CANDIDATES):
+        candidate = folder.removeprefix(record_paths.CANDIDATES).rstrip("/")
+        try:
+            found = reader.look(candidate)
+        except PermanentError as error:
+            if unreadable is None:
+                raise
+            unreadable(candidate, error)
+            continue
+        if found is not None:
+            yield found
 
 
 class CandidateReader:

@@ -10,6 +10,7 @@ from genops_events.catalogue.locations import location_in
 from genops_events.comparison.plan import ComparisonPlan, summary_path
 from genops_events.evaluation.record import EvaluationPlan, plan_path
 from genops_events.gcp import tuning_jobs
+from genops_events.gcp.candidate_reader import read_candidates
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, endpoint_client, idempotent_retry, model_client
 from genops_events.gcp.errors import CloudRefused, google_call
 from genops_events.gcp.holds import standing_of
@@ -52,7 +53,7 @@ def survey(config: Config, store: RecordStore, dataset: str) -> list[TunedModel]
     entry = config.dataset(dataset)
     champion = store.champion(dataset)
     former = () if champion is None else kept_for_rollback(champion, entry.promotion.keep)
-    found = [one for one in store.candidates() if one.arrival.dataset == dataset]
+    found = [one for one in read_candidates(store) if one.arrival.dataset == dataset]
     found.sort(key=lambda one: one.arrival.arrived_at)
     tuning = [one.id for one in found if one.state is CandidateState.UNDER_WAY and Stage.TUNING not in one.verdicts]
     bases = set()

@@ -11,7 +11,6 @@ from pydantic import BaseModel, ValidationError
 
 from genops_events import record_paths
 from genops_events.errors import PermanentError, TransientError
-from genops_events.gcp.candidate_reader import CandidateReader
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, storage_client
 from genops_events.gcp.errors import google_call
 from genops_events.gcp.streams import read_whole
@@ -23,7 +22,6 @@ from genops_events.verdicts import VERDICTS, Verdict
 if TYPE_CHECKING:
     from google.cloud.storage import Bucket
 
-    from genops_events.candidates import Candidate
     from genops_events.config import Config
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -204,38 +202,13 @@ class RecordStore:
                 )
             }
 
-    def candidate(self, candidate: str) -> Candidate | None:
-        """Return all that the record says about `candidate`, or None where it does not know it."""
-        return CandidateReader(self).look(candidate)
-
-    def candidates(self, *, unreadable: Callable[[str, PermanentError], None] | None = None) -> Iterator[Candidate]:
-        """Yield every candidate that the record knows, in the order of their ids.
-
-        Args:
-            unreadable: is told of each candidate that cannot be read, which the others go on without; left out, it raises.
-
-        Raises:
-            Unreadable: a document is not what its path says, and nobody is told of it.
-        """
-        with google_call(f"list gs://{self.bucket.name}/{record_paths.CANDIDATES}"):
-            listing = self.bucket.list_blobs(
-                prefix=record_paths.CANDIDATES, delimiter="/", timeout=CALL_TIMEOUT_SECONDS
-            )
+    def folders(self, prefix: str) -> list[str]:
+        """Return the folders right below `prefix`, in order: `prefix` itself in front, `/` at the end."""
+        with google_call(f"list gs://{self.bucket.name}/{prefix}"):
+            listing = self.bucket.list_blobs(prefix=prefix, delimiter="/", timeout=CALL_TIMEOUT_SECONDS)
             for _ in listing:
                 pass
-            folders = sorted(listing.prefixes)
-        reader = CandidateReader(self)
-        for prefix in folders:
-            candidate = prefix.removeprefix(record_paths.CANDIDATES).rstrip("/")
-            try:
-                found = reader.look(candidate)
-            except PermanentError as error:
-                if unreadable is None:
-                    raise
-                unreadable(candidate, error)
-                continue
-            if found is not None:
-                yield found
+            return sorted(listing.prefixes)
 
     def announcements(self, candidate: str | None, *, skip: set[str]) -> Iterator[tuple[str, Announcement]]:
         """Yield path and completion event of one candidate or of all, in the order of their times.

@@ -26,6 +26,7 @@ from genops_events.cli import app
 from genops_events.cli.who import me
 from genops_events.config import Config, Intake
 from genops_events.gcp import holds, ledger_store, tuning_jobs
+from genops_events.gcp.candidate_reader import read_candidate
 from genops_events.gcp.open_candidates import traces_of
 from genops_events.gcp.outbox import announce
 from genops_events.gcp.record_store import RecordStore
@@ -51,7 +52,7 @@ def test_over_a_limit_a_candidate_is_held_before_anything_is_spent_and_everybody
     (event,) = completions.read_some()
     assert event.attributes["ce-type"] == "genops.tuning.held.v1"
     assert (event.data["outcome"], event.data["missing_usd"]) == ("held", "0.000200")
-    found = store.candidate(candidate)
+    found = read_candidate(store, candidate)
     assert found is not None
     assert found.state is CandidateState.UNDER_WAY
     row = found.stage_json(Stage.TUNING)
@@ -76,7 +77,7 @@ def test_an_approval_is_recorded_and_the_candidate_goes_on_from_where_it_stood(
     kept = store.read(record_paths.approval_path(candidate, Stage.TUNING, 1), Approval)
     assert kept is not None
     assert (kept.by, kept.reason, kept.approved_usd) == (me().by, "It is worth it.", Decimal("0.0012"))
-    found = store.candidate(candidate)
+    found = read_candidate(store, candidate)
     assert found is not None
     assert found.stage_json(Stage.TUNING)["state"] == "queued"
     assert "It is worth it." in found.explained(Stage.TUNING)

@@ -21,6 +21,7 @@ from genops_events.airflow.promotion import PromoteModel
 from genops_events.cli.who import me
 from genops_events.config import Config, Intake
 from genops_events.gcp import holds, ledger_store
+from genops_events.gcp.candidate_reader import read_candidate
 from genops_events.gcp.outbox import announce, announce_hold
 from genops_events.gcp.record_store import RecordStore
 from genops_events.money.ledger import month_of
@@ -99,7 +100,7 @@ def test_who_rejects_a_candidate_that_waits_for_money_ends_it_with_the_next_swee
     seen = completions.read_until(HELD)
     assert [one.data["reason"] for one in seen if one.attributes["ce-type"] == HELD] == [made.reason]
     assert swept(airflow, patient, store, impatient=True)[1].healed == ()
-    found = store.candidate(candidate)
+    found = read_candidate(store, candidate)
     assert found is not None
     assert (found.state, found.stage_json(waiting)["state"]) == (CandidateState.HELD, "skipped")
     assert "(held)" not in genops("candidates")[1]
@@ -114,7 +115,7 @@ def test_who_rejects_a_candidate_that_waits_for_money_before_its_tuning_ends_it_
     waits(patient, store, candidate, Stage.TUNING)
     assert genops("reject", candidate, "--reason", "Wrong file.")[0] == 0
     swept(airflow, patient, store, impatient=True)
-    found = store.candidate(candidate)
+    found = read_candidate(store, candidate)
     assert found is not None
     assert found.state is CandidateState.REJECTED
     assert found.verdicts[Stage.TUNING].reason.startswith(f"Cancelled by {me().by}")

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from genops_events.cli import app
 from genops_events.config import Config
 from genops_events.gcp import ledger_store
+from genops_events.gcp.candidate_reader import read_candidate
 from genops_events.gcp.open_candidates import mint
 from genops_events.gcp.record_store import RecordStore
 from genops_events.money.ledger import Posting, Purpose, month_of
@@ -84,7 +85,7 @@ def test_a_rejected_candidate_that_waits_for_money_ends_and_its_reservation_is_r
     verdict = store.verdict(candidate, Stage.PROMOTION)
     assert isinstance(verdict, PromotionVerdict)
     assert (verdict.outcome, verdict.answer, verdict.answer_reason) == (Outcome.HELD, "rejected", "Not worth it.")
-    found = store.candidate(candidate)
+    found = read_candidate(store, candidate)
     assert found is not None
     assert found.state is CandidateState.HELD
     released = posting(store, candidate, "inference")

@@ -38,6 +38,7 @@ from genops_events.airflow.submission import UNANSWERED
 from genops_events.config import Config, load_config
 from genops_events.errors import PermanentError
 from genops_events.gcp import ledger_store
+from genops_events.gcp.candidate_reader import read_candidate
 from genops_events.gcp.errors import CloudUnavailable
 from genops_events.gcp.inference import batch_jobs
 from genops_events.gcp.inference.results import PromptsMissing
@@ -465,7 +466,7 @@ def test_how_far_the_job_is_stands_in_the_record(cloud: StandIns, store: RecordS
         await asyncio.gather(waiting, return_exceptions=True)
 
     asyncio.run(look())
-    found = store.candidate(candidate)
+    found = read_candidate(store, candidate)
     assert found is not None
     assert found.explained(Stage.INFERENCE).startswith("batch job ")
     assert found.stage_json(Stage.INFERENCE)["progress"]["job"] == trigger.job

@@ -18,6 +18,7 @@ from genops_events.airflow.budget import CheckBudget
 from genops_events.airflow.inference import AnswerPrompts
 from genops_events.config import Config
 from genops_events.gcp import holds, ledger_store
+from genops_events.gcp.candidate_reader import read_candidate
 from genops_events.gcp.record_store import RecordStore
 from genops_events.money.ledger import Posting, month_of
 from genops_events.stages import Outcome, Stage
@@ -122,7 +123,7 @@ def test_answers_that_may_be_longer_than_the_budget_was_checked_for_are_held_and
     assert posting(store, candidate) == first
     (hold,) = holds.held(store, candidate)
     assert (hold.stage, hold.limits) == (Stage.INFERENCE, ("budget.candidate_usd",))
-    found = store.candidate(candidate)
+    found = read_candidate(store, candidate)
     assert found is not None
     assert found.stage_json(Stage.INFERENCE)["state"] == "held"
     completions.read_until("genops.inference.held.v1")

@@ -28,6 +28,7 @@ from genops_events.airflow.inference import AnswerPrompts
 from genops_events.airflow.retries import STAGE_RETRIES
 from genops_events.airflow.stage import StageRun
 from genops_events.config import Config
+from genops_events.gcp.candidate_reader import read_candidate
 from genops_events.gcp.errors import CloudBusy, CloudRefused, CloudUnavailable
 from genops_events.gcp.inference import calls, online
 from genops_events.gcp.inference.kept import KeptRows
@@ -381,7 +382,7 @@ def test_where_inference_stands_is_in_the_record_while_it_works(
         patch.setattr(online, "PROGRESS_SECONDS", 0.0)
         with pytest.raises(CloudRefused):
             answer(candidate)
-    found = store.candidate(candidate)
+    found = read_candidate(store, candidate)
     assert found is not None
     row = found.stage_json(Stage.INFERENCE)
     assert row["state"] == "running"

@@ -23,6 +23,7 @@ from genops_events.airflow.promotion import PromoteModel
 from genops_events.candidates import WAITS_FOR_A_PERSON
 from genops_events.cli import app
 from genops_events.config import Config
+from genops_events.gcp.candidate_reader import read_candidate
 from genops_events.gcp.open_candidates import mint
 from genops_events.gcp.record_store import RecordStore
 from genops_events.promotion.record import PersonsAnswer, answer_path
@@ -178,7 +179,7 @@ def test_watch_and_candidates_show_that_it_waits_for_a_person_and_the_command(
     assert f"`genops approve {candidate}` or `genops reject {candidate}`" in text
     assert "without an answer it is rejected at" in text
     assert f"genops approve {candidate}" in genops("candidates")[1]
-    found = store.candidate(candidate)
+    found = read_candidate(store, candidate)
     assert found is not None
     assert found.to_json()["stages"]["promotion"]["state"] == WAITS_FOR_A_PERSON
     genops("reject", candidate, "--reason", "It swears.")

@@ -22,6 +22,7 @@ from genops_events.airflow.stage import StageRun, record_failure
 from genops_events.cli import app
 from genops_events.config import Config
 from genops_events.gcp import registry, rollbacks, tuning_jobs
+from genops_events.gcp.candidate_reader import read_candidate
 from genops_events.gcp.clients import model_client
 from genops_events.gcp.errors import CloudUnavailable
 from genops_events.gcp.open_candidates import mint
@@ -109,7 +110,7 @@ def test_a_champion_whose_retries_are_used_up_after_it_took_the_place_has_not_fa
     assert isinstance(made, PromotionVerdict)
     assert (made.outcome, made.champion_before, made.score) == (Outcome.PROMOTED, first, 0.6)
     assert "The model registry may not show it" in made.reason
-    found = store.candidate(second)
+    found = read_candidate(store, second)
     assert found is not None
     assert (found.state, champion(store).candidate) == (CandidateState.UNDER_WAY, second)
 

@@ -15,6 +15,7 @@ from made_up import arrived, ended, now, taken_on, tuned, verdict
 
 from genops_events.completion_events import announcement, announcement_path
 from genops_events.config import Config
+from genops_events.gcp.candidate_reader import read_candidate, read_candidates
 from genops_events.gcp.errors import CloudUnavailable
 from genops_events.gcp.ledger_store import committed, reserve, settle
 from genops_events.gcp.record_store import RecordStore, Unreadable
@@ -143,14 +144,14 @@ def champion(candidate: str) -> Champion:
 def test_a_candidate_is_its_arrival_its_open_stages_its_verdicts_and_the_champion(
     config: Config, store: RecordStore
 ) -> None:
-    assert store.candidate("banking77-0123456789abcdef") is None
+    assert read_candidate(store, "banking77-0123456789abcdef") is None
     assert store.champion(DATASET) is None
     one, other = arrived(config, store), arrived(config, store)
     taken_on(store, Stage.TUNING, one.candidate)
     tuned(store, one.candidate, cost_usd="1.5")
     taken_on(store, Stage.EVALUATION, one.candidate, run_id="run-2")
     store.create(champion_path(DATASET), champion(other.candidate))
-    found = store.candidate(one.candidate)
+    found = read_candidate(store, one.candidate)
     assert found is not None
     assert found.arrival == one
     assert {stage: intent.run_id for stage, intent in found.intents.items()} == {Stage.EVALUATION: "run-2"}
@@ -164,10 +165,10 @@ def test_a_candidate_is_its_arrival_its_open_stages_its_verdicts_and_the_champio
 def test_all_candidates_are_listed_in_order_of_their_ids_and_what_never_arrived_is_not(
     config: Config, store: RecordStore
 ) -> None:
-    assert list(store.candidates()) == []
+    assert list(read_candidates(store)) == []
     ids = sorted(arrived(config, store).candidate for _ in range(3))
     taken_on(store, Stage.TUNING, "banking77-ffffffffffffffff")
-    assert [one.id for one in store.candidates()] == ids
+    assert [one.id for one in read_candidates(store)] == ids
 
 
 def test_announcements_come_in_the_order_of_their_times_and_seen_ones_are_passed_over(

@@ -28,6 +28,7 @@ from genops_events.cli import app
 from genops_events.cli.who import me
 from genops_events.config import Config
 from genops_events.gcp import ledger_store, tuning_jobs
+from genops_events.gcp.candidate_reader import read_candidate
 from genops_events.gcp.open_candidates import mint, open_candidates
 from genops_events.gcp.outbox import announce
 from genops_events.gcp.record_store import RecordStore
@@ -114,7 +115,7 @@ def test_a_tuning_that_failed_beside_its_job_goes_on_and_adopts_it(
     assert "It goes on with the next sweep" in answer["text"]
     [kept] = answer["retries"]
     assert (kept["stage"], kept["by"], kept["reason"]) == ("tuning", me().by, "The machine was too busy.")
-    found = store.candidate(candidate)
+    found = read_candidate(store, candidate)
     assert found is not None
     assert (found.state, found.stage_json(Stage.TUNING)["state"]) == (CandidateState.UNDER_WAY, "queued")
     assert "asked to try it again: The machine was too busy." in found.explained(Stage.TUNING)
@@ -253,7 +254,7 @@ def test_a_second_failure_is_announced_beside_the_first_and_can_be_tried_again(
     run.take_on()
     task = CheckBudget(task_id="check")
     record_failure(context(with_model, run_id="run-2", task=task, exception=ValueError("again")))
-    found = store.candidate(with_model)
+    found = read_candidate(store, with_model)
     assert found is not None
     assert (found.state, "again" in found.explained(Stage.BUDGET)) == (CandidateState.FAILED, True)
     code, answer = retry(with_model)

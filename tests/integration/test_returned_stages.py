@@ -23,6 +23,7 @@ from genops_events.airflow.tuning import TuneModel, ValidateTrainingData
 from genops_events.config import Config
 from genops_events.errors import TransientError
 from genops_events.gcp import tuning_jobs
+from genops_events.gcp.candidate_reader import read_candidate
 from genops_events.gcp.open_candidates import mint
 from genops_events.gcp.outbox import announce
 from genops_events.gcp.record_store import RecordStore
@@ -132,7 +133,7 @@ def test_what_nothing_that_airflow_begins_can_end_is_ended_by_the_sweep(
         airflow.task_states[run.run_id] = {"evaluate": "failed"}
         _, figures = swept(airflow, config, store)
         assert (figures.returned_stages, figures.closed_stages) == ((1, 0) if number < MOST_RETURNS else (0, 1))
-    found = store.candidate(candidate)
+    found = read_candidate(store, candidate)
     assert found is not None
     assert found.state is CandidateState.FAILED
     assert found.verdicts[Stage.EVALUATION].reason == (

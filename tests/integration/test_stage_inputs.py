@@ -15,6 +15,7 @@ from made_up import arrived, context, now
 
 from genops_events.airflow.tuning import ValidateTrainingData
 from genops_events.config import Config
+from genops_events.gcp.candidate_reader import read_candidate
 from genops_events.gcp.record_store import RecordStore
 from genops_events.money.ledger import Ledger, month_of
 from genops_events.record import Attempt
@@ -40,7 +41,7 @@ def rejected(store: RecordStore, candidate: str) -> str:
     with pytest.raises(AirflowSkipException, match="rejected"):
         validate(candidate)
     verdict = store.verdict(candidate, Stage.TUNING)
-    found = store.candidate(candidate)
+    found = read_candidate(store, candidate)
     assert verdict is not None
     assert found is not None
     assert (verdict.outcome, found.state) == (Outcome.REJECTED, CandidateState.REJECTED)

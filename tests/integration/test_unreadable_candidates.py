@@ -18,6 +18,7 @@ from genops_events.airflow.healing import sweep
 from genops_events.airflow.stage import StageRun
 from genops_events.cli import app
 from genops_events.config import Config
+from genops_events.gcp.candidate_reader import read_candidates
 from genops_events.gcp.open_candidates import open_candidates
 from genops_events.gcp.record_store import RecordStore, Unreadable
 from genops_events.gcp.status import waiting
@@ -46,7 +47,7 @@ def test_the_list_of_candidates_shows_the_others_and_names_it(both: tuple[str, s
 
 def test_who_does_not_ask_to_be_told_of_it_gets_an_error(store: RecordStore, both: tuple[str, str]) -> None:
     with pytest.raises(Unreadable):
-        list(store.candidates())
+        list(read_candidates(store))
 
 
 def test_the_status_report_names_it(store: RecordStore, both: tuple[str, str]) -> None:

@@ -23,7 +23,7 @@ from genops_events.cli import app
 from genops_events.cli.watch import follow, table
 from genops_events.config import Config
 from genops_events.gcp import tuning_queue
-from genops_events.gcp.candidate_reader import OUTSIDE_SECONDS, CandidateReader
+from genops_events.gcp.candidate_reader import OUTSIDE_SECONDS, CandidateReader, read_candidate, read_candidates
 from genops_events.gcp.record_store import RecordStore
 from genops_events.record import Cancellation, Champion, Progress, Submission, Validation
 from genops_events.record_paths import cancellation_path, champion_path, progress_path, submission_path, validation_path
@@ -136,9 +136,9 @@ def test_whoever_waits_is_told_how_many_come_first(store: RecordStore, config: C
     for candidate, minutes_ago in ((one, 1), (other, 3), (third, 2)):
         validated(store, candidate, minutes_ago=minutes_ago)
     assert tuning_queue.waiting(store) == [other, third, one]
-    assert {found.id: found.queued_behind for found in store.candidates()} == {other: 0, third: 1, one: 2}
+    assert {found.id: found.queued_behind for found in read_candidates(store)} == {other: 0, third: 1, one: 2}
     submitted(store, other)
-    assert {found.id: found.queued_behind for found in store.candidates()} == {other: None, third: 0, one: 1}
+    assert {found.id: found.queued_behind for found in read_candidates(store)} == {other: None, third: 0, one: 1}
 
 
 class Watch:
@@ -210,15 +210,15 @@ def test_table_and_list_show_progress_and_then_what_to_do(store: RecordStore, co
     candidate = arrived(config, store).candidate
     validated(store, candidate)
     runner = CliRunner()
-    assert "next in the queue" in shown(candidate, store.candidate(candidate))
+    assert "next in the queue" in shown(candidate, read_candidate(store, candidate))
     assert "next in the queue" in runner.invoke(app, ["candidates"]).stderr
     submitted(store, candidate)
     progressed(store, candidate, "tuning", epochs=1, epochs_total=3)
-    assert "tuning, epoch 2 of 3" in shown(candidate, store.candidate(candidate))
+    assert "tuning, epoch 2 of 3" in shown(candidate, read_candidate(store, candidate))
     listed = runner.invoke(app, ["candidates"]).stderr
     assert re.search(r"under_way +tuning +\$0.0000 +tuning, epoch 2 of 3", listed), listed
     ended(
         store, Stage.TUNING, Outcome.FAILED, candidate, end="failed", error_code="INTERNAL", help="Show it to Google."
     )
-    assert "tuning says so Show it to Google." in shown(candidate, store.candidate(candidate))
+    assert "tuning says so Show it to Google." in shown(candidate, read_candidate(store, candidate))
     assert "tuning says so Show it to Google." in runner.invoke(app, ["candidates"]).stderr

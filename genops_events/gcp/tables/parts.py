@@ -26,6 +26,7 @@ from genops_events.errors import PermanentError, TransientError
 from genops_events.evaluation.record import rows_path
 from genops_events.gcp import ledger_store
 from genops_events.gcp.at_once import at_once
+from genops_events.gcp.candidate_reader import read_candidate
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
 from genops_events.gcp.errors import google_call
 from genops_events.gcp.evaluation.record import read_rows
@@ -167,7 +168,7 @@ class _Writer:
         Where a row was left out, the candidate stays marked: once the value is mended, its row is written.
         """
         store = self._store
-        candidate = store.candidate(mark.name)
+        candidate = read_candidate(store, mark.name)
         if candidate is None:
             return None
         events = [event for _, event in store.announcements(mark.name, skip=set())]
