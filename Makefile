@@ -65,6 +65,9 @@ fresh: install ## list what in the catalogue of models nobody has looked at for 
 schemas: install ## write the JSON Schemas of the completion events anew
 	$(BIN)/python -m genops_events.completion_events
 
+reference: install ## write the pages of docs/reference/ anew that are made from the code
+	$(BIN)/python -m docs.writing
+
 lock: ## add to requirements.lock what pyproject.toml asks for (needs uv); UPGRADE=--upgrade takes the newest of everything
 	uv pip compile pyproject.toml --extra local --group dev --python-version 3.11 --universal --generate-hashes \
 	  --no-emit-index-url --no-header --quiet $(UPGRADE) --output-file requirements.lock
@@ -87,4 +90,4 @@ $(STAMP): requirements.lock pyproject.toml
 	fi
 	@touch $@
 
-.PHONY: help demo check unit test ahead browser install up down lint bench bench-arrivals bench-waiting bench-inference chaos matrix fresh schemas lock
+.PHONY: help demo check unit test ahead browser install up down lint bench bench-arrivals bench-waiting bench-inference chaos matrix fresh schemas reference lock

@@ -50,6 +50,32 @@ COMPARISON_TYPES: dict[str, str] = {
 }
 """The types that announce the end of a comparison, and its outcome."""
 
+MEANINGS: dict[str, str] = {
+    "genops.candidate.rejected.v1": "The training file is not valid, the evaluation or prompt file cannot be used, or tuning was cancelled "
+    "before there was a job. Nothing was spent.",
+    "genops.tuning.succeeded.v1": "A tuned model is there.",
+    "genops.evaluation.passed.v1": "Every score reaches the gate.",
+    "genops.evaluation.refused.v1": "A score is below the gate, or too many rows have no score.",
+    "genops.budget.approved.v1": "What answering the prompts costs is within the limits, or somebody approved it.",
+    "genops.promotion.promoted.v1": "The candidate is the dataset's champion now.",
+    "genops.promotion.held.v1": "The champion stays.",
+    ROLLED_BACK: "Somebody took the champion's place from `candidate` and gave it to `champion`.",
+    "genops.inference.completed.v1": "The prompts are answered.",
+    "genops.comparison.completed.v1": "A comparison has ended; at least one contestant completed.",
+    "genops.comparison.failed.v1": "A comparison has ended, and no contestant completed.",
+    "genops.comparison.refused.v1": "A comparison would have gone over a limit: no model was asked.",
+}
+"""When an event is published; those that every stage has are not here."""
+
+
+def meaning(kind: str) -> str:
+    """Return in words when an event of this type is published."""
+    if (stage := HOLD_TYPES.get(kind)) is not None:
+        return f"{stage.capitalize()} would go over a limit. Nothing was spent, and the candidate waits for `genops approve --budget`."
+    if (stage := EVENT_TYPES.get(kind)) is not None and kind.endswith(f".{Outcome.FAILED}.v1"):
+        return f"{stage.capitalize()} could not be done; `genops retry` lets it go on where that can help."
+    return MEANINGS[kind]
+
 
 def announcement_path(candidate: str, stage: Stage, outcome: Outcome, retries: int = 0) -> str:
     """Return where the completion event of a verdict lies in the record; after so many that were set aside, beside theirs."""
@@ -186,7 +212,7 @@ def _schema(
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": schema_id(kind),
         "title": kind,
-        "description": f"Data of the completion event {kind}.",
+        "description": f"Data of the completion event {kind}: {meaning(kind)}",
         "type": "object",
         "properties": _without_null(properties),
         "required": [*sorted(name for name in required if name in properties)],
