@@ -68,8 +68,12 @@ schemas: install ## write the JSON Schemas of the completion events anew
 reference: install ## write the pages of docs/reference/ anew that are made from the code
 	$(BIN)/python -m docs.writing
 
+docs: install ## build the site of docs/ into .site/, without a network; a broken link ends it
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs .site
+	@echo "Open .site/index.html"
+
 lock: ## add to requirements.lock what pyproject.toml asks for (needs uv); UPGRADE=--upgrade takes the newest of everything
-	uv pip compile pyproject.toml --extra local --group dev --python-version 3.11 --universal --generate-hashes \
+	uv pip compile pyproject.toml --extra local --group dev --group docs --python-version 3.11 --universal --generate-hashes \
 	  --no-emit-index-url --no-header --quiet $(UPGRADE) --output-file requirements.lock
 
 # The stamp is younger than the lock that was installed: a second call does nothing.
@@ -90,4 +94,4 @@ $(STAMP): requirements.lock pyproject.toml
 	fi
 	@touch $@
 
-.PHONY: help demo check unit test ahead browser install up down lint bench bench-arrivals bench-waiting bench-inference chaos matrix fresh schemas reference lock
+.PHONY: help demo check unit test ahead browser install up down lint bench bench-arrivals bench-waiting bench-inference chaos matrix fresh schemas reference docs lock

@@ -16,7 +16,9 @@ PROMPT = (
     "see the run: what they must not see belongs into a file, or into `genops ask` in a shell."
 )
 FILES = "What the prompt is about: images, audio, video, PDF or text, as a list of gs:// addresses."
-FILE = "Prompts as JSON Lines (docs/inference.md): gs://BUCKET/OBJECT, or an object of genops.yaml's bucket."
+FILE = (
+    "Prompts as JSON Lines (docs/how-to/answer-prompts.md): gs://BUCKET/OBJECT, or an object of genops.yaml's bucket."
+)
 MODEL = "A published model. Either this or the champion of a dataset."
 CHAMPION = "Ask the model that this dataset serves now, with the dataset's own settings and system instruction."
 SYSTEM = "Sent with every prompt; empty for the dataset's, or for none where a model is asked."

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from genops_events.gcp.record_store import RecordStore
     from genops_events.identity import dataset_of
 
+__version__ = "0.2.0"
+"""The one place that says it: pyproject.toml and `genops --version` read it here."""
+
 __all__ = ["RecordStore", "dataset_of", "generate", "load_config"]
 
 

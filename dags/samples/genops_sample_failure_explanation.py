@@ -5,7 +5,7 @@ the end of the failed task's log, with secrets masked: those that Airflow knows,
 like a key, a token, a password or a mail address. No mask knows every secret: look before you turn it on.
 
 Trigger it without a word and it takes the task that failed last. It asks Airflow's REST API, as the user that
-GENOPS_AIRFLOW_TOKEN names (docs/samples.md).
+GENOPS_AIRFLOW_TOKEN names (docs/how-to/run-a-sample.md).
 """
 
 from typing import Any

@@ -1,6 +1,6 @@
 """Sample: what customers wrote, sorted by topic and mood, and counted.
 
-A file of messages goes to the model as it is (docs/inference.md says what it may hold), each row once, paced to the quota and
+A file of messages goes to the model as it is (docs/how-to/answer-prompts.md says what it may hold), each row once, paced to the quota and
 never for more than the budget. The schema leaves the model no other words than these topics and moods. Change them to yours.
 The answers lie in the bucket; the counts are in the log and in XCom.
 """

@@ -2,7 +2,7 @@
 
 An answer without a source is what the model remembers, and fails the task here: whoever asked wants to check it. Trigger it
 with a question; where the answer lies and what it cost are in the log and in XCom, with `capture_content: true` in genops.yaml
-the answer and its sources, too. Grounding with Google Search is billed by Google beside the tokens: see docs/samples.md.
+the answer and its sources, too. Grounding with Google Search is billed by Google beside the tokens: see docs/how-to/answer-prompts.md.
 """
 
 from typing import Any

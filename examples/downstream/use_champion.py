@@ -1,6 +1,6 @@
 """Your own Dag, woken by each new champion: it asks the champion's endpoint and says what it answers.
 
-Copy it into your Dags folder and change `use`. docs/downstream.md explains every line.
+Copy it into your Dags folder and change `use`. docs/how-to/use-the-champion.md explains every line.
 """
 
 from typing import Any

@@ -45,9 +45,10 @@ def _print_version(asked: bool) -> None:  # noqa: FBT001 - typer calls it by pos
         import platform
         from importlib.metadata import version
 
+        from genops_events import __version__
+
         typer.echo(
-            f"genops-events {version('genops-events')}, Airflow {version('apache-airflow')}, "
-            f"Python {platform.python_version()}"
+            f"genops-events {__version__}, Airflow {version('apache-airflow')}, Python {platform.python_version()}"
         )
         raise typer.Exit
 

@@ -83,5 +83,5 @@ def test_the_dag_downstream_is_woken_by_keys(seen: dict[str, Any]) -> None:
 @pytest.mark.parametrize("file", FILES, ids=NAMES)
 def test_it_is_short_and_stands_in_the_docs(file: Path) -> None:
     assert len(file.read_text().splitlines()) <= 80
-    page = "downstream.md" if file == DOWNSTREAM else "samples.md"
-    assert f"({file.relative_to(ROOT).as_posix().join(['../', ''])})" in (ROOT / "docs" / page).read_text()
+    page = "use-the-champion.md" if file == DOWNSTREAM else "run-a-sample.md"
+    assert f"(../../{file.relative_to(ROOT).as_posix()})" in (ROOT / "docs" / "how-to" / page).read_text()
