@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
 from itertools import pairwise
 
 from genops_events.comparison_report.labels import Box, placed, width
-from genops_events.report_parts import short, svg
+from genops_events.report_parts import Chart, Dot, Line, Shape, Steps, Words, short
 
 _WIDTH, _HEIGHT = 400, 330
 _PLOT = Box(46, 22, 390, 276)
@@ -84,7 +84,7 @@ def unbeaten(points: Sequence[Point]) -> set[int]:
     }
 
 
-def quality_against_cost(metric: str, points: Sequence[Point], *, low: float | None, high: float | None) -> str:
+def quality_against_cost(metric: str, points: Sequence[Point], *, low: float | None, high: float | None) -> Chart:
     """Return the chart: better is higher, cheaper is farther left.
 
     Args:
@@ -101,33 +101,31 @@ def quality_against_cost(metric: str, points: Sequence[Point], *, low: float | N
     ]
     front = _front(points, best, across, up)
     texts, boxes = _named(points, spots, [*bars, *_treads(front)])
-    drawn = [*_frame(across, up), _path(front)]
+    shapes = [*_frame(across, up), *_path(front)]
     crowded = " crowded" if len(points) > _NAMED_AT_MOST else ""
-    told = []
+    dots = []
     for one, (x, y), bar, box in zip(points, spots, bars, boxes, strict=True):
-        kind = "best" if one.number in best else "other"
-        between = "" if one.low is None or one.high is None else f" (95 %: {one.low:.4g} to {one.high:.4g})"
-        told.append(
-            f"{one.number}, {_isolated(short(one.name))}: {one.quality:.4g}{between} for {dollars(one.cost_usd)}"
-            f"{', beaten by nobody' if kind == 'best' else ''}"
-        )
+        style = "best" if one.number in best else "other"
+        dots.append(Dot(style, x, y, _RADIUS, _told(one, is_best=one.number in best)))
         if bar.bottom > bar.top:
-            drawn.append(
-                f'<line class="{kind} interval{crowded}" x1="{x:.1f}" y1="{bar.top:.1f}" x2="{x:.1f}" y2="{bar.bottom:.1f}"/>'
-            )
-        if box is not None and (leader := _leader(x, y, box)):
-            drawn.append(leader)
-    for one, (x, y), said in zip(points, spots, told, strict=True):
-        kind = "best" if one.number in best else "other"
-        title = f"<title>{escape(said)}</title>"
-        drawn.append(f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="{_RADIUS}">{title}</circle>')
-    for text, box in zip(texts, boxes, strict=True):
+            shapes.append(Line(f"{style} interval{crowded}", x, bar.top, x, bar.bottom))
         if box is not None:
-            drawn.append(
-                f'<text class="name middle" x="{(box.left + box.right) / 2:.1f}" y="{box.bottom - 3:.1f}">{escape(text)}</text>'
-            )
-    title = f"{metric} against the cost of 1,000 answers: {'; '.join(told)}"
-    return svg(title, "".join(drawn), width=_WIDTH, height=_HEIGHT)
+            shapes += _leader(x, y, box)
+    names = [
+        Words("name middle", (box.left + box.right) / 2, box.bottom - 3, text)
+        for text, box in zip(texts, boxes, strict=True)
+        if box is not None
+    ]
+    label = f"{metric} against the cost of 1,000 answers: {'; '.join(dot.told for dot in dots)}"
+    return Chart(label, _WIDTH, _HEIGHT, [*shapes, *dots, *names])
+
+
+def _told(one: Point, *, is_best: bool) -> str:
+    between = "" if one.low is None or one.high is None else f" (95 %: {one.low:.4g} to {one.high:.4g})"
+    return (
+        f"{one.number}, {_isolated(short(one.name))}: {one.quality:.4g}{between} for {dollars(one.cost_usd)}"
+        f"{', beaten by nobody' if is_best else ''}"
+    )
 
 
 def dollars(value: float) -> str:
@@ -167,42 +165,39 @@ def _treads(front: Sequence[tuple[float, float]]) -> list[Box]:
     return [Box(x, y - 1, next_x, y + 1) for (x, y), (next_x, _) in pairwise(front)]
 
 
-def _path(front: Sequence[tuple[float, float]]) -> str:
-    """Return the line through those whom nobody beats: whoever is not on it lies below it, or to the right."""
+def _path(front: Sequence[tuple[float, float]]) -> Iterator[Shape]:
+    """Yield the line through those whom nobody beats: whoever is not on it lies below it, or to the right."""
     (first_x, first_y), *others = front
-    steps = "".join(f"H{x:.1f}V{y:.1f}" for x, y in others)
-    return f'<path class="front" d="M{first_x:.1f} {first_y:.1f}{steps}"/>' if others else ""
+    if others:
+        yield Steps("front", first_x, first_y, others)
 
 
-def _leader(x: float, y: float, box: Box) -> str:
-    """Return the line from a point to a name that stands so far away that it would not be known for the point's."""
+def _leader(x: float, y: float, box: Box) -> Iterator[Shape]:
+    """Yield the line from a point to a name that stands so far away that it would not be known for the point's."""
     near = min(max(x, box.left), box.right), min(max(y, box.top), box.bottom)
     far = math.dist((x, y), near)
-    if far < _RADIUS + _UNLED:
-        return ""
-    start = x + (near[0] - x) * _RADIUS / far, y + (near[1] - y) * _RADIUS / far
-    return f'<line class="leader" x1="{start[0]:.1f}" y1="{start[1]:.1f}" x2="{near[0]:.1f}" y2="{near[1]:.1f}"/>'
+    if far >= _RADIUS + _UNLED:
+        yield Line("leader", x + (near[0] - x) * _RADIUS / far, y + (near[1] - y) * _RADIUS / far, *near)
 
 
-def _frame(across: _Axis, up: _Axis) -> Iterator[str]:
-    yield '<text x="0" y="11">mean</text>'
+def _frame(across: _Axis, up: _Axis) -> Iterator[Shape]:
+    yield Words("", 0, 11, "mean")
     for tick in up.ticks:
         y = up.at(tick)
-        yield f'<line class="grid" x1="{_PLOT.left}" y1="{y:.1f}" x2="{_PLOT.right}" y2="{y:.1f}"/>'
-        yield f'<text class="right" x="{_PLOT.left - 6}" y="{y + 4:.1f}">{tick:.4g}</text>'
-    yield f'<line class="axis" x1="{_PLOT.left}" y1="{_PLOT.bottom}" x2="{_PLOT.right}" y2="{_PLOT.bottom}"/>'
+        yield Line("grid", _PLOT.left, y, _PLOT.right, y)
+        yield Words("right", _PLOT.left - 6, y + 4, f"{tick:.4g}")
+    yield Line("axis", _PLOT.left, _PLOT.bottom, _PLOT.right, _PLOT.bottom)
     ends = float(_WIDTH)
     for tick in reversed(across.ticks):
         x, text = across.at(tick), dollars(tick).removesuffix(".00")
         half = width(text) / 2
         middle = min(x, _WIDTH - half)
-        yield f'<line class="axis" x1="{x:.1f}" y1="{_PLOT.bottom}" x2="{x:.1f}" y2="{_PLOT.bottom + 4}"/>'
+        yield Line("axis", x, _PLOT.bottom, x, _PLOT.bottom + 4)
         if middle + half <= ends:  # else it would lie on its neighbour
-            yield f'<text class="middle" x="{middle:.1f}" y="{_PLOT.bottom + 19}">{text}</text>'
+            yield Words("middle", middle, _PLOT.bottom + 19, text)
             ends = middle - half
     scale = ", logarithmic" if across.logarithmic else ""
-    middle = (_PLOT.left + _PLOT.right) / 2
-    yield f'<text class="middle" x="{middle}" y="{_HEIGHT - 8}">cost of 1,000 answers{scale}</text>'
+    yield Words("middle", (_PLOT.left + _PLOT.right) / 2, _HEIGHT - 8, f"cost of 1,000 answers{scale}")
 
 
 def _quality_axis(points: Sequence[Point], low: float | None, high: float | None) -> _Axis:
@@ -235,6 +230,6 @@ def _cost_axis(points: Sequence[Point]) -> _Axis:
 
 def _round_step(span: float) -> float:
     """Return a round step of which few enough make up `span`."""
-    rough = span / (_MOST_TICKS - 1)
+    rough = max(span / (_MOST_TICKS - 1), sys.float_info.min)  # the logarithm of less may be that of 0
     size = 10.0 ** math.floor(math.log10(rough))
     return next(factor * size for factor in (1, 2, 5, 10) if factor * size >= rough * (1 - _HAIR))

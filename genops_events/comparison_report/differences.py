@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from difflib import SequenceMatcher
-from html import escape
+from itertools import groupby
+from operator import itemgetter
+
+from genops_events.report_parts import Piece
 
 _WORD = re.compile(r"\s*\S+")
 _ALIKE = 0.5
@@ -13,26 +16,21 @@ _MOST_WORDS = 300
 """Longer stretches are not taken apart: that could take seconds, and a text may be made so that it does."""
 
 
-def marked(text: str, other: str) -> str:
-    """Return `text` as HTML with those words marked that `other` does not have at that place; all of it escaped."""
+def marked(text: str, other: str) -> list[Piece]:
+    """Return `text` in pieces, of which those are marked that `other` does not have at that place."""
     words, others = _WORD.findall(text), _WORD.findall(other)
     kept = _kept([one.lstrip() for one in words], [one.lstrip() for one in others])
     if len(kept) < _ALIKE * max(len(words), len(others), 1):
-        return escape(text)
-    parts: list[str] = []
-    inside = False
+        return [Piece(text)]
+    parts: list[tuple[str, bool]] = []
     for index, word in enumerate(words):
         bare = word.lstrip()
-        space = word[: len(word) - len(bare)]
-        if inside and index in kept:
-            parts.append("</mark>")
-        parts.append(space)
-        if not inside and index not in kept:
-            parts.append("<mark>")
-        inside = index not in kept
-        parts.append(escape(bare))
-    parts.append("</mark>" if inside else "")
-    return "".join(parts) + text[sum(map(len, words)) :]
+        is_marked = index not in kept
+        # The space before the first of several marked words is not marked.
+        parts += [(word[: len(word) - len(bare)], is_marked and index > 0 and index - 1 not in kept), (bare, is_marked)]
+    parts.append((text[sum(map(len, words)) :], False))
+    groups = groupby((part for part in parts if part[0]), key=itemgetter(1))
+    return [Piece("".join(part for part, _ in group), is_marked=is_marked) for is_marked, group in groups]
 
 
 def _kept(words: list[str], others: list[str]) -> set[int]:

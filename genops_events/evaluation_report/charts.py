@@ -1,19 +1,18 @@
-"""Charts as inline SVG: how scores are distributed, and where means and bounds lie. Colours come from the page's style.
-
-A chart is one image to people who hear the page, so its label tells all that it shows.
-"""
+"""Two charts for each metric: how scores are distributed, and where means and bounds lie."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from itertools import pairwise
 from typing import Literal
 
+from genops_events.evaluation.metrics import PAIRWISE, Metric
+from genops_events.evaluation.rows import Row
 from genops_events.evaluation.score_statistics import histogram
-from genops_events.report_parts import svg
+from genops_events.evaluation.summary import Condition, ConditionKind, MetricSummary
+from genops_events.report_parts import Bar, Chart, Dot, Line, Shape, Words, number
 
 BINS = 10
 _WIDTH = 400
@@ -24,6 +23,19 @@ _TRACK_LEFT, _TRACK_RIGHT, _FIRST_LINE, _LINE = 106, 338, 20, 26
 _MOST_TICKS = 4
 _WIDEST_BAR = 40
 _MOST_SINGLE = 11
+_RADIUS = 5.5
+_BOUNDS: Mapping[ConditionKind, str] = {"minimum": "minimum", "no_regression": "no regression"}
+"""Conditions whose bound is drawn."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricCharts:
+    """The charts of a metric, with what is to be known of them."""
+
+    metric: str
+    distribution: Chart
+    means: Chart
+    note: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +76,67 @@ class Bound:
     value: float
 
 
-def distribution(title: str, scores: Sequence[float], champion: Sequence[float], *, low: float, high: float) -> str:
+def shows_bounds(conditions: Sequence[Condition]) -> bool:
+    """Return whether the gate has a bound that is drawn in a chart."""
+    return any(one.kind in _BOUNDS and one.bound is not None for one in conditions)
+
+
+def metric_charts(
+    metrics: Sequence[Metric],
+    figures: Mapping[str, MetricSummary],
+    conditions: Sequence[Condition],
+    rows: Sequence[Row],
+) -> list[MetricCharts]:
+    """Return the charts of each metric that has a mean.
+
+    Args:
+        metrics: in the order in which they are drawn.
+        figures: by metric.
+        conditions: of the gate.
+        rows: all of them.
+    """
+    return [
+        _charts(metric, found, found.mean, conditions, rows)
+        for metric in metrics
+        if (found := figures.get(metric.name)) is not None and found.mean is not None
+    ]
+
+
+def _charts(
+    metric: Metric, found: MetricSummary, mean: float, conditions: Sequence[Condition], rows: Sequence[Row]
+) -> MetricCharts:
+    own = [row.scores[metric.name] for row in rows if metric.name in row.scores]
+    theirs = [row.champion_scores[metric.name] for row in rows if metric.name in row.champion_scores]
+    means, notes = _means(metric, found, mean)
+    bounds = [
+        Bound(_BOUNDS[one.kind], one.bound)
+        for one in conditions
+        if one.metric == metric.name and one.kind in _BOUNDS and one.bound is not None
+    ]
+    seen = [*own, *theirs, *(one.value for one in means), *(one.value for one in bounds)]
+    low = min(seen) if metric.low is None else metric.low
+    high = max(seen) if metric.high is None else metric.high
+    return MetricCharts(
+        metric=metric.name,
+        distribution=distribution(metric.name, own, theirs, low=low, high=high),
+        means=comparison(f"Means of {metric.name}", means, bounds, low=low, high=high),
+        note="; ".join(notes),
+    )
+
+
+def _means(metric: Metric, found: MetricSummary, mean: float) -> tuple[list[Mean], list[str]]:
+    """Return the means that are drawn, and what is to be known of them."""
+    means = [Mean("candidate", "candidate", mean, found.low, found.high)]
+    notes = ["1: won against the champion, 0.5: tie, 0: lost"] if metric.name == PAIRWISE else []
+    if found.champion_mean is not None:
+        if found.common_mean is not None and number(found.common_mean) != number(mean):
+            means.append(Mean("candidate", "on same rows", found.common_mean))
+            notes.append(f"same rows: the {found.common_rows} that the champion was scored on, too")
+        means.append(Mean("champion", "champion", found.champion_mean))
+    return means, notes
+
+
+def distribution(title: str, scores: Sequence[float], champion: Sequence[float], *, low: float, high: float) -> Chart:
     """Return how many rows have which score: the candidate's as bars, the champion's beside them where there are any.
 
     Args:
@@ -79,33 +151,28 @@ def distribution(title: str, scores: Sequence[float], champion: Sequence[float],
     groups = [(name, slots.counts(one)) for name, one in _named(scores, champion)]
     ticks = _ticks(max((count for _, counts in groups for count in counts), default=0))
     step = (_RIGHT - _LEFT) / len(slots.told)
-    bar = min((step - 6) / len(groups), _WIDEST_BAR)
-    drawn = [f'<text x="{_LEFT}" y="11">rows</text>', *_grid(ticks)]
-    told = []
+    width = min((step - 6) / len(groups), _WIDEST_BAR)
+    bars = []
     for place, (name, counts) in enumerate(groups):
         for index, count in enumerate(counts):
             if not count:
                 continue
             height = max(2.0, (_BASE - _TOP) * count / ticks[-1])
-            x = _LEFT + (index + 0.5) * step + (place - len(groups) / 2) * bar
-            told.append(f"{name} {count} {'row' if count == 1 else 'rows'} {slots.told[index]}")
-            drawn.append(
-                f'<rect class="{name}" x="{x + 0.75:.2f}" y="{_BASE - height:.1f}" width="{bar - 1.5:.2f}" '
-                f'height="{height:.1f}"><title>{told[-1]}</title></rect>'
-            )
-    drawn.append(f'<line class="axis" x1="{_LEFT}" y1="{_BASE}" x2="{_RIGHT}" y2="{_BASE}"/>')
+            x = _LEFT + (index + 0.5) * step + (place - len(groups) / 2) * width
+            told = f"{name} {count} {'row' if count == 1 else 'rows'} {slots.told[index]}"
+            bars.append(Bar(name, x + 0.75, _BASE - height, width - 1.5, height, told))
+    drawn = [Words("", _LEFT, 11, "rows"), *_grid(ticks), *bars, Line("axis", _LEFT, _BASE, _RIGHT, _BASE)]
     if slots.single:
         for index, value in enumerate(slots.edges):
-            drawn.append(
-                f'<text class="middle" x="{_LEFT + (index + 0.5) * step:.1f}" y="{_BASE + 17}">{value:.4g}</text>'
-            )
+            drawn.append(Words("middle", _LEFT + (index + 0.5) * step, _BASE + 17, f"{value:.4g}"))
     else:
-        drawn.append(_ends(low, high, _LEFT, _RIGHT, _BASE + 17))
-        drawn.append(f'<text class="middle" x="{(_LEFT + _RIGHT) / 2}" y="{_BASE + 17}">{(low + high) / 2:.4g}</text>')
-    return svg(f"Distribution of {title}: {'; '.join(told)}", "".join(drawn), width=_WIDTH, height=_BASE + 26)
+        drawn += _ends(low, high, _LEFT, _RIGHT, _BASE + 17)
+        drawn.append(Words("middle", (_LEFT + _RIGHT) / 2, _BASE + 17, f"{(low + high) / 2:.4g}"))
+    label = f"Distribution of {title}: {'; '.join(bar.told for bar in bars)}"
+    return Chart(label, _WIDTH, _BASE + 26, drawn)
 
 
-def comparison(title: str, means: Sequence[Mean], bounds: Sequence[Bound], *, low: float, high: float) -> str:
+def comparison(title: str, means: Sequence[Mean], bounds: Sequence[Bound], *, low: float, high: float) -> Chart:
     """Return means as points on one axis, and what they are held against as lines across it.
 
     Args:
@@ -120,31 +187,27 @@ def comparison(title: str, means: Sequence[Mean], bounds: Sequence[Bound], *, lo
     def across(value: float) -> float:
         return _TRACK_LEFT + (_TRACK_RIGHT - _TRACK_LEFT) * (min(max(value, low), high) - low) / (high - low)
 
-    drawn, told = [], []
+    drawn: list[Shape] = []
+    told: list[str] = []
     y = _FIRST_LINE
     for mean in means:
-        drawn.append(f'<line class="axis" x1="{_TRACK_LEFT}" y1="{y}" x2="{_TRACK_RIGHT}" y2="{y}"/>')
+        drawn.append(Line("axis", _TRACK_LEFT, y, _TRACK_RIGHT, y))
         between = ""
         if mean.low is not None and mean.high is not None:
-            ends = f'x1="{across(mean.low):.1f}" y1="{y}" x2="{across(mean.high):.1f}" y2="{y}"'
-            drawn.append(f'<line class="{mean.whose} interval" {ends}/>')
+            drawn.append(Line(f"{mean.whose} interval", across(mean.low), y, across(mean.high), y))
             between = f", with 95 % confidence {mean.low:.4g} to {mean.high:.4g}"
         told.append(f"{mean.name} {mean.value:.4g}{between}")
-        x = across(mean.value)
-        drawn.append(
-            f'<circle class="{mean.whose}" cx="{x:.1f}" cy="{y}" r="5.5"><title>{escape(told[-1])}</title></circle>'
-        )
-        drawn.append(_named_figure(mean.name, f"{mean.value:.3g}", y))
+        drawn.append(Dot(mean.whose, across(mean.value), y, _RADIUS, told[-1]))
+        drawn += _named_figure(mean.name, f"{mean.value:.3g}", y)
         y += _LINE
-    drawn.append(_ends(low, high, _TRACK_LEFT, _TRACK_RIGHT, y - _LINE + 18))
+    drawn += _ends(low, high, _TRACK_LEFT, _TRACK_RIGHT, y - _LINE + 18)
     for bound in bounds:
         told.append(f"{bound.name} {bound.value:.4g}")
         x = across(bound.value)
-        ends = f'x1="{x:.1f}" y1="{_FIRST_LINE - 12}" x2="{x:.1f}" y2="{y + 6}"'
-        drawn.append(f'<line class="bound" {ends}><title>{escape(told[-1])}</title></line>')
-        drawn.append(_named_figure(bound.name, f"≥ {bound.value:.3g}", y))
+        drawn.append(Line("bound", x, _FIRST_LINE - 12, x, y + 6, told[-1]))
+        drawn += _named_figure(bound.name, f"≥ {bound.value:.3g}", y)
         y += _LINE
-    return svg(f"{title}: {'; '.join(told)}", "".join(drawn), width=_WIDTH, height=y - _LINE + (12 if bounds else 24))
+    return Chart(f"{title}: {'; '.join(told)}", _WIDTH, y - _LINE + (12 if bounds else 24), drawn)
 
 
 def _named(scores: Sequence[float], champion: Sequence[float]) -> list[tuple[str, Sequence[float]]]:
@@ -168,19 +231,18 @@ def _ticks(most: int) -> list[int]:
     return list(range(0, max(math.ceil(most / step), 1) * step + 1, step))
 
 
-def _grid(ticks: Sequence[int]) -> Iterator[str]:
+def _grid(ticks: Sequence[int]) -> Iterator[Shape]:
     for tick in ticks:
         y = _BASE - (_BASE - _TOP) * tick / ticks[-1]
-        yield f'<line class="grid" x1="{_LEFT}" y1="{y:.1f}" x2="{_RIGHT}" y2="{y:.1f}"/>'
-        yield f'<text class="right" x="{_LEFT - 6}" y="{y + 4:.1f}">{tick}</text>'
+        yield Line("grid", _LEFT, y, _RIGHT, y)
+        yield Words("right", _LEFT - 6, y + 4, str(tick))
 
 
-def _ends(low: float, high: float, left: int, right: int, y: int) -> str:
-    return f'<text x="{left}" y="{y}">{low:.4g}</text><text class="right" x="{right}" y="{y}">{high:.4g}</text>'
+def _ends(low: float, high: float, left: int, right: int, y: int) -> Iterator[Shape]:
+    yield Words("", left, y, f"{low:.4g}")
+    yield Words("right", right, y, f"{high:.4g}")
 
 
-def _named_figure(name: str, figure: str, y: int) -> str:
-    return (
-        f'<text class="name" x="0" y="{y + 4}">{escape(name)}</text>'
-        f'<text class="name right" x="{_WIDTH - 6}" y="{y + 4}">{figure}</text>'
-    )
+def _named_figure(name: str, figure: str, y: int) -> Iterator[Shape]:
+    yield Words("name", 0, y + 4, name)
+    yield Words("name right", _WIDTH - 6, y + 4, figure)

@@ -2,25 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from html import escape
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from genops_events.evaluation.rows import Row
-from genops_events.report_parts import short, text_box
+from genops_events.report_parts import TextBox, short, text_box
 
 
-def row_card(row: Row, decisive: str) -> str:
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A score of the row, with the champion's where it is known."""
+
+    metric: str
+    score: str
+    champion: str
+
+
+@dataclass(frozen=True, slots=True)
+class RowCard:
+    """A row with its scores and texts."""
+
+    id: str
+    scores: Sequence[Score]
+    texts: Sequence[TextBox]
+
+
+def row_card(row: Row, decisive: str) -> RowCard:
     """Return the row, with its score in the metric `decisive` first."""
     names = sorted(row.scores, key=lambda name: name != decisive)
-    scores = "".join(f"<span>{escape(name)} {_score(row, name)}</span> " for name in names)
-    texts = "".join(f"<dt>{escape(name)}</dt><dd>{text_box(name, text)}</dd>" for name, text in _texts(row))
-    return f'<details class="row" open><summary><code>{escape(short(row.id))}</code> <span class="scores">{scores}</span></summary><dl>{texts}</dl></details>\n'
+    return RowCard(
+        id=short(row.id),
+        scores=[Score(name, f"{row.scores[name]:.4g}", _champions(row, name)) for name in names],
+        texts=[text_box(name, text) for name, text in _texts(row)],
+    )
 
 
-def _score(row: Row, name: str) -> str:
+def _champions(row: Row, name: str) -> str:
     theirs = row.champion_scores.get(name)
-    against = "" if theirs is None else f' <span class="soft">(champion {theirs:.4g})</span>'
-    return f"<strong>{row.scores[name]:.4g}</strong>{against}"
+    return "" if theirs is None else f"(champion {theirs:.4g})"
 
 
 def _texts(row: Row) -> Iterator[tuple[str, str]]:

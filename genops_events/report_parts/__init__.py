@@ -1,7 +1,25 @@
-"""What the reports for people have in common: the page around them, their style, tables, charts and boxes of text."""
+"""What the reports for people have in common: templates and stylesheet, charts, figures and boxes of text."""
 
-from genops_events.report_parts.charts import svg
-from genops_events.report_parts.page import heading, html_page, mark, number, table
-from genops_events.report_parts.texts import TEXT_CHARACTERS, short, text_box
+from genops_events.report_parts.charts import Bar, Chart, Dot, Line, Shape, Steps, Words
+from genops_events.report_parts.page import html_page
+from genops_events.report_parts.texts import Piece, State, TextBox, Tile, Verdict, number, short, shown, text_box
 
-__all__ = ["TEXT_CHARACTERS", "heading", "html_page", "mark", "number", "short", "svg", "table", "text_box"]
+__all__ = [
+    "Bar",
+    "Chart",
+    "Dot",
+    "Line",
+    "Piece",
+    "Shape",
+    "State",
+    "Steps",
+    "TextBox",
+    "Tile",
+    "Verdict",
+    "Words",
+    "html_page",
+    "number",
+    "short",
+    "shown",
+    "text_box",
+]

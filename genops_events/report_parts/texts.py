@@ -1,14 +1,59 @@
-"""Texts that somebody else wrote, shown as they are: cut where they are long, and never markup."""
+"""Texts and figures as a page shows them. Texts that somebody else wrote are cut where they are long; templates escape them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from html import escape
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 TEXT_CHARACTERS = 2_000
 _ID_CHARACTERS = 120
 _LONG_CHARACTERS, _LONG_LINES = 700, 9
 """Longer texts scroll by themselves, and so must be reachable by keyboard."""
+
+State = Literal["passed", "partly", "refused"]
+"""How something ended, as colours and marks show it; the words beside them say the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How it went, at first sight."""
+
+    state: State
+    headline: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A figure that is looked for first."""
+
+    name: str
+    figure: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a text."""
+
+    text: str
+    is_marked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TextBox:
+    """A text in a box of its own, which says where it was cut."""
+
+    name: str
+    """What the text is, for people who hear it."""
+    pieces: Sequence[Piece]
+    """What is shown of the text; nothing of an empty one."""
+    empty: str
+    """What stands in place of the empty text."""
+    left: str
+    """How many characters are not shown; empty where all are."""
+    scrolls: bool
 
 
 def short(text: str, most: int = _ID_CHARACTERS) -> str:
@@ -16,21 +61,30 @@ def short(text: str, most: int = _ID_CHARACTERS) -> str:
     return text if len(text) <= most else text[:most] + "…"
 
 
-def text_box(name: str, text: str, *, empty: str = "nothing", show: Callable[[str], str] = escape) -> str:
-    """Return a text in a box of its own, which says where it was cut.
+def number(value: float | None) -> str:
+    """Return a figure with four digits, or a dash where there is none."""
+    return "–" if value is None else f"{value:.4g}"  # noqa: RUF001 - a dash in a table
+
+
+def shown(text: str) -> str:
+    """Return what a text box shows of a text: the beginning, where it is long."""
+    return text[:TEXT_CHARACTERS]
+
+
+def text_box(name: str, text: str, *, empty: str = "nothing", pieces: Sequence[Piece] | None = None) -> TextBox:
+    """Return a text as it is shown.
 
     Args:
-        name: what the text is, for people who hear it.
-        text: as it was written; only its beginning is shown where it is long.
+        name: what the text is.
+        text: as it was written.
         empty: what stands in place of the empty text.
-        show: makes HTML of what is shown of the text; must escape it.
+        pieces: what is `shown` of the text, where parts of it are marked.
     """
-    if not text:
-        return f"<em>{empty}</em>"
-    shown, left = text[:TEXT_CHARACTERS], len(text) - TEXT_CHARACTERS
-    cut = f'<span class="cut">… and {left:,} characters more, in the file of rows</span>' if left > 0 else ""
-    # The text decides which way it runs, and ends what it began: nothing of it reaches beyond its own box.
-    if len(shown) <= _LONG_CHARACTERS and shown.count("\n") < _LONG_LINES:
-        return f'<div class="text" dir="auto">{show(shown)}</div>'
-    reached = f'role="region" aria-label="{escape(name, quote=True)}" tabindex="0"'
-    return f'<div class="text long" dir="auto" {reached}>{show(shown)}</div>{cut}'
+    seen, left = shown(text), len(text) - TEXT_CHARACTERS
+    return TextBox(
+        name=name,
+        pieces=([Piece(seen)] if pieces is None else pieces) if text else (),
+        empty=empty,
+        left=f"{left:,}" if left > 0 else "",
+        scrolls=len(seen) > _LONG_CHARACTERS or seen.count("\n") >= _LONG_LINES,
+    )

@@ -38,6 +38,9 @@ def test_on_paper_everything_is_dark_on_white_and_nothing_is_cut(look: Look, sch
     assert_clear(seen.contrast(paper="rgb(255, 255, 255)"))
     wide = look(comparison_examples.much_measured(), width=720)
     wide.page.emulate_media(media="print")
+    long_words = look(comparison_examples.hostile(), width=720)
+    long_words.page.emulate_media(media="print")
+    assert not long_words.scrolls_sideways(), "paper is no wider for the sake of a long word"
     for page in (seen.page, wide.page):
         table = page.get_by_role("table", name="Contestants", exact=True)
         assert table.evaluate("table => table.getBoundingClientRect().right <= innerWidth + 1"), "paper does not scroll"

@@ -43,6 +43,7 @@ def test_on_paper_everything_is_dark_on_white_and_nothing_is_cut(look: Look, sch
     assert seen.page.evaluate(f"({hidden})().length") == 0
     long = look(report_examples.hostile(), width=720)
     long.page.emulate_media(media="print")
+    assert not long.scrolls_sideways(), "paper is no wider for the sake of a long word"
     clipped = "one => one.scrollHeight > one.clientHeight + 1"
     assert long.page.locator(".long").count() > 5
     assert not any(one.evaluate(clipped) for one in long.page.locator(".long").all())

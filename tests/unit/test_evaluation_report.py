@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from html.parser import HTMLParser
+
+from pages import whole
 
 from genops_events.evaluation import metrics
 from genops_events.evaluation.gates import Gate, judge
@@ -10,29 +11,6 @@ from genops_events.evaluation.rows import Row, summarise
 from genops_events.evaluation_report import Report, report_html
 
 EXACT, MINE = metrics.computed("exact_match"), metrics.python_metric("mine", "m:f")
-VOID = {"meta", "br"}
-
-
-class Tree(HTMLParser):
-    """Follows the tags, so that one that is not closed is noticed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.seen: list[str] = []
-        self.wrong: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: object) -> None:
-        self.seen.append(tag)
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: object) -> None:
-        self.seen.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        if not self.open or self.open.pop() != tag:
-            self.wrong.append(tag)
 
 
 def made(rows: list[Row], *, champion: str | None = "the-champion") -> str:
@@ -79,13 +57,12 @@ def rows() -> list[Row]:
 
 def test_the_report_is_whole_and_asks_nothing_of_the_network() -> None:
     page = made(rows())
-    tree = Tree()
-    tree.feed(page)
-    assert (tree.open, tree.wrong) == ([], [])
-    assert "script" not in tree.seen
+    seen = whole(page)
+    assert "script" not in seen
+    assert "default-src 'none'" in page
     assert not re.search(r"(src|href)=|url\(|@import|https?://", page)
     assert page.count('role="img"') == 4, "distribution and comparison of each metric"
-    assert tree.seen.count("details") == 10, "the worst rows"
+    assert seen.count("details") == 10, "the worst rows"
 
 
 def test_what_stands_in_prompts_and_answers_is_text() -> None:
@@ -104,9 +81,7 @@ def test_the_report_names_conditions_failures_and_rows_left_out() -> None:
 
 
 def test_a_report_without_champion_or_scores_is_a_report_all_the_same() -> None:
-    tree = Tree()
     page = made([Row(id="failed", prompt="p", failures={"exact_match": "why"})], champion=None)
-    tree.feed(page)
-    assert (tree.open, tree.wrong) == ([], [])
+    whole(page)
     assert "no champion yet" in page
     assert "exact_match was not measured" in page
