@@ -20,7 +20,7 @@ from genops_events.comparison.record import Comparison
 from genops_events.holds import HOLDABLE
 from genops_events.record import Announcement, Document, Hold, Rollback
 from genops_events.record_paths import folder
-from genops_events.stages import POSSIBLE, Outcome, Stage
+from genops_events.stages import STAGES, Outcome, Stage
 from genops_events.verdicts import VERDICTS, Verdict
 
 _NUMBER = {stage: 10 * number for number, stage in enumerate(Stage, start=1)}
@@ -36,7 +36,9 @@ def event_type(stage: Stage, outcome: Outcome) -> str:
     return f"genops.{subject}.{outcome}.v1"
 
 
-EVENT_TYPES: dict[str, Stage] = {event_type(stage, outcome): stage for stage in Stage for outcome in POSSIBLE[stage]}
+EVENT_TYPES: dict[str, Stage] = {
+    event_type(stage, outcome): stage for stage, facts in STAGES.items() for outcome in facts.outcomes
+}
 """Every type that announces a verdict, and the stage whose verdict it is."""
 
 HOLD_TYPES: dict[str, Stage] = {f"genops.{stage}.held.v1": stage for stage in HOLDABLE}
@@ -192,7 +194,7 @@ def data_schema(kind: str) -> dict[str, JsonValue]:
         given = {name for name, one in Comparison.model_fields.items() if one.is_required()}
         return _schema(kind, Comparison, {"outcome": {"const": outcome_}}, {*given, "contestants", "cost_usd"})
     stage = EVENT_TYPES[kind]
-    outcome = next(one for one in POSSIBLE[stage] if event_type(stage, one) == kind)
+    outcome = next(one for one in STAGES[stage].outcomes if event_type(stage, one) == kind)
     return _schema(kind, VERDICTS[stage], _fixed(stage, outcome), Verdict.model_fields.keys() - {"retries"})
 
 

@@ -6,6 +6,8 @@ GenopsError                what happened (message) and what to do (hint)
     └── ConfigError        genops.yaml is missing or wrong; carries one ConfigProblem for each thing to mend
 
 Other modules derive from TransientError or PermanentError, never from GenopsError itself.
+
+StepAside                  no error: there is nothing to do here now
 """
 
 from __future__ import annotations
@@ -32,6 +34,18 @@ class TransientError(GenopsError):
 
 class PermanentError(GenopsError):
     """Trying again gives the same result: fail at once."""
+
+
+class StepAside(Exception):
+    """There is nothing to do here now: another Dag run does it, or something else must come first. Nothing went wrong.
+
+    Args:
+        reason: a sentence for the person who looks at the task, which Airflow shows as skipped.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)

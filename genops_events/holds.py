@@ -22,10 +22,10 @@ from dataclasses import dataclass
 from itertools import count
 
 from genops_events.record_paths import approval_path, cancellation_path, hold_path, retry_path, return_path
-from genops_events.stages import Stage
+from genops_events.stages import STAGES, Stage
 
-HOLDABLE = (Stage.TUNING, Stage.EVALUATION, Stage.BUDGET, Stage.INFERENCE)
-"""Stages that reserve money, and so can be held; inference only where it may cost more than was checked before."""
+HOLDABLE = tuple(stage for stage, facts in STAGES.items() if facts.reserves is not None)
+"""Stages that reserve money, and so can be held."""
 
 
 @dataclass(frozen=True, slots=True)

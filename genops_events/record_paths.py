@@ -152,13 +152,6 @@ def evaluation_answers_path(candidate: str) -> str:
     return f"{folder(candidate)}answers/evaluation.jsonl"
 
 
-def bought_prefixes(candidate: str, stage: Stage) -> tuple[str, ...]:
-    """Return the prefixes below which something lies as soon as `stage` has got an answer, or a score, that it pays for."""
-    if stage is Stage.EVALUATION:
-        return f"{folder(candidate)}answers/evaluation", f"{folder(candidate)}evaluation-parts/"
-    return (f"{folder(candidate)}answers/answers",) if stage is Stage.INFERENCE else ()
-
-
 def champion_path(dataset: str) -> str:
     """Return where the champion of `dataset` is recorded."""
     return f"{ROOT}datasets/{dataset}/champion.json"

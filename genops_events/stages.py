@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from genops_events.money.ledger import Purpose
 
 
 class Stage(StrEnum):
@@ -50,23 +55,56 @@ class CandidateState(StrEnum):
     FAILED = "failed"
 
 
-POSSIBLE: Mapping[Stage, tuple[Outcome, ...]] = {
-    Stage.TUNING: (Outcome.SUCCEEDED, Outcome.REJECTED, Outcome.FAILED),
-    Stage.EVALUATION: (Outcome.PASSED, Outcome.REFUSED, Outcome.FAILED),
-    Stage.BUDGET: (Outcome.APPROVED, Outcome.FAILED),
-    Stage.PROMOTION: (Outcome.PROMOTED, Outcome.HELD, Outcome.FAILED),
-    Stage.INFERENCE: (Outcome.COMPLETED, Outcome.FAILED),
-}
-"""The outcomes that each stage's verdict can have."""
+@dataclass(frozen=True, slots=True)
+class StageFacts:
+    """What tells one stage from the others, for all that treats them alike; how each one ends is in its own modules."""
 
-WAITS_FOR: Mapping[Stage, tuple[Stage, ...]] = {
-    Stage.TUNING: (),
-    Stage.EVALUATION: (Stage.TUNING,),
-    Stage.BUDGET: (Stage.TUNING,),
-    Stage.PROMOTION: (Stage.EVALUATION, Stage.BUDGET),
-    Stage.INFERENCE: (Stage.PROMOTION,),
+    outcomes: tuple[Outcome, ...]
+    """The outcomes that its verdict can have."""
+    waits_for: tuple[Stage, ...] = ()
+    """The stages whose verdicts must be in before it can begin."""
+    reserves: Purpose | None = None
+    """What the money is for that it reserves. A stage that reserves money can be held; one that does not never is."""
+    spends: Purpose | None = None
+    """What the money is for that it spends, and that its verdict settles."""
+    priority: int = 1
+    """Airflow's `priority_weight` of its task, the greater first. Who has come furthest goes first, so that of many
+    candidates the first ends early, instead of all at the end; but what takes a second before what may take an hour.
+    Small, since other Dags of the same Airflow are not to wait for these."""
+
+
+STAGES: Mapping[Stage, StageFacts] = {
+    Stage.TUNING: StageFacts(
+        outcomes=(Outcome.SUCCEEDED, Outcome.REJECTED, Outcome.FAILED), reserves="tuning", spends="tuning"
+    ),
+    Stage.EVALUATION: StageFacts(
+        outcomes=(Outcome.PASSED, Outcome.REFUSED, Outcome.FAILED),
+        waits_for=(Stage.TUNING,),
+        reserves="evaluation",
+        spends="evaluation",
+        priority=2,
+    ),
+    Stage.BUDGET: StageFacts(
+        outcomes=(Outcome.APPROVED, Outcome.REFUSED, Outcome.FAILED),
+        waits_for=(Stage.TUNING,),
+        reserves="inference",
+        priority=4,
+    ),
+    Stage.PROMOTION: StageFacts(
+        outcomes=(Outcome.PROMOTED, Outcome.HELD, Outcome.FAILED),
+        waits_for=(Stage.EVALUATION, Stage.BUDGET),
+        priority=5,
+    ),
+    # It reserves only what its answers may cost more than budget has checked and reserved.
+    Stage.INFERENCE: StageFacts(
+        outcomes=(Outcome.COMPLETED, Outcome.FAILED),
+        waits_for=(Stage.PROMOTION,),
+        reserves="inference",
+        spends="inference",
+        priority=3,
+    ),
 }
-"""The stages whose verdicts must be in before each stage can begin."""
+"""The facts of every stage, in the order of the cascade."""
 
 _GOES_ON = {Outcome.SUCCEEDED, Outcome.PASSED, Outcome.APPROVED, Outcome.REFUSED, Outcome.PROMOTED}
 _ENDS = {
@@ -101,4 +139,4 @@ def ready_stages(outcomes: Mapping[Stage, Outcome]) -> list[Stage]:
 
 def can_begin(stage: Stage, outcomes: Mapping[Stage, Outcome]) -> bool:
     """Return whether the stages that `stage` waits for have ended so that it has something to do."""
-    return all(outcomes.get(before) in _GOES_ON for before in WAITS_FOR[stage])
+    return all(outcomes.get(before) in _GOES_ON for before in STAGES[stage].waits_for)

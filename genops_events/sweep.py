@@ -24,8 +24,7 @@ from genops_events.record_paths import (
     verdict_path,
 )
 from genops_events.stages import (
-    POSSIBLE,
-    WAITS_FOR,
+    STAGES,
     CandidateState,
     Outcome,
     Stage,
@@ -144,7 +143,7 @@ class Traces:
         return {
             stage: outcome
             for stage in Stage
-            for outcome in POSSIBLE[stage]
+            for outcome in STAGES[stage].outcomes
             if announcement_path(self.candidate, stage, outcome, self._retries(stage)) in self.names
         }
 
@@ -253,7 +252,7 @@ def way_to(stage: Stage) -> tuple[Stage, ...]:
 
     There is one way in, the first stage: each stage that finds its verdict emits again and moves on.
     """
-    before = {one for earlier in WAITS_FOR[stage] for one in way_to(earlier)}
+    before = {one for earlier in STAGES[stage].waits_for for one in way_to(earlier)}
     return (*(one for one in Stage if one in before), stage)
 
 

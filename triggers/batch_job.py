@@ -18,7 +18,7 @@ class BatchJobTrigger(VertexJobTrigger):
         Where the candidate's task has ended, record and announce that inference has failed.
         """
         if self.candidate:
-            from genops_events.airflow.cancelling import stop_answering
+            from genops_events.airflow.inference_stop import stop_answering
 
             task: Any = self.task_instance
             jobs = stop_answering(self.candidate, run_id=task.run_id, ended=ended)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from genops_events.jobs import JobView
 
 _UNKNOWN = object()
+WAITING_TRY = "genops_waiting_try"
+"""XCom of a task that waits for a job: the number of its try. A cleared task is back, as another try, within two seconds."""
+
 _ENDING_SECONDS = 60.0
 """Longest time that the end of a wait may hold up; every call within it has a shorter one."""
 
@@ -166,8 +169,6 @@ class VertexJobTrigger(BaseTrigger):
         """Return whether the task that is deferred is not the one that this trigger was made by."""
         from airflow.sdk.bases.xcom import BaseXCom
         from asgiref.sync import sync_to_async
-
-        from genops_events.airflow.cancelling import WAITING_TRY
 
         task: Any = self.task_instance
         number = await sync_to_async(BaseXCom.get_one)(

@@ -3,33 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
 from airflow.sdk import Asset, Context
 from airflow.sdk.exceptions import AirflowRuntimeError
 
-from genops_events.airflow.assets import (
-    BUDGETED_MODEL,
-    EVALUATED_MODEL,
-    PROMOTED_MODEL,
-    TRAINING_DATA,
-    TUNED_MODEL,
-)
+from genops_events.airflow.assets import WOKEN_BY
 from genops_events.stages import Stage
 from genops_events.sweep import Activity
 
 log = logging.getLogger(__name__)
-
-WOKEN_BY: Mapping[Stage, tuple[Asset, ...]] = {
-    Stage.TUNING: (TRAINING_DATA,),
-    Stage.EVALUATION: (TUNED_MODEL,),
-    Stage.BUDGET: (TUNED_MODEL,),
-    Stage.PROMOTION: (EVALUATED_MODEL, BUDGETED_MODEL),
-    Stage.INFERENCE: (PROMOTED_MODEL,),
-}
-"""The assets whose events wake each stage's Dag."""
 
 EVENTS_A_PAGE = 200
 """Asset events read at a time: the API server looks up the Dag runs of each, within the call's time-out."""

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
 
-from genops_events.airflow.budget import inference_limit, priced
+from genops_events.airflow.budget_work import inference_limit, priced
 from genops_events.airflow.spending import estimated, pay_for
-from genops_events.airflow.stage import StageRun
+from genops_events.airflow.stage_run import StageRun
 from genops_events.config_parts.inference import Inference
 from genops_events.errors import PermanentError
 from genops_events.gcp.holds import standing_of
@@ -108,7 +108,7 @@ class Answering:
         """Reserve what the answers may cost more than the budget was checked for, since genops.yaml or a price was changed.
 
         Raises:
-            AirflowSkipException: a limit is in the way: held until somebody approves it.
+            StepAside: a limit is in the way: held until somebody approves it.
         """
         _, most = priced(self.run, self.prompts, batch=self.plan.way == "batch")
         pay_for(self.run, "inference", most, limit=inference_limit(self.run))

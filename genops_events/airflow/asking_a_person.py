@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from genops_events.airflow.stage import StageRun
+from genops_events.airflow.stage_run import StageRun
 from genops_events.gcp.candidate_reader import read_candidate
 from genops_events.gcp.evaluation.record import browser_url
 from genops_events.promotion.championship import moment

@@ -6,8 +6,11 @@ What is to be done is read from the record.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from airflow.sdk import Asset, AssetWatcher
 
+from genops_events.stages import STAGES, Stage
 from triggers.gcs_arrival import GCSArrivalTrigger
 
 TRAINING_ARRIVALS = Asset(
@@ -32,3 +35,16 @@ BUDGETED_MODEL = Asset(name="budgeted_model", uri="genops://budgeted-model", gro
 
 PROMOTED_MODEL = Asset(name="promoted_model", uri="genops://promoted-model", group="genops")
 """A candidate is its dataset's champion."""
+
+MADE_BY: Mapping[Stage, Asset] = {
+    Stage.TUNING: TUNED_MODEL,
+    Stage.EVALUATION: EVALUATED_MODEL,
+    Stage.BUDGET: BUDGETED_MODEL,
+    Stage.PROMOTION: PROMOTED_MODEL,
+}
+"""The asset that each stage's Dag emits; nothing of the cascade comes after inference."""
+
+WOKEN_BY: Mapping[Stage, tuple[Asset, ...]] = {
+    stage: tuple(MADE_BY[before] for before in facts.waits_for) or (TRAINING_DATA,) for stage, facts in STAGES.items()
+}
+"""The assets whose events wake each stage's Dag."""

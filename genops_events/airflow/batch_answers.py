@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from genops_events.airflow.answering import Answering
-from genops_events.airflow.stage import StageRun
+from genops_events.airflow.stage_run import StageRun
 from genops_events.airflow.submission import QUOTA_PAUSE, UNANSWERED, SubmitLater
 from genops_events.gcp.errors import CloudRefused, CloudUnavailable
 from genops_events.gcp.inference import batch_jobs

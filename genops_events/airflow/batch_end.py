@@ -19,7 +19,7 @@ from genops_events.stages import Outcome
 from genops_events.verdicts import InferenceVerdict
 
 if TYPE_CHECKING:
-    from genops_events.airflow.stage import StageRun
+    from genops_events.airflow.stage_run import StageRun
     from genops_events.verdicts import Verdict
 
 _NOT_FOUND = 404

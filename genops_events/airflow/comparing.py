@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
-from airflow.sdk import Context
-from airflow.sdk.exceptions import AirflowSkipException
 from pydantic import ValidationError
 
 from genops_events.admission import check_candidate_id
@@ -21,7 +19,7 @@ from genops_events.config import Config, Dataset, load_config
 from genops_events.config_parts.comparison import usual_metrics, wrong_metrics
 from genops_events.config_parts.problems import close_match
 from genops_events.config_parts.values import object_name
-from genops_events.errors import ConfigError, PermanentError
+from genops_events.errors import ConfigError, PermanentError, StepAside
 from genops_events.evaluation.metrics import PAIRWISE
 from genops_events.gcp import inputs, ledger_store
 from genops_events.gcp.comparison.asked import Asked
@@ -54,22 +52,19 @@ class Comparing:
     request: ComparisonRequest
 
     @classmethod
-    def of(cls, context: Context) -> Comparing:
-        """Return what the Dag run of `context` is about.
+    def of(cls, *, key: str | None, run_id: str, form: Mapping[str, Any]) -> Comparing:
+        """Return what a Dag run is about.
+
+        Args:
+            key: its partition key; None where a person started it.
+            run_id: its id.
+            form: what the person filled in; fields that are empty count as left out.
 
         Raises:
             BadRequest: its form cannot be read.
             NoCandidateId: its partition key is none.
         """
-        dag_run = context["dag_run"]
-        key = context.get("partition_key") or getattr(dag_run, "partition_key", None)
-        given = (
-            {}
-            if key
-            else {
-                name: value for name, value in dict(context.get("params") or {}).items() if value not in (None, "", [])
-            }
-        )
+        given = {} if key else {name: value for name, value in form.items() if value not in (None, "", [])}
         try:
             request = ComparisonRequest.model_validate(given)
         except ValidationError as error:
@@ -79,8 +74,8 @@ class Comparing:
                 f"`{place}` of the form is {first['input']!r}: {first['msg'][:1].lower()}{first['msg'][1:]}.",
                 "Start the Dag again with it mended.",
             ) from error
-        promoted = check_candidate_id(str(key)) if key else None
-        return cls(run_id=str(dag_run.run_id), promoted=promoted, request=request)
+        promoted = check_candidate_id(key) if key else None
+        return cls(run_id=run_id, promoted=promoted, request=request)
 
     @cached_property
     def config(self) -> Config:
@@ -136,7 +131,7 @@ class Comparing:
         """Return what is compared: settled by the first try.
 
         Raises:
-            AirflowSkipException: another Dag run does this comparison, or has done it.
+            StepAside: another Dag run does this comparison, or has done it.
             BadContestants, BadRequest, EvaluationDataError, InputMissing: it cannot be done; nothing was spent.
             OverCeiling: the form allows more than genops.yaml does.
         """
@@ -144,7 +139,7 @@ class Comparing:
         if plan is None:
             plan = self.store.create_or_read(places.plan_path(self.id), self._settled())
         if plan.run_id != self.run_id:
-            raise AirflowSkipException(f"the comparison {plan.id} is the work of Dag run {plan.run_id}")
+            raise StepAside(f"the comparison {plan.id} is the work of Dag run {plan.run_id}")
         copy_prompts(self.store.bucket, plan.prompts, places.prompts_path(plan.id))
         return plan
 

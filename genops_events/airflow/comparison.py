@@ -15,6 +15,7 @@ from genops_events.airflow.priorities import COMPARISON_PRIORITY
 from genops_events.airflow.python_metrics import functions_of
 from genops_events.airflow.report_link import ComparisonLink
 from genops_events.airflow.retries import STAGE_DEFAULTS
+from genops_events.airflow.task_context import partition_key_of, stepping_aside
 from genops_events.comparison.plan import MOST_AT_ONCE, ComparisonPlan
 from genops_events.comparison.record import Comparison
 from genops_events.config import load_config
@@ -49,10 +50,11 @@ class PlanComparison(_ComparisonOperator):
             AirflowFailException: it would be over a limit: refused with the sum that is missing, and nothing spent.
             PermanentError: it cannot be done as it was asked for.
         """
-        comparing = Comparing.of(context)
+        comparing = comparing_of(context)
         if not comparing.is_wanted():
             raise AirflowSkipException(f"{comparing.dataset_name} has no contestants in genops.yaml")
-        plan = comparing.plan()
+        with stepping_aside():
+            plan = comparing.plan()
         asked = comparing.asked(plan)
         functions_of(comparing.dataset.evaluation.measured(plan.metrics))  # before anything is spent
         missing = comparing.unfinished(plan)
@@ -100,7 +102,7 @@ class RunContestant(_ComparisonOperator):
         Raises:
             AirflowFailException: it did not complete; why is in the summary and the report, too.
         """
-        comparing = Comparing.of(context)
+        comparing = comparing_of(context)
         plan = _known(comparing)
         widen(comparing.store.bucket.client)
         functions = functions_of(comparing.dataset.evaluation.measured(plan.metrics))
@@ -129,7 +131,7 @@ class ConcludeComparison(_ComparisonOperator):
         Raises:
             AirflowFailException: somebody did not complete: all that there is, is written and announced.
         """
-        comparing = Comparing.of(context)
+        comparing = comparing_of(context)
         comparison = conclude(comparing.config, comparing.store, _known(comparing))
         if comparison.report_uri:
             self.report_url = browser_url(comparison.report_uri)
@@ -146,6 +148,12 @@ def told(comparison: Comparison) -> dict[str, Any]:
     return {"comparison": document.pop("candidate"), **document}
 
 
+def comparing_of(context: Context) -> Comparing:
+    """Return what the Dag run of `context` is about; raises as `Comparing.of` does."""
+    form = dict(context.get("params") or {})
+    return Comparing.of(key=partition_key_of(context), run_id=str(context["dag_run"].run_id), form=form)
+
+
 def record_failed_plan(context: Context) -> None:
     """Record and announce that a comparison could not begin (failure callback)."""
     error = context.get("exception")
@@ -153,7 +161,7 @@ def record_failed_plan(context: Context) -> None:
         return  # refused, and that is recorded
     if error is not None and not is_current(context):
         return  # another try is at it, or may be
-    comparing = Comparing.of(context)
+    comparing = comparing_of(context)
     plan = comparing.known_plan()
     if plan is not None and plan.run_id != comparing.run_id:
         return
@@ -168,7 +176,7 @@ def record_failed_contestant(context: Context) -> None:
     if error is not None and not is_current(context):
         return  # another try is at it, or may be; who leaves no result is taken for failed by the report
     task: Any = context["task"]
-    comparing = Comparing.of(context)
+    comparing = comparing_of(context)
     contest = Contest(comparing.config, comparing.store, _known(comparing), task.contestant)
     contest.give_up(error if isinstance(error, GenopsError) else _reason(error))
 

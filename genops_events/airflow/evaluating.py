@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 
 from genops_events.airflow.python_metrics import functions_of
 from genops_events.airflow.spending import estimated, pay_for
-from genops_events.airflow.stage import StageRun
+from genops_events.airflow.stage_run import StageRun
 from genops_events.config_parts.evaluation import Evaluation
 from genops_events.evaluation.data import EvaluationExample, Prompt
 from genops_events.evaluation.gates import Gate, judge
@@ -108,7 +108,7 @@ class Evaluating:
         """Evaluate, write rows, figures and report, and return the recorded verdict.
 
         Raises:
-            AirflowSkipException: a limit is in the way, and the candidate is held until somebody approves it.
+            StepAside: a limit is in the way, and the candidate is held until somebody approves it.
             PermanentError: the evaluation file or a metric of genops.yaml cannot be used; nothing was spent.
             CloudUnavailable: a call failed after its retries; the next try goes on from what is kept.
         """

@@ -9,7 +9,8 @@ from airflow.sdk import Context
 
 from genops_events.airflow.evaluating import Evaluating
 from genops_events.airflow.report_link import ReportLink
-from genops_events.airflow.stage import StageOperator, StageRun
+from genops_events.airflow.stage import StageOperator
+from genops_events.airflow.stage_run import StageRun
 from genops_events.gcp.evaluation.record import browser_url
 from genops_events.stages import Stage
 from genops_events.verdicts import Verdict

@@ -15,14 +15,13 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from genops_events import record_paths
 from genops_events.airflow.retries import STAGE_RETRIES
+from genops_events.airflow.stage_ends import STAGE_ENDS
 from genops_events.record import FailedTries
-from genops_events.stages import Outcome, Stage
-from genops_events.verdicts import VERDICTS, PromotionVerdict
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from genops_events.airflow.stage import StageRun
+    from genops_events.airflow.stage_run import StageRun
     from genops_events.verdicts import Verdict
 
 log = logging.getLogger(__name__)
@@ -46,7 +45,7 @@ def record(run: StageRun, context: Context) -> Verdict | None:
     error = context.get("exception")
     left_for = _why_not(run, context, error)
     if left_for is None:
-        return end_failed(run, f"{type(error).__name__}: {error}")
+        return STAGE_ENDS[run.stage].failed(run, f"{type(error).__name__}: {error}")
     log.warning(
         "No failure of %s of %s is recorded, since %s (%s). A sweep lets it go on where it stands.",
         run.stage,
@@ -128,43 +127,3 @@ def is_current(context: Context) -> bool:
         log.warning("Airflow does not take this try for the current one: %s", error)
         return False
     return True
-
-
-def end_failed(run: StageRun, reason: str) -> Verdict | None:
-    """Record that a stage failed, unless its job says otherwise, which is asked first.
-
-    Returns:
-        The verdict: that of a job which has ended, whatever Airflow says of the task. None where there is none to give yet:
-        the job is under way, or being cancelled.
-
-    Raises:
-        CloudUnavailable, CloudRefused: the job cannot be asked. Nothing is recorded.
-    """
-    if run.stage is Stage.TUNING:
-        from genops_events.airflow.tuning_end import as_the_job_says
-
-        return as_the_job_says(run, reason)
-    if run.stage is Stage.INFERENCE:
-        from genops_events.airflow.batch_end import as_the_batch_says
-
-        return as_the_batch_says(run, reason)
-    if run.stage is Stage.PROMOTION:
-        return _promotion_failed(run, reason)
-    return run.conclude(VERDICTS[run.stage], Outcome.FAILED, reason)
-
-
-def _promotion_failed(run: StageRun, reason: str) -> Verdict:
-    """Record that promotion failed: but whoever is champion already is promoted, whatever went wrong after that."""
-    champion = run.store.champion(run.arrival.dataset)
-    if champion is None or run.candidate not in (champion.candidate, *champion.earlier):
-        return run.conclude(PromotionVerdict, Outcome.FAILED, reason)
-    told = f"It became champion, but not all was done after that. {reason} The model registry may not show it."
-    figures: dict[str, Any] = {}
-    if champion.candidate == run.candidate:
-        figures = {
-            "metric": champion.metric,
-            "score": champion.score,
-            "champion_before": champion.predecessor,
-            "champion_score": champion.predecessor_score,
-        }
-    return run.conclude(PromotionVerdict, Outcome.PROMOTED, told, **figures)

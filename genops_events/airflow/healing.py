@@ -21,9 +21,12 @@ from genops_events.airflow.drain import WOKEN_AT_ONCE
 from genops_events.airflow.promotion_healing import end_beyond_help, heal_answered, heal_rollbacks
 from genops_events.airflow.returning import end_or_return
 from genops_events.airflow.spending import announce_hold_again
-from genops_events.airflow.stage import StageRun, settle_and_announce
+from genops_events.airflow.stage_end import settle_and_announce
+from genops_events.airflow.stage_ends import STAGE_ENDS
+from genops_events.airflow.stage_run import StageRun
 from genops_events.airflow.submission import cancelled
 from genops_events.airflow.sweep_figures import SweepFigures
+from genops_events.airflow.tuning_end import TUNING_END
 from genops_events.config import Config
 from genops_events.errors import GenopsError, PermanentError, TransientError
 from genops_events.gcp.at_once import at_once
@@ -181,7 +184,7 @@ def _end_cancelled(found: Sequence[_Open], figures: SweepFigures) -> set[str]:
             continue
         run = StageRun(Stage.TUNING, one.candidate, figures.run_id)
         try:
-            settle_and_announce(run, cancelled(run))
+            settle_and_announce(run, cancelled(run), TUNING_END)
         except GenopsError as error:
             log.exception("%s, which was cancelled, cannot be ended", one.candidate)
             figures.error = str(error)
@@ -199,7 +202,7 @@ def _announce(found: Sequence[_Open], needed: dict[str, Remedies], figures: Swee
                 verdict = run.store.verdict(one.candidate, stage)
                 if verdict is None:
                     continue
-                settle_and_announce(run, verdict)
+                settle_and_announce(run, verdict, STAGE_ENDS[stage])
             except GenopsError as error:
                 # One candidate that cannot be healed must not keep the others from it.
                 log.exception("The verdict of %s on %s cannot be announced", stage, one.candidate)

@@ -11,8 +11,8 @@ from airflow.sdk import Context
 from genops_events.airflow import batch_answers
 from genops_events.airflow.answering import Answering
 from genops_events.airflow.batch_answers import CANCELLED_WITHIN
-from genops_events.airflow.cancelling import WAITING_TRY
-from genops_events.airflow.stage import StageOperator, StageRun, finish
+from genops_events.airflow.stage import StageOperator, finish
+from genops_events.airflow.stage_run import StageRun
 from genops_events.airflow.submission import SubmitLater
 from genops_events.inference.record import BatchSubmission
 from genops_events.inference.replies import Totals
@@ -35,9 +35,11 @@ class AnswerPrompts(StageOperator):
         """Return the verdict, with where the answers are; or defer until the batch job has ended.
 
         Raises:
-            AirflowSkipException: genops.yaml or a price was changed since the budget was checked, the answers may cost more
+            StepAside: genops.yaml or a price was changed since the budget was checked, the answers may cost more
                 than was reserved then, and a limit is in the way: held until somebody approves it.
         """
+        from triggers.vertex_job import WAITING_TRY
+
         run.take_on()
         answering = Answering(run)
         if answering.plan.way == "online":
@@ -64,7 +66,7 @@ class AnswerPrompts(StageOperator):
 
     def resume(self, context: Context, event: dict[str, Any], job: str) -> dict[str, Any]:
         """Join the answers of the batch job, as the job itself says now how it ended."""
-        run = StageRun.of(self.stage, context)
+        run = self.run_of(context)
         verdict = run.store.verdict(run.candidate, self.stage)
         if verdict is None:
             answering = Answering(run)

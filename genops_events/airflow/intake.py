@@ -9,8 +9,7 @@ from typing import Any
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowSkipException
 
-from genops_events.airflow.activity import WOKEN_BY
-from genops_events.airflow.assets import TRAINING_ARRIVALS, TRAINING_DATA
+from genops_events.airflow.assets import TRAINING_ARRIVALS, TRAINING_DATA, WOKEN_BY
 from genops_events.airflow.drain import drain
 from genops_events.airflow.healing import sweep
 from genops_events.airflow.retries import INTAKE_RETRIES, STAGE_DEFAULTS

@@ -1,13 +1,9 @@
-"""Whose task gets the next free worker: `priority_weight` of each kind of task, the greater first."""
+"""Whose task gets the next free worker: `priority_weight` of what is not a stage's work, the greater first.
+
+That of the stages is in `STAGES`.
+"""
 
 from __future__ import annotations
-
-from genops_events.stages import Stage
-
-STAGE_PRIORITIES = {Stage.EVALUATION: 2, Stage.INFERENCE: 3, Stage.BUDGET: 4, Stage.PROMOTION: 5}
-"""Weights of what follows the tuning job: who has come furthest goes first, so that of many candidates the first ends
-early, instead of all at the end; but what takes a second before what may take an hour. Small, since other Dags of the
-same Airflow are not to wait for these."""
 
 WAITED_FOR_PRIORITY = 5
 """Weight of what somebody waits for (the answers of a form), or what is short and must not starve (the tables)."""

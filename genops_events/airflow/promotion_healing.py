@@ -6,13 +6,13 @@ import logging
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from airflow.sdk.exceptions import AirflowSkipException
-
-from genops_events.airflow.promotion import beyond_help, decided
-from genops_events.airflow.stage import StageRun, settle_and_announce
+from genops_events.airflow.promotion_end import PROMOTION_END
+from genops_events.airflow.promotion_work import beyond_help, decided
+from genops_events.airflow.stage_end import settle_and_announce
+from genops_events.airflow.stage_run import StageRun
 from genops_events.airflow.sweep_figures import SweepFigures
 from genops_events.config import Config
-from genops_events.errors import GenopsError
+from genops_events.errors import GenopsError, StepAside
 from genops_events.gcp.record_store import RecordStore
 from genops_events.gcp.rollbacks import finish_rollbacks, unfinished
 from genops_events.stages import Stage
@@ -51,8 +51,8 @@ def heal_answered(candidates: Iterable[str], figures: SweepFigures) -> None:
             verdict = decided(run)
             if verdict is None:
                 continue
-            settle_and_announce(run, verdict)
-        except (GenopsError, AirflowSkipException) as error:
+            settle_and_announce(run, verdict, PROMOTION_END)
+        except (GenopsError, StepAside) as error:
             log.exception("The answered promotion of %s cannot be ended", candidate)
             figures.error = str(error)
             continue
@@ -69,7 +69,7 @@ def end_beyond_help(candidates: Iterable[str], figures: SweepFigures) -> set[str
             verdict = beyond_help(run)
             if verdict is None:
                 continue
-            settle_and_announce(run, verdict)
+            settle_and_announce(run, verdict, PROMOTION_END)
         except GenopsError as error:
             log.exception("%s, which waits for money that cannot help it, cannot be ended", candidate)
             figures.error = str(error)

@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING
 
 from genops_events import record_paths
 from genops_events.airflow.activity import runs_over
-from genops_events.airflow.failing import end_failed
-from genops_events.airflow.stage import StageRun, settle_and_announce
+from genops_events.airflow.stage_end import settle_and_announce
+from genops_events.airflow.stage_ends import STAGE_ENDS
+from genops_events.airflow.stage_run import StageRun
 from genops_events.errors import GenopsError, PermanentError
 from genops_events.gcp.at_once import at_once
 from genops_events.record import Intent, Return
@@ -112,9 +113,10 @@ def _end_or_return(run: StageRun, traces: Traces, intent: Intent, figures: Sweep
             if not standing.returns
             else f", as {standing.returns} before it: nothing that Airflow began has ended it."
         )
-        verdict = end_failed(run, f"{told}{times}")
+        end = STAGE_ENDS[run.stage]
+        verdict = end.failed(run, f"{told}{times}")
         if verdict is not None:
-            settle_and_announce(run, verdict)
+            settle_and_announce(run, verdict, end)
             found = "" if verdict.outcome is Outcome.FAILED else f" Its job was asked: {verdict.outcome}."
             figures.healed("closed_stage", run.candidate, run.stage, f"{told}{times}{found}")
             return False

@@ -8,9 +8,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from airflow.sdk.exceptions import AirflowSkipException
-
 from genops_events import record_paths
+from genops_events.errors import StepAside
 from genops_events.gcp import ledger_store
 from genops_events.gcp.holds import approval_of, is_retried
 from genops_events.gcp.outbox import announce_hold
@@ -18,7 +17,7 @@ from genops_events.money.ledger import Posting, Purpose, Refusal, month_of, usd
 from genops_events.record import Approval, Hold
 
 if TYPE_CHECKING:
-    from genops_events.airflow.stage import StageRun
+    from genops_events.airflow.stage_run import StageRun
     from genops_events.inference.prompt_limits import PromptOver
 
 LINES_KEPT = 100
@@ -56,7 +55,7 @@ def pay_for(
         over: prompts over a limit of genops.yaml.
 
     Raises:
-        AirflowSkipException: the candidate is held, and that is recorded and announced. No verdict was written: it
+        StepAside: the candidate is held, and that is recorded and announced. No verdict was written: it
             waits until somebody approves it, and then goes on from here.
         LedgerDamaged: the ledger makes no sense.
     """
@@ -88,7 +87,7 @@ def pay_for(
         limits += sorted({one.limit_key for one in over})
     help_ = _help(run, over, has_begun=reserved is not None)
     hold = _hold(run, amount, " ".join(reasons), help_=help_, missing=missing, limits=limits, over=over)
-    raise AirflowSkipException(f"held: {hold.reason} {hold.help}")
+    raise StepAside(f"held: {hold.reason} {hold.help}")
 
 
 def _reserve(

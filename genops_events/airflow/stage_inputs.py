@@ -15,7 +15,7 @@ from genops_events.gcp.streams import UnusableObject
 from genops_events.record import Attempt
 
 if TYPE_CHECKING:
-    from genops_events.airflow.stage import StageRun
+    from genops_events.airflow.stage_run import StageRun
 
 
 def unusable_inputs(run: StageRun) -> str | None:

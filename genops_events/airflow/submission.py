@@ -29,7 +29,7 @@ from genops_events.verdicts import TuningVerdict, Verdict
 if TYPE_CHECKING:
     from google.genai.types import TuningJob
 
-    from genops_events.airflow.stage import StageRun
+    from genops_events.airflow.stage_run import StageRun
     from genops_events.record import Validation
 
 

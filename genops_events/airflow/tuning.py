@@ -10,11 +10,12 @@ from airflow.sdk import Context
 
 from genops_events import record_paths
 from genops_events.airflow import tuning_end
-from genops_events.airflow.cancelling import WAITING_TRY
 from genops_events.airflow.spending import StageLimit, pay_for
-from genops_events.airflow.stage import StageOperator, StageRun, finish
+from genops_events.airflow.stage import StageOperator, finish
 from genops_events.airflow.stage_inputs import unusable_inputs
+from genops_events.airflow.stage_run import StageRun
 from genops_events.airflow.submission import SubmitLater, cancelled, known_job, submit, wish_to_cancel
+from genops_events.airflow.task_context import stepping_aside
 from genops_events.gcp import training_files, tuning_jobs, tuning_queue
 from genops_events.gcp.cancellation import cancel_jobs, has_ended
 from genops_events.money.pricing import tuning_note
@@ -41,10 +42,11 @@ class ValidateTrainingData(StageOperator):
             AirflowSkipException: the file is not valid, or the model could not be judged or used; the verdict says why, the
                 quarantine has the lines.
         """
-        run = StageRun.of(self.stage, context)
+        run = self.run_of(context)
         verdict = run.store.verdict(run.candidate, self.stage)
         if verdict is None:
-            run.take_on()
+            with stepping_aside():
+                run.take_on()
             validation = _validation(run)
             missing = unusable_inputs(run) if validation.valid else None
             if missing is not None:
@@ -92,6 +94,8 @@ class TuneModel(StageOperator):
 
     def work(self, run: StageRun, context: Context) -> Verdict:
         """Reserve the money, submit or adopt the job, and defer until it has ended."""
+        from triggers.vertex_job import WAITING_TRY
+
         run.take_on()
         task: Any = context["ti"]
         task.xcom_push(key=WAITING_TRY, value=task.try_number)
@@ -114,7 +118,7 @@ class TuneModel(StageOperator):
 
     def resume(self, context: Context, event: dict[str, Any], job: str) -> dict[str, Any]:
         """Record how the job ended, as the job itself says now."""
-        run = StageRun.of(self.stage, context)
+        run = self.run_of(context)
         verdict = run.store.verdict(run.candidate, self.stage)
         if verdict is None:
             cancel_jobs(run.config, run.candidate, but=job)  # what two submissions that met have left
@@ -172,7 +176,7 @@ def _refusal(run: StageRun, validation: Validation) -> Verdict | None:
     """Conclude that the tuning job is not wanted any more; None once its cost is reserved.
 
     Raises:
-        AirflowSkipException: it may not be paid for, and is held until somebody approves it.
+        StepAside: it may not be paid for, and is held until somebody approves it.
     """
     dataset = run.dataset
     if wish_to_cancel(run) is not None:

@@ -8,22 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 from genops_events import record_paths
 from genops_events.airflow.spending import estimated
+from genops_events.airflow.stage_end import StageEnd
+from genops_events.airflow.stage_run import StageRun
 from genops_events.airflow.submission import UNANSWERED, known_job, wish_to_cancel
 from genops_events.errors import PermanentError
-from genops_events.gcp import tuning_jobs
+from genops_events.gcp import tuning_jobs, tuning_queue
 from genops_events.gcp.cancellation import cancel_jobs, cancel_tuning, has_ended
 from genops_events.gcp.errors import CloudRefused
 from genops_events.gcp.tuning_results import billable_tokens_of, epochs_of, examples_of, served, steps_of
 from genops_events.jobs import LOOK, code_name, help_for
 from genops_events.polling import ENDS, JobEnd
-from genops_events.record import BY_AIRFLOW, BY_THE_CLOCK, Attempt, Validation
+from genops_events.record import BY_AIRFLOW, BY_THE_CLOCK, Attempt, Submission, Validation
 from genops_events.stages import Outcome
 from genops_events.verdicts import TuningVerdict, Verdict
 
 if TYPE_CHECKING:
     from google.genai.types import TuningJob
 
-    from genops_events.airflow.stage import StageRun
     from genops_events.record import Cancellation
 
 NOT_FOUND = 404
@@ -189,3 +190,19 @@ def _figures(run: StageRun, job: TuningJob) -> dict[str, Any]:
         # The count is that of the training file; each pass over it is billed.
         figures["cost_usd"] = run.config.rates_for(run.dataset).tuning_cost(tokens, epochs)
     return {name: value for name, value in figures.items() if value is not None}
+
+
+def _bought(run: StageRun) -> bool:
+    """Return whether the candidate has, or had, a tuning job."""
+    recorded = run.store.read(record_paths.submission_path(run.candidate), Submission)
+    return recorded is not None or tuning_jobs.find(run.config, run.candidate) is not None
+
+
+def _clean_up(run: StageRun, verdict: Verdict) -> None:
+    """Take the candidate out of the queue; after a failure, cancel its jobs."""
+    tuning_queue.leave(run.store, run.candidate)
+    if verdict.outcome is Outcome.FAILED:
+        cancel_jobs(run.config, run.candidate)
+
+
+TUNING_END = StageEnd(bought=_bought, clean_up=_clean_up, failed=as_the_job_says)

@@ -14,8 +14,7 @@ from cloud import DATASET
 from evaluations import FILE, MODEL
 from made_up import context
 
-from genops_events.airflow.comparing import Comparing
-from genops_events.airflow.comparison import ConcludeComparison, PlanComparison, RunContestant
+from genops_events.airflow.comparison import ConcludeComparison, PlanComparison, RunContestant, comparing_of
 from genops_events.comparison.plan import ContestantDocument, result_path, rows_path, summary_path
 from genops_events.comparison.record import Comparison, ContestantResult
 from genops_events.config import Config, load_config
@@ -76,12 +75,12 @@ def whole(run: Any) -> Comparison:
 
 
 def recorded(run: Any) -> Comparison | None:
-    comparing = Comparing.of(run)
+    comparing = comparing_of(run)
     return comparing.store.read(summary_path(comparing.id), Comparison)
 
 
 def result(run: Any, name: str) -> ContestantResult:
-    comparing = Comparing.of(run)
+    comparing = comparing_of(run)
     found = comparing.store.read(result_path(comparing.id, name), ContestantDocument)
     assert found is not None
     return found.result

@@ -6,7 +6,7 @@ from cloud import DATASET
 from made_up import arrived, context, ended, now, tuned
 
 from genops_events.airflow.promotion import PromoteModel
-from genops_events.airflow.stage import StageRun
+from genops_events.airflow.stage_run import StageRun
 from genops_events.config import Config
 from genops_events.gcp.record_store import RecordStore
 from genops_events.record import Champion

@@ -29,7 +29,7 @@ from cloud import (
 from made_up import arrived, context, ended, now, taken_on
 from typer.testing import CliRunner
 
-from genops_events.airflow.stage import StageRun
+from genops_events.airflow.stage_run import StageRun
 from genops_events.airflow.tuning import TuneModel, ValidateTrainingData
 from genops_events.cli import app
 from genops_events.config import Config

@@ -19,7 +19,7 @@ from sweeps import airflow, config, swept
 
 from genops_events import record_paths
 from genops_events.airflow.promotion import PromoteModel
-from genops_events.airflow.stage import StageRun
+from genops_events.airflow.stage_run import StageRun
 from genops_events.completion_events import ROLLED_BACK
 from genops_events.config import Config
 from genops_events.gcp import rollbacks

@@ -15,8 +15,7 @@ from comparisons import WARM, asked, compared, conclude, contest, one, plan, pos
 from evaluations import FILE, MODEL, die, pairs, write
 from made_up import now
 
-from genops_events.airflow.comparing import Comparing
-from genops_events.airflow.comparison import RunContestant, record_failed_contestant, record_failed_plan
+from genops_events.airflow.comparison import RunContestant, comparing_of, record_failed_contestant, record_failed_plan
 from genops_events.config import Config
 from genops_events.errors import ConfigError
 from genops_events.gcp import ledger_store
@@ -181,7 +180,7 @@ def test_who_is_cleared_is_held_against_what_the_others_have_spent(
 ) -> None:
     run = one_has_completed(compared, store)
     spent = result(run, MODEL).cost_usd
-    most = Comparing.of(run).most(Comparing.of(run).asked(Comparing.of(run).plan()))[PRO]
+    most = comparing_of(run).most(comparing_of(run).asked(comparing_of(run).plan()))[PRO]
     assert spent > 0
     compared(evaluation=JUDGED, contestants=[MODEL, PRO], budget_usd=float(most + spent / 2))
     before = calls(cloud)
@@ -244,7 +243,7 @@ def test_functions_and_a_schema_of_the_answer_are_reserved_for_as_input(
         "schema": {"response_json_schema": {"type": "object", "description": described}},
     }
     run = asked(*(json.dumps({name: {"model": MODEL, "generation_config": one}}) for name, one in about.items()))
-    comparing = Comparing.of(run)
+    comparing = comparing_of(run)
     most = comparing.most(comparing.asked(comparing.plan()))
     assert Decimal("0.012") < most["functions"] - most["plain"] < Decimal("0.0125")
     assert Decimal("0.012") < most["schema"] - most["plain"] < Decimal("0.0125")

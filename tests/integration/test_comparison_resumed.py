@@ -15,8 +15,7 @@ from comparisons import asked, compared, contest, one, plan, postings, recorded,
 from evaluations import FILE, MODEL, die, pairs, write
 from waiting import FOREVER_SECONDS
 
-from genops_events.airflow.comparing import Comparing
-from genops_events.airflow.comparison import RunContestant, record_failed_contestant
+from genops_events.airflow.comparison import RunContestant, comparing_of, record_failed_contestant
 from genops_events.comparison import plan as places
 from genops_events.config import Config
 from genops_events.gcp.parts import read_parts
@@ -30,7 +29,7 @@ def test_a_contestant_that_is_killed_loses_only_what_was_in_flight(
     write(store, FILE, *pairs(60))
     run = asked(MODEL)
     plan(run)
-    comparison = Comparing.of(run).id
+    comparison = comparing_of(run).id
     prefix = places.scores_prefix(comparison, MODEL)
     # So many are judged; then the judge is silent.
     cloud.vertex.faults(delay_seconds=FOREVER_SECONDS, pass_calls=20, error_methods=["evaluateInstances"])

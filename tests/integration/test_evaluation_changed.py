@@ -150,7 +150,7 @@ def test_the_answers_of_the_champion_of_an_earlier_round_are_not_taken_for_those
     where = "projects/genops-local/locations/us-central1/models"
     crown(store, "banking77-0000000000000001", endpoint, model=f"{where}/7@1", scores={"exact_match": 1.0})
     candidate = candidate_of(config, store, endpoint)
-    die(candidate, "genops_events.airflow.stage.StageRun.conclude")
+    die(candidate, "genops_events.airflow.stage_run.StageRun.conclude")
     assert store.bucket.blob(champion_answers_path(candidate)).exists()
     # The try before has spent; the next one needs more than it reserved, and is held. Meanwhile, another is champion.
     write(store, 4)

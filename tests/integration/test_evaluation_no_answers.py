@@ -134,7 +134,7 @@ def test_what_is_kept_of_a_blocked_answer_is_enough_for_the_next_try(
     settings(metrics=["exact_match"])
     write(store, FILE, *prompts("a knife", "a plan"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("genops_events.airflow.stage.StageRun.conclude", die)
+        patch.setattr("genops_events.airflow.stage_run.StageRun.conclude", die)
         with pytest.raises(KeyboardInterrupt):
             evaluated(candidate)
     before = cloud.vertex_calls("generateContent")

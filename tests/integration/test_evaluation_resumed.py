@@ -69,7 +69,7 @@ def test_what_a_killed_try_had_written_is_used_and_belongs_to_the_same_metric_an
     prefix = judgements_prefix(candidate)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("genops_events.airflow.evaluating.remove_parts", lambda *_: None)
-        patch.setattr("genops_events.airflow.stage.StageRun.conclude", die)
+        patch.setattr("genops_events.airflow.stage_run.StageRun.conclude", die)
         with pytest.raises(KeyboardInterrupt):
             evaluated(candidate)
     assert len(read_parts(store.bucket, prefix)) == 3

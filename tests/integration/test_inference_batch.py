@@ -31,9 +31,12 @@ from made_up import arrived, context, tuned
 from waiting import HANG_SECONDS
 
 from genops_events.airflow.budget import CheckBudget
-from genops_events.airflow.cancelling import WAITING_TRY, stop_answering
 from genops_events.airflow.inference import AnswerPrompts
-from genops_events.airflow.stage import StageRun, record_failure, settle_and_announce
+from genops_events.airflow.inference_end import INFERENCE_END
+from genops_events.airflow.inference_stop import stop_answering
+from genops_events.airflow.stage import record_failure
+from genops_events.airflow.stage_end import settle_and_announce
+from genops_events.airflow.stage_run import StageRun
 from genops_events.airflow.submission import UNANSWERED
 from genops_events.config import Config, load_config
 from genops_events.errors import PermanentError
@@ -49,6 +52,7 @@ from genops_events.record_paths import answers_path
 from genops_events.stages import Outcome, Stage
 from genops_events.verdicts import InferenceVerdict
 from triggers.batch_job import BatchJobTrigger
+from triggers.vertex_job import WAITING_TRY
 
 MODEL = "gemini-2.5-flash"
 ROWS: list[dict[str, Any]] = [{"id": f"row {number}", "prompt": f"question {number}"} for number in range(12)]
@@ -379,7 +383,9 @@ def test_a_stage_that_the_sweep_closes_cancels_its_job(
     cloud.vertex.faults(job_seconds=600)
     job = submitted(candidate)
     run = StageRun(Stage.INFERENCE, candidate, "run-1")
-    settle_and_announce(run, run.conclude(InferenceVerdict, Outcome.FAILED, "Dag run run-1 ended without a verdict."))
+    settle_and_announce(
+        run, run.conclude(InferenceVerdict, Outcome.FAILED, "Dag run run-1 ended without a verdict."), INFERENCE_END
+    )
     until(lambda: jobs(config, candidate)[job] == "JOB_STATE_CANCELLED")
 
 
@@ -393,7 +399,9 @@ def test_money_is_released_only_where_no_job_was_ever_submitted(
         cloud.vertex.faults(lose_answers=1.0, error_methods=["batchPredictionJobs.create"], job_seconds=600)
         assert deferred(candidate)[0].method_name == "go_on"  # there is a job that nothing but its name tells of
     run = StageRun(Stage.INFERENCE, candidate, "run-1")
-    settle_and_announce(run, run.conclude(InferenceVerdict, Outcome.FAILED, "Dag run run-1 ended without a verdict."))
+    settle_and_announce(
+        run, run.conclude(InferenceVerdict, Outcome.FAILED, "Dag run run-1 ended without a verdict."), INFERENCE_END
+    )
     reserved = ledger_store.committed(store, dataset=DATASET, at=run.month)
     assert (reserved > 0) is submitted_before
 

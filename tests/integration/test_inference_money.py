@@ -93,7 +93,7 @@ def test_a_prompt_file_that_grows_after_its_budget_was_checked_is_answered_as_it
 def test_a_check_that_is_tried_again_prices_the_same_prompts(store: RecordStore, candidate: str) -> None:
     prompts(store, 2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("genops_events.airflow.stage.StageRun.conclude", _die)
+        patch.setattr("genops_events.airflow.stage_run.StageRun.conclude", _die)
         with pytest.raises(KeyboardInterrupt):
             check(candidate)
     prompts(store, 50)

@@ -26,7 +26,7 @@ from waiting import HANG_SECONDS
 from genops_events.airflow import answering
 from genops_events.airflow.inference import AnswerPrompts
 from genops_events.airflow.retries import STAGE_RETRIES
-from genops_events.airflow.stage import StageRun
+from genops_events.airflow.stage_run import StageRun
 from genops_events.config import Config
 from genops_events.gcp.candidate_reader import read_candidate
 from genops_events.gcp.errors import CloudBusy, CloudRefused, CloudUnavailable
@@ -311,7 +311,7 @@ from asked import few_at_once
 from made_up import context
 from genops_events.airflow.inference import AnswerPrompts
 few_at_once()
-from genops_events.airflow.stage import StageRun
+from genops_events.airflow.stage_run import StageRun
 AnswerPrompts(task_id="answer").execute(context(sys.argv[1]))
 """
 

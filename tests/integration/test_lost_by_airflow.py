@@ -36,10 +36,11 @@ from made_up import arrived, context, ended, now, taken_on, tuned
 from sweeps import airflow, config, swept
 from waiting import until
 
-from genops_events.airflow.cancelling import stop_tuning
 from genops_events.airflow.evaluation import EvaluateModel
-from genops_events.airflow.stage import StageRun, record_failure
+from genops_events.airflow.stage import record_failure
+from genops_events.airflow.stage_run import StageRun
 from genops_events.airflow.tuning import TuneModel, ValidateTrainingData
+from genops_events.airflow.tuning_stop import stop_tuning
 from genops_events.config import Config
 from genops_events.errors import PermanentError
 from genops_events.gcp import tuning_jobs

@@ -7,14 +7,14 @@ import json
 from functools import partial
 
 import pytest
-from airflow.sdk.exceptions import AirflowSkipException
 from cloud import DATASET, Reader, at_once, cloud, completions, config, connections_closed, stand_ins, store, until
 from made_up import arrived, context, ended, tuned
 from promotions import METRIC, champion, judged, promote, promoted
 
 from genops_events.airflow.promotion import PromoteModel
-from genops_events.airflow.stage import StageRun
+from genops_events.airflow.stage_run import StageRun
 from genops_events.config import Config
+from genops_events.errors import StepAside
 from genops_events.gcp.record_store import RecordStore
 from genops_events.record_paths import intent_path
 from genops_events.stages import Outcome, Stage
@@ -84,7 +84,7 @@ def test_promotion_waits_for_both_verdicts_and_takes_nothing_on(
     tuned(store, candidate)
     outcome = Outcome.PASSED if there is Stage.EVALUATION else Outcome.APPROVED
     ended(store, there, outcome, candidate)
-    with pytest.raises(AirflowSkipException, match=f"waiting for the verdict of {missing}"):
+    with pytest.raises(StepAside, match=f"waiting for the verdict of {missing}"):
         promote(candidate)
     assert store.bucket.get_blob(intent_path(candidate, Stage.PROMOTION)) is None
 
@@ -93,7 +93,7 @@ def test_promotion_waits_for_both_verdicts_and_takes_nothing_on(
 def test_a_failed_candidate_is_not_promoted(config: Config, store: RecordStore, failed: str) -> None:
     outcomes = {failed: Outcome.FAILED}
     candidate = judged(config, store, 0.9, **outcomes)
-    with pytest.raises(AirflowSkipException, match="has failed"):
+    with pytest.raises(StepAside, match="has failed"):
         promote(candidate)
     assert store.verdict(candidate, Stage.PROMOTION) is None
     assert store.champion(DATASET) is None

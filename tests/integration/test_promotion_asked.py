@@ -14,7 +14,7 @@ from sweeps import airflow, config, swept
 
 from genops_events.airflow.assets import EVALUATED_MODEL
 from genops_events.airflow.promotion import PromoteModel
-from genops_events.airflow.stage import StageRun
+from genops_events.airflow.stage_run import StageRun
 from genops_events.config import Config
 from genops_events.gcp.open_candidates import mint
 from genops_events.gcp.record_store import RecordStore

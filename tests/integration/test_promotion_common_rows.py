@@ -8,7 +8,7 @@ from cloud import cloud, config, connections_closed, stand_ins, store
 from made_up import arrived, context, ended, tuned
 
 from genops_events.airflow.promotion import PromoteModel
-from genops_events.airflow.stage import StageRun
+from genops_events.airflow.stage_run import StageRun
 from genops_events.config import Config
 from genops_events.evaluation.summary import MetricSummary
 from genops_events.gcp.record_store import RecordStore

@@ -18,7 +18,8 @@ from sweeps import airflow, config, swept
 from typer.testing import CliRunner
 
 from genops_events.airflow.promotion import PromoteModel
-from genops_events.airflow.stage import StageRun, record_failure
+from genops_events.airflow.stage import record_failure
+from genops_events.airflow.stage_run import StageRun
 from genops_events.cli import app
 from genops_events.config import Config
 from genops_events.gcp import registry, rollbacks, tuning_jobs

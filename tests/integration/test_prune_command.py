@@ -28,7 +28,7 @@ from made_up import arrived, context, ended, tuned
 from typer.testing import CliRunner
 
 from genops_events.airflow.promotion import PromoteModel
-from genops_events.airflow.stage import StageRun
+from genops_events.airflow.stage_run import StageRun
 from genops_events.cli import app
 from genops_events.config import Config
 from genops_events.gcp import pruning, tuning_jobs

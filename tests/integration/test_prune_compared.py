@@ -14,7 +14,7 @@ from google.cloud.aiplatform_v1.types import DeployedModel
 from made_up import arrived, context, ended, now, tuned
 
 from genops_events.airflow.promotion import PromoteModel
-from genops_events.airflow.stage import StageRun
+from genops_events.airflow.stage_run import StageRun
 from genops_events.comparison.contestants import read_contestants
 from genops_events.comparison.plan import ComparisonPlan
 from genops_events.comparison.plan import plan_path as comparison_plan_path

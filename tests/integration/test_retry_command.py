@@ -22,7 +22,10 @@ from genops_events.airflow.budget import CheckBudget
 from genops_events.airflow.evaluation import EvaluateModel
 from genops_events.airflow.inference import AnswerPrompts
 from genops_events.airflow.promotion import PromoteModel
-from genops_events.airflow.stage import StageRun, record_failure, settle_and_announce
+from genops_events.airflow.stage import record_failure
+from genops_events.airflow.stage_end import settle_and_announce
+from genops_events.airflow.stage_ends import STAGE_ENDS
+from genops_events.airflow.stage_run import StageRun
 from genops_events.airflow.tuning import TuneModel, ValidateTrainingData
 from genops_events.cli import app
 from genops_events.cli.who import me
@@ -63,7 +66,7 @@ def failed(config: Config, store: RecordStore, stage: Stage, candidate: str, **f
     """Record and announce that a stage failed, as the Dag run did that had taken it on."""
     taken_on(store, stage, candidate)
     run = StageRun(stage, candidate, "run-1")
-    settle_and_announce(run, ended(store, stage, Outcome.FAILED, candidate, **figures))
+    settle_and_announce(run, ended(store, stage, Outcome.FAILED, candidate, **figures), STAGE_ENDS[stage])
 
 
 def succeeded(config: Config, candidate: str) -> str:
@@ -108,7 +111,7 @@ def test_a_tuning_that_failed_beside_its_job_goes_on_and_adopts_it(
     job = succeeded(config, candidate)
     # As a version before recorded it: whatever Airflow said, and no word of the job.
     run = StageRun(Stage.TUNING, candidate, "run-1")
-    settle_and_announce(run, ended(store, Stage.TUNING, Outcome.FAILED, candidate))
+    settle_and_announce(run, ended(store, Stage.TUNING, Outcome.FAILED, candidate), STAGE_ENDS[Stage.TUNING])
     code, answer = retry(candidate, "--reason", "The machine\nwas too busy")
     assert (code, answer["goes_on"]) == (0, True)
     assert "what was paid for is kept" in answer["text"]

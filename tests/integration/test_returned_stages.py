@@ -18,7 +18,8 @@ from waiting import until
 
 from genops_events.airflow.budget import CheckBudget
 from genops_events.airflow.evaluation import EvaluateModel
-from genops_events.airflow.stage import StageRun, note_failed_try, record_failure
+from genops_events.airflow.stage import note_failed_try, record_failure
+from genops_events.airflow.stage_run import StageRun
 from genops_events.airflow.tuning import TuneModel, ValidateTrainingData
 from genops_events.config import Config
 from genops_events.errors import TransientError

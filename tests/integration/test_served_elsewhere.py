@@ -15,7 +15,7 @@ from test_tuning_stage import EXAMPLES, work
 from usual import EXAMPLE
 
 from genops_events.airflow.inference import AnswerPrompts
-from genops_events.airflow.stage import StageRun
+from genops_events.airflow.stage_run import StageRun
 from genops_events.airflow.tuning import TuneModel
 from genops_events.catalogue.locations import location_in
 from genops_events.config import Config, load_config

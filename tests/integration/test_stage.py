@@ -26,18 +26,15 @@ from made_up import arrived, context, ended, now, taken_on, tuned, verdict
 
 from genops_events.airflow.budget import CheckBudget
 from genops_events.airflow.evaluation import EvaluateModel
-from genops_events.airflow.failing import end_failed
 from genops_events.airflow.inference import AnswerPrompts
 from genops_events.airflow.promotion import PromoteModel
-from genops_events.airflow.stage import (
-    CandidateUnknown,
-    StageOperator,
-    StageRun,
-    record_failure,
-    settle_and_announce,
-)
-from genops_events.airflow.tuning import TuneModel
+from genops_events.airflow.stage import StageOperator, record_failure
+from genops_events.airflow.stage_end import account, settle_and_announce
+from genops_events.airflow.stage_ends import STAGE_ENDS
+from genops_events.airflow.stage_run import CandidateUnknown, StageRun
+from genops_events.airflow.tuning import TuneModel, ValidateTrainingData
 from genops_events.config import Config, Intake
+from genops_events.errors import StepAside
 from genops_events.gcp import tuning_jobs
 from genops_events.gcp.errors import CloudUnavailable
 from genops_events.gcp.ledger_store import reserve
@@ -73,9 +70,9 @@ def candidate(config: Config, store: RecordStore) -> str:
 
 
 def test_a_stage_works_on_the_partition_key_of_its_dag_run(candidate: str) -> None:
-    run = StageRun.of(Stage.BUDGET, context(candidate, run_id="run-7"))
+    run = CheckBudget(task_id="check").run_of(context(candidate, run_id="run-7"))
     assert (run.stage, run.candidate, run.run_id) == (Stage.BUDGET, candidate, "run-7")
-    assert StageRun.of(Stage.BUDGET, context("other", partition_key=candidate)).candidate == candidate
+    assert CheckBudget(task_id="check").run_of(context("other", partition_key=candidate)).candidate == candidate
 
 
 @pytest.mark.parametrize("stage", Stage)
@@ -105,14 +102,20 @@ def test_a_run_of_a_stage_that_is_for_no_candidate_fails_once_and_leaves_nothing
 
 def test_a_dag_run_without_a_key_and_a_key_without_an_arrival_are_told_apart(config: Config) -> None:
     with pytest.raises(CandidateUnknown, match="no partition key"):
-        StageRun.of(Stage.BUDGET, context(None))
+        CheckBudget(task_id="check").run_of(context(None))
     with pytest.raises(CandidateUnknown, match=f"gs://{config.bucket} knows no candidate"):
         _ = StageRun(Stage.BUDGET, "banking77-0000000000000000", "run-1").arrival
 
 
+def test_validation_in_a_second_dag_run_shows_as_skipped(candidate: str, store: RecordStore) -> None:
+    taken_on(store, Stage.TUNING, candidate)
+    with pytest.raises(AirflowSkipException, match="under way in Dag run run-1"):
+        ValidateTrainingData(task_id="validate").execute(context(candidate, run_id="run-2"))
+
+
 def test_the_second_dag_run_of_a_stage_skips_and_the_first_may_come_back(candidate: str, store: RecordStore) -> None:
     first = StageRun(Stage.TUNING, candidate, "run-1").take_on()
-    with pytest.raises(AirflowSkipException, match="run-1"):
+    with pytest.raises(StepAside, match="run-1"):
         StageRun(Stage.TUNING, candidate, "run-2").take_on()
     assert StageRun(Stage.TUNING, candidate, "run-1").take_on() == first
     assert StageRun(Stage.TUNING, candidate, "run-2").started_at() == first.started_at
@@ -123,7 +126,7 @@ def test_of_dag_runs_that_take_a_stage_on_at_once_one_gets_it(candidate: str) ->
     def take_on(run_id: str) -> str | None:
         try:
             return StageRun(Stage.TUNING, candidate, run_id).take_on().run_id
-        except AirflowSkipException:
+        except StepAside:
             return None
 
     names = [f"run-{number}" for number in range(6)]
@@ -307,9 +310,9 @@ def test_each_end_of_a_stage_settles_what_was_bought_and_releases_what_will_not_
         tuned(store, candidate, started_at=begun)
     reserved(store, candidate, at=begun)
     made = verdict(stage, outcome, candidate, cost_usd=Decimal(cost))
-    StageRun(stage, candidate, "run-1").account(made)
+    account(StageRun(stage, candidate, "run-1"), made, STAGE_ENDS[stage])
     assert postings(store, candidate, at=begun) == UNTOUCHED | changed
-    StageRun(stage, candidate, "run-2").account(made)
+    account(StageRun(stage, candidate, "run-2"), made, STAGE_ENDS[stage])
     assert postings(store, candidate, at=begun) == UNTOUCHED | changed
 
 
@@ -330,7 +333,7 @@ def test_what_a_failed_stage_has_bought_in_part_stays_reserved_since_its_cost_is
     tuned(store, candidate, started_at=begun)
     reserved(store, candidate, at=begun)
     store.bucket.blob(f"genops/candidates/{candidate}/{kept}").upload_from_string("{}")
-    StageRun(stage, candidate, "run-1").account(verdict(stage, Outcome.FAILED, candidate))
+    account(StageRun(stage, candidate, "run-1"), verdict(stage, Outcome.FAILED, candidate), STAGE_ENDS[stage])
     assert postings(store, candidate, at=begun)[str(stage)] == UNTOUCHED[str(stage)]
 
 
@@ -347,7 +350,11 @@ def test_a_failed_tuning_whose_job_was_submitted_stays_reserved(
         store.bucket.blob("copy.jsonl").upload_from_string(b"whatever")
         uri = f"gs://{config.bucket}/copy.jsonl"
         tuning_jobs.submit(config, config.dataset(DATASET), candidate=candidate, training_uri=uri)
-    StageRun(Stage.TUNING, candidate, "run-1").account(verdict(Stage.TUNING, Outcome.FAILED, candidate))
+    account(
+        StageRun(Stage.TUNING, candidate, "run-1"),
+        verdict(Stage.TUNING, Outcome.FAILED, candidate),
+        STAGE_ENDS[Stage.TUNING],
+    )
     assert postings(store, candidate, at=begun)["tuning"] == ("10", "0")
 
 
@@ -363,11 +370,11 @@ def test_nothing_is_recorded_where_the_job_cannot_be_asked_and_money_is_released
     assert postings(store, candidate, at=begun)["tuning"] == ("10", "0")
     cloud.vertex.faults()
     run = StageRun(Stage.TUNING, candidate, "sweep")
-    made = end_failed(
+    made = STAGE_ENDS[Stage.TUNING].failed(
         run, "Dag run run-1 ended without a verdict."
     )  # as a sweep does that has let it go on often enough
     assert made is not None
-    settle_and_announce(run, made)
+    settle_and_announce(run, made, STAGE_ENDS[Stage.TUNING])
     assert postings(store, candidate, at=begun)["tuning"] == ("0", "0")
 
 
@@ -376,12 +383,16 @@ def test_all_costs_go_to_the_month_in_which_tuning_began(candidate: str, store: 
     tuned(store, candidate, started_at=last_month)
     reserved(store, candidate, at=last_month)
     made = verdict(Stage.EVALUATION, Outcome.PASSED, candidate, cost_usd=Decimal(1))
-    StageRun(Stage.EVALUATION, candidate, "run-1").account(made)
+    account(StageRun(Stage.EVALUATION, candidate, "run-1"), made, STAGE_ENDS[Stage.EVALUATION])
     assert postings(store, candidate, at=last_month)["evaluation"] == ("0", "1")
     assert store.read(ledger_path(month_of(now())), Ledger) is None
 
 
 def test_a_candidate_that_reserved_nothing_leaves_no_ledger(candidate: str, store: RecordStore) -> None:
     taken_on(store, Stage.TUNING, candidate)
-    StageRun(Stage.TUNING, candidate, "run-1").account(verdict(Stage.TUNING, Outcome.REJECTED, candidate))
+    account(
+        StageRun(Stage.TUNING, candidate, "run-1"),
+        verdict(Stage.TUNING, Outcome.REJECTED, candidate),
+        STAGE_ENDS[Stage.TUNING],
+    )
     assert store.names("genops/ledger/") == []

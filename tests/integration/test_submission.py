@@ -17,7 +17,8 @@ from cloud import DATASET, PREFIX, StandIns, cloud, config, connections_closed, 
 from made_up import DagRun, Task, TaskState, arrived
 
 from genops_events import record_paths
-from genops_events.airflow.stage import StageRun, record_failure
+from genops_events.airflow.stage import record_failure
+from genops_events.airflow.stage_run import StageRun
 from genops_events.airflow.submission import UNANSWERED
 from genops_events.airflow.tuning import TuneModel, ValidateTrainingData
 from genops_events.config import Config

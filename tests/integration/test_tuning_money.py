@@ -9,15 +9,17 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
+from airflow.sdk.exceptions import TaskDeferred
 from cloud import DATASET, PREFIX, StandIns, cloud, config, connections_closed, stand_ins, store, until
 from made_up import arrived, context
 
 from genops_events import record_paths
 from genops_events.airflow import tuning_end
-from genops_events.airflow.stage import StageRun
+from genops_events.airflow.stage_end import account
+from genops_events.airflow.stage_run import StageRun
 from genops_events.airflow.tuning import TuneModel
 from genops_events.config import Config
+from genops_events.errors import StepAside
 from genops_events.gcp import ledger_store, tuning_jobs
 from genops_events.gcp.record_store import RecordStore
 from genops_events.money.ledger import Posting, month_of
@@ -64,9 +66,7 @@ def posting(store: RecordStore, run: StageRun) -> Posting:
 def test_videos_of_unknown_length_are_held_by_the_limit_on_tuning(config: Config, store: RecordStore) -> None:
     candidate = candidate_of(config, store, shown(config), {"text": "What happens?"}, examples=300)
     run = StageRun(Stage.TUNING, candidate, "run-1")
-    with pytest.raises(
-        AirflowSkipException, match=r"held: Tuning would cost about \$589\.824, over `budget.tuning_usd`"
-    ):
+    with pytest.raises(StepAside, match=r"held: Tuning would cost about \$589\.824, over `budget.tuning_usd`"):
         TuneModel(task_id="tune").work(run, context(candidate))
     found = store.read(record_paths.validation_path(candidate), Validation)
     assert found is not None
@@ -96,6 +96,6 @@ def test_a_job_that_does_not_say_what_it_is_billed_for_has_cost_what_was_reserve
     verdict = tuning_end.ended(run, job, tuned_on="20 examples", wish=None)
     assert verdict.cost_usd == reserved > 0
     assert verdict.reason.endswith("what was reserved for it is taken for its cost.")
-    run.account(verdict)
+    account(run, verdict, tuning_end.TUNING_END)
     settled = posting(store, run)
     assert (settled.settled, settled.reserved_usd, settled.spent_usd) == (True, Decimal(0), reserved)

@@ -11,18 +11,18 @@ from decimal import Decimal
 
 import pytest
 from airflow.sdk import RetryAction
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
+from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 from cloud import DATASET, PREFIX, StandIns, cloud, config, connections_closed, stand_ins, store, until
 from made_up import arrived, context
 from waiting import FOREVER_SECONDS
 
 from genops_events import record_paths
 from genops_events.airflow.retries import INTAKE_RETRIES, STAGE_RETRIES
-from genops_events.airflow.stage import StageRun
+from genops_events.airflow.stage_run import StageRun
 from genops_events.airflow.submission import UNANSWERED, known_job
 from genops_events.airflow.tuning import TuneModel
 from genops_events.config import Config
-from genops_events.errors import ConfigError
+from genops_events.errors import ConfigError, StepAside
 from genops_events.gcp import tuning_jobs
 from genops_events.gcp.record_store import RecordStore
 from genops_events.record import Submission
@@ -89,7 +89,7 @@ def test_a_budget_that_was_lowered_meanwhile_does_not_refuse_a_job_that_is_paid_
 def test_a_budget_that_is_too_low_from_the_beginning_holds_before_anything_is_submitted(
     config: Config, store: RecordStore, candidate: str
 ) -> None:
-    with pytest.raises(AirflowSkipException, match="held: Tuning would cost about"):
+    with pytest.raises(StepAside, match="held: Tuning would cost about"):
         TuneModel(task_id="tune").work(run_of(candidate, tuning_usd="0"), context(candidate))
     assert store.verdict(candidate, Stage.TUNING) is None
     assert jobs(config, candidate) == {}

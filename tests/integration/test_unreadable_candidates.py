@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from genops_events.admission import ForeignArrival
 from genops_events.airflow.healing import sweep
-from genops_events.airflow.stage import StageRun
+from genops_events.airflow.stage_run import StageRun
 from genops_events.cli import app
 from genops_events.config import Config
 from genops_events.gcp.candidate_reader import read_candidates

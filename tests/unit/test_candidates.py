@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from genops_events.candidates import Candidate
 from genops_events.record import Arrival, Cancellation, Intent, Progress
-from genops_events.stages import POSSIBLE, Outcome, Stage
+from genops_events.stages import STAGES, Outcome, Stage
 from genops_events.verdicts import VERDICTS
 
 NOW = datetime(2026, 11, 23, 1, 2, 3, tzinfo=UTC)
@@ -141,7 +141,7 @@ def test_a_candidate_without_verdicts_has_cost_nothing() -> None:
     assert candidate({}).to_json()["champion"] is None
 
 
-@given(st.fixed_dictionaries({}, optional={stage: st.sampled_from(POSSIBLE[stage]) for stage in Stage}))
+@given(st.fixed_dictionaries({}, optional={stage: st.sampled_from(STAGES[stage].outcomes) for stage in Stage}))
 def test_every_candidate_is_plain_json_with_all_five_stages(outcomes: dict[Stage, Outcome]) -> None:
     told = candidate(outcomes).to_json()
     assert json.loads(json.dumps(told)) == told

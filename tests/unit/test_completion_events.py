@@ -23,13 +23,13 @@ from genops_events.completion_events import (
     rollback_announcement_path,
 )
 from genops_events.record import Announcement, Hold, Rollback
-from genops_events.stages import POSSIBLE, Outcome, Stage
+from genops_events.stages import STAGES, Outcome, Stage
 from genops_events.verdicts import VERDICTS, EvaluationVerdict
 
 NOW = datetime(2026, 11, 23, 1, 2, 3, 456789, tzinfo=UTC)
 CANDIDATE = "banking77-0123456789abcdef"
 
-EVERY_VERDICT = [(stage, outcome) for stage in Stage for outcome in POSSIBLE[stage]]
+EVERY_VERDICT = [(stage, outcome) for stage in Stage for outcome in STAGES[stage].outcomes]
 
 
 def verdict(stage: Stage, outcome: Outcome, **figures):

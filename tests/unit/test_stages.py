@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genops_events.stages import POSSIBLE, CandidateState, Outcome, Stage, candidate_state, ready_stages
+from genops_events.stages import STAGES, CandidateState, Outcome, Stage, candidate_state, ready_stages
 
 GOOD = {
     Stage.TUNING: Outcome.SUCCEEDED,
@@ -45,7 +45,7 @@ def test_a_held_candidate_is_never_asked_to_answer():
     assert ready_stages(outcomes) == []
 
 
-@given(st.fixed_dictionaries({}, optional={stage: st.sampled_from(POSSIBLE[stage]) for stage in Stage}))
+@given(st.fixed_dictionaries({}, optional={stage: st.sampled_from(STAGES[stage].outcomes) for stage in Stage}))
 def test_whatever_has_ended_nothing_more_is_ready(outcomes):
     ended = candidate_state(outcomes) is not CandidateState.UNDER_WAY
     assert not (ended and ready_stages(outcomes))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from genops_events.completion_events import announcement_path
 from genops_events.record_paths import arrival_path, intent_path, submission_path, training_path, verdict_path
-from genops_events.stages import POSSIBLE, CandidateState, Outcome, Stage, candidate_state, ready_stages
+from genops_events.stages import STAGES, CandidateState, Outcome, Stage, candidate_state, ready_stages
 from genops_events.sweep import (
     LINGER,
     SILENCE,
@@ -148,7 +148,7 @@ def reachable(draw: st.DrawFn) -> dict[Stage, Outcome]:
     outcomes: dict[Stage, Outcome] = {}
     while ready := [stage for stage in ready_stages(outcomes) if draw(st.booleans())]:
         # Siblings end side by side: one may succeed although the other has just failed.
-        outcomes |= {stage: draw(st.sampled_from(POSSIBLE[stage])) for stage in ready}
+        outcomes |= {stage: draw(st.sampled_from(STAGES[stage].outcomes)) for stage in ready}
     return outcomes
 
 
