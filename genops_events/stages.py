@@ -85,7 +85,7 @@ STAGES: Mapping[Stage, StageFacts] = {
         priority=2,
     ),
     Stage.BUDGET: StageFacts(
-        outcomes=(Outcome.APPROVED, Outcome.REFUSED, Outcome.FAILED),
+        outcomes=(Outcome.APPROVED, Outcome.FAILED),
         waits_for=(Stage.TUNING,),
         reserves="inference",
         priority=4,
