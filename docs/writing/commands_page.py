@@ -13,7 +13,7 @@ from docs.writing.markdown import code, page, table
 from genops_events.cli import app
 
 INTRODUCTION = """
-Every command prints text for people on standard error, and with `--json` one JSON document on standard output.
+Every command prints text for people on standard error (`genops doctor` on standard output), and with `--json` one JSON document on standard output.
 `genops COMMAND --help` says the same as this page. Where no exit code is named, 0 is success and 1 an error, with what to do about it.
 
 The configuration is `GENOPS_CONFIG`, else `genops.yaml` here; the local stack is the one in `GENOPS_HOME`, else in `.genops` here.

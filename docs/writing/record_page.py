@@ -28,6 +28,14 @@ EVENTS = [
     "A completion event: written, then published, then marked.",
 ]
 """Their names are made of numbers and types that only a whole verdict has."""
+FOLDERS = (
+    "genops/candidates/<candidate>/",
+    "genops/datasets/<dataset>/",
+    "genops/comparisons/<comparison>/",
+    "genops/asks/<run>/",
+    "genops/tables/",
+    "genops/",
+)
 MODULES = (
     "record_paths",
     "record",
@@ -123,13 +131,25 @@ def _section(model: type[Document]) -> str:
     return text + fields_table(own, field_docs(model), schema.get("required", []), where="events.md")
 
 
+def _folder(start: str, every: list[tuple[str, str]]) -> str:
+    """Return the section of what lies below `start`, and below no longer start of another section."""
+    own = [
+        [path.replace(f"`{start}", "`", 1).replace("``", "").strip(), what]
+        for path, what in every
+        if path.startswith(f"`{start}")
+        and max((one for one in FOLDERS if path.startswith(f"`{one}")), key=len) == start
+    ]
+    return f"### {code(start)}\n\n{table(['path below it', 'what'], own)}"
+
+
 def record_page() -> str:
     """Return the page about the record."""
-    rows = sorted([*map(list, paths()), [code(EVENTS[0]), EVENTS[1]]])
+    every = sorted([*paths(), (code(EVENTS[0]), EVENTS[1])])
     return page(
         "The record",
         INTRODUCTION,
-        f"## Where what lies\n\n{table(['path', 'what'], rows)}",
+        "## Where everything lies",
+        *(_folder(start, every) for start in FOLDERS),
         "## What the documents say\n\nEach has `schema`, `candidate` and `written_at` beside these fields.",
         *(_section(one) for one in documents()),
     )
