@@ -28,7 +28,7 @@ class Summed:
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
+class AnswerScore:
     """A score of an answer; empty where the metric gave none."""
 
     metric: str
@@ -40,7 +40,7 @@ class Givers:
     """Contestants whose answers are the same and have the same scores."""
 
     who: Sequence[Who]
-    scores: Sequence[Score]
+    scores: Sequence[AnswerScore]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ def _summary(
 
 
 def _card(one: _Given, usual: str, reference: str | None, metrics: Sequence[str]) -> AnswerCard:
-    scored: dict[tuple[Score, ...], list[Who]] = {}
+    scored: dict[tuple[AnswerScore, ...], list[Who]] = {}
     for number, name, answer in one.by:
         scored.setdefault(_scores(answer, metrics), []).append(who(number, name))
     pieces = None if usual == one.answer else marked(shown(one.answer), shown(usual))
@@ -164,9 +164,9 @@ def _card(one: _Given, usual: str, reference: str | None, metrics: Sequence[str]
     )
 
 
-def _scores(answer: ComparedAnswer, metrics: Sequence[str]) -> tuple[Score, ...]:
+def _scores(answer: ComparedAnswer, metrics: Sequence[str]) -> tuple[AnswerScore, ...]:
     return tuple(
-        Score(metric, f"{answer.scores[metric]:.4g}" if metric in answer.scores else "")
+        AnswerScore(metric, f"{answer.scores[metric]:.4g}" if metric in answer.scores else "")
         for metric in metrics
         if metric in answer.scores or metric in answer.failures
     )

@@ -12,14 +12,14 @@ from genops_events.comparison_report.choice import Chosen, differ_most, rows_sho
 from genops_events.comparison_report.summary import ContestantLine, FailureLine, contestant_lines, failure_lines
 from genops_events.comparison_report.trade import Trade, trade
 from genops_events.comparison_report.who import Who, who
-from genops_events.report_parts import State, Verdict, html_page, number, short
+from genops_events.report_parts import Signal, VerdictBox, html_page, number, short
 
 _REASON_CHARACTERS = 2_000
 _PACKAGE = "genops_events.comparison_report"
 
 
 @dataclass(frozen=True, slots=True)
-class Tile:
+class ComparisonTile:
     """A figure that is looked for first."""
 
     name: str
@@ -30,7 +30,7 @@ class Tile:
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class PromptCards:
     """The answers side by side."""
 
     which: str
@@ -49,7 +49,7 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class ComparisonPage:
     """What stands on the page, as the template `report.html.j2` reads it."""
 
     title: str
@@ -58,15 +58,15 @@ class Page:
     champion: str | None
     started_by: str
     ended_at: str
-    verdict: Verdict
-    tiles: Sequence[Tile]
+    verdict: VerdictBox
+    tiles: Sequence[ComparisonTile]
     notes: Sequence[str]
     metrics: Sequence[str]
     trade: Trade | None
     """None where no contestant has both a score and a known cost."""
     contestants: Sequence[ContestantLine]
     failures: Sequence[FailureLine]
-    answers: Answers | None
+    answers: PromptCards | None
     rows_uri: str | None
     files: Sequence[File]
 
@@ -83,7 +83,7 @@ def render(comparison: Comparison, rows: Iterable[ComparedRow]) -> str:
     return html_page(_PACKAGE, page_of(comparison, rows))
 
 
-def page_of(comparison: Comparison, rows: Iterable[ComparedRow]) -> Page:
+def page_of(comparison: Comparison, rows: Iterable[ComparedRow]) -> ComparisonPage:
     """Return what stands on the comparison's page."""
     metrics = [one.name for one in comparison.metrics]
     chosen = differ_most(rows, metrics, rows_shown(len(comparison.contestants)))
@@ -93,7 +93,7 @@ def page_of(comparison: Comparison, rows: Iterable[ComparedRow]) -> Page:
         ("rows, Parquet", comparison.parquet_uri),
         ("this report", comparison.report_uri),
     )
-    return Page(
+    return ComparisonPage(
         title=f"Comparison {comparison.id}",
         state=_state(comparison),
         dataset=comparison.dataset,
@@ -113,12 +113,12 @@ def page_of(comparison: Comparison, rows: Iterable[ComparedRow]) -> Page:
     )
 
 
-def _verdict(comparison: Comparison) -> Verdict:
+def _verdict(comparison: Comparison) -> VerdictBox:
     passed = comparison.outcome == "completed"
-    state: State = "refused"
+    state: Signal = "refused"
     if passed:
         state = "partly" if _missing(comparison) else "passed"
-    return Verdict(state, _state(comparison).capitalize(), short(comparison.reason, _REASON_CHARACTERS))
+    return VerdictBox(state, _state(comparison).capitalize(), short(comparison.reason, _REASON_CHARACTERS))
 
 
 def _state(comparison: Comparison) -> str:
@@ -133,7 +133,7 @@ def _missing(comparison: Comparison) -> int:
     return sum(one.status != "completed" for one in comparison.contestants)
 
 
-def _tiles(comparison: Comparison) -> list[Tile]:
+def _tiles(comparison: Comparison) -> list[ComparisonTile]:
     """Return the figures that are looked for first."""
     completed = len(comparison.contestants) - _missing(comparison)
     names = [one.name for one in comparison.metrics]
@@ -141,14 +141,14 @@ def _tiles(comparison: Comparison) -> list[Tile]:
     if comparison.missing_usd is not None:
         reserved += f", {dollars(float(comparison.missing_usd))} over the limits"
     return [
-        Tile("contestants", f"{completed} of {len(comparison.contestants)}", "completed"),
-        Tile("prompts", f"{comparison.rows:,}", f"scored by {len(names)} metric{'s' * (len(names) != 1)}"),
+        ComparisonTile("contestants", f"{completed} of {len(comparison.contestants)}", "completed"),
+        ComparisonTile("prompts", f"{comparison.rows:,}", f"scored by {len(names)} metric{'s' * (len(names) != 1)}"),
         *([_highest(comparison, names[0])] if names else []),
-        Tile("spent", dollars(float(comparison.cost_usd)), reserved or "by this comparison"),
+        ComparisonTile("spent", dollars(float(comparison.cost_usd)), reserved or "by this comparison"),
     ]
 
 
-def _highest(comparison: Comparison, metric: str) -> Tile:
+def _highest(comparison: Comparison, metric: str) -> ComparisonTile:
     """Return who is first in a metric, and how sure that is."""
     found = [
         (figures.mean, place, one.name, figures)
@@ -156,7 +156,7 @@ def _highest(comparison: Comparison, metric: str) -> Tile:
         if (figures := one.metrics.get(metric)) is not None and figures.mean is not None
     ]
     if not found:
-        return Tile(f"highest {metric}", number(None), "nobody was scored")
+        return ComparisonTile(f"highest {metric}", number(None), "nobody was scored")
     mean, place, name, first = max(found, key=lambda one: (one[0], -one[1]))
     near = sum(
         first.low is not None and one.high is not None and one.high >= first.low
@@ -164,16 +164,16 @@ def _highest(comparison: Comparison, metric: str) -> Tile:
         if one is not first
     )
     sure = f"intervals of {near} other{'s' * (near != 1)} overlap" if near else "no other interval overlaps"
-    return Tile(f"highest {metric}", number(mean), sure if len(found) > 1 else "", who(place, name))
+    return ComparisonTile(f"highest {metric}", number(mean), sure if len(found) > 1 else "", who(place, name))
 
 
-def _answers(comparison: Comparison, chosen: Chosen, metrics: Sequence[str]) -> Answers:
+def _answers(comparison: Comparison, chosen: Chosen, metrics: Sequence[str]) -> PromptCards:
     shown, total = len(chosen.rows), chosen.total
     if shown == total:
         which = "the row" if total == 1 else f"all {total:,} rows"
     else:
         which = f"the {shown:,} rows that differ most, of {total:,}"
-    return Answers(
+    return PromptCards(
         which=which,
         not_shown=f"{total - shown:,}" if shown < total else "",
         rows=[prompt_card(row, comparison.contestants, metrics) for row in chosen.rows],

@@ -10,7 +10,7 @@ from genops_events.comparison.record import Comparison, ContestantResult
 from genops_events.comparison_report.chart import dollars
 from genops_events.comparison_report.who import Who, who
 from genops_events.evaluation.summary import MetricSummary
-from genops_events.report_parts import State, number, short
+from genops_events.report_parts import Signal, number, short
 
 _REASON_CHARACTERS, _CAUSE_CHARACTERS, _SETTINGS_CHARACTERS = 1_000, 400, 300
 _MOST_CAUSES = 5
@@ -39,7 +39,7 @@ class ContestantLine:
     """A contestant in the table."""
 
     who: Who
-    state: State
+    state: Signal
     status: str
     model: str
     facts: Sequence[Fact]

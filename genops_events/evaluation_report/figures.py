@@ -9,7 +9,7 @@ from genops_events.evaluation.metrics import PAIRWISE
 from genops_events.evaluation.rows import Row, answers_in
 from genops_events.evaluation.summary import Condition, ConditionKind, MetricSummary
 from genops_events.inference.endings import in_words
-from genops_events.report_parts import State, Tile, number
+from genops_events.report_parts import Signal, Tile, number
 
 _KINDS: Mapping[ConditionKind, tuple[str, str]] = {
     "minimum": ("minimum", "≥"),
@@ -22,7 +22,7 @@ _KINDS: Mapping[ConditionKind, tuple[str, str]] = {
 class ConditionLine:
     """A condition of the gate."""
 
-    state: State
+    state: Signal
     outcome: str
     metric: str
     kind: str

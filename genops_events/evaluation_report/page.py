@@ -19,7 +19,7 @@ from genops_events.evaluation_report.figures import (
     tiles,
 )
 from genops_events.evaluation_report.rows import RowCard, row_card
-from genops_events.report_parts import State, Tile, Verdict, html_page, short
+from genops_events.report_parts import Signal, Tile, VerdictBox, html_page, short
 
 WORST_ROWS = 10
 _REASON_CHARACTERS = 2_000
@@ -44,15 +44,15 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class EvaluationPage:
     """What stands on the page, as the template `report.html.j2` reads it."""
 
     title: str
-    state: State
+    state: Signal
     dataset: str
     champion: str | None
     written_at: str
-    verdict: Verdict
+    verdict: VerdictBox
     tiles: Sequence[Tile]
     conditions: Sequence[ConditionLine]
     figures: Sequence[MetricLine]
@@ -70,18 +70,18 @@ def report_html(report: Report) -> str:
     return html_page(_PACKAGE, page_of(report))
 
 
-def page_of(report: Report) -> Page:
+def page_of(report: Report) -> EvaluationPage:
     """Return what stands on the report's page: only the worst rows, and names of at most 50 of the others."""
-    state: State = "passed" if report.passed else "refused"
+    state: Signal = "passed" if report.passed else "refused"
     failed = [row for row in report.rows if row.failures]
     left_out = [row for row in report.rows if row.left_out is not None]
-    return Page(
+    return EvaluationPage(
         title=f"Evaluation of {report.candidate}",
         state=state,
         dataset=report.dataset,
         champion=report.champion,
         written_at=f"{report.written_at:%Y-%m-%d %H:%M} UTC",
-        verdict=Verdict(state, state.capitalize(), short(report.reason, _REASON_CHARACTERS)),
+        verdict=VerdictBox(state, state.capitalize(), short(report.reason, _REASON_CHARACTERS)),
         tiles=tiles(report.rows, report.figures, report.conditions, report.decisive, champion=bool(report.champion)),
         conditions=condition_lines(report.conditions),
         figures=metric_lines(report.figures, report.decisive),

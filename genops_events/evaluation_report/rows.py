@@ -10,7 +10,7 @@ from genops_events.report_parts import TextBox, short, text_box
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
+class RowScore:
     """A score of the row, with the champion's where it is known."""
 
     metric: str
@@ -23,7 +23,7 @@ class RowCard:
     """A row with its scores and texts."""
 
     id: str
-    scores: Sequence[Score]
+    scores: Sequence[RowScore]
     texts: Sequence[TextBox]
 
 
@@ -32,7 +32,7 @@ def row_card(row: Row, decisive: str) -> RowCard:
     names = sorted(row.scores, key=lambda name: name != decisive)
     return RowCard(
         id=short(row.id),
-        scores=[Score(name, f"{row.scores[name]:.4g}", _champions(row, name)) for name in names],
+        scores=[RowScore(name, f"{row.scores[name]:.4g}", _champions(row, name)) for name in names],
         texts=[text_box(name, text) for name, text in _texts(row)],
     )
 

@@ -2,7 +2,7 @@
 
 from genops_events.report_parts.charts import Bar, Chart, Dot, Line, Shape, Steps, Words
 from genops_events.report_parts.page import html_page
-from genops_events.report_parts.texts import Piece, State, TextBox, Tile, Verdict, number, short, shown, text_box
+from genops_events.report_parts.texts import Piece, Signal, TextBox, Tile, VerdictBox, number, short, shown, text_box
 
 __all__ = [
     "Bar",
@@ -11,11 +11,11 @@ __all__ = [
     "Line",
     "Piece",
     "Shape",
-    "State",
+    "Signal",
     "Steps",
     "TextBox",
     "Tile",
-    "Verdict",
+    "VerdictBox",
     "Words",
     "html_page",
     "number",

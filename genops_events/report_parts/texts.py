@@ -11,15 +11,15 @@ _ID_CHARACTERS = 120
 _LONG_CHARACTERS, _LONG_LINES = 700, 9
 """Longer texts scroll by themselves, and so must be reachable by keyboard."""
 
-State = Literal["passed", "partly", "refused"]
+Signal = Literal["passed", "partly", "refused"]
 """How something ended, as colours and marks show it; the words beside them say the same."""
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class VerdictBox:
     """How it went, at first sight."""
 
-    state: State
+    state: Signal
     headline: str
     reason: str
 
