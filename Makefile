@@ -63,7 +63,7 @@ fresh: install ## list what in the catalogue of models nobody has looked at for 
 	@$(BIN)/python -m genops_events.catalogue
 
 schemas: install ## write the JSON Schemas of the completion events anew
-	$(BIN)/python -m genops_events.completion_events
+	$(BIN)/python -m genops_events.record.events
 
 reference: install ## write the pages of docs/reference/ anew that are made from the code
 	$(BIN)/python -m docs.writing

@@ -76,7 +76,7 @@ class Ours:
         return fates(sent, stored=stored, starts=starts)
 
     def _key(self, name: str, generation: int) -> str:
-        from genops_events.identity import candidate_id
+        from genops_events.config.identity import candidate_id
 
         return candidate_id(dataset_name(0), self._config.bucket, name, generation)
 

@@ -103,7 +103,7 @@ class Bench:
         return outcome
 
     def _fault(self, way: Way, uploads: int, component: str, outcome: Outcome) -> None:
-        from genops_events.gcp.provision import ACK_DEADLINE_SECONDS
+        from genops_events.provisioning.provision import ACK_DEADLINE_SECONDS
 
         victim = component_pids()[component]
         since, sent = datetime.now(UTC), []

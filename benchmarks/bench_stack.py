@@ -132,7 +132,7 @@ def _up(config_file: Path, dags: Path, environment: Mapping[str, str]) -> dict[s
 def _prepare(config_file: Path, status: dict[str, Any]) -> BenchStack:
     """Set the jobs' duration, and put the files that the datasets share into the bucket."""
     from genops_events.config import load_config
-    from genops_events.gcp.uploads import upload
+    from genops_events.intake.uploads import upload
 
     config = load_config(config_file)
     vertex = next(one for one in status["components"] if one["name"] == "vertex")

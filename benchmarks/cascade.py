@@ -28,7 +28,7 @@ from benchmarks.figures import STEPS, Batch, Job, Side, measure, median, median_
 
 if TYPE_CHECKING:
     from genops_events.gcp.record_store import RecordStore
-    from genops_events.gcp.uploads import Upload
+    from genops_events.intake.uploads import Upload
 
 REPETITIONS_OF_ONE = 3
 """A single upload is measured this often; many uploads at once are many samples already."""
@@ -69,7 +69,7 @@ class Bench:
         Raises:
             GaveUp: not every candidate was answered.
         """
-        from genops_events.gcp.candidate_reader import read_candidate
+        from genops_events.cascade.candidate_reader import read_candidate
 
         before, began = core_seconds.used(self.stack.processes), datetime.now(UTC)
         with ThreadPoolExecutor(min(uploads, SENDERS)) as pool:
@@ -133,7 +133,7 @@ class Bench:
         return ends
 
     def _send(self, number: int) -> Upload:
-        from genops_events.gcp.uploads import object_name, upload
+        from genops_events.intake.uploads import object_name, upload
 
         dataset, config = dataset_name(number), self.stack.config
         name = object_name(TRAINING_FILE, config.dataset(dataset).prefix, now=datetime.now(UTC))
@@ -141,16 +141,16 @@ class Bench:
 
     def _without_end(self, candidates: set[str]) -> int:
         """Return how many have no end yet: one listing, so that looking costs the stack next to nothing."""
-        from genops_events.record_paths import CANDIDATES
+        from genops_events.record.paths import CANDIDATES
 
         events = [name for name in self.store.names(CANDIDATES) if "/events/" in name]
         ended = {name.removeprefix(CANDIDATES).split("/")[0] for name in events if any(end in name for end in _ENDS)}
         return len(candidates - ended)
 
     def _job(self, candidate: str) -> Job:
-        from genops_events.gcp import tuning_jobs
-        from genops_events.record import Submission
-        from genops_events.record_paths import submission_path
+        from genops_events.record.paths import submission_path
+        from genops_events.record.tuning import Submission
+        from genops_events.tuning import jobs as tuning_jobs
 
         submission = self.store.read(submission_path(candidate), Submission)
         job = None if submission is None else tuning_jobs.get(self.stack.config, submission.job)

@@ -158,7 +158,7 @@ def _kill(stand_ins: StandIns, prompts: int, repeats: int) -> dict[str, float]: 
 def _kept(prefix: str) -> int:
     from google.cloud import storage
 
-    from genops_events.gcp.inference.kept import KeptRows
+    from genops_events.gemini.kept import KeptRows
 
     bucket = storage.Client(project=config().project).bucket(BUCKET)
     return sum(1 for _ in KeptRows(bucket, prefix).in_order())

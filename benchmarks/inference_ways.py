@@ -96,12 +96,12 @@ def _genops(*, rows: int, at_once: int, prefix: str, requests_per_minute: int) -
     """Ours: the file read from the bucket, each row asked once under the quota, and every answer kept in the bucket."""
     import aiohttp  # noqa: F401 - imports are not what is measured
 
+    from genops_events.config.answers import AnswerSettings, Thinking
     from genops_events.gcp.clients import storage_client
-    from genops_events.gcp.inference.kept import KeptRows
-    from genops_events.gcp.inference.online import answer_online
-    from genops_events.gcp.inference.results import rows_of
-    from genops_events.inference.requests import Requests
-    from genops_events.inference.settings import AnswerSettings, Thinking
+    from genops_events.gemini.kept import KeptRows
+    from genops_events.gemini.online import answer_online
+    from genops_events.gemini.requests import Requests
+    from genops_events.gemini.results import rows_of
 
     settings = config()
     bucket = storage_client(settings).bucket(BUCKET)

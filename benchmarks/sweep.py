@@ -93,9 +93,9 @@ def _work(work: str) -> dict[str, Any]:
 
     from genops_events.config import load_config
     from genops_events.gcp.at_once import widen
-    from genops_events.gcp.bucket_sweep import LostArrivals, Standing
-    from genops_events.gcp.open_candidates import mint
     from genops_events.gcp.record_store import RecordStore
+    from genops_events.intake.bucket_sweep import LostArrivals, Standing
+    from genops_events.intake.open_candidates import mint
 
     config = load_config()
     store = RecordStore.open(config)
@@ -196,8 +196,8 @@ def _fill(database: Path, objects: int) -> None:
     """Copy the template's row: training files, and what their candidates leave in the record."""
     import sqlite3
 
-    from genops_events.identity import candidate_id
-    from genops_events.record_paths import folder
+    from genops_events.config.identity import candidate_id
+    from genops_events.record.paths import folder
 
     connection = sqlite3.connect(database)
     columns = [row[1] for row in connection.execute("PRAGMA table_info(objects)")]

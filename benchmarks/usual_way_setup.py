@@ -115,7 +115,7 @@ def place_modules(folder: Path, site: Path | None, *modules: str) -> None:
 def provision(config: Config) -> None:
     """Create topic, subscription and notification of the usual way, with the same lease as ours."""
     from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, publisher_client, storage_client, subscriber_client
-    from genops_events.gcp.provision import ACK_DEADLINE_SECONDS
+    from genops_events.provisioning.provision import ACK_DEADLINE_SECONDS
 
     publisher = publisher_client()
     topic = publisher.topic_path(config.project, NAME)

@@ -103,7 +103,7 @@ def _decode(file: Path) -> int:
 
 
 def _validate(file: Path) -> int:
-    from genops_events.training_data import load_limits, validate
+    from genops_events.training.validator import load_limits, validate
 
     report = validate(_chunks(file), limits=load_limits(MODEL))
     assert report.valid, report.summary
@@ -113,7 +113,7 @@ def _validate(file: Path) -> int:
 
 def _long_line(_file: Path) -> int:
     """Validate one line of 8 MB whose last key is not known, behind millions of values."""
-    from genops_events.training_data import load_limits, validate
+    from genops_events.training.validator import load_limits, validate
 
     head, tail = b'{"generationConfig": {"a": [', b'0]}, "unknown": 1}'
     limits = load_limits(MODEL)

@@ -7,10 +7,10 @@ one of the project's places for tuning jobs holds nothing at all.
 from airflow.sdk import DAG, PartitionedAssetTimetable
 
 from genops_events.airflow.assets import TRAINING_DATA, TUNED_MODEL
-from genops_events.airflow.pool import TUNING_JOBS_POOL
 from genops_events.airflow.priorities import VALIDATION_PRIORITY
 from genops_events.airflow.queueing import OldestFirst
 from genops_events.airflow.tuning import TuneModel, ValidateTrainingData
+from genops_events.airflow_rest.pool import TUNING_JOBS_POOL
 
 with DAG(
     "genops_tuning",

@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from genops_events.asking import generate
     from genops_events.config import load_config
-    from genops_events.gcp.asking import generate
+    from genops_events.config.identity import dataset_of
     from genops_events.gcp.record_store import RecordStore
-    from genops_events.identity import dataset_of
 
 __version__ = "0.2.0"
 """The one place that says it: pyproject.toml and `genops --version` read it here."""
@@ -27,11 +27,11 @@ def __getattr__(name: str) -> Any:
 
             return RecordStore
         case "dataset_of":
-            from genops_events.identity import dataset_of
+            from genops_events.config.identity import dataset_of
 
             return dataset_of
         case "generate":
-            from genops_events.gcp.asking import generate
+            from genops_events.asking import generate
 
             return generate
         case "load_config":

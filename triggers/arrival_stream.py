@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.shared_stream import AdvanceItem, SharedStreamProducer
 
 from genops_events.errors import GenopsError, PermanentError
-from genops_events.polling import back_off_seconds
+from genops_events.waiting.polling import back_off_seconds
 
 if TYPE_CHECKING:
     from genops_events.config import Config
-    from genops_events.gcp.arrivals import ArrivalsSubscription
-    from genops_events.gcp.leases import Delivery, Leases
+    from genops_events.intake.leases import Delivery, Leases
+    from genops_events.intake.subscription import ArrivalsSubscription
 
 log = logging.getLogger(__name__)
 
@@ -246,7 +246,7 @@ def _load_config() -> Config:
 
 
 def _open() -> tuple[ArrivalsSubscription, type[Leases]]:
-    from genops_events.gcp.arrivals import ArrivalsSubscription
-    from genops_events.gcp.leases import Leases
+    from genops_events.intake.leases import Leases
+    from genops_events.intake.subscription import ArrivalsSubscription
 
     return ArrivalsSubscription(_load_config()), Leases

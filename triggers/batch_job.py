@@ -18,12 +18,12 @@ class BatchJobTrigger(VertexJobTrigger):
         Where the candidate's task has ended, record and announce that inference has failed.
         """
         if self.candidate:
-            from genops_events.airflow.inference_stop import stop_answering
+            from genops_events.inference.stop import stop_answering
 
             task: Any = self.task_instance
             jobs = stop_answering(self.candidate, run_id=task.run_id, ended=ended)
         else:
-            from genops_events.gcp.job_views import cancel_batch
+            from genops_events.waiting.views import cancel_batch
 
             cancel_batch(self.job, project=self.project, location=self.location)
             jobs = [self.job]

@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.triggers.base import TriggerEvent
 
-from genops_events.storable import check_storable
+from genops_events.reading.storable import check_storable
 
 
 def event(payload: Mapping[str, Any]) -> TriggerEvent:

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 from airflow.triggers.shared_stream import SharedStreamProducer, reject_shared_stream_event
 
-from genops_events.admission import Admitted, admission
-from genops_events.arrivals import UnreadableNotification, read_notification
-from genops_events.record_paths import ROOT
-from genops_events.storable import NotStorable
+from genops_events.intake.admission import Admitted, admission
+from genops_events.intake.notifications import UnreadableNotification, read_notification
+from genops_events.reading.object_names import ROOT
+from genops_events.reading.storable import NotStorable
 from triggers.arrival_stream import ArrivalProducer
 from triggers.events import event
 
 if TYPE_CHECKING:
     from genops_events.config import Config
-    from genops_events.gcp.arrivals import Message
+    from genops_events.intake.subscription import Message
 
 log = logging.getLogger(__name__)
 

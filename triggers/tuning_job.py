@@ -14,7 +14,7 @@ class TuningJobTrigger(VertexJobTrigger):
 
     def stop(self, *, ended: bool) -> None:
         """Cancel the candidate's job; where its task has ended, record and announce that tuning has failed."""
-        from genops_events.airflow.tuning_stop import stop_tuning
+        from genops_events.tuning.stop import stop_tuning
 
         task: Any = self.task_instance
         for job in stop_tuning(self.candidate, run_id=task.run_id, ended=ended):

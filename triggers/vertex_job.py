@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from genops_events.jobs import is_news
-from genops_events.polling import Ended, Wait
+from genops_events.waiting.jobs import is_news
+from genops_events.waiting.poller import JobPoller
+from genops_events.waiting.polling import Ended, Wait
+from genops_events.waiting.progress import ProgressRecorder
 from triggers.events import event
-from triggers.job_poller import JobPoller
-from triggers.progress import ProgressRecorder
 
 if TYPE_CHECKING:
-    from genops_events.jobs import JobView
+    from genops_events.waiting.jobs import JobView
 
 _UNKNOWN = object()
 WAITING_TRY = "genops_waiting_try"
@@ -45,7 +45,7 @@ class VertexJobTrigger(BaseTrigger):
     """
 
     KIND: ClassVar[str]
-    """A value of `genops_events.gcp.job_views.JobKind`."""
+    """A value of `genops_events.waiting.views.JobKind`."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class VertexJobTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait until the job has ended, whatever the service answers meanwhile."""
-        from genops_events.gcp.job_views import JobKind
+        from genops_events.waiting.views import JobKind
 
         began = datetime.fromisoformat(self.began) if self.began else datetime.now(UTC)
         wait = Wait(self.job, began, datetime.fromisoformat(self.deadline), self.poll_seconds)

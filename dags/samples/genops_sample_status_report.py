@@ -44,8 +44,8 @@ with DAG(
     def report(params: Any = None, dag_run: Any = None) -> str:
         """Return where the report is in the bucket."""
         from genops_events import load_config
-        from genops_events.gcp.status import keep_report, status_report
-        from genops_events.status_report import Period
+        from genops_events.doctor.status import keep_report, status_report
+        from genops_events.doctor.status_report import Period
 
         config = load_config()
         period = Period.before(dag_run.run_after, hours=params["hours"])

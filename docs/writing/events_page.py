@@ -11,8 +11,8 @@ from pydantic import BaseModel
 from docs.writing.field_docs import field_docs, first_sentence, models_below
 from docs.writing.json_schemas import OWN_KEYS, anchor, in_words, parts_of, unwrapped
 from docs.writing.markdown import code, page, table
-from genops_events.comparison.record import Comparison
-from genops_events.completion_events import (
+from genops_events.record.comparison import Comparison
+from genops_events.record.events import (
     COMPARISON_TYPES,
     EVENT_TYPES,
     HOLD_TYPES,
@@ -20,9 +20,10 @@ from genops_events.completion_events import (
     data_schema,
     meaning,
 )
-from genops_events.record import Hold, Rollback
-from genops_events.stages import Stage
-from genops_events.verdicts import VERDICTS, Verdict
+from genops_events.record.holds import Hold
+from genops_events.record.promotion import Rollback
+from genops_events.record.stages import Stage
+from genops_events.record.verdicts import VERDICTS, Verdict
 
 INTRODUCTION = """
 Each verdict is a [CloudEvent 1.0](https://cloudevents.io) on the Pub/Sub topic `genops-completions` (`topics.completions` of genops.yaml), in the

@@ -13,8 +13,9 @@ from typing import Any, Self
 from docs.writing.events_page import fields_table
 from docs.writing.field_docs import field_docs, first_sentence
 from docs.writing.markdown import code, page, table
-from genops_events.record import Document
-from genops_events.verdicts import Verdict
+from genops_events import record
+from genops_events.record.document import Document
+from genops_events.record.verdicts import Verdict
 
 INTRODUCTION = """
 Everything that genops-events keeps lies in the data bucket below `genops/`, outside every watched prefix. A candidate's documents are written once;
@@ -35,18 +36,6 @@ FOLDERS = (
     "genops/asks/<run>/",
     "genops/tables/",
     "genops/",
-)
-MODULES = (
-    "record_paths",
-    "record",
-    "verdicts",
-    "evaluation.record",
-    "inference.record",
-    "inference.asks",
-    "comparison.plan",
-    "comparison.record",
-    "tables.paths",
-    "promotion.record",
 )
 
 
@@ -70,10 +59,7 @@ class _Unknown(str):
 
 def record_modules() -> list[ModuleType]:
     """Return the modules that say what is kept, and where."""
-    record = import_module("genops_events.record")
-    if hasattr(record, "__path__"):
-        return [import_module(f"{record.__name__}.{one.name}") for one in iter_modules(record.__path__)]
-    return [import_module(f"genops_events.{name}") for name in MODULES]
+    return [import_module(f"{record.__name__}.{one.name}") for one in iter_modules(record.__path__)]
 
 
 def paths() -> Iterator[tuple[str, str]]:

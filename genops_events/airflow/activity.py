@@ -11,8 +11,8 @@ from airflow.sdk import Asset, Context
 from airflow.sdk.exceptions import AirflowRuntimeError
 
 from genops_events.airflow.assets import WOKEN_BY
-from genops_events.stages import Stage
-from genops_events.sweep import Activity
+from genops_events.intake.traces import Activity
+from genops_events.record.stages import Stage
 
 log = logging.getLogger(__name__)
 

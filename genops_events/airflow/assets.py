@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from airflow.sdk import Asset, AssetWatcher
 
-from genops_events.stages import STAGES, Stage
+from genops_events.record.stages import STAGES, Stage
 from triggers.gcs_arrival import GCSArrivalTrigger
 
 TRAINING_ARRIVALS = Asset(

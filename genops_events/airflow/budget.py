@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from airflow.sdk import Context
 
-from genops_events.airflow.budget_work import check_budget
 from genops_events.airflow.stage import StageOperator
-from genops_events.airflow.stage_run import StageRun
-from genops_events.stages import Stage
-from genops_events.verdicts import Verdict
+from genops_events.budget.work import check_budget
+from genops_events.cascade.stage_run import StageRun
+from genops_events.record.stages import Stage
+from genops_events.record.verdicts import Verdict
 
 
 class CheckBudget(StageOperator):

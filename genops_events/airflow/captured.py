@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from genops_events.config import Config, load_config
-from genops_events.inference.asks import AskResult, result_path
+from genops_events.record.asks import AskResult, result_path
 
 if TYPE_CHECKING:
-    from genops_events.gcp.asking import Generated
+    from genops_events.asking import Generated
 
 log = logging.getLogger(__name__)
 

@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator, Context, Param, XComArg
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from genops_events.airflow.comparing import Comparing
 from genops_events.airflow.failing import is_current
 from genops_events.airflow.priorities import COMPARISON_PRIORITY
-from genops_events.airflow.python_metrics import functions_of
 from genops_events.airflow.report_link import ComparisonLink
 from genops_events.airflow.retries import STAGE_DEFAULTS
 from genops_events.airflow.task_context import partition_key_of, stepping_aside
-from genops_events.comparison.plan import MOST_AT_ONCE, ComparisonPlan
-from genops_events.comparison.record import Comparison
+from genops_events.comparison.conclude import conclude, fail, refuse
+from genops_events.comparison.contest import Contest
+from genops_events.comparison.work import Comparing
 from genops_events.config import load_config
 from genops_events.errors import GenopsError
+from genops_events.evaluation.files import browser_url
+from genops_events.evaluation.python_metrics import functions_of
 from genops_events.gcp.at_once import widen
-from genops_events.gcp.comparison.conclude import conclude, fail, refuse
-from genops_events.gcp.comparison.contest import Contest
-from genops_events.gcp.evaluation.record import browser_url
+from genops_events.record.comparison import Comparison
+from genops_events.record.comparison_plan import MOST_AT_ONCE, ComparisonPlan
 
 if TYPE_CHECKING:
     from airflow.sdk.definitions.mappedoperator import MappedOperator

@@ -11,19 +11,19 @@ from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowRuntimeError
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
-from genops_events import record_paths
-from genops_events.admission import Admitted, admission
 from genops_events.airflow.activity import event_pages
 from genops_events.airflow.assets import TRAINING_ARRIVALS
-from genops_events.arrivals import Notice
 from genops_events.config import Config
 from genops_events.errors import TransientError
-from genops_events.gcp.arrived import Told, arrivals_of
 from genops_events.gcp.at_once import at_once
-from genops_events.gcp.open_candidates import mint
 from genops_events.gcp.record_store import RecordStore
-from genops_events.record import Intent
-from genops_events.stages import Stage
+from genops_events.intake.admission import Admitted, admission
+from genops_events.intake.arrived import Told, arrivals_of
+from genops_events.intake.notifications import Notice
+from genops_events.intake.open_candidates import mint
+from genops_events.record import paths as record_paths
+from genops_events.record.holds import Intent
+from genops_events.record.stages import Stage
 
 log = logging.getLogger(__name__)
 

@@ -7,13 +7,13 @@ from typing import Any
 
 from airflow.sdk import Context
 
-from genops_events.airflow.evaluating import Evaluating
 from genops_events.airflow.report_link import ReportLink
 from genops_events.airflow.stage import StageOperator
-from genops_events.airflow.stage_run import StageRun
-from genops_events.gcp.evaluation.record import browser_url
-from genops_events.stages import Stage
-from genops_events.verdicts import Verdict
+from genops_events.cascade.stage_run import StageRun
+from genops_events.evaluation.files import browser_url
+from genops_events.evaluation.work import Evaluating
+from genops_events.record.stages import Stage
+from genops_events.record.verdicts import Verdict
 
 log = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from genops_events.airflow.rest import AirflowKnowsNone, AirflowRest, known_airflow
+from genops_events.airflow.log_masking import Excerpt, excerpt, secret_values
+from genops_events.airflow_rest.client import AirflowKnowsNone, AirflowRest, known_airflow
 from genops_events.errors import PermanentError
-from genops_events.log_masking import Excerpt, excerpt, secret_values
 
 ANY = "~"
 """Airflow's word for every Dag, or every Dag run."""

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import RetryAction
 from airflow.sdk.exceptions import AirflowFailException
 
-from genops_events import record_paths
 from genops_events.airflow.retries import STAGE_RETRIES
 from genops_events.airflow.stage_ends import STAGE_ENDS
-from genops_events.record import FailedTries
+from genops_events.record import paths as record_paths
+from genops_events.record.retries import FailedTries
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from genops_events.airflow.stage_run import StageRun
-    from genops_events.verdicts import Verdict
+    from genops_events.cascade.stage_run import StageRun
+    from genops_events.record.verdicts import Verdict
 
 log = logging.getLogger(__name__)
 

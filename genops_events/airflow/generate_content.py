@@ -14,15 +14,15 @@ from airflow.sdk.exceptions import AirflowFailException
 from genops_events.airflow.captured import figures_of
 from genops_events.airflow.priorities import WAITED_FOR_PRIORITY
 from genops_events.airflow.retries import INTAKE_RETRIES, STAGE_DEFAULTS
+from genops_events.asking.form import read_question
+from genops_events.asking.money import Money
+from genops_events.asking.planning import counted_only, settled_plan
+from genops_events.asking.running import ask, release
 from genops_events.catalogue.models import shipped
 from genops_events.config import Config, load_config
-from genops_events.gcp.asking.money import Money
-from genops_events.gcp.asking.planning import counted_only, settled_plan
-from genops_events.gcp.asking.running import ask, release
 from genops_events.gcp.record_store import RecordStore
-from genops_events.inference.ask_form import read_question
-from genops_events.inference.asks import AskResult, run_of
 from genops_events.money.ceilings import USUAL_ASK_USD
+from genops_events.record.asks import AskResult, run_of
 
 log = logging.getLogger(__name__)
 

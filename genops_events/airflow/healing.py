@@ -13,25 +13,22 @@ from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowRuntimeError
 from pydantic import ValidationError
 
-from genops_events import record_paths
-from genops_events.admission import check_arrival
 from genops_events.airflow.activity import FARTHEST_BACK, AirflowActivity
 from genops_events.airflow.assets import TRAINING_ARRIVALS
 from genops_events.airflow.drain import WOKEN_AT_ONCE
 from genops_events.airflow.promotion_healing import end_beyond_help, heal_answered, heal_rollbacks
 from genops_events.airflow.returning import end_or_return
-from genops_events.airflow.spending import announce_hold_again
-from genops_events.airflow.stage_end import settle_and_announce
 from genops_events.airflow.stage_ends import STAGE_ENDS
-from genops_events.airflow.stage_run import StageRun
-from genops_events.airflow.submission import cancelled
-from genops_events.airflow.sweep_figures import SweepFigures
-from genops_events.airflow.tuning_end import TUNING_END
+from genops_events.cascade.spending import announce_hold_again
+from genops_events.cascade.stage_end import settle_and_announce
+from genops_events.cascade.stage_run import StageRun
 from genops_events.config import Config
 from genops_events.errors import GenopsError, PermanentError, TransientError
 from genops_events.gcp.at_once import at_once
-from genops_events.gcp.bucket_sweep import LostArrivals, Standing
-from genops_events.gcp.open_candidates import (
+from genops_events.gcp.record_store import RecordStore
+from genops_events.intake.admission import check_arrival
+from genops_events.intake.bucket_sweep import LostArrivals, Standing
+from genops_events.intake.open_candidates import (
     Marker,
     claim_waking,
     mint,
@@ -39,10 +36,23 @@ from genops_events.gcp.open_candidates import (
     settle,
     traces_of,
 )
-from genops_events.gcp.record_store import RecordStore
-from genops_events.record import Arrival
-from genops_events.stages import Stage
-from genops_events.sweep import Activity, Remedies, Traces, Waking, is_settled, remedies, rest_after, waking, way_to
+from genops_events.intake.sweep_figures import SweepFigures
+from genops_events.intake.traces import (
+    Activity,
+    Remedies,
+    Traces,
+    Waking,
+    is_settled,
+    remedies,
+    rest_after,
+    waking,
+    way_to,
+)
+from genops_events.record import paths as record_paths
+from genops_events.record.intake import Arrival
+from genops_events.record.stages import Stage
+from genops_events.tuning.end import TUNING_END
+from genops_events.tuning.submission import cancelled
 
 log = logging.getLogger(__name__)
 
@@ -139,8 +149,8 @@ def _heal_rollbacks(context: Context, config: Config, store: RecordStore, figure
 
 def _announce_comparisons(context: Context, config: Config, store: RecordStore, figures: SweepFigures) -> None:  # noqa: ARG001
     # Not above: the tables and the report behind it would cost each intake a second.
-    from genops_events.comparison.plan import UNANNOUNCED
-    from genops_events.gcp.comparison.conclude import announce, unannounced
+    from genops_events.comparison.conclude import announce, unannounced
+    from genops_events.record.comparison_plan import UNANNOUNCED
 
     for name in store.names(UNANNOUNCED):
         try:

@@ -8,17 +8,17 @@ from typing import Any, NoReturn
 
 from airflow.sdk import Context
 
-from genops_events.airflow import batch_answers
-from genops_events.airflow.answering import Answering
-from genops_events.airflow.batch_answers import CANCELLED_WITHIN
 from genops_events.airflow.stage import StageOperator, finish
-from genops_events.airflow.stage_run import StageRun
-from genops_events.airflow.submission import SubmitLater
-from genops_events.inference.record import BatchSubmission
-from genops_events.inference.replies import Totals
-from genops_events.polling import JobEnd
-from genops_events.stages import Outcome, Stage
-from genops_events.verdicts import InferenceVerdict, Verdict
+from genops_events.cascade.stage_run import StageRun
+from genops_events.gemini.replies import Totals
+from genops_events.inference import batch_work as batch_answers
+from genops_events.inference.batch_work import CANCELLED_WITHIN
+from genops_events.inference.work import Answering
+from genops_events.record.inference import BatchSubmission
+from genops_events.record.stages import Outcome, Stage
+from genops_events.record.verdicts import InferenceVerdict, Verdict
+from genops_events.tuning.submission import SubmitLater
+from genops_events.waiting.polling import JobEnd
 
 log = logging.getLogger(__name__)
 

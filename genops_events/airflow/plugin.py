@@ -20,7 +20,8 @@ log = logging.getLogger(__name__)
 
 _NEEDED = (
     *(f"genops_events.airflow.{name}" for name in ("budget", "comparison", "evaluation", "inference", "intake")),
-    *(f"genops_events.airflow.{name}" for name in ("pool", "promotion", "tables", "tuning")),
+    *(f"genops_events.airflow.{name}" for name in ("promotion", "tables", "tuning")),
+    "genops_events.airflow_rest.pool",
     "triggers.batch_job",
     "triggers.tuning_job",
 )

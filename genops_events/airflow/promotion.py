@@ -9,13 +9,13 @@ from typing import Any
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Context, Param
 
-from genops_events.airflow.asking_a_person import APPROVE, OPTIONS, REASON, ask_a_person, record_answer
-from genops_events.airflow.promotion_work import decided
 from genops_events.airflow.stage import StageOperator, finish
-from genops_events.airflow.stage_run import StageRun
 from genops_events.airflow.task_context import stepping_aside
-from genops_events.stages import Stage
-from genops_events.verdicts import EvaluationVerdict, Verdict
+from genops_events.cascade.stage_run import StageRun
+from genops_events.promotion.question import APPROVE, OPTIONS, REASON, ask_a_person, record_answer
+from genops_events.promotion.work import decided
+from genops_events.record.stages import Stage
+from genops_events.record.verdicts import EvaluationVerdict, Verdict
 
 
 class PromoteModel(StageOperator, HITLOperator):

@@ -6,16 +6,16 @@ import logging
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from genops_events.airflow.promotion_end import PROMOTION_END
-from genops_events.airflow.promotion_work import beyond_help, decided
-from genops_events.airflow.stage_end import settle_and_announce
-from genops_events.airflow.stage_run import StageRun
-from genops_events.airflow.sweep_figures import SweepFigures
+from genops_events.cascade.stage_end import settle_and_announce
+from genops_events.cascade.stage_run import StageRun
 from genops_events.config import Config
 from genops_events.errors import GenopsError, StepAside
 from genops_events.gcp.record_store import RecordStore
-from genops_events.gcp.rollbacks import finish_rollbacks, unfinished
-from genops_events.stages import Stage
+from genops_events.intake.sweep_figures import SweepFigures
+from genops_events.promotion.end import PROMOTION_END
+from genops_events.promotion.rollbacks import finish_rollbacks, unfinished
+from genops_events.promotion.work import beyond_help, decided
+from genops_events.record.stages import Stage
 
 log = logging.getLogger(__name__)
 

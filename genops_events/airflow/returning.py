@@ -21,25 +21,26 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from genops_events import record_paths
 from genops_events.airflow.activity import runs_over
-from genops_events.airflow.stage_end import settle_and_announce
 from genops_events.airflow.stage_ends import STAGE_ENDS
-from genops_events.airflow.stage_run import StageRun
+from genops_events.cascade.stage_end import settle_and_announce
+from genops_events.cascade.stage_run import StageRun
 from genops_events.errors import GenopsError, PermanentError
 from genops_events.gcp.at_once import at_once
-from genops_events.record import Intent, Return
-from genops_events.stages import Outcome, Stage
-from genops_events.sweep import MOST_RETURNS, rest_after
+from genops_events.intake.traces import MOST_RETURNS, rest_after
+from genops_events.record import paths as record_paths
+from genops_events.record.holds import Intent
+from genops_events.record.retries import Return
+from genops_events.record.stages import Outcome, Stage
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
     from airflow.sdk import Context
 
-    from genops_events.airflow.sweep_figures import SweepFigures
     from genops_events.gcp.record_store import RecordStore
-    from genops_events.sweep import Remedies, Traces
+    from genops_events.intake.sweep_figures import SweepFigures
+    from genops_events.intake.traces import Remedies, Traces
 
 log = logging.getLogger(__name__)
 

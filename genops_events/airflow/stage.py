@@ -8,15 +8,15 @@ from typing import Any, ClassVar
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from genops_events.admission import ForeignArrival
 from genops_events.airflow import failing
 from genops_events.airflow.retries import STAGE_DEFAULTS
-from genops_events.airflow.stage_end import settle_and_announce
 from genops_events.airflow.stage_ends import STAGE_ENDS
-from genops_events.airflow.stage_run import CandidateUnknown, StageRun, leave_to_owner
 from genops_events.airflow.task_context import partition_key_of, stepping_aside
-from genops_events.stages import STAGES, Outcome, Stage
-from genops_events.verdicts import Verdict
+from genops_events.cascade.stage_end import settle_and_announce
+from genops_events.cascade.stage_run import CandidateUnknown, StageRun, leave_to_owner
+from genops_events.intake.admission import ForeignArrival
+from genops_events.record.stages import STAGES, Outcome, Stage
+from genops_events.record.verdicts import Verdict
 
 log = logging.getLogger(__name__)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from genops_events.airflow.evaluation_end import EVALUATION_END
-from genops_events.airflow.inference_end import INFERENCE_END
-from genops_events.airflow.promotion_end import PROMOTION_END
-from genops_events.airflow.stage_end import StageEnd
-from genops_events.airflow.tuning_end import TUNING_END
-from genops_events.stages import Stage
+from genops_events.cascade.stage_end import StageEnd
+from genops_events.evaluation.end import EVALUATION_END
+from genops_events.inference.end import INFERENCE_END
+from genops_events.promotion.end import PROMOTION_END
+from genops_events.record.stages import Stage
+from genops_events.tuning.end import TUNING_END
 
 STAGE_ENDS: Mapping[Stage, StageEnd] = {
     Stage.TUNING: TUNING_END,

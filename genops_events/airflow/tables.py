@@ -12,11 +12,11 @@ from airflow.sdk.exceptions import AirflowSkipException
 from genops_events.airflow.priorities import WAITED_FOR_PRIORITY
 from genops_events.airflow.retries import INTAKE_RETRIES, STAGE_DEFAULTS
 from genops_events.config import load_config
-from genops_events.config_parts.tables import AnalysisTables
+from genops_events.config.tables import AnalysisTables
 from genops_events.errors import PermanentError
 from genops_events.gcp.at_once import widen
 from genops_events.gcp.record_store import RecordStore
-from genops_events.gcp.tables.parts import Written, write_parts
+from genops_events.tables.parts import Written, write_parts
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class ExportTables(BaseOperator):
             written.left_out = found.left_out
             if not found.more:
                 break
-        from genops_events.gcp.tables.bigquery import load_tables
+        from genops_events.tables.bigquery import load_tables
 
         # Also without a dataset: it is forgotten then how far one was.
         loaded = load_tables(config, store)

@@ -8,21 +8,23 @@ from typing import Any, NoReturn
 
 from airflow.sdk import Context
 
-from genops_events import record_paths
-from genops_events.airflow import tuning_end
-from genops_events.airflow.spending import StageLimit, pay_for
 from genops_events.airflow.stage import StageOperator, finish
-from genops_events.airflow.stage_inputs import unusable_inputs
-from genops_events.airflow.stage_run import StageRun
-from genops_events.airflow.submission import SubmitLater, cancelled, known_job, submit, wish_to_cancel
 from genops_events.airflow.task_context import stepping_aside
-from genops_events.gcp import training_files, tuning_jobs, tuning_queue
-from genops_events.gcp.cancellation import cancel_jobs, has_ended
-from genops_events.money.pricing import tuning_note
-from genops_events.polling import JobEnd
-from genops_events.record import Progress, Submission, Validation
-from genops_events.stages import Outcome, Stage
-from genops_events.verdicts import TuningVerdict, Verdict
+from genops_events.cascade.spending import StageLimit, pay_for
+from genops_events.cascade.stage_run import StageRun
+from genops_events.catalogue.prices import tuning_note
+from genops_events.record import paths as record_paths
+from genops_events.record.stages import Outcome, Stage
+from genops_events.record.tuning import Progress, Submission, Validation
+from genops_events.record.verdicts import TuningVerdict, Verdict
+from genops_events.tuning import end as tuning_end
+from genops_events.tuning import files as training_files
+from genops_events.tuning import jobs as tuning_jobs
+from genops_events.tuning.cancellation import cancel_jobs, has_ended
+from genops_events.tuning.inputs import unusable_inputs
+from genops_events.tuning.submission import SubmitLater, cancelled, known_job, submit, wish_to_cancel
+from genops_events.waiting import queue as tuning_queue
+from genops_events.waiting.polling import JobEnd
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from genops_events.config_parts.problems import raise_wrongs, wrong, wrong_value
+from genops_events.reading.problems import raise_wrongs, wrong, wrong_value
 
 Method = Literal["supervised", "preference", "distillation"]
 """How a model is tuned: on examples, on pairs of answers of which one is preferred, on a teacher's answers to prompts."""

@@ -12,8 +12,8 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from genops_events.catalogue.facts import GROUPS, METHODS, Billing, Kind, Method, Model, Row
-from genops_events.config_parts.toml_tables import check_table, parse_toml
 from genops_events.errors import ConfigError, ConfigProblem, PermanentError
+from genops_events.reading.toml_tables import check_table, parse_toml
 
 _SHIPPED = "models.toml"
 _PUBLISHED = "publishers/"

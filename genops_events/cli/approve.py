@@ -17,12 +17,12 @@ from genops_events.cli.target import connect
 from genops_events.cli.watch import EXIT_ENDED_OTHERWISE, check_id
 from genops_events.cli.who import NO_REASON, Reason, me, sentence
 from genops_events.money.ledger import usd
-from genops_events.stages import CandidateState
+from genops_events.record.stages import CandidateState
 
 if TYPE_CHECKING:
     from genops_events.config import Config
     from genops_events.gcp.record_store import RecordStore
-    from genops_events.record import Approval, Hold
+    from genops_events.record.holds import Approval, Hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +85,9 @@ def approve_budget(
         NoSuchCandidate: the record does not know it.
         NotACandidate: it cannot be one.
     """
-    from genops_events.gcp import holds
-    from genops_events.gcp.candidate_reader import read_candidate
-    from genops_events.gcp.open_candidates import note_release
+    from genops_events.cascade import holds
+    from genops_events.cascade.candidate_reader import read_candidate
+    from genops_events.intake.open_candidates import note_release
 
     found = read_candidate(store, candidate)
     if found is None:

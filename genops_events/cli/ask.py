@@ -16,13 +16,13 @@ from genops_events.cli.candidates import AsJson
 from genops_events.cli.console import errors_reported, human, print_json
 from genops_events.cli.target import connect
 from genops_events.errors import GenopsError, TransientError
-from genops_events.printable import printable
+from genops_events.reading.printable import printable
 
 if TYPE_CHECKING:
+    from genops_events.asking.form import Question
     from genops_events.config import Config
     from genops_events.gcp.record_store import RecordStore
-    from genops_events.inference.ask_form import Question
-    from genops_events.inference.asks import AskPlan, AskResult
+    from genops_events.record.asks import AskPlan, AskResult
 
 OVER_BUDGET = 2
 """Exit code where the answers may cost more than they are allowed to; 1 is for what could not be asked at all."""
@@ -77,9 +77,9 @@ def ask(
         "budget_usd": budget,
     }
     with errors_reported(), _over_budget_told():
-        from genops_events.gcp.asking.planning import plan_of, settled_plan
+        from genops_events.asking.planning import plan_of, settled_plan
         from genops_events.gcp.record_store import RecordStore
-        from genops_events.inference.asks import run_of
+        from genops_events.record.asks import run_of
 
         config = connect()
         store = RecordStore.open(config)
@@ -103,7 +103,7 @@ def ask(
 @contextmanager
 def _over_budget_told() -> Iterator[None]:
     """Turn what is over a budget into its words, and an exit code of its own."""
-    from genops_events.gcp.asking.planning import OverBudget
+    from genops_events.asking.planning import OverBudget
 
     try:
         yield
@@ -115,7 +115,7 @@ def _over_budget_told() -> Iterator[None]:
 
 
 def _alone(given: dict[str, Any], settings: Sequence[str] | None, *, count_only: bool) -> None:
-    from genops_events.inference.ask_form import WrongForm
+    from genops_events.asking.form import WrongForm
 
     if any(given.values()) or settings or count_only:
         raise WrongForm(
@@ -138,7 +138,7 @@ def _question(
         WrongForm: an option makes no sense.
         NoLimit: nothing in genops.yaml limits what asking costs.
     """
-    from genops_events.inference.ask_form import COMMAND, WrongForm, read_question
+    from genops_events.asking.form import COMMAND, WrongForm, read_question
 
     values = dict(given)
     if values["prompt"] == "-":
@@ -155,7 +155,7 @@ def _question(
 
 def _setting(text: str) -> tuple[str, Any]:
     """Return key and value; what is no JSON is a text."""
-    from genops_events.inference.ask_form import WrongForm
+    from genops_events.asking.form import WrongForm
 
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
@@ -167,8 +167,8 @@ def _setting(text: str) -> tuple[str, Any]:
 
 
 def _count(config: Config, store: RecordStore, question: Question, content: Path | None, *, as_json: bool) -> None:
-    from genops_events.gcp.asking.money import Money
-    from genops_events.gcp.asking.planning import counted_only, over_budget
+    from genops_events.asking.money import Money
+    from genops_events.asking.planning import counted_only, over_budget
 
     plan = counted_only(config, store, question, content=content)
     refusal = Money(config, store, plan).refusal()
@@ -195,8 +195,8 @@ def _asked(config: Config, store: RecordStore, plan: AskPlan) -> AskResult:
     Raises:
         GenopsError: it failed; what was reserved is settled.
     """
-    from genops_events.gcp.asking.running import ask as ask_all
-    from genops_events.gcp.asking.running import release
+    from genops_events.asking.running import ask as ask_all
+    from genops_events.asking.running import release
 
     goes_on = f"`genops ask --run {plan.candidate}` goes on: nothing is asked twice that is answered."
     try:
@@ -246,7 +246,7 @@ def _show_one(row: dict[str, Any]) -> None:
 
 def _show_file(store: RecordStore, result: AskResult) -> None:
     from genops_events.gcp.streams import read_object
-    from genops_events.inference.asks import answers_path
+    from genops_events.record.asks import answers_path
 
     for chunk in read_object(store.bucket.blob(answers_path(result.candidate))):
         sys.stdout.buffer.write(chunk)

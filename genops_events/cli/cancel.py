@@ -15,15 +15,15 @@ from genops_events.cli.target import connect
 from genops_events.cli.watch import EXIT_ENDED_OTHERWISE, check_id
 from genops_events.cli.who import NO_REASON, me, sentence
 from genops_events.errors import ConfigError, PermanentError
-from genops_events.stages import CandidateState, Stage
+from genops_events.record.stages import CandidateState, Stage
 
 if TYPE_CHECKING:
     from google.genai.types import TuningJob
 
-    from genops_events.candidates import Candidate
     from genops_events.config import Config
     from genops_events.gcp.record_store import RecordStore
-    from genops_events.record import Cancellation
+    from genops_events.record.candidates import Candidate
+    from genops_events.record.tuning import Cancellation
 
 _NOTHING = "nothing was cancelled"
 _CANCELLING_SECONDS = 15.0
@@ -89,10 +89,10 @@ def cancel_candidate(
         NoSuchCandidate: the record does not know it.
         NotACandidate: it cannot be one.
     """
-    from genops_events.gcp.cancellation import cancel_tuning, has_ended, is_ending
-    from genops_events.gcp.tuning_jobs import find
-    from genops_events.record import Cancellation
-    from genops_events.record_paths import cancellation_path
+    from genops_events.record.paths import cancellation_path
+    from genops_events.record.tuning import Cancellation
+    from genops_events.tuning.cancellation import cancel_tuning, has_ended, is_ending
+    from genops_events.tuning.jobs import find
 
     found = known(config, store, candidate, otherwise=_NOTHING)
     if Stage.TUNING in found.verdicts:
@@ -120,7 +120,7 @@ def known(config: Config, store: RecordStore, candidate: str, *, otherwise: str)
         NoSuchCandidate: the record does not know it.
         NotACandidate: it cannot be one.
     """
-    from genops_events.gcp.candidate_reader import read_candidate
+    from genops_events.cascade.candidate_reader import read_candidate
 
     found = read_candidate(store, candidate)
     if found is None:
@@ -134,9 +134,9 @@ def known(config: Config, store: RecordStore, candidate: str, *, otherwise: str)
 
 def _nothing_to_ask(config: Config, store: RecordStore, found: Candidate, newest: TuningJob | None) -> tuple[bool, str]:
     """Return whether tuning does not go on, and why there was no job to cancel."""
-    from genops_events.gcp.cancellation import is_ending
-    from genops_events.record import Submission
-    from genops_events.record_paths import submission_path
+    from genops_events.record.paths import submission_path
+    from genops_events.record.tuning import Submission
+    from genops_events.tuning.cancellation import is_ending
 
     if newest is not None and newest.state is not None:
         if is_ending(newest):
@@ -188,7 +188,7 @@ def _moment(at: datetime) -> str:
 
 def _soon(config: Config, found: Candidate) -> str:
     """Return how long it takes at most until a cancelled job is seen to have ended, in words."""
-    from genops_events.polling import WIDEST
+    from genops_events.waiting.polling import WIDEST
 
     try:
         poll_seconds = config.dataset(found.arrival.dataset).tuning.poll_seconds

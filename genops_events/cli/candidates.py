@@ -16,13 +16,13 @@ import typer
 from genops_events.cli.console import errors_reported, human, print_json, warn_of_models
 from genops_events.cli.dead_letters import dead_letters_noted
 from genops_events.cli.target import connect
-from genops_events.printable import printable_json
-from genops_events.stages import Stage
+from genops_events.reading.printable import printable_json
+from genops_events.record.stages import Stage
 
 if TYPE_CHECKING:
-    from genops_events.candidates import Candidate
-    from genops_events.record import Announcement
-    from genops_events.verdicts import Verdict
+    from genops_events.record.candidates import Candidate
+    from genops_events.record.document import Announcement
+    from genops_events.record.verdicts import Verdict
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
 FOLLOW_SECONDS = 1.0
@@ -45,8 +45,8 @@ def upload(
     as_json: AsJson = False,  # noqa: FBT002 - a command line flag
 ) -> None:
     """Upload a training file and print the candidate that it becomes."""
-    from genops_events.gcp.uploads import object_name
-    from genops_events.gcp.uploads import upload as write
+    from genops_events.intake.uploads import object_name
+    from genops_events.intake.uploads import upload as write
 
     with errors_reported():
         config = connect()
@@ -76,7 +76,7 @@ def candidates(
     as_json: AsJson = False,  # noqa: FBT002 - a command line flag
 ) -> None:
     """List the candidates: where each stands, what it scored and cost."""
-    from genops_events.gcp.candidate_reader import read_candidates
+    from genops_events.cascade.candidate_reader import read_candidates
     from genops_events.gcp.record_store import RecordStore
 
     with errors_reported():

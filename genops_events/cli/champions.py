@@ -15,7 +15,7 @@ from genops_events.promotion.championship import moment
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from genops_events.record import Champion
+    from genops_events.record.promotion import Champion
 
 
 def champions(as_json: AsJson = False) -> None:  # noqa: FBT002 - a command line flag
@@ -42,7 +42,7 @@ def rollback(
 ) -> None:
     """Give the champion's place back to an earlier one; recorded, announced, and shown in the model registry."""
     from genops_events.gcp.record_store import RecordStore
-    from genops_events.gcp.rollbacks import roll_back
+    from genops_events.promotion.rollbacks import roll_back
 
     with errors_reported():
         config = connect()

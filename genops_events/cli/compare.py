@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from genops_events.airflow.rest import AirflowRest
-    from genops_events.comparison.record import Comparison, ContestantResult
+    from genops_events.airflow_rest.client import AirflowRest
     from genops_events.config import Config
     from genops_events.gcp.record_store import RecordStore
+    from genops_events.record.comparison import Comparison, ContestantResult
 
 DAG_ID = "genops_comparison"
 LOOK_SECONDS = 1.0
@@ -151,10 +151,10 @@ def request(
         BadContestants: a contestant or a metric cannot be used.
         OverCeiling: the budget is above what genops.yaml allows.
     """
-    from genops_events.comparison.contestants import CHAMPION, BadContestants, read_contestants, wrong_models
-    from genops_events.config_parts.comparison import wrong_metrics
-    from genops_events.config_parts.problems import close_match
+    from genops_events.config.comparison import wrong_metrics
+    from genops_events.config.contestants import CHAMPION, BadContestants, read_contestants, wrong_models
     from genops_events.money.ceilings import comparison_budget
+    from genops_events.reading.problems import close_match
 
     if dataset is None:
         if len(config.datasets) > 1:
@@ -197,9 +197,9 @@ def uploaded(config: Config, file: Path) -> str:
         NotAFile: there is none.
         EvaluationDataError: a line of it cannot be used.
     """
-    from genops_events.comparison.plan import upload_path
-    from genops_events.evaluation.data import lines_of_file, read_evaluation_examples
-    from genops_events.gcp.uploads import NotAFile, upload_if_absent
+    from genops_events.evaluation.examples import lines_of_file, read_evaluation_examples
+    from genops_events.intake.uploads import NotAFile, upload_if_absent
+    from genops_events.record.comparison_plan import upload_path
 
     if not file.is_file():
         raise NotAFile(f"{file} is no file.", "Name a JSONL file of prompts and references.")
@@ -234,7 +234,7 @@ def start(airflow: AirflowRest, conf: dict[str, Any]) -> Started:
         AirflowUnavailable: no answer; nothing is known.
         AirflowRefused: this user may not start runs.
     """
-    from genops_events.comparison.plan import comparison_id
+    from genops_events.record.comparison_plan import comparison_id
 
     run_id = f"compare__{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}__{uuid.uuid4().hex[:8]}"
     body = {"dag_run_id": run_id, "logical_date": None, "conf": conf, "note": f"genops compare, by {me()}"}
@@ -244,8 +244,8 @@ def start(airflow: AirflowRest, conf: dict[str, Any]) -> Started:
 
 def read_comparison(store: RecordStore, comparison: str) -> Comparison | None:
     """Return a comparison that has ended; None where it has not, or is not known."""
-    from genops_events.comparison.plan import summary_path
-    from genops_events.comparison.record import Comparison
+    from genops_events.record.comparison import Comparison
+    from genops_events.record.comparison_plan import summary_path
 
     return store.read(summary_path(comparison), Comparison)
 
@@ -294,7 +294,7 @@ def _is_over(airflow: AirflowRest, started: Started) -> bool:
 
 
 def _tell(store: RecordStore, comparison: str, seen: set[str], console: Console) -> None:
-    from genops_events.comparison.plan import ContestantDocument, folder
+    from genops_events.record.comparison_plan import ContestantDocument, folder
 
     ended = [name for name in store.names(f"{folder(comparison)}contestants/") if name.endswith("/result.json")]
     for name in ended:
@@ -314,7 +314,7 @@ def _print(found: Comparison, *, as_json: bool) -> None:
     if as_json:
         print_json(found.model_dump(mode="json", by_alias=True, exclude_none=True))
         return
-    from genops_events.gcp.evaluation.record import browser_url
+    from genops_events.evaluation.files import browser_url
 
     console = human()
     console.print(table(found))

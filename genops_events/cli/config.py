@@ -11,7 +11,7 @@ import typer
 
 from genops_events.cli.console import human, warn_of_models
 from genops_events.errors import ConfigError
-from genops_events.printable import printable_json
+from genops_events.reading.printable import printable_json
 
 app = typer.Typer(help="Check genops.yaml and print its JSON Schema.", no_args_is_help=True)
 
@@ -31,8 +31,8 @@ def check(
 ) -> None:
     """Say what is wrong in genops.yaml: key, line, what was found, what is allowed. Exit 1 if anything is."""
     from genops_events.config import load_config
-    from genops_events.inference.model_settings import without_effect
-    from genops_events.settings import Settings
+    from genops_events.config.environment import Settings
+    from genops_events.config.model_settings import without_effect
 
     path = file if file is not None else Settings().config
     try:

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from genops_events.errors import GenopsError
-from genops_events.printable import printable, printable_json
+from genops_events.reading.printable import printable, printable_json
 from genops_events.stack.stack_errors import StackError
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def interrupt_on_signals() -> None:
 
 def warn_of_models(config: Config, *, dataset: str | None = None) -> list[str]:
     """Say on standard error which models of a configuration, or of one of its datasets, are retired or retire soon; return it."""
-    from genops_events.health.model_notices import model_notices
+    from genops_events.doctor.model_notices import model_notices
 
     found = [str(one) for one in model_notices(config, datetime.now(UTC).date(), dataset=dataset)]
     for text in found:

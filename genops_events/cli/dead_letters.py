@@ -16,7 +16,7 @@ from genops_events.errors import GenopsError
 
 if TYPE_CHECKING:
     from genops_events.config import Config
-    from genops_events.gcp.dead_letters import DeadLetter, DeadLetters
+    from genops_events.intake.dead_letters import DeadLetter, DeadLetters
 
 COUNT_SECONDS = 2.0
 
@@ -34,7 +34,7 @@ def dead_letters(
 
     Exit code 0: shown or replayed, also when there are none. 1: dead letters cannot be read, or one was not replayed.
     """
-    from genops_events.gcp.dead_letters import DeadLetters
+    from genops_events.intake.dead_letters import DeadLetters
 
     with errors_reported(), DeadLetters.opened(connect()) as letters:
         found = letters.peek(limit=limit)
@@ -59,7 +59,7 @@ def dead_letters(
 
 def _replay(letters: DeadLetters, letter: DeadLetter, row: dict[str, Any]) -> bool:
     """Replay `letter`, note in `row` what became of it, and return whether it is done."""
-    from genops_events.arrivals import UnreadableNotification, read_notification
+    from genops_events.intake.notifications import UnreadableNotification, read_notification
 
     try:
         read_notification(letter.original_attributes(), letter.data)
@@ -118,7 +118,7 @@ def dead_letters_noted(config: Config) -> Iterator[None]:
 
 
 def _note(config: Config) -> str:
-    from genops_events.gcp.dead_letters import COUNTED, count_dead_letters
+    from genops_events.intake.dead_letters import COUNTED, count_dead_letters
 
     try:
         count = count_dead_letters(config)

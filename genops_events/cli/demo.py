@@ -18,16 +18,16 @@ import typer
 from genops_events.cli.console import errors_reported, human, interrupt_on_signals
 from genops_events.cli.paths import examples_folder
 from genops_events.cli.target import point_at
-from genops_events.record_paths import answers_path
-from genops_events.stages import CandidateState, Stage
+from genops_events.record.paths import answers_path
+from genops_events.record.stages import CandidateState, Stage
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from genops_events.candidates import Candidate
     from genops_events.config import Config
     from genops_events.gcp.record_store import RecordStore
-    from genops_events.record import Announcement
+    from genops_events.record.candidates import Candidate
+    from genops_events.record.document import Announcement
 
 DATASET = "banking77"
 TIMEOUT_SECONDS = 900.0
@@ -112,8 +112,8 @@ def shuffle_labels(source: Path, target: Path) -> None:
 
 def _run(uploads: list[_Upload], *, ready_seconds: float) -> bool:
     from genops_events.config import load_config
+    from genops_events.config.environment import Settings
     from genops_events.gcp.record_store import RecordStore
-    from genops_events.settings import Settings
     from genops_events.stack.stack import environment, read_state
 
     console = human()
@@ -166,7 +166,7 @@ def _follow(config: Config, store: RecordStore, file: Path) -> Candidate | None:
     from datetime import UTC, datetime
 
     from genops_events.cli.watch import follow
-    from genops_events.gcp.uploads import object_name, upload
+    from genops_events.intake.uploads import object_name, upload
 
     console = human()
     name = object_name(file, config.dataset(DATASET).prefix, now=datetime.now(UTC))

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
+from genops_events.config.environment import Settings
+from genops_events.doctor.findings import Check, Diagnosis, Finding, Result, Status, failed, ok, skipped
 from genops_events.errors import ConfigError, GenopsError
-from genops_events.health.findings import Check, Diagnosis, Finding, Result, Status, failed, ok, skipped
-from genops_events.settings import Settings
 
 if TYPE_CHECKING:
-    from genops_events.airflow.rest import AirflowRest
+    from genops_events.airflow_rest.client import AirflowRest
     from genops_events.config import Config
 
 CHECK_SECONDS = 30.0
@@ -46,9 +46,9 @@ def diagnose(config: Config | ConfigError) -> Diagnosis:
 
 
 def _checks(config: Config, *, is_local: bool) -> Iterator[Check]:
-    from genops_events.airflow.checks import AirflowChecks
-    from genops_events.gcp.checks import CloudChecks
-    from genops_events.health.remedies import Remedies
+    from genops_events.doctor.airflow_checks import AirflowChecks
+    from genops_events.doctor.cloud_checks import CloudChecks
+    from genops_events.doctor.remedies import Remedies
 
     rest = known_airflow()
     remedies = Remedies(config, is_local, "$GENOPS_AIRFLOW_URL" if rest is None else rest.url)
@@ -58,7 +58,7 @@ def _checks(config: Config, *, is_local: bool) -> Iterator[Check]:
 
 def known_airflow() -> AirflowRest | None:
     """Return the Airflow that GENOPS_AIRFLOW_URL names; None where it is not set."""
-    from genops_events.airflow import rest
+    from genops_events.airflow_rest import client as rest
 
     return rest.known_airflow()
 

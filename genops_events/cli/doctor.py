@@ -10,8 +10,8 @@ import typer
 
 from genops_events.cli.console import errors_reported, print_json
 from genops_events.cli.target import connect
+from genops_events.doctor.findings import Diagnosis, Result, Status
 from genops_events.errors import ConfigError
-from genops_events.health.findings import Diagnosis, Result, Status
 
 if TYPE_CHECKING:
     from rich.text import Text

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from genops_events.config import Config, Dataset
-    from genops_events.money.estimates import Estimate, Step
+    from genops_events.money.steps import Estimate, Step
 
 OVER_LIMIT = 2
 """Exit code where the candidate would be held; 1 is for what could not be estimated at all."""
@@ -41,7 +41,7 @@ def estimate(
 ) -> None:
     """Say what a training file will cost: tuning, evaluation with its judge, inference. Exit 2: over a limit."""
     from genops_events.config import load_config
-    from genops_events.settings import Settings
+    from genops_events.config.environment import Settings
 
     with errors_reported():
         config = load_config()
@@ -71,8 +71,8 @@ def estimated(config: Config, dataset: str, file: Path, *, evaluation: Path, pro
         UnusableFile: the training file cannot be read, or cannot be tuned on.
         UnknownModelError: the model has no price.
     """
-    from genops_events.money.estimates import Estimate, tuning_step
-    from genops_events.money.pricing import tuning_note
+    from genops_events.catalogue.prices import tuning_note
+    from genops_events.money.steps import Estimate, tuning_step
     from genops_events.money.unpriced import unpriced
 
     entry = config.dataset(dataset)
@@ -99,7 +99,7 @@ def estimated(config: Config, dataset: str, file: Path, *, evaluation: Path, pro
 
 
 def _known(names: tuple[str, ...], make: Callable[[], tuple[Step, ...]]) -> tuple[Step, ...]:
-    from genops_events.money.estimates import Step
+    from genops_events.money.steps import Step
 
     try:
         return make()
@@ -108,8 +108,8 @@ def _known(names: tuple[str, ...], make: Callable[[], tuple[Step, ...]]) -> tupl
 
 
 def _evaluation(config: Config, entry: Dataset, file: Path) -> tuple[Step, ...]:
-    from genops_events.evaluation.data import lines_of_file, read_evaluation_examples
-    from genops_events.money.estimates import evaluation_steps
+    from genops_events.evaluation.estimate import evaluation_steps
+    from genops_events.evaluation.examples import lines_of_file, read_evaluation_examples
 
     evaluation = entry.evaluation
     try:
@@ -127,10 +127,10 @@ def _evaluation(config: Config, entry: Dataset, file: Path) -> tuple[Step, ...]:
 
 
 def _inference(config: Config, entry: Dataset, file: Path) -> tuple[Step, ...]:
-    from genops_events.inference.prompts import read_rows
-    from genops_events.inference.served import served_requests
-    from genops_events.json_lines import lines_of
-    from genops_events.money.estimates import inference_step, prompt_tokens
+    from genops_events.gemini.estimate import inference_step, prompt_tokens
+    from genops_events.gemini.prompts import read_rows
+    from genops_events.gemini.served import served_requests
+    from genops_events.reading.json_lines import lines_of
 
     requests = served_requests(config, entry)
     try:
@@ -148,7 +148,7 @@ def _inference(config: Config, entry: Dataset, file: Path) -> tuple[Step, ...]:
 
 def _tokens(file: Path, entry: Dataset, config: Config) -> tuple[int, tuple[str, ...]]:
     """Return the most tokens that one epoch is billed for, and what was assumed for that."""
-    from genops_events.training_data import validate
+    from genops_events.training.validator import validate
 
     try:
         with file.open("rb") as opened:

@@ -17,14 +17,14 @@ from genops_events.cli.target import connect
 from genops_events.cli.watch import EXIT_ENDED_OTHERWISE
 from genops_events.cli.who import NO_REASON, Reason, me, sentence
 from genops_events.errors import GenopsError
-from genops_events.stages import CandidateState, Stage
+from genops_events.record.stages import CandidateState, Stage
 
 if TYPE_CHECKING:
-    from genops_events.airflow.rest import AirflowRest
-    from genops_events.candidates import Candidate
+    from genops_events.airflow_rest.client import AirflowRest
     from genops_events.config import Config
     from genops_events.gcp.record_store import RecordStore
-    from genops_events.promotion.record import PersonsAnswer, Question
+    from genops_events.record.candidates import Candidate
+    from genops_events.record.promotion import PersonsAnswer, Question
 
 CandidateArgument = Annotated[str, typer.Argument(help="Candidate id, as `genops upload` prints it.")]
 
@@ -102,7 +102,7 @@ def answer_promotion(
         NoSuchCandidate: the record does not know it.
         NotACandidate: it cannot be one.
     """
-    from genops_events.promotion.record import PersonsAnswer, answer_path
+    from genops_events.record.promotion import PersonsAnswer, answer_path
 
     found = known(config, store, candidate, otherwise="nothing was answered")
     if found.state is not CandidateState.UNDER_WAY or Stage.PROMOTION in found.verdicts:
@@ -137,8 +137,8 @@ def _end_held(
 
     The answer is in the record already: whatever dies here, a sweep finds it, or the same command does it again.
     """
-    from genops_events.gcp.cancellation import cancel_tuning
-    from genops_events.gcp.open_candidates import note_release
+    from genops_events.intake.open_candidates import note_release
+    from genops_events.tuning.cancellation import cancel_tuning
 
     if Stage.TUNING in found.holds:
         cancel_tuning(config, store, found.id, by=answer.by, reason=answer.reason, claimed=answer.claimed)
@@ -149,8 +149,8 @@ def _end_held(
 
 def _tell_who_waits(store: RecordStore, airflow: AirflowRest | None, found: Candidate) -> str:
     """Let the task go on that still asks in Airflow though a sweep has acted on the answer; return what came of it."""
-    from genops_events.airflow.rest import AirflowConflict
-    from genops_events.promotion.record import PersonsAnswer, Question, answer_path, question_path
+    from genops_events.airflow_rest.client import AirflowConflict
+    from genops_events.record.promotion import PersonsAnswer, Question, answer_path, question_path
 
     question = store.read(question_path(found.id), Question)
     answer = store.read(answer_path(found.id), PersonsAnswer)
@@ -167,7 +167,7 @@ def _tell_who_waits(store: RecordStore, airflow: AirflowRest | None, found: Cand
 
 def _tell_airflow(airflow: AirflowRest | None, question: Question, answer: PersonsAnswer) -> str:
     """Answer the required action in Airflow, so that its task goes on now; return what came of it."""
-    from genops_events.airflow.rest import AirflowConflict
+    from genops_events.airflow_rest.client import AirflowConflict
 
     later = "The next sweep goes on with the answer."
     if airflow is None:

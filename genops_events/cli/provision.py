@@ -18,7 +18,7 @@ def provision(
     as_json: AsJson = False,  # noqa: FBT002 - a command line flag
 ) -> None:
     """List what bucket and Pub/Sub lack: topics, subscriptions, rights, notification. --apply creates and mends it."""
-    from genops_events.gcp.provision import steps
+    from genops_events.provisioning.provision import steps
 
     console = human()
     told: list[str] = []

@@ -14,7 +14,7 @@ from genops_events.cli.who import me
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from genops_events.gcp.pruning import TunedModel
+    from genops_events.promotion.pruning import TunedModel
 
 
 def prune(
@@ -23,8 +23,8 @@ def prune(
     as_json: AsJson = False,  # noqa: FBT002 - a command line flag
 ) -> None:
     """List tuned models that lost. Never the champion's, one under way, or the last `promotion.keep` champions before."""
-    from genops_events.gcp.pruning import survey, take_away
     from genops_events.gcp.record_store import RecordStore
+    from genops_events.promotion.pruning import survey, take_away
 
     with errors_reported():
         config = connect()

@@ -16,13 +16,13 @@ from genops_events.cli.sweep_now import sweep_now
 from genops_events.cli.target import connect
 from genops_events.cli.watch import EXIT_ENDED_OTHERWISE
 from genops_events.cli.who import NO_REASON, Reason, me, sentence
-from genops_events.stages import CandidateState, Stage
+from genops_events.record.stages import CandidateState, Stage
 
 if TYPE_CHECKING:
-    from genops_events.candidates import Candidate
     from genops_events.config import Config
     from genops_events.gcp.record_store import RecordStore
-    from genops_events.record import Retry
+    from genops_events.record.candidates import Candidate
+    from genops_events.record.retries import Retry
 
 _NOTHING = "nothing was changed"
 
@@ -85,7 +85,7 @@ def retry_candidate(
         NotACandidate: it cannot be one.
         CloudUnavailable: its job cannot be asked; nothing was changed.
     """
-    from genops_events.gcp import retrying
+    from genops_events.doctor import retrying
 
     found = known(config, store, candidate, otherwise=_NOTHING)
     pending = tuple(one for stage, one in found.retries.items() if stage not in found.intents)

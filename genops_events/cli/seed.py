@@ -16,7 +16,7 @@ def seed(config: Config, config_file: Path) -> list[str]:
 
     What is in the bucket already stays as it is: it may have been changed since.
     """
-    from genops_events.gcp.uploads import upload_if_absent
+    from genops_events.intake.uploads import upload_if_absent
 
     folder = config_file.parent / SEED_FOLDER
     files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []

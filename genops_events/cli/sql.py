@@ -14,10 +14,10 @@ import typer
 from genops_events.cli.candidates import AsJson
 from genops_events.cli.console import errors_reported, human, print_json
 from genops_events.cli.target import connect
-from genops_events.printable import printable, spreadsheet_cell
+from genops_events.reading.printable import printable, spreadsheet_cell
 
 if TYPE_CHECKING:
-    from genops_events.gcp.tables.query import Answer
+    from genops_events.tables.query import Answer
     from genops_events.tables.schema import Table
 
 _CELL = 80
@@ -45,8 +45,8 @@ def sql(
     with errors_reported():
         from genops_events.gcp.at_once import widen
         from genops_events.gcp.record_store import RecordStore
-        from genops_events.gcp.tables import query as tables
-        from genops_events.gcp.tables.parts import write_parts
+        from genops_events.tables import query as tables
+        from genops_events.tables.parts import write_parts
 
         config = connect()
         store = RecordStore.open(config)

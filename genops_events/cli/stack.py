@@ -14,7 +14,7 @@ import typer
 from genops_events.cli.console import errors_reported, human, interrupt_on_signals, print_json
 from genops_events.cli.paths import dags_folder
 from genops_events.cli.target import point_at
-from genops_events.printable import printable
+from genops_events.reading.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -154,7 +154,7 @@ def env(
     with errors_reported():
         variables = stack.environment(stack.read_state(_home()))
         if token:
-            from genops_events.airflow.rest import known_airflow
+            from genops_events.airflow_rest.client import known_airflow
 
             point_at(variables)
             airflow = known_airflow()
@@ -281,7 +281,7 @@ def _say_already(plan: StackPlan) -> None:
 
 
 def _home() -> Path:
-    from genops_events.settings import Settings
+    from genops_events.config.environment import Settings
 
     return Settings().home.expanduser().resolve()
 
@@ -299,7 +299,7 @@ def _owner(pid: int | None) -> ProcessId | None:
 
 
 def _config_file(given: Path | None) -> Path:
-    from genops_events.settings import Settings
+    from genops_events.config.environment import Settings
 
     return (given or Settings().config).expanduser().absolute()
 

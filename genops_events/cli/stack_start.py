@@ -96,7 +96,7 @@ def _is_done(step: Future[None]) -> bool:
 def _provision(config: Config, config_file: Path, environment: Mapping[str, str]) -> None:
     """Create bucket, topics, subscription and notification in the stand-ins, and fill the bucket."""
     from genops_events.cli.seed import seed
-    from genops_events.gcp.provision import provision
+    from genops_events.provisioning.provision import provision
 
     _point_at(environment)
     provision(config)
@@ -113,8 +113,8 @@ def _make_places(config: Config, environment: Mapping[str, str], *, until: float
         environment: of the stack.
         until: monotonic time in seconds at which an API server that does not answer is an error.
     """
-    from genops_events.airflow.pool import set_pool
-    from genops_events.airflow.rest import AirflowConflict, AirflowUnavailable, known_airflow
+    from genops_events.airflow_rest.client import AirflowConflict, AirflowUnavailable, known_airflow
+    from genops_events.airflow_rest.pool import set_pool
 
     _point_at(environment)
     rest = known_airflow()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from genops_events.errors import GenopsError
 
 if TYPE_CHECKING:
-    from genops_events.airflow.rest import AirflowRest
+    from genops_events.airflow_rest.client import AirflowRest
     from genops_events.config import Config
 
 
@@ -21,7 +21,7 @@ def sweep_now(config: Config, rest: AirflowRest | None, candidate: str, *, note:
         note: the command, for the run's page in Airflow.
         it: what the candidate does then: `goes on`, `ends`.
     """
-    from genops_events.airflow.intake_run import start_intake
+    from genops_events.airflow_rest.intake_run import start_intake
 
     follow = f"Follow it with: genops watch {candidate}"
     at_most = f"with the next sweep, within {config.intake.sweep_minutes} minutes"

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from genops_events.settings import Settings
+from genops_events.config.environment import Settings
 
 if TYPE_CHECKING:
     from genops_events.config import Config

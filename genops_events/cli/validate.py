@@ -18,8 +18,8 @@ from genops_events.cli.console import errors_reported, human, print_json
 from genops_events.errors import PermanentError
 
 if TYPE_CHECKING:
-    from genops_events.money.pricing import Rates
-    from genops_events.training_data import InvalidLines, Method, ModelLimits, ValidationExamples, ValidationReport
+    from genops_events.catalogue.prices import Rates
+    from genops_events.training.validator import InvalidLines, Method, ModelLimits, ValidationExamples, ValidationReport
 
 USUAL_MODEL = "gemini-3.5-flash"
 NOT_VALID = 2
@@ -60,9 +60,9 @@ def validate(
 ) -> None:
     """Check a training file line by line, as the cascade does; exit 2 if it cannot be tuned on."""
     from genops_events.catalogue.models import UnknownFigureError, shipped
-    from genops_events.money.pricing import rates_of, tuning_note
-    from genops_events.training_data import validate as check
-    from genops_events.training_data import validate_validation_file
+    from genops_events.catalogue.prices import rates_of, tuning_note
+    from genops_events.training.validator import validate as check
+    from genops_events.training.validator import validate_validation_file
 
     with errors_reported():
         if file == validation == "-":
@@ -122,7 +122,7 @@ def validate(
 
 
 def _plan(dataset: str | None, model: str | None, method: str | None, *, has_validation: bool) -> _Plan:
-    from genops_events.training.limits import METHODS, models_that_take
+    from genops_events.catalogue.tuning_models import METHODS, models_that_take
 
     wanted = _method(method)
     if dataset is not None and model is not None:
@@ -139,7 +139,7 @@ def _plan(dataset: str | None, model: str | None, method: str | None, *, has_val
 
 
 def _method(name: str | None) -> Method | None:
-    from genops_events.training.limits import METHODS
+    from genops_events.catalogue.tuning_models import METHODS
 
     found = next((method for method in METHODS if method == name), None)
     if name is not None and found is None:
@@ -148,15 +148,15 @@ def _method(name: str | None) -> Method | None:
 
 
 def _plan_of_model(model: str) -> _Plan:
-    from genops_events.config_parts.tuning import Tuning
-    from genops_events.training_data import load_limits
+    from genops_events.config.tuning import Tuning
+    from genops_events.training.validator import load_limits
 
     return _Plan(load_limits(model), Tuning().epochs)
 
 
 def _plan_of_dataset(dataset: str | None, *, has_validation: bool) -> _Plan:
     from genops_events.config import load_config
-    from genops_events.settings import Settings
+    from genops_events.config.environment import Settings
 
     if dataset is None:
         is_there = Settings().config.exists() or "GENOPS_CONFIG" in os.environ

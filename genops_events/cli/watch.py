@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from genops_events.candidates import WAITS_FOR_A_PERSON
 from genops_events.cli.candidates import AsJson
 from genops_events.cli.console import errors_reported, human, print_json
 from genops_events.cli.target import connect
 from genops_events.errors import PermanentError, TransientError
-from genops_events.stages import CandidateState, Outcome, Stage
+from genops_events.record.candidates import WAITS_FOR_A_PERSON
+from genops_events.record.stages import CandidateState, Outcome, Stage
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from genops_events.candidates import Candidate
     from genops_events.config import Config
     from genops_events.gcp.record_store import RecordStore
+    from genops_events.record.candidates import Candidate
 
 EXIT_ENDED_OTHERWISE = 2
 EXIT_TIMEOUT = 3
@@ -68,7 +68,7 @@ def document(candidate: str, found: Candidate | None) -> dict[str, Any]:
     """Return what `--json` prints, also for a candidate that the record does not know yet."""
     if found is not None:
         return found.to_json()
-    from genops_events.identity import dataset_of
+    from genops_events.config.identity import dataset_of
 
     waiting = {"state": "waiting", "started_at": None, "ended_at": None}
     return {
@@ -87,7 +87,7 @@ def check_id(config: Config, candidate: str) -> None:
         NotACandidate: not of the form `<dataset>-<16 hex digits>`.
         ConfigError: no such dataset.
     """
-    from genops_events.identity import dataset_of, is_candidate_id
+    from genops_events.config.identity import dataset_of, is_candidate_id
 
     if not is_candidate_id(candidate):
         raise NotACandidate(f"{candidate!r} is no candidate id.", "`genops candidates` lists the known ones.")
@@ -98,7 +98,7 @@ def follow(store: RecordStore, candidate: str, *, timeout_seconds: float | None,
     """Show the candidate until it has ended or the time is up; return what the record said last."""
     from rich.live import Live
 
-    from genops_events.gcp.candidate_reader import CandidateReader
+    from genops_events.cascade.candidate_reader import CandidateReader
 
     reader = CandidateReader(store)
     deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds

@@ -1,1 +1,1 @@
-"""Comparisons: any number of contestants on the same prompts and metrics. Decisions and documents, no I/O."""
+"""Compare any number of contestants on the same prompts and metrics: what is asked for, the contest, the summary, the report."""

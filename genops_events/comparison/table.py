@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from genops_events.comparison.record import ComparedRow, Comparison, ContestantResult
 from genops_events.evaluation.rows import Row
+from genops_events.record.comparison import ComparedRow, Comparison, ContestantResult
 from genops_events.tables.rows import TableRow, scored_rows
 from genops_events.tables.schema import Column, Table
 

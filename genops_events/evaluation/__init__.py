@@ -1,1 +1,1 @@
-"""What an evaluation measures: rows, metrics, scores with their intervals, and the gate. No I/O."""
+"""Measure a tuned model: rows, metrics, scores with their intervals, the gate, the report, and the work that does it."""

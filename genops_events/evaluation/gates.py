@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from genops_events.evaluation.metrics import PAIRWISE
-from genops_events.evaluation.summary import Condition, MetricSummary
+from genops_events.catalogue.metrics import PAIRWISE
+from genops_events.record.evaluation import Condition, MetricSummary
 
 
 @dataclass(frozen=True, slots=True)

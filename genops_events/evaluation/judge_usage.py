@@ -10,17 +10,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from genops_events.config_parts.evaluation import Evaluation
-from genops_events.evaluation.data import EvaluationExample
-from genops_events.evaluation.metrics import PAIRWISE, Metric
+from genops_events.catalogue.metrics import PAIRWISE, Metric
+from genops_events.catalogue.prices import Rates
+from genops_events.catalogue.tokens import estimated_tokens
+from genops_events.config.evaluation import Evaluation, priced_as
+from genops_events.evaluation.examples import EvaluationExample
 from genops_events.evaluation.rows import Row
-from genops_events.money.pricing import Rates
-from genops_events.tokens import estimated_tokens
 
-USUAL_JUDGE = "gemini-3.5-flash"
-"""Whose prices count where the judge is Vertex AI's own choice: it does not tell which. The dearest of those that public
-texts name: Gemini 2.0 Flash (https://cloud.google.com/vertex-ai/generative-ai/docs/models/prompt-judge-model, which is
-retired), 2.5 Flash, and 3.5 Flash, which the newer SDK pins its judge metrics to (changelog of python-aiplatform 1.164.0)."""
 EXPLANATION_TOKENS = 512
 """About as long as a judge's step-by-step explanation with its rating gets; Vertex AI documents no bound, and whether the
 judge thinks before it."""
@@ -82,11 +78,6 @@ def _all(every: Iterable[JudgeTokens]) -> JudgeTokens:
         input_tokens += one.input_tokens
         output_tokens += one.output_tokens
     return JudgeTokens(calls, input_tokens, output_tokens)
-
-
-def priced_as(evaluation: Evaluation) -> str:
-    """Return the model of the price table whose prices the judge has; a tuned one is there by the name of its endpoint."""
-    return (evaluation.judge.model or USUAL_JUDGE).rpartition("/models/")[2]
 
 
 def judge_cost(rates_of: Callable[[str], Rates], evaluation: Evaluation, tokens: JudgeTokens) -> Decimal:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections import Counter
@@ -10,10 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from genops_events.evaluation.metrics import PAIRWISE, Metric
-from genops_events.evaluation.score_statistics import Statistics, describe, win_rate
-from genops_events.evaluation.summary import Answers, MetricSummary
-from genops_events.inference.endings import State, counted, ending
+from genops_events.catalogue.metrics import PAIRWISE, Metric
+from genops_events.evaluation.statistics import Statistics, describe, win_rate
+from genops_events.record.digest import digest
+from genops_events.record.endings import State, counted, ending
+from genops_events.record.evaluation import Answers, MetricSummary
 
 CAUSES_KEPT = 20
 _OWN_WORDS = re.compile(r"(\S+ failed: \w+): .*", re.DOTALL)
@@ -85,11 +85,6 @@ class Row:
         if "state" not in known and "finish_reason" in known:  # of before states were kept
             known["state"] = ending(known["finish_reason"], says=bool(str(known.get("answer", "")).strip())).state
         return cls(**known)
-
-
-def digest(*values: str | None) -> str:
-    """Return a short hash of some texts; None differs from the empty text."""
-    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:24]
 
 
 def summarise(

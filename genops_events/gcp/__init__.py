@@ -1,1 +1,1 @@
-"""The only place that builds Google clients, and the only one that talks to them."""
+"""Build Google's clients, know their errors, and store the record."""

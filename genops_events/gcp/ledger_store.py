@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from genops_events.gcp.record_store import Unreadable
 from genops_events.money import ledger
 from genops_events.money.ledger import Ledger, LedgerDamaged, Purpose, Refusal
-from genops_events.record_paths import ledger_path
+from genops_events.record.paths import ledger_path
 
 if TYPE_CHECKING:
     from genops_events.gcp.record_store import RecordStore

@@ -5,8 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from genops_events.comparison.record import Comparison
-from genops_events.completion_events import (
+from genops_events.gcp.clients import idempotent_retry, publisher_client
+from genops_events.gcp.errors import google_call
+from genops_events.gcp.table_marks import note_due
+from genops_events.record.comparison import Comparison
+from genops_events.record.document import Announcement
+from genops_events.record.events import (
     announcement,
     announcement_path,
     comparison_announcement,
@@ -14,11 +18,8 @@ from genops_events.completion_events import (
     hold_announcement,
     hold_announcement_path,
 )
-from genops_events.gcp.clients import idempotent_retry, publisher_client
-from genops_events.gcp.errors import google_call
-from genops_events.gcp.tables.marks import note_due
-from genops_events.record import Announcement, Hold
-from genops_events.verdicts import Verdict
+from genops_events.record.holds import Hold
+from genops_events.record.verdicts import Verdict
 
 if TYPE_CHECKING:
     from genops_events.config import Config

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from genops_events import record_paths
 from genops_events.errors import PermanentError, TransientError
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, storage_client
 from genops_events.gcp.errors import google_call
 from genops_events.gcp.streams import read_whole
-from genops_events.holds import standing
-from genops_events.record import Announcement, Champion, Document
-from genops_events.stages import Outcome, Stage
-from genops_events.verdicts import VERDICTS, Verdict
+from genops_events.record import paths as record_paths
+from genops_events.record.document import Announcement, Document
+from genops_events.record.holds import standing
+from genops_events.record.promotion import Champion
+from genops_events.record.stages import Outcome, Stage
+from genops_events.record.verdicts import VERDICTS, Verdict
 
 if TYPE_CHECKING:
     from google.cloud.storage import Bucket

@@ -1,1 +1,1 @@
-"""What a model is asked and what it answers: settings, prompt files, requests, replies. No I/O."""
+"""Let the champion answer prompts: online within a quota, or as batch jobs, from a context cache or without."""

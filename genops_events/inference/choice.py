@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from genops_events.config_parts.inference import Inference
-
-Way = Literal["online", "batch"]
+    from genops_events.config.inference import Inference
+from genops_events.record.inference import Way
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""Who becomes a dataset's champion, and what is recorded of it. No I/O."""
+"""Decide who becomes a dataset's champion, ask a person, tell the model registry, take back, and remove what nobody needs."""

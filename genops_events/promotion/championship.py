@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from genops_events.evaluation.gates import challenge
-from genops_events.record import Champion, Rollback
+from genops_events.record.promotion import Champion, Rollback
 
 REMEMBERED_CHAMPIONS = 100
 """More than can follow each other while one of them is being retried."""

@@ -1,0 +1,1 @@
+"""Start a real Airflow and the stand-ins on this machine, supervise them, and leave nothing behind."""

@@ -1,1 +1,1 @@
-"""The tables of all candidates: their columns, their rows, where their files lie. No I/O."""
+"""The tables of all candidates: their columns and rows, and how they come into the bucket and into BigQuery."""

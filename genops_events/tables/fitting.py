@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from genops_events.storable import MOST_INTEGER
+from genops_events.reading.storable import MOST_INTEGER
 from genops_events.tables.schema import Column, Kind, Table
 
 MOST_CELL_BYTES = 10 * 1024 * 1024

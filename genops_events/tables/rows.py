@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from genops_events.candidates import Candidate
 from genops_events.evaluation.rows import Row
 from genops_events.money.ledger import Ledger
-from genops_events.record import Announcement
-from genops_events.stages import Outcome, Stage
+from genops_events.record.candidates import Candidate
+from genops_events.record.document import Announcement
+from genops_events.record.stages import Outcome, Stage
+from genops_events.record.verdicts import EvaluationVerdict, InferenceVerdict, PromotionVerdict, TuningVerdict
 from genops_events.tables.schema import Table
-from genops_events.verdicts import EvaluationVerdict, InferenceVerdict, PromotionVerdict, TuningVerdict
 
 TableRow = dict[str, Any]
 

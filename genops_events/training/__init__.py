@@ -1,1 +1,1 @@
-"""The parts of `genops_events.training_data`: one line, one part, limits, duplicates, the report."""
+"""Validate a training file: lines, parts, amounts, duplicates, and the report. No I/O."""

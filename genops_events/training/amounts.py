@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from genops_events.catalogue.tuning_models import ModelLimits
 from genops_events.training.examples import Measure, fewest_tokens_of
 from genops_events.training.file_tokens import Assumed
-from genops_events.training.limits import ModelLimits
 from genops_events.training.reasons import BadExample, Reason, shown
 
 

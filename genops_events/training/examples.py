@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from genops_events.json_places import strings_in
-from genops_events.tokens import estimated_tokens, fewest_tokens, json_tokens
+from genops_events.catalogue.tokens import estimated_tokens, fewest_tokens, json_tokens
+from genops_events.reading.json_places import strings_in
 from genops_events.training.file_tokens import FileTokens
 from genops_events.training.parts import (
     FUNCTION,

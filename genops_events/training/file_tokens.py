@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from genops_events.catalogue.file_figures import FileFigures
+
 KINDS = {"image": "image", "video": "video", "audio": "sound", "application/pdf": "PDF document"}
 """What files are called, by the beginning of their type; all others are texts."""
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)s")
@@ -66,23 +68,6 @@ def _seconds(video: Mapping[str, Any]) -> int:
     if end is None or begin is None or isinstance(frames, bool) or not isinstance(frames, int | float):
         return 0
     return max(0, math.ceil((float(end[1]) - float(begin[1])) * max(1, frames)))
-
-
-@dataclass(frozen=True, slots=True)
-class FileFigures:
-    """What files count as; None where the catalogue does not say."""
-
-    image: int | None = None
-    """Most tokens of one image."""
-    video_second: int | None = None
-    """A second of video with its sound."""
-    image_at_most: int | None = None
-    """The same two at the highest resolution that an example can ask for."""
-    video_second_at_most: int | None = None
-
-
-NO_FIGURES = FileFigures()
-"""Of a model of which the catalogue does not say what it counts files as."""
 
 
 @dataclass(slots=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import codecs
 
-from genops_events.json_lines import CR_ONLY, begins_with_cr_lines
-from genops_events.json_places import after_first_value
+from genops_events.reading.json_lines import CR_ONLY, begins_with_cr_lines
+from genops_events.reading.json_places import after_first_value
 
 _SIGNATURES = (
     (b"\x1f\x8b", "a gzip archive"),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from genops_events.catalogue.tuning_models import METHODS, Method
 from genops_events.training.examples import Measure, measure_example, measure_prompt
-from genops_events.training.limits import METHODS, Method
 from genops_events.training.preferences import measure_preference
 from genops_events.training.reasons import BadExample
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from genops_events.addresses import addresses_in, form_problem
-from genops_events.media_types import TYPES, not_taken, plain_type
-from genops_events.tokens import estimated_tokens, json_tokens
+from genops_events.catalogue.tokens import estimated_tokens, json_tokens
+from genops_events.reading.addresses import addresses_in, form_problem
+from genops_events.reading.media_types import TYPES, not_taken, plain_type
 from genops_events.training.file_tokens import FileTokens, take_file
 from genops_events.training.reasons import BadExample, Reason, shown
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from genops_events.catalogue.tuning_models import METHODS, Method, ModelLimits
 from genops_events.training.duplicates import Duplicates
 from genops_events.training.examples import Measure
 from genops_events.training.file_tokens import Assumed
-from genops_events.training.limits import METHODS, Method, ModelLimits
 from genops_events.training.reasons import Reason
 
 LONG_LINES_SHOWN = 5

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from genops_events.json_lines import not_one_value
-from genops_events.json_places import repeated_key, strings_in
+from genops_events.reading.json_lines import not_one_value
+from genops_events.reading.json_places import repeated_key, strings_in
 from genops_events.training.reasons import BadExample, Reason, shown
 
 T = TypeVar("T")

@@ -9,7 +9,10 @@ from typing import Any
 
 from report_examples import CANDIDATE, CHAMPION, EXACT, FLUENCY, HOSTILE, MESSAGES, ROUGE
 
-from genops_events.comparison.record import (
+from genops_events.catalogue.metrics import Metric
+from genops_events.comparison.report import render
+from genops_events.evaluation.rows import Row, summarise
+from genops_events.record.comparison import (
     ComparedAnswer,
     ComparedRow,
     Comparison,
@@ -17,9 +20,6 @@ from genops_events.comparison.record import (
     Measured,
     latency_of,
 )
-from genops_events.comparison_report import render
-from genops_events.evaluation.metrics import Metric
-from genops_events.evaluation.rows import Row, summarise
 
 FLASH, LITE, PRO = "gemini-2.5-flash", "gemini-2.5-flash-lite", "gemini-2.5-pro"
 ENDPOINT = "projects/genops-local/locations/us-central1/endpoints/5021963873110345216"

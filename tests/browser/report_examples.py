@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from genops_events.evaluation import metrics
+from genops_events.catalogue import metrics
 from genops_events.evaluation.gates import Gate, judge
+from genops_events.evaluation.report import Report, report_html
 from genops_events.evaluation.rows import Row, failed_rows, summarise
-from genops_events.evaluation_report import Report, report_html
-from genops_events.inference.endings import State
+from genops_events.record.endings import State
 
 CANDIDATE, CHAMPION = "banking77-2cdbbb2a21d6eddc", "banking77-7c1f0a94be52d3f0"
 ASKED = metrics.Asked(model="", samples=1)

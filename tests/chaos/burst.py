@@ -16,7 +16,7 @@ from requests.exceptions import RequestException
 from running_stack import TRAIN
 from waiting import HANG_SECONDS
 
-from genops_events.identity import candidate_id
+from genops_events.config.identity import candidate_id
 
 UPLOADERS = 8
 FULL_EXAMPLES = (20, 60)

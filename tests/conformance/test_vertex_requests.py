@@ -13,11 +13,11 @@ from google import genai
 from google.genai import types
 from google.oauth2.credentials import Credentials
 
-from genops_events.addresses import Readable
-from genops_events.inference.prompts import PromptRow, read_rows
-from genops_events.inference.replies import read_reply
-from genops_events.inference.requests import Requests
-from genops_events.inference.settings import AnswerSettings
+from genops_events.config.answers import AnswerSettings
+from genops_events.gemini.prompts import PromptRow, read_rows
+from genops_events.gemini.replies import read_reply
+from genops_events.gemini.requests import Requests
+from genops_events.reading.addresses import Readable
 
 ANSWER = {
     "candidates": [{"content": {"role": "model", "parts": [{"text": "yes"}]}, "finishReason": "STOP"}],

@@ -21,8 +21,8 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import pubsub_v1, storage
 from waiting import HANG_SECONDS
 
-from genops_events.airflow.rest import AirflowRest
-from genops_events.identity import candidate_id
+from genops_events.airflow_rest.client import AirflowRest
+from genops_events.config.identity import candidate_id
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAIN = ROOT / "examples" / "banking77" / "train.jsonl"

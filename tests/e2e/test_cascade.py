@@ -18,8 +18,8 @@ from google.cloud import bigquery
 from running_stack import DATASET, TRAIN, Stack, Subscriber, running_stack, training_subset
 from waiting import HANG_SECONDS, QUIET_SECONDS, until
 
-from genops_events.airflow.pool import set_pool
-from genops_events.identity import candidate_id
+from genops_events.airflow_rest.pool import set_pool
+from genops_events.config.identity import candidate_id
 
 pytestmark = pytest.mark.e2e
 

@@ -13,7 +13,7 @@ import pytest
 from running_stack import DATASET, Stack, Subscriber, running_stack, training_subset
 from waiting import HANG_SECONDS, until
 
-from genops_events.promotion.record import PersonsAnswer, answer_path
+from genops_events.record.promotion import PersonsAnswer, answer_path
 
 pytestmark = pytest.mark.e2e
 

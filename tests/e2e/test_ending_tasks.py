@@ -17,7 +17,7 @@ from google.cloud.storage import Bucket
 from running_stack import DATASET, Stack, Subscriber, running_stack, training_subset
 from waiting import HANG_SECONDS, until
 
-from genops_events.identity import candidate_id
+from genops_events.config.identity import candidate_id
 
 pytestmark = pytest.mark.e2e
 

@@ -10,7 +10,7 @@ import pytest
 from running_stack import DATASET, EVALUATION, Stack, Subscriber, running_stack, training_subset
 from waiting import until
 
-from genops_events.identity import candidate_id
+from genops_events.config.identity import candidate_id
 
 pytestmark = pytest.mark.e2e
 

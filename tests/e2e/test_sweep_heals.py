@@ -10,13 +10,13 @@ import pytest
 from running_stack import DATASET, Subscriber, running_stack, training_subset
 from waiting import HANG_SECONDS, until
 
-from genops_events.arrivals import Notice, arrival
-from genops_events.completion_events import announcement, announcement_path
-from genops_events.identity import candidate_id
-from genops_events.record import Sweep
-from genops_events.record_paths import OPEN, arrival_path, folder, open_path, sweep_path, verdict_path
-from genops_events.stages import Outcome, Stage
-from genops_events.verdicts import TuningVerdict
+from genops_events.config.identity import candidate_id
+from genops_events.intake.notifications import Notice, arrival
+from genops_events.record.events import announcement, announcement_path
+from genops_events.record.intake import Sweep
+from genops_events.record.paths import OPEN, arrival_path, folder, open_path, sweep_path, verdict_path
+from genops_events.record.stages import Outcome, Stage
+from genops_events.record.verdicts import TuningVerdict
 
 pytestmark = pytest.mark.e2e
 

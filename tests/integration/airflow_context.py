@@ -13,8 +13,8 @@ from airflow.sdk.execution_time.comms import ErrorResponse
 from made_up import DagRun, now
 
 from genops_events.airflow.assets import TRAINING_ARRIVALS, TRAINING_DATA
-from genops_events.arrivals import Notice
-from genops_events.stages import Stage
+from genops_events.intake.notifications import Notice
+from genops_events.record.stages import Stage
 
 
 @dataclass(frozen=True)

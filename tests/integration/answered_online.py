@@ -17,9 +17,9 @@ from genops_events.airflow.inference import AnswerPrompts
 from genops_events.config import Config
 from genops_events.gcp import ledger_store
 from genops_events.gcp.record_store import RecordStore
-from genops_events.inference import record as places
 from genops_events.money.ledger import Posting, month_of
-from genops_events.record_paths import answers_path
+from genops_events.record import inference as places
+from genops_events.record.paths import answers_path
 
 MODEL = "gemini-2.5-flash"
 Settings = Callable[..., None]

@@ -16,8 +16,8 @@ from genops_events.config import Config
 from genops_events.gcp import ledger_store
 from genops_events.gcp.record_store import RecordStore
 from genops_events.money.ledger import LedgerEntry, month_of
-from genops_events.record import Champion
-from genops_events.record_paths import champion_path
+from genops_events.record.paths import champion_path
+from genops_events.record.promotion import Champion
 
 MODEL = "gemini-2.5-flash"
 
@@ -73,7 +73,7 @@ AT_ONCE = 32
 
 def few_at_once() -> None:
     """Let this process have at most `AT_ONCE` prompts under way."""
-    from genops_events.gcp.inference import online
+    from genops_events.gemini import online
 
     online.MOST_AT_ONCE = AT_ONCE
 

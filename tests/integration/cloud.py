@@ -23,8 +23,8 @@ from waiting import HANG_SECONDS, until
 
 from genops_events.config import Config, load_config
 from genops_events.gcp.clients import subscriber_client
-from genops_events.gcp.provision import provision
 from genops_events.gcp.record_store import RecordStore
+from genops_events.provisioning.provision import provision
 from genops_events.stack import ports
 from genops_events.stack.credentials import write_credentials
 

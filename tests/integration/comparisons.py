@@ -15,12 +15,12 @@ from evaluations import FILE, MODEL
 from made_up import context
 
 from genops_events.airflow.comparison import ConcludeComparison, PlanComparison, RunContestant, comparing_of
-from genops_events.comparison.plan import ContestantDocument, result_path, rows_path, summary_path
-from genops_events.comparison.record import Comparison, ContestantResult
 from genops_events.config import Config, load_config
 from genops_events.gcp import ledger_store
 from genops_events.gcp.record_store import RecordStore
 from genops_events.money.ledger import Posting, month_of
+from genops_events.record.comparison import Comparison, ContestantResult
+from genops_events.record.comparison_plan import ContestantDocument, result_path, rows_path, summary_path
 
 GONE = "projects/genops-local/locations/us-central1/endpoints/404"
 THEIRS = f"theirs: {{model: {GONE}, base_model: {MODEL}}}"

@@ -15,10 +15,10 @@ from made_up import arrived, context, now, tuned
 
 from genops_events.airflow.evaluation import EvaluateModel
 from genops_events.config import Config, load_config
-from genops_events.evaluation.record import rows_path
 from genops_events.gcp.record_store import RecordStore
-from genops_events.record import Champion
-from genops_events.record_paths import champion_path
+from genops_events.record.evaluation import rows_path
+from genops_events.record.paths import champion_path
+from genops_events.record.promotion import Champion
 
 MODEL = "gemini-2.5-flash"
 FILE = "evaluation/own.jsonl"

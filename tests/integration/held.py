@@ -16,13 +16,13 @@ from typer.testing import CliRunner
 
 from genops_events.airflow.budget import CheckBudget
 from genops_events.airflow.tuning import TuneModel, ValidateTrainingData
-from genops_events.arrivals import Notice, arrival
+from genops_events.cascade import holds
 from genops_events.cli import app
 from genops_events.config import Config
-from genops_events.gcp import holds
-from genops_events.gcp.open_candidates import mint
 from genops_events.gcp.record_store import RecordStore
-from genops_events.record import Hold
+from genops_events.intake.notifications import Notice, arrival
+from genops_events.intake.open_candidates import mint
+from genops_events.record.holds import Hold
 
 EXAMPLE = {"contents": [{"role": "user", "parts": [{"text": "a"}]}, {"role": "model", "parts": [{"text": "b"}]}]}
 

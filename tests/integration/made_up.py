@@ -11,13 +11,14 @@ from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
 from airflow.sdk.execution_time.comms import ErrorResponse
 from cloud import DATASET, PREFIX
 
-from genops_events.arrivals import Notice, arrival
 from genops_events.config import Config
 from genops_events.gcp.record_store import RecordStore
-from genops_events.record import Arrival, Intent
-from genops_events.record_paths import arrival_path, intent_path, verdict_path
-from genops_events.stages import Outcome, Stage
-from genops_events.verdicts import VERDICTS, Verdict
+from genops_events.intake.notifications import Notice, arrival
+from genops_events.record.holds import Intent
+from genops_events.record.intake import Arrival
+from genops_events.record.paths import arrival_path, intent_path, verdict_path
+from genops_events.record.stages import Outcome, Stage
+from genops_events.record.verdicts import VERDICTS, Verdict
 
 
 def now() -> datetime:

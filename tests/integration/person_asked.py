@@ -20,8 +20,8 @@ from made_up import context, now
 from genops_events.airflow.promotion import PromoteModel
 from genops_events.config import Config
 from genops_events.gcp.record_store import RecordStore
-from genops_events.stages import Stage
-from genops_events.verdicts import PromotionVerdict
+from genops_events.record.stages import Stage
+from genops_events.record.verdicts import PromotionVerdict
 
 TASK = UUID("0198c0de-0000-7000-8000-000000000001")
 

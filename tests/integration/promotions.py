@@ -6,13 +6,13 @@ from cloud import DATASET
 from made_up import arrived, context, ended, now, tuned
 
 from genops_events.airflow.promotion import PromoteModel
-from genops_events.airflow.stage_run import StageRun
+from genops_events.cascade.stage_run import StageRun
 from genops_events.config import Config
 from genops_events.gcp.record_store import RecordStore
-from genops_events.record import Champion
-from genops_events.record_paths import champion_path
-from genops_events.stages import Outcome, Stage
-from genops_events.verdicts import PromotionVerdict
+from genops_events.record.paths import champion_path
+from genops_events.record.promotion import Champion
+from genops_events.record.stages import Outcome, Stage
+from genops_events.record.verdicts import PromotionVerdict
 
 METRIC = "exact_match"
 

@@ -10,12 +10,12 @@ from cloud import DATASET, PREFIX
 from made_up import now
 
 from genops_events.airflow.healing import sweep
-from genops_events.arrivals import Notice, arrival
 from genops_events.config import Config, Intake
-from genops_events.gcp.open_candidates import mint
 from genops_events.gcp.record_store import RecordStore
-from genops_events.record import Sweep
-from genops_events.record_paths import sweep_path
+from genops_events.intake.notifications import Notice, arrival
+from genops_events.intake.open_candidates import mint
+from genops_events.record.intake import Sweep
+from genops_events.record.paths import sweep_path
 
 PATIENCE_SECONDS = 0.3
 

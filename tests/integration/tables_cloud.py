@@ -14,15 +14,15 @@ from made_up import arrived, ended, now
 from waiting import HANG_SECONDS
 
 from genops_events.config import Config, load_config
-from genops_events.evaluation.record import rows_path
+from genops_events.evaluation.files import write_rows
 from genops_events.evaluation.rows import Row
 from genops_events.gcp import ledger_store
 from genops_events.gcp.clients import bigquery_client
-from genops_events.gcp.evaluation.record import write_rows
 from genops_events.gcp.outbox import announce
 from genops_events.gcp.record_store import RecordStore
-from genops_events.record_paths import open_path
-from genops_events.stages import Outcome, Stage
+from genops_events.record.evaluation import rows_path
+from genops_events.record.paths import open_path
+from genops_events.record.stages import Outcome, Stage
 
 TABLE_NAMES = ("candidates", "completions", "evaluations", "spend")
 _started: list[StandIn] = []

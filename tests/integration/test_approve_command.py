@@ -20,20 +20,22 @@ from made_up import context, ended, now, taken_on, tuned
 from sweeps import airflow, config, swept
 from typer.testing import CliRunner
 
-from genops_events import record_paths
 from genops_events.airflow.tuning import TuneModel
+from genops_events.cascade import holds
+from genops_events.cascade.candidate_reader import read_candidate
 from genops_events.cli import app
 from genops_events.cli.who import me
 from genops_events.config import Config, Intake
-from genops_events.gcp import holds, ledger_store, tuning_jobs
-from genops_events.gcp.candidate_reader import read_candidate
-from genops_events.gcp.open_candidates import traces_of
+from genops_events.gcp import ledger_store
 from genops_events.gcp.outbox import announce
 from genops_events.gcp.record_store import RecordStore
+from genops_events.intake.open_candidates import traces_of
+from genops_events.intake.traces import is_settled
 from genops_events.money.ledger import month_of
-from genops_events.record import Approval
-from genops_events.stages import CandidateState, Outcome, Stage
-from genops_events.sweep import is_settled
+from genops_events.record import paths as record_paths
+from genops_events.record.holds import Approval
+from genops_events.record.stages import CandidateState, Outcome, Stage
+from genops_events.tuning import jobs as tuning_jobs
 
 pytestmark = pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")
 

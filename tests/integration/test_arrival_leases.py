@@ -14,8 +14,7 @@ from cloud import StandIns, cloud, config, connections_closed, stand_ins
 from triggerer import Arrivals, Settled, arrivals, running, settled, watched
 from waiting import HANG_SECONDS, until_async
 
-from genops_events.gcp import arrivals as subscription
-from genops_events.gcp import leases
+from genops_events.intake import leases, subscription
 
 
 async def test_a_slow_confirmation_is_not_delivered_to_another_subscriber_even_if_extending_fails_for_a_while(

@@ -15,11 +15,11 @@ from cloud import DATASET, PREFIX, StandIns, cloud, config, connections_closed, 
 from triggerer import Arrivals, Settled, arrivals, running, settled, watched
 from waiting import FOREVER_SECONDS, until, until_async
 
-from genops_events.arrivals import Notice
 from genops_events.config import Config
-from genops_events.gcp import arrivals as subscription
-from genops_events.gcp.provision import provision
 from genops_events.gcp.record_store import RecordStore
+from genops_events.intake import subscription
+from genops_events.intake.notifications import Notice
+from genops_events.provisioning.provision import provision
 from triggers import arrival_stream
 from triggers.arrival_stream import ADVANCE_ATTEMPTS, OUTSTANDING_MESSAGES
 from triggers.gcs_arrival import GCSArrivalTrigger

@@ -32,10 +32,10 @@ from waiting import HANG_SECONDS
 
 from genops_events.cli import app
 from genops_events.config import Config
-from genops_events.gcp.inference import calls
-from genops_events.gcp.inference.kept import KeptRows
 from genops_events.gcp.record_store import RecordStore
-from genops_events.inference.asks import parts_prefix
+from genops_events.gemini import calls
+from genops_events.gemini.kept import KeptRows
+from genops_events.record.asks import parts_prefix
 
 RUN = re.compile(r"ask-[0-9a-f]{16}")
 OFF = ("--set", 'thinking={"budget_tokens": 0}')

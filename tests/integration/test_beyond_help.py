@@ -14,21 +14,22 @@ from made_up import context, ended, now, taken_on, tuned
 from shell import genops
 from sweeps import airflow, config, minted, swept
 
-from genops_events import record_paths
 from genops_events.airflow.assets import EVALUATED_MODEL
 from genops_events.airflow.budget import CheckBudget
 from genops_events.airflow.promotion import PromoteModel
+from genops_events.cascade import holds
+from genops_events.cascade.candidate_reader import read_candidate
 from genops_events.cli.who import me
 from genops_events.config import Config, Intake
-from genops_events.gcp import holds, ledger_store
-from genops_events.gcp.candidate_reader import read_candidate
+from genops_events.gcp import ledger_store
 from genops_events.gcp.outbox import announce, announce_hold
 from genops_events.gcp.record_store import RecordStore
 from genops_events.money.ledger import month_of
-from genops_events.promotion.record import PersonsAnswer, answer_path
-from genops_events.record import Hold
-from genops_events.stages import CandidateState, Outcome, Stage
-from genops_events.verdicts import PromotionVerdict
+from genops_events.record import paths as record_paths
+from genops_events.record.holds import Hold
+from genops_events.record.promotion import PersonsAnswer, answer_path
+from genops_events.record.stages import CandidateState, Outcome, Stage
+from genops_events.record.verdicts import PromotionVerdict
 
 HELD = "genops.promotion.held.v1"
 

@@ -29,15 +29,16 @@ from cloud import (
 from made_up import arrived, context, ended, now, taken_on
 from typer.testing import CliRunner
 
-from genops_events.airflow.stage_run import StageRun
 from genops_events.airflow.tuning import TuneModel, ValidateTrainingData
+from genops_events.cascade.stage_run import StageRun
 from genops_events.cli import app
 from genops_events.config import Config
-from genops_events.gcp import tuning_jobs, tuning_queue
 from genops_events.gcp.record_store import RecordStore
-from genops_events.record import Cancellation, Progress, Submission
-from genops_events.record_paths import cancellation_path, progress_path, submission_path
-from genops_events.stages import Outcome, Stage
+from genops_events.record.paths import cancellation_path, progress_path, submission_path
+from genops_events.record.stages import Outcome, Stage
+from genops_events.record.tuning import Cancellation, Progress, Submission
+from genops_events.tuning import jobs as tuning_jobs
+from genops_events.waiting import queue as tuning_queue
 
 pytestmark = pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")
 

@@ -22,8 +22,8 @@ from genops_events.airflow.evaluation import EvaluateModel
 from genops_events.airflow.generate_content import GenerateContent
 from genops_events.airflow.inference import AnswerPrompts
 from genops_events.airflow.tuning import ValidateTrainingData
+from genops_events.asking import generate
 from genops_events.config import Config
-from genops_events.gcp.asking import generate
 from genops_events.gcp.record_store import RecordStore
 
 MARKER = "xyzzy-4711"

@@ -12,11 +12,12 @@ from made_up import now
 from promotions import METRIC, champion, judged, promote
 
 from genops_events.config import Config
-from genops_events.gcp import registry, tuning_jobs
 from genops_events.gcp.clients import model_client
 from genops_events.gcp.record_store import RecordStore
-from genops_events.gcp.rollbacks import roll_back
-from genops_events.stages import Outcome
+from genops_events.promotion import registry
+from genops_events.promotion.rollbacks import roll_back
+from genops_events.record.stages import Outcome
+from genops_events.tuning import jobs as tuning_jobs
 
 pytestmark = pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")
 

@@ -17,18 +17,18 @@ from promotions import METRIC, champion, promoted
 from shell import genops, genops_json
 from sweeps import airflow, config, swept
 
-from genops_events import record_paths
 from genops_events.airflow.promotion import PromoteModel
-from genops_events.airflow.stage_run import StageRun
-from genops_events.completion_events import ROLLED_BACK
+from genops_events.cascade.stage_run import StageRun
 from genops_events.config import Config
-from genops_events.gcp import rollbacks
 from genops_events.gcp.record_store import RecordStore
-from genops_events.gcp.rollbacks import NoWayBack, roll_back
-from genops_events.promotion.record import Pruned, pruned_path
-from genops_events.record import Announcement, Rollback
-from genops_events.stages import Outcome, Stage
-from genops_events.verdicts import PromotionVerdict
+from genops_events.promotion import rollbacks
+from genops_events.promotion.rollbacks import NoWayBack, roll_back
+from genops_events.record import paths as record_paths
+from genops_events.record.document import Announcement
+from genops_events.record.events import ROLLED_BACK
+from genops_events.record.promotion import Pruned, Rollback, pruned_path
+from genops_events.record.stages import Outcome, Stage
+from genops_events.record.verdicts import PromotionVerdict
 
 ME = "operator@genops.local"
 

@@ -19,9 +19,9 @@ from evaluations import FILE, MODEL, pairs, write
 from shell import genops, genops_json
 
 from genops_events.cli import compare as command
-from genops_events.comparison.plan import comparison_id
 from genops_events.config import Config
 from genops_events.gcp.record_store import RecordStore
+from genops_events.record.comparison_plan import comparison_id
 
 RUNS = "/api/v2/dags/genops_comparison/dagRuns"
 LITE = "gemini-2.5-flash-lite"

@@ -31,16 +31,16 @@ from comparisons import (
 from evaluations import FILE, MODEL, candidate, endpoint, pairs, promoted, settings, write
 from made_up import arrived, context, tuned
 
-from genops_events.airflow.comparing import BadRequest, Comparing
 from genops_events.airflow.comparison import record_failed_contestant, record_failed_plan
-from genops_events.comparison.contestants import BadContestants
-from genops_events.comparison.plan import report_path
-from genops_events.comparison.record import ComparedRow
 from genops_events.comparison.table import summary_rows
-from genops_events.completion_events import data_schema
+from genops_events.comparison.work import BadRequest, Comparing
 from genops_events.config import Config
+from genops_events.config.contestants import BadContestants
 from genops_events.gcp.record_store import RecordStore
-from genops_events.gcp.tables.query import query
+from genops_events.record.comparison import ComparedRow
+from genops_events.record.comparison_plan import report_path
+from genops_events.record.events import data_schema
+from genops_events.tables.query import query
 
 LITE = "gemini-2.5-flash-lite"
 

@@ -13,12 +13,12 @@ from comparisons import asked, compared, conclude, contest, plan, recorded
 from evaluations import FILE, MODEL, pairs, write
 from sweeps import airflow, config, swept
 
-from genops_events.comparison.plan import UNANNOUNCED, summary_path, unannounced_path
-from genops_events.comparison.record import Comparison
 from genops_events.config import Config
 from genops_events.errors import TransientError
 from genops_events.gcp import outbox
 from genops_events.gcp.record_store import RecordStore
+from genops_events.record.comparison import Comparison
+from genops_events.record.comparison_plan import UNANNOUNCED, summary_path, unannounced_path
 
 
 @pytest.fixture

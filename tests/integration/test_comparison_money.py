@@ -214,7 +214,7 @@ def test_a_contestant_that_is_refused_later_keeps_what_it_has_spent(
     run = asked(MODEL)
     plan(run)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("genops_events.gcp.comparison.contest.Contest._write_rows", die)
+        patch.setattr("genops_events.comparison.contest.Contest._write_rows", die)
         with pytest.raises(KeyboardInterrupt):
             contest(run, MODEL)
     record_failed_contestant({**run, "task": RunContestant(task_id="contest", contestant=MODEL), "exception": None})

@@ -16,10 +16,10 @@ from evaluations import FILE, MODEL, die, pairs, write
 from waiting import FOREVER_SECONDS
 
 from genops_events.airflow.comparison import RunContestant, comparing_of, record_failed_contestant
-from genops_events.comparison import plan as places
 from genops_events.config import Config
 from genops_events.gcp.parts import read_parts
 from genops_events.gcp.record_store import RecordStore
+from genops_events.record import comparison_plan as places
 
 
 def test_a_contestant_that_is_killed_loses_only_what_was_in_flight(
@@ -55,10 +55,10 @@ def test_a_contestant_that_is_killed_loses_only_what_was_in_flight(
 @pytest.mark.parametrize(
     "where",
     [
-        "genops_events.gcp.comparison.contest.Contest._write_rows",
-        "genops_events.gcp.comparison.contest.Contest._record",
-        "genops_events.gcp.comparison.contest.Contest._settle",
-        "genops_events.gcp.comparison.contest.remove_parts",
+        "genops_events.comparison.contest.Contest._write_rows",
+        "genops_events.comparison.contest.Contest._record",
+        "genops_events.comparison.contest.Contest._settle",
+        "genops_events.comparison.contest.remove_parts",
     ],
 )
 def test_whatever_step_it_dies_at_the_next_try_asks_nobody_again_and_settles_once(
@@ -83,9 +83,9 @@ def test_whatever_step_it_dies_at_the_next_try_asks_nobody_again_and_settles_onc
 @pytest.mark.parametrize(
     "where",
     [
-        "genops_events.gcp.comparison.conclude.write_part",
-        "genops_events.gcp.comparison.conclude.render",
-        "genops_events.gcp.comparison.conclude.announce_comparison",
+        "genops_events.comparison.conclude.write_part",
+        "genops_events.comparison.conclude.render",
+        "genops_events.comparison.conclude.announce_comparison",
     ],
 )
 def test_an_end_that_dies_is_made_whole_by_the_next_try(
@@ -116,7 +116,7 @@ def test_a_contestant_whose_task_dies_after_its_result_for_the_last_time_has_com
     run = asked(MODEL)
     plan(run)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("genops_events.gcp.comparison.contest.Contest._settle", die)
+        patch.setattr("genops_events.comparison.contest.Contest._settle", die)
         with pytest.raises(KeyboardInterrupt):
             contest(run, MODEL)
     done = result(run, MODEL)

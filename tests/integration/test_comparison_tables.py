@@ -13,9 +13,9 @@ from tables_cloud import contents, wanted, warehouse
 
 from genops_events.config import Config
 from genops_events.gcp.record_store import RecordStore
-from genops_events.gcp.tables.bigquery import load_tables
-from genops_events.gcp.tables.parts import write_parts
-from genops_events.gcp.tables.query import query
+from genops_events.tables.bigquery import load_tables
+from genops_events.tables.parts import write_parts
+from genops_events.tables.query import query
 from genops_events.tables.schema import EVALUATIONS, SPEND
 
 LITE = "gemini-2.5-flash-lite"

@@ -18,15 +18,15 @@ from triggerer import Arrivals, Settled, arrivals, running, settled, watched
 from typer.testing import CliRunner
 from waiting import until_async
 
-from genops_events.arrivals import Notice, read_notification
 from genops_events.cli import app
-from genops_events.cloud_setup import dead_letter_topic, topic_name
 from genops_events.config import Config
-from genops_events.gcp import dead_letters
-from genops_events.gcp.dead_letters import DeadLetters, count_dead_letters, letter_attributes
-from genops_events.gcp.provision import provision
+from genops_events.gcp.needs import dead_letter_topic, topic_name
 from genops_events.gcp.record_store import RecordStore
-from genops_events.gcp.uploads import NameIsIgnored, upload
+from genops_events.intake import dead_letters
+from genops_events.intake.dead_letters import DeadLetters, count_dead_letters, letter_attributes
+from genops_events.intake.notifications import Notice, read_notification
+from genops_events.intake.uploads import NameIsIgnored, upload
+from genops_events.provisioning.provision import provision
 from triggers import gcs_arrival
 
 UNREADABLE: dict[str, tuple[dict[str, str], str]] = {

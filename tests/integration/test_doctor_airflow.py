@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 from waiting import HANG_SECONDS
 
-from genops_events.airflow import checks
-from genops_events.airflow.checks import DAGS, TRIGGERS, AirflowChecks
-from genops_events.airflow.rest import AirflowRest
+from genops_events.airflow_rest.client import AirflowRest
 from genops_events.cli.diagnosis import run
 from genops_events.config import load_config
-from genops_events.health.findings import Finding, Status
-from genops_events.health.remedies import Remedies
+from genops_events.doctor import airflow_checks as checks
+from genops_events.doctor.airflow_checks import DAGS, TRIGGERS, AirflowChecks
+from genops_events.doctor.findings import Finding, Status
+from genops_events.doctor.remedies import Remedies
 
 ROOT = Path(__file__).parents[2]
 CONFIG = load_config(ROOT / "examples" / "genops.yaml")

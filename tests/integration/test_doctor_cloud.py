@@ -15,15 +15,16 @@ from cloud import DATASET, StandIns, cloud, config, connections_closed, stand_in
 from google.cloud.storage import Bucket
 from waiting import HANG_SECONDS
 
-from genops_events import cloud_setup, record_paths
 from genops_events.cli.diagnosis import run
 from genops_events.config import Config, load_config
-from genops_events.gcp.checks import CloudChecks
+from genops_events.doctor.cloud_checks import CloudChecks
+from genops_events.doctor.findings import Finding, Status
+from genops_events.doctor.remedies import Remedies
+from genops_events.gcp import needs as cloud_setup
 from genops_events.gcp.clients import publisher_client, subscriber_client
-from genops_events.gcp.provision import provision
 from genops_events.gcp.record_store import RecordStore
-from genops_events.health.findings import Finding, Status
-from genops_events.health.remedies import Remedies
+from genops_events.provisioning.provision import provision
+from genops_events.record import paths as record_paths
 
 ON_TIME = (
     """{"run_id": "r", "started_at": "%(now)s", "ended_at": "%(now)s", "next_due_at": "%(now)s", "sweep_minutes": 10}"""

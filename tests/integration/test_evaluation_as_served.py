@@ -17,7 +17,7 @@ from made_up import arrived, context, tuned
 
 from genops_events.config import Config, load_config
 from genops_events.gcp.record_store import RecordStore
-from genops_events.stages import Stage
+from genops_events.record.stages import Stage
 
 Change = Callable[..., None]
 BLOCK = {

@@ -10,10 +10,10 @@ from cloud import StandIns, cloud, config, connections_closed, stand_ins, store
 from evaluations import FILE, answers_text, candidate, endpoint, evaluated, pairs, promoted, rows_of, settings, write
 
 from genops_events.config import Config
-from genops_events.evaluation.record import champion_answers_path
 from genops_events.gcp.record_store import RecordStore
-from genops_events.stages import Stage
-from genops_events.verdicts import EvaluationVerdict
+from genops_events.record.evaluation import champion_answers_path
+from genops_events.record.stages import Stage
+from genops_events.record.verdicts import EvaluationVerdict
 
 
 def test_equal_models_tie_and_the_champions_answers_are_not_paid_for_again(

@@ -16,14 +16,15 @@ from cloud import DATASET, StandIns, cloud, config, connections_closed, stand_in
 from made_up import arrived, context, now, tuned
 
 from genops_events.airflow.evaluation import EvaluateModel
+from genops_events.cascade import holds
 from genops_events.config import Config
-from genops_events.evaluation.record import champion_answers_path
-from genops_events.gcp import holds, ledger_store
+from genops_events.gcp import ledger_store
 from genops_events.gcp.record_store import RecordStore
 from genops_events.money.ledger import month_of
-from genops_events.record import Champion
-from genops_events.record_paths import champion_path
-from genops_events.stages import Stage
+from genops_events.record.evaluation import champion_answers_path
+from genops_events.record.paths import champion_path
+from genops_events.record.promotion import Champion
+from genops_events.record.stages import Stage
 
 FILE = "evaluation/changed.jsonl"
 
@@ -111,7 +112,7 @@ def test_an_evaluation_file_that_grows_between_two_tries_is_paid_for_or_held_bef
 ) -> None:
     candidate = candidate_of(config, store, endpoint)
     write(store, 2)
-    die(candidate, "genops_events.airflow.evaluating.evaluate")
+    die(candidate, "genops_events.evaluation.work.evaluate")
     first = reserved(store, candidate)
     write(store, 2_000)
     change(budget={"candidate_usd": str(first * 2)})
@@ -150,7 +151,7 @@ def test_the_answers_of_the_champion_of_an_earlier_round_are_not_taken_for_those
     where = "projects/genops-local/locations/us-central1/models"
     crown(store, "banking77-0000000000000001", endpoint, model=f"{where}/7@1", scores={"exact_match": 1.0})
     candidate = candidate_of(config, store, endpoint)
-    die(candidate, "genops_events.airflow.stage_run.StageRun.conclude")
+    die(candidate, "genops_events.cascade.stage_run.StageRun.conclude")
     assert store.bucket.blob(champion_answers_path(candidate)).exists()
     # The try before has spent; the next one needs more than it reserved, and is held. Meanwhile, another is champion.
     write(store, 4)

@@ -14,14 +14,15 @@ from evaluations import FILE, candidate, die, endpoint, evaluated, pairs, promot
 from held import budget, the_hold
 from made_up import context, now
 
-from genops_events import record_paths
 from genops_events.airflow.evaluation import EvaluateModel
+from genops_events.cascade import holds
 from genops_events.config import Config
-from genops_events.evaluation.record import EvaluationPlan, plan_path
-from genops_events.gcp import holds, ledger_store
+from genops_events.gcp import ledger_store
 from genops_events.gcp.record_store import RecordStore
 from genops_events.money.ledger import Posting, month_of
-from genops_events.stages import Stage
+from genops_events.record import paths as record_paths
+from genops_events.record.evaluation import EvaluationPlan, plan_path
+from genops_events.record.stages import Stage
 
 JUDGED = {"metrics": ["exact_match", "fluency"], "judge": {"samples": 2}}
 
@@ -132,7 +133,7 @@ def test_a_repeated_try_is_not_held_for_what_it_has_reserved_before(
     settings(**JUDGED)
     write(store, FILE, *pairs(2))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("genops_events.airflow.evaluating.evaluate", die)
+        patch.setattr("genops_events.evaluation.work.evaluate", die)
         with pytest.raises(KeyboardInterrupt):
             evaluated(candidate)
     paid = posting(store, candidate)

@@ -24,12 +24,12 @@ from evaluations import (
 )
 from made_up import arrived, tuned
 
-from genops_events.completion_events import announcement
+from genops_events.cascade.candidate_reader import CandidateReader
 from genops_events.config import Config
-from genops_events.evaluation.record import EvaluationSummary, report_path, summary_path
-from genops_events.gcp.candidate_reader import CandidateReader
 from genops_events.gcp.record_store import RecordStore
-from genops_events.stages import Stage
+from genops_events.record.evaluation import EvaluationSummary, report_path, summary_path
+from genops_events.record.events import announcement
+from genops_events.record.stages import Stage
 from genops_events.tables.rows import candidate_row, evaluation_table_rows
 
 NONE = {"blocked": 0, "cut": 0, "empty": 0}
@@ -134,7 +134,7 @@ def test_what_is_kept_of_a_blocked_answer_is_enough_for_the_next_try(
     settings(metrics=["exact_match"])
     write(store, FILE, *prompts("a knife", "a plan"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("genops_events.airflow.stage_run.StageRun.conclude", die)
+        patch.setattr("genops_events.cascade.stage_run.StageRun.conclude", die)
         with pytest.raises(KeyboardInterrupt):
             evaluated(candidate)
     before = cloud.vertex_calls("generateContent")
@@ -167,7 +167,7 @@ def test_pairwise_compares_no_answer_that_is_none_on_either_side(
 
 
 def _rows(store: RecordStore, candidate: str) -> Any:
-    from genops_events.evaluation.record import rows_path
-    from genops_events.gcp.evaluation.record import read_rows
+    from genops_events.evaluation.files import read_rows
+    from genops_events.record.evaluation import rows_path
 
     return read_rows(store.bucket, rows_path(candidate))

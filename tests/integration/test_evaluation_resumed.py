@@ -16,12 +16,12 @@ from made_up import arrived, tuned
 from waiting import FOREVER_SECONDS
 
 from genops_events.config import Config
-from genops_events.evaluation.record import judgements_prefix
+from genops_events.evaluation import pipeline
 from genops_events.gcp.errors import CloudRefused, CloudUnavailable
-from genops_events.gcp.evaluation import pipeline
 from genops_events.gcp.parts import PartWriter, read_parts
 from genops_events.gcp.record_store import RecordStore
-from genops_events.stages import Stage
+from genops_events.record.evaluation import judgements_prefix
+from genops_events.record.stages import Stage
 
 
 def test_an_evaluation_goes_on_where_it_stopped(
@@ -68,8 +68,8 @@ def test_what_a_killed_try_had_written_is_used_and_belongs_to_the_same_metric_an
     write(store, FILE, *pairs(3))
     prefix = judgements_prefix(candidate)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("genops_events.airflow.evaluating.remove_parts", lambda *_: None)
-        patch.setattr("genops_events.airflow.stage_run.StageRun.conclude", die)
+        patch.setattr("genops_events.evaluation.work.remove_parts", lambda *_: None)
+        patch.setattr("genops_events.cascade.stage_run.StageRun.conclude", die)
         with pytest.raises(KeyboardInterrupt):
             evaluated(candidate)
     assert len(read_parts(store.bucket, prefix)) == 3

@@ -13,18 +13,17 @@ from evaluations import FILE, candidate, endpoint, evaluated, pairs, rows_of, se
 from made_up import context, now
 
 from genops_events.airflow.evaluation import EvaluateModel
-from genops_events.airflow.python_metrics import MetricMissing
 from genops_events.airflow.report_link import ReportLink
 from genops_events.airflow.stage import record_failure
-from genops_events.evaluation.data import EvaluationDataError
-from genops_events.evaluation.record import EvaluationSummary, judgements_prefix, report_path, summary_path
-from genops_events.gcp.evaluation.record import browser_url
-from genops_events.gcp.inputs import InputMissing
+from genops_events.evaluation.examples import EvaluationDataError, InputMissing
+from genops_events.evaluation.files import browser_url
+from genops_events.evaluation.python_metrics import MetricMissing
 from genops_events.gcp.parts import read_parts
 from genops_events.gcp.record_store import RecordStore
 from genops_events.money.ledger import Ledger, month_of
-from genops_events.record_paths import ledger_path, training_path
-from genops_events.stages import Outcome, Stage
+from genops_events.record.evaluation import EvaluationSummary, judgements_prefix, report_path, summary_path
+from genops_events.record.paths import ledger_path, training_path
+from genops_events.record.stages import Outcome, Stage
 
 
 def test_every_row_is_scored_explained_and_summed_up(

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from genops_events.airflow.failed_tasks import FailedTask, NoAirflow, NoFailure, last_failure, log_of, own_airflow
-from genops_events.airflow.rest import AirflowRefused, AirflowRest, AirflowUnavailable
+from genops_events.airflow_rest.client import AirflowRefused, AirflowRest, AirflowUnavailable
 
 RUN = "manual__2026-11-23T12:00:00+00:00"
 

@@ -17,16 +17,16 @@ from asked import MODEL, champion_of, change, entries, objects, reserved, spent
 from cloud import DATASET, ROOT, StandIns, cloud, config, connections_closed, stand_ins, store, until
 from waiting import FOREVER_SECONDS
 
+from genops_events.asking import NotAnswered, generate, running
+from genops_events.asking.form import WrongForm
+from genops_events.asking.planning import NoChampion, OverBudget
 from genops_events.config import Config
-from genops_events.gcp.asking import NotAnswered, generate, running
-from genops_events.gcp.asking.planning import NoChampion, OverBudget
 from genops_events.gcp.errors import CloudUnavailable
-from genops_events.gcp.inference import calls, online
 from genops_events.gcp.record_store import RecordStore
-from genops_events.inference.ask_form import WrongForm
-from genops_events.inference.asks import answers_path
+from genops_events.gemini import calls, online
 from genops_events.money.ledger import NO_DATASET
-from genops_events.stages import Stage
+from genops_events.record.asks import answers_path
+from genops_events.record.stages import Stage
 
 OFF = {"thinking": {"budget_tokens": 0}}
 SHORT = {"max_output_tokens": 100, **OFF}
@@ -251,7 +251,7 @@ def test_the_dag_in_the_docs_does_what_the_page_says(
 
 _GENERATE = """
 import sys
-from genops_events.gcp.asking import generate
+from genops_events.asking import generate
 generate("where is my card", model=sys.argv[1], name="killed")
 """
 

@@ -35,12 +35,12 @@ from made_up import DagRun
 from waiting import HANG_SECONDS
 
 from genops_events.airflow.generate_content import GenerateContent, release_money
+from genops_events.asking.form import WrongForm
+from genops_events.asking.planning import OverBudget
 from genops_events.config import Config
-from genops_events.gcp.asking.planning import OverBudget
 from genops_events.gcp.errors import CloudUnavailable
-from genops_events.gcp.inference import calls
 from genops_events.gcp.record_store import RecordStore
-from genops_events.inference.ask_form import WrongForm
+from genops_events.gemini import calls
 from genops_events.money.ceilings import NoLimit
 
 SHORT = {"max_output_tokens": 100, "thinking": {"budget_tokens": 0}}

@@ -12,14 +12,14 @@ import pytest
 from cloud import StandIns, cloud, config, connections_closed, stand_ins, store
 
 from genops_events.config import Config
-from genops_events.evaluation.data import Prompt
-from genops_events.gcp import generation
+from genops_events.config.answers import AnswerSettings
 from genops_events.gcp.errors import CloudRefused, CloudUnavailable
-from genops_events.gcp.generation import Answer, asking, count_tokens, first_error
-from genops_events.gcp.kept_answers import KeptAnswers
 from genops_events.gcp.record_store import RecordStore
-from genops_events.inference.requests import Requests
-from genops_events.inference.settings import AnswerSettings
+from genops_events.gemini import generation
+from genops_events.gemini.generation import Answer, asking, count_tokens, first_error
+from genops_events.gemini.kept_answers import KeptAnswers
+from genops_events.gemini.prompts import Prompt
+from genops_events.gemini.requests import Requests
 
 MODEL = "gemini-2.5-flash"
 PROMPTS = [f"question number {number} about my card" for number in range(24)]

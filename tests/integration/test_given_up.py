@@ -13,17 +13,17 @@ from made_up import arrived, ended, now, taken_on, tuned
 from sweeps import airflow, config, swept
 from typer.testing import CliRunner
 
+from genops_events.cascade.candidate_reader import read_candidate
 from genops_events.cli import app
 from genops_events.config import Config
 from genops_events.gcp import ledger_store
-from genops_events.gcp.candidate_reader import read_candidate
-from genops_events.gcp.open_candidates import mint
 from genops_events.gcp.record_store import RecordStore
+from genops_events.intake.open_candidates import mint
 from genops_events.money.ledger import Posting, Purpose, month_of
-from genops_events.record import Hold
-from genops_events.record_paths import hold_path
-from genops_events.stages import CandidateState, Outcome, Stage
-from genops_events.verdicts import PromotionVerdict
+from genops_events.record.holds import Hold
+from genops_events.record.paths import hold_path
+from genops_events.record.stages import CandidateState, Outcome, Stage
+from genops_events.record.verdicts import PromotionVerdict
 
 
 def reserve(store: RecordStore, candidate: str, purpose: Purpose) -> None:

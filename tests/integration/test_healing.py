@@ -20,17 +20,20 @@ from genops_events.airflow.assets import (
     TUNED_MODEL,
 )
 from genops_events.airflow.healing import sweep
-from genops_events.completion_events import announcement, announcement_path
 from genops_events.config import Config, Intake
-from genops_events.gcp import outbox, tuning_queue
-from genops_events.gcp.cancellation import cancel_tuning
-from genops_events.gcp.open_candidates import mint, open_candidates
+from genops_events.config.identity import candidate_id
+from genops_events.gcp import outbox
 from genops_events.gcp.outbox import announce
 from genops_events.gcp.record_store import RecordStore
-from genops_events.identity import candidate_id
-from genops_events.record import Arrival, Attempt, Return, Sweep
-from genops_events.record_paths import arrival_path, attempt_path, open_path, return_path, verdict_path
-from genops_events.stages import Outcome, Stage
+from genops_events.intake.open_candidates import mint, open_candidates
+from genops_events.record.events import announcement, announcement_path
+from genops_events.record.intake import Arrival, Sweep
+from genops_events.record.paths import arrival_path, attempt_path, open_path, return_path, verdict_path
+from genops_events.record.retries import Return
+from genops_events.record.stages import Outcome, Stage
+from genops_events.record.tuning import Attempt
+from genops_events.tuning.cancellation import cancel_tuning
+from genops_events.waiting import queue as tuning_queue
 
 
 def announced(config: Config, store: RecordStore, stage: Stage, outcome: Outcome, candidate: str) -> None:
@@ -175,7 +178,7 @@ def test_after_an_hour_of_silence_a_candidate_is_woken_although_airflow_cannot_b
     candidate = minted(config, store)
     airflow.wake(TRAINING_DATA, "another", stage_run(Stage.TUNING, "queued"))
     assert swept(airflow, config, store)[0] == set()
-    monkeypatch.setattr("genops_events.sweep.SILENCE", timedelta(seconds=PATIENCE_SECONDS))
+    monkeypatch.setattr("genops_events.intake.traces.SILENCE", timedelta(seconds=PATIENCE_SECONDS))
     assert swept(airflow, config, store)[0] == {candidate}
 
 

@@ -12,9 +12,9 @@ from sweeps import airflow, config, swept
 
 from genops_events.airflow import healing
 from genops_events.config import Config
-from genops_events.gcp.open_candidates import mint
 from genops_events.gcp.record_store import RecordStore
-from genops_events.stages import Stage
+from genops_events.intake.open_candidates import mint
+from genops_events.record.stages import Stage
 
 
 def test_more_lost_arrivals_than_one_task_may_wake_are_left_to_the_next_sweeps(

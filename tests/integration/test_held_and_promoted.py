@@ -20,7 +20,7 @@ from genops_events.cli import app
 from genops_events.config import Config
 from genops_events.gcp.outbox import announce
 from genops_events.gcp.record_store import RecordStore
-from genops_events.stages import Outcome, Stage
+from genops_events.record.stages import Outcome, Stage
 
 pytestmark = pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")
 

@@ -32,25 +32,25 @@ from waiting import HANG_SECONDS
 
 from genops_events.airflow.budget import CheckBudget
 from genops_events.airflow.inference import AnswerPrompts
-from genops_events.airflow.inference_end import INFERENCE_END
-from genops_events.airflow.inference_stop import stop_answering
 from genops_events.airflow.stage import record_failure
-from genops_events.airflow.stage_end import settle_and_announce
-from genops_events.airflow.stage_run import StageRun
-from genops_events.airflow.submission import UNANSWERED
+from genops_events.cascade.candidate_reader import read_candidate
+from genops_events.cascade.stage_end import settle_and_announce
+from genops_events.cascade.stage_run import StageRun
 from genops_events.config import Config, load_config
 from genops_events.errors import PermanentError
 from genops_events.gcp import ledger_store
-from genops_events.gcp.candidate_reader import read_candidate
 from genops_events.gcp.errors import CloudUnavailable
-from genops_events.gcp.inference import batch_jobs
-from genops_events.gcp.inference.results import PromptsMissing
 from genops_events.gcp.record_store import RecordStore
-from genops_events.inference import record as places
-from genops_events.inference.record import BatchAttempt, BatchCancellation, InferencePlan, InferenceProgress
-from genops_events.record_paths import answers_path
-from genops_events.stages import Outcome, Stage
-from genops_events.verdicts import InferenceVerdict
+from genops_events.gemini.results import PromptsMissing
+from genops_events.inference import batch_jobs
+from genops_events.inference.end import INFERENCE_END
+from genops_events.inference.stop import stop_answering
+from genops_events.record import inference as places
+from genops_events.record.inference import BatchAttempt, BatchCancellation, InferencePlan, InferenceProgress
+from genops_events.record.paths import answers_path
+from genops_events.record.stages import Outcome, Stage
+from genops_events.record.verdicts import InferenceVerdict
+from genops_events.tuning.submission import UNANSWERED
 from triggers.batch_job import BatchJobTrigger
 from triggers.vertex_job import WAITING_TRY
 
@@ -150,9 +150,9 @@ def test_a_batch_job_answers_in_the_order_of_the_prompts_at_half_the_price(
 
 
 def test_predictions_in_any_order_find_their_rows(config: Config, store: RecordStore, candidate: str) -> None:
-    from genops_events.airflow.answering import Answering
-    from genops_events.airflow.batch_answers import conclude
-    from genops_events.polling import JobEnd
+    from genops_events.inference.batch_work import conclude
+    from genops_events.inference.work import Answering
+    from genops_events.waiting.polling import JobEnd
 
     job = submitted(candidate)
     until(lambda: "SUCCEEDED" in jobs(config, candidate)[job])
@@ -250,7 +250,7 @@ def test_of_two_jobs_that_met_the_recorded_one_stays(config: Config, cloud: Stan
         source=config.uri(places.batch_input_path(candidate)),
         target=config.uri(places.batch_output_prefix(candidate)),
     )
-    from genops_events.airflow.batch_answers import _recorded
+    from genops_events.inference.batch_work import _recorded
 
     assert _recorded(run, second).job == job
     until(lambda: jobs(config, candidate)[str(second.name)] == "JOB_STATE_CANCELLED")
@@ -340,7 +340,7 @@ def test_answers_of_a_job_that_cannot_be_read_fail_with_the_command_that_reads_t
     def broken(*_: object, **__: object) -> None:
         raise PermanentError("the output makes no sense.", "Look at it.")
 
-    monkeypatch.setattr("genops_events.airflow.batch_answers._answers", broken)
+    monkeypatch.setattr("genops_events.inference.batch_work._answers", broken)
     own_failure(candidate)
     verdict = store.verdict(candidate, Stage.INFERENCE)
     assert isinstance(verdict, InferenceVerdict)

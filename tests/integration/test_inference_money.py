@@ -16,12 +16,13 @@ from made_up import arrived, context, ended, now, tuned
 
 from genops_events.airflow.budget import CheckBudget
 from genops_events.airflow.inference import AnswerPrompts
+from genops_events.cascade import holds
+from genops_events.cascade.candidate_reader import read_candidate
 from genops_events.config import Config
-from genops_events.gcp import holds, ledger_store
-from genops_events.gcp.candidate_reader import read_candidate
+from genops_events.gcp import ledger_store
 from genops_events.gcp.record_store import RecordStore
 from genops_events.money.ledger import Posting, month_of
-from genops_events.stages import Outcome, Stage
+from genops_events.record.stages import Outcome, Stage
 
 FILE = f"prompts/{DATASET}.jsonl"
 
@@ -93,7 +94,7 @@ def test_a_prompt_file_that_grows_after_its_budget_was_checked_is_answered_as_it
 def test_a_check_that_is_tried_again_prices_the_same_prompts(store: RecordStore, candidate: str) -> None:
     prompts(store, 2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("genops_events.airflow.stage_run.StageRun.conclude", _die)
+        patch.setattr("genops_events.cascade.stage_run.StageRun.conclude", _die)
         with pytest.raises(KeyboardInterrupt):
             check(candidate)
     prompts(store, 50)

@@ -23,21 +23,21 @@ from cloud import DATASET, StandIns, cloud, config, connections_closed, stand_in
 from made_up import arrived, context, tuned
 from waiting import HANG_SECONDS
 
-from genops_events.airflow import answering
 from genops_events.airflow.inference import AnswerPrompts
 from genops_events.airflow.retries import STAGE_RETRIES
-from genops_events.airflow.stage_run import StageRun
+from genops_events.cascade.candidate_reader import read_candidate
+from genops_events.cascade.stage_run import StageRun
 from genops_events.config import Config
-from genops_events.gcp.candidate_reader import read_candidate
 from genops_events.gcp.errors import CloudBusy, CloudRefused, CloudUnavailable
-from genops_events.gcp.inference import calls, online
-from genops_events.gcp.inference.kept import KeptRows
-from genops_events.gcp.inference.results import PromptsMissing
 from genops_events.gcp.record_store import RecordStore
-from genops_events.inference import record as places
-from genops_events.inference.record import InferencePlan, InferenceProgress
-from genops_events.stages import Stage
-from genops_events.verdicts import InferenceVerdict
+from genops_events.gemini import calls, online
+from genops_events.gemini.kept import KeptRows
+from genops_events.gemini.results import PromptsMissing
+from genops_events.inference import work as answering
+from genops_events.record import inference as places
+from genops_events.record.inference import InferencePlan, InferenceProgress
+from genops_events.record.stages import Stage
+from genops_events.record.verdicts import InferenceVerdict
 
 
 def test_rows_are_answered_in_their_order_and_what_is_wrong_fails_alone(
@@ -311,7 +311,7 @@ from asked import few_at_once
 from made_up import context
 from genops_events.airflow.inference import AnswerPrompts
 few_at_once()
-from genops_events.airflow.stage_run import StageRun
+from genops_events.cascade.stage_run import StageRun
 AnswerPrompts(task_id="answer").execute(context(sys.argv[1]))
 """
 

@@ -13,13 +13,14 @@ from made_up import context
 
 from genops_events.airflow.inference import AnswerPrompts
 from genops_events.airflow.stage import record_failure
+from genops_events.catalogue.tokens import estimated_tokens
 from genops_events.config import Config, load_config
 from genops_events.gcp.errors import CloudUnavailable
-from genops_events.gcp.inference import cache, calls
-from genops_events.gcp.inference.cache import cached, find_all
 from genops_events.gcp.record_store import RecordStore
-from genops_events.stages import Stage
-from genops_events.tokens import estimated_tokens
+from genops_events.gemini import calls
+from genops_events.inference import cache
+from genops_events.inference.cache import cached, find_all
+from genops_events.record.stages import Stage
 
 
 def test_a_row_says_how_it_is_answered_in_place_of_the_dataset(

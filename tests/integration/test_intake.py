@@ -24,15 +24,15 @@ from genops_events.airflow.activity import event_pages
 from genops_events.airflow.assets import TRAINING_ARRIVALS, TRAINING_DATA
 from genops_events.airflow.drain import OVERLAP, ArrivalsUnreadable, Watermark
 from genops_events.airflow.intake import MintCandidates, sweep_interval
-from genops_events.arrivals import Notice
 from genops_events.config import Config
+from genops_events.config.identity import candidate_id
 from genops_events.gcp.errors import CloudRefused, CloudUnavailable
-from genops_events.gcp.open_candidates import open_candidates
 from genops_events.gcp.record_store import RecordStore
-from genops_events.identity import candidate_id
-from genops_events.record import Arrival, Sweep
-from genops_events.record_paths import arrival_path, sweep_path
-from genops_events.stages import Stage
+from genops_events.intake.notifications import Notice
+from genops_events.intake.open_candidates import open_candidates
+from genops_events.record.intake import Arrival, Sweep
+from genops_events.record.paths import arrival_path, sweep_path
+from genops_events.record.stages import Stage
 
 MINT = MintCandidates(task_id="mint")
 

@@ -33,21 +33,22 @@ from google.genai import types
 from made_up import arrived, now
 from waiting import FOREVER_SECONDS, HANG_SECONDS, until
 
-from genops_events import record_paths
 from genops_events.config import Config
-from genops_events.gcp import tuning_jobs
-from genops_events.gcp.cancellation import cancel_tuning
 from genops_events.gcp.clients import genai_client
-from genops_events.gcp.job_views import JobKind, JobViews
 from genops_events.gcp.record_store import RecordStore
-from genops_events.gcp.tuning_results import billable_tokens_of, epochs_of, steps_of
-from genops_events.jobs import JobError, JobView
-from genops_events.record import Cancellation, Intent, Progress, Submission
-from genops_events.stages import Outcome, Stage
-from genops_events.verdicts import TuningVerdict
+from genops_events.record import paths as record_paths
+from genops_events.record.holds import Intent
+from genops_events.record.stages import Outcome, Stage
+from genops_events.record.tuning import Cancellation, Progress, Submission
+from genops_events.record.verdicts import TuningVerdict
+from genops_events.tuning import jobs as tuning_jobs
+from genops_events.tuning.cancellation import cancel_tuning
+from genops_events.tuning.results import billable_tokens_of, epochs_of, steps_of
+from genops_events.waiting.jobs import JobError, JobView
+from genops_events.waiting.poller import JobPoller
+from genops_events.waiting.progress import ProgressRecorder
+from genops_events.waiting.views import JobKind, JobViews
 from triggers.batch_job import BatchJobTrigger
-from triggers.job_poller import JobPoller
-from triggers.progress import ProgressRecorder
 from triggers.tuning_job import TuningJobTrigger
 from triggers.vertex_job import VertexJobTrigger
 

@@ -13,8 +13,8 @@ import pytest
 from google.auth.credentials import AnonymousCredentials
 
 from genops_events.gcp.errors import CloudUnavailable
-from genops_events.gcp.job_views import JobKind, JobViews
-from genops_events.jobs import JobView
+from genops_events.waiting.jobs import JobView
+from genops_events.waiting.views import JobKind, JobViews
 
 PARENT = "projects/p/locations/l"
 OURS = {"name": f"{PARENT}/tuningJobs/1", "state": "JOB_STATE_RUNNING"}

@@ -19,7 +19,7 @@ from genops_events.gcp.ledger_store import committed, read, reserve, settle
 from genops_events.gcp.record_store import RecordStore
 from genops_events.money.ledger import Ledger, LedgerDamaged
 from genops_events.money.ledger import committed as committed_in
-from genops_events.record_paths import ledger_path
+from genops_events.record.paths import ledger_path
 
 MONTH = datetime(2026, 11, 5, tzinfo=UTC)
 COST = Decimal("1.07")

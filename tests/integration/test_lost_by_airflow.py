@@ -38,21 +38,21 @@ from waiting import until
 
 from genops_events.airflow.evaluation import EvaluateModel
 from genops_events.airflow.stage import record_failure
-from genops_events.airflow.stage_run import StageRun
 from genops_events.airflow.tuning import TuneModel, ValidateTrainingData
-from genops_events.airflow.tuning_stop import stop_tuning
+from genops_events.cascade.stage_run import StageRun
 from genops_events.config import Config
 from genops_events.errors import PermanentError
-from genops_events.gcp import tuning_jobs
-from genops_events.gcp.cancellation import cancel_tuning
 from genops_events.gcp.errors import CloudUnavailable
-from genops_events.gcp.open_candidates import mint
-from genops_events.gcp.pruning import survey
 from genops_events.gcp.record_store import RecordStore
-from genops_events.record import Attempt, Cancellation, Submission
-from genops_events.record_paths import attempt_path, cancellation_path, submission_path
-from genops_events.stages import Outcome, Stage
-from genops_events.verdicts import TuningVerdict
+from genops_events.intake.open_candidates import mint
+from genops_events.promotion.pruning import survey
+from genops_events.record.paths import attempt_path, cancellation_path, submission_path
+from genops_events.record.stages import Outcome, Stage
+from genops_events.record.tuning import Attempt, Cancellation, Submission
+from genops_events.record.verdicts import TuningVerdict
+from genops_events.tuning import jobs as tuning_jobs
+from genops_events.tuning.cancellation import cancel_tuning
+from genops_events.tuning.stop import stop_tuning
 
 pytestmark = pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")
 

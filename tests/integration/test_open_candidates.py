@@ -12,14 +12,14 @@ from cloud import DATASET, PREFIX, StandIns, at_once, cloud, config, connections
 from made_up import now
 from waiting import FOREVER_SECONDS, until
 
-from genops_events.arrivals import Notice, arrival
 from genops_events.config import Config
 from genops_events.gcp.at_once import CONNECTIONS, widen
 from genops_events.gcp.errors import CloudUnavailable
-from genops_events.gcp.open_candidates import Marker, claim_waking, mint, open_candidates, settle, traces_of
 from genops_events.gcp.record_store import RecordStore
-from genops_events.record import Arrival
-from genops_events.record_paths import arrival_path, open_path
+from genops_events.intake.notifications import Notice, arrival
+from genops_events.intake.open_candidates import Marker, claim_waking, mint, open_candidates, settle, traces_of
+from genops_events.record.intake import Arrival
+from genops_events.record.paths import arrival_path, open_path
 
 
 def coming(config: Config, name: str, generation: int = 1) -> Arrival:

@@ -22,14 +22,14 @@ from cloud import (
 )
 from made_up import now, verdict
 
-from genops_events.completion_events import announcement, announcement_path, event_data
 from genops_events.config import Config
 from genops_events.gcp import outbox
 from genops_events.gcp.errors import CloudRefused, CloudUnavailable
 from genops_events.gcp.outbox import announce
 from genops_events.gcp.record_store import RecordStore
-from genops_events.record import Announcement
-from genops_events.stages import Outcome, Stage
+from genops_events.record.document import Announcement
+from genops_events.record.events import announcement, announcement_path, event_data
+from genops_events.record.stages import Outcome, Stage
 
 CANDIDATE = "banking77-0123456789abcdef"
 PATH = announcement_path(CANDIDATE, Stage.TUNING, Outcome.SUCCEEDED)

@@ -17,10 +17,10 @@ from sweeps import config
 from genops_events.airflow.promotion import PromoteModel
 from genops_events.config import Config
 from genops_events.gcp.record_store import RecordStore
-from genops_events.promotion.record import PersonsAnswer, answer_path
-from genops_events.record import Arrival
-from genops_events.record_paths import arrival_path
-from genops_events.stages import Outcome, Stage
+from genops_events.record.intake import Arrival
+from genops_events.record.paths import arrival_path
+from genops_events.record.promotion import PersonsAnswer, answer_path
+from genops_events.record.stages import Outcome, Stage
 
 # The question
 

@@ -20,16 +20,16 @@ from sweeps import airflow, config, swept
 from typer.testing import CliRunner
 
 from genops_events.airflow.promotion import PromoteModel
-from genops_events.candidates import WAITS_FOR_A_PERSON
+from genops_events.cascade.candidate_reader import read_candidate
 from genops_events.cli import app
 from genops_events.config import Config
-from genops_events.gcp.candidate_reader import read_candidate
-from genops_events.gcp.open_candidates import mint
 from genops_events.gcp.record_store import RecordStore
-from genops_events.promotion.record import PersonsAnswer, answer_path
-from genops_events.record import Arrival
-from genops_events.record_paths import arrival_path
-from genops_events.stages import Outcome, Stage
+from genops_events.intake.open_candidates import mint
+from genops_events.record.candidates import WAITS_FOR_A_PERSON
+from genops_events.record.intake import Arrival
+from genops_events.record.paths import arrival_path
+from genops_events.record.promotion import PersonsAnswer, answer_path
+from genops_events.record.stages import Outcome, Stage
 
 ME = "operator@genops.local"
 

@@ -12,12 +12,12 @@ from made_up import arrived, context, ended, tuned
 from promotions import METRIC, champion, judged, promote, promoted
 
 from genops_events.airflow.promotion import PromoteModel
-from genops_events.airflow.stage_run import StageRun
+from genops_events.cascade.stage_run import StageRun
 from genops_events.config import Config
 from genops_events.errors import StepAside
 from genops_events.gcp.record_store import RecordStore
-from genops_events.record_paths import intent_path
-from genops_events.stages import Outcome, Stage
+from genops_events.record.paths import intent_path
+from genops_events.record.stages import Outcome, Stage
 
 
 def test_the_first_candidate_becomes_champion(config: Config, store: RecordStore) -> None:

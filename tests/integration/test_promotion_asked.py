@@ -14,15 +14,15 @@ from sweeps import airflow, config, swept
 
 from genops_events.airflow.assets import EVALUATED_MODEL
 from genops_events.airflow.promotion import PromoteModel
-from genops_events.airflow.stage_run import StageRun
+from genops_events.cascade.stage_run import StageRun
 from genops_events.config import Config
-from genops_events.gcp.open_candidates import mint
 from genops_events.gcp.record_store import RecordStore
-from genops_events.promotion.record import PersonsAnswer, SaidBy, answer_path
-from genops_events.record import Arrival
-from genops_events.record_paths import arrival_path
-from genops_events.stages import Outcome, Stage
-from genops_events.verdicts import PromotionVerdict
+from genops_events.intake.open_candidates import mint
+from genops_events.record.intake import Arrival
+from genops_events.record.paths import arrival_path
+from genops_events.record.promotion import PersonsAnswer, SaidBy, answer_path
+from genops_events.record.stages import Outcome, Stage
+from genops_events.record.verdicts import PromotionVerdict
 
 METRIC = "exact_match"
 

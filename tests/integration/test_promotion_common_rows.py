@@ -8,12 +8,12 @@ from cloud import cloud, config, connections_closed, stand_ins, store
 from made_up import arrived, context, ended, tuned
 
 from genops_events.airflow.promotion import PromoteModel
-from genops_events.airflow.stage_run import StageRun
+from genops_events.cascade.stage_run import StageRun
 from genops_events.config import Config
-from genops_events.evaluation.summary import MetricSummary
 from genops_events.gcp.record_store import RecordStore
-from genops_events.stages import Outcome, Stage
-from genops_events.verdicts import PromotionVerdict
+from genops_events.record.evaluation import MetricSummary
+from genops_events.record.stages import Outcome, Stage
+from genops_events.record.verdicts import PromotionVerdict
 
 METRIC = "exact_match"
 

@@ -19,18 +19,19 @@ from typer.testing import CliRunner
 
 from genops_events.airflow.promotion import PromoteModel
 from genops_events.airflow.stage import record_failure
-from genops_events.airflow.stage_run import StageRun
+from genops_events.cascade.candidate_reader import read_candidate
+from genops_events.cascade.stage_run import StageRun
 from genops_events.cli import app
 from genops_events.config import Config
-from genops_events.gcp import registry, rollbacks, tuning_jobs
-from genops_events.gcp.candidate_reader import read_candidate
 from genops_events.gcp.clients import model_client
 from genops_events.gcp.errors import CloudUnavailable
-from genops_events.gcp.open_candidates import mint
 from genops_events.gcp.record_store import RecordStore
-from genops_events.record import Champion
-from genops_events.stages import CandidateState, Outcome, Stage
-from genops_events.verdicts import PromotionVerdict
+from genops_events.intake.open_candidates import mint
+from genops_events.promotion import registry, rollbacks
+from genops_events.record.promotion import Champion
+from genops_events.record.stages import CandidateState, Outcome, Stage
+from genops_events.record.verdicts import PromotionVerdict
+from genops_events.tuning import jobs as tuning_jobs
 
 METRIC = "exact_match"
 

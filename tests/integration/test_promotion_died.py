@@ -9,10 +9,10 @@ from promotions import champion, changed_by_hand, judged, promote
 
 from genops_events.config import Config
 from genops_events.gcp.record_store import RecordStore
-from genops_events.gcp.rollbacks import roll_back
-from genops_events.record import Champion
-from genops_events.record_paths import champion_path
-from genops_events.stages import Outcome
+from genops_events.promotion.rollbacks import roll_back
+from genops_events.record.paths import champion_path
+from genops_events.record.promotion import Champion
+from genops_events.record.stages import Outcome
 
 
 def test_who_died_as_champion_is_promoted(config: Config, store: RecordStore) -> None:

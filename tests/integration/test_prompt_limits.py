@@ -15,13 +15,13 @@ from made_up import arrived, context, tuned
 from typer.testing import CliRunner
 
 from genops_events.airflow.budget import CheckBudget
+from genops_events.cascade import holds
 from genops_events.cli import app
 from genops_events.config import Config
-from genops_events.gcp import holds
 from genops_events.gcp.record_store import RecordStore
-from genops_events.record import Hold
-from genops_events.record_paths import prompts_over_path
-from genops_events.stages import Stage
+from genops_events.record.holds import Hold
+from genops_events.record.paths import prompts_over_path
+from genops_events.record.stages import Stage
 
 SYSTEM = "Be short."
 

@@ -28,14 +28,15 @@ from made_up import arrived, context, ended, tuned
 from typer.testing import CliRunner
 
 from genops_events.airflow.promotion import PromoteModel
-from genops_events.airflow.stage_run import StageRun
+from genops_events.cascade.stage_run import StageRun
 from genops_events.cli import app
 from genops_events.config import Config
-from genops_events.gcp import pruning, tuning_jobs
 from genops_events.gcp.clients import endpoint_client, model_client
 from genops_events.gcp.record_store import RecordStore
-from genops_events.promotion.record import Pruned, pruned_path
-from genops_events.stages import Outcome, Stage
+from genops_events.promotion import pruning
+from genops_events.record.promotion import Pruned, pruned_path
+from genops_events.record.stages import Outcome, Stage
+from genops_events.tuning import jobs as tuning_jobs
 
 pytestmark = pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")
 METRIC = "exact_match"

@@ -14,17 +14,17 @@ from google.cloud.aiplatform_v1.types import DeployedModel
 from made_up import arrived, context, ended, now, tuned
 
 from genops_events.airflow.promotion import PromoteModel
-from genops_events.airflow.stage_run import StageRun
-from genops_events.comparison.contestants import read_contestants
-from genops_events.comparison.plan import ComparisonPlan
-from genops_events.comparison.plan import plan_path as comparison_plan_path
+from genops_events.cascade.stage_run import StageRun
 from genops_events.config import Config, load_config
-from genops_events.evaluation.record import EvaluationPlan, plan_path
-from genops_events.gcp import pruning
-from genops_events.gcp.pruning import TunedModel, survey, take_away
+from genops_events.config.contestants import read_contestants
 from genops_events.gcp.record_store import RecordStore
-from genops_events.promotion.record import Pruned, pruned_path
-from genops_events.stages import Outcome, Stage
+from genops_events.promotion import pruning
+from genops_events.promotion.pruning import TunedModel, survey, take_away
+from genops_events.record.comparison_plan import ComparisonPlan
+from genops_events.record.comparison_plan import plan_path as comparison_plan_path
+from genops_events.record.evaluation import EvaluationPlan, plan_path
+from genops_events.record.promotion import Pruned, pruned_path
+from genops_events.record.stages import Outcome, Stage
 
 WHERE = "projects/genops-local/locations/us-central1"
 

@@ -13,16 +13,18 @@ import pytest
 from cloud import DATASET, StandIns, at_once, cloud, config, connections_closed, stand_ins, store
 from made_up import arrived, ended, now, taken_on, tuned, verdict
 
-from genops_events.completion_events import announcement, announcement_path
+from genops_events.cascade.candidate_reader import read_candidate, read_candidates
 from genops_events.config import Config
-from genops_events.gcp.candidate_reader import read_candidate, read_candidates
 from genops_events.gcp.errors import CloudUnavailable
 from genops_events.gcp.ledger_store import committed, reserve, settle
 from genops_events.gcp.record_store import RecordStore, Unreadable
 from genops_events.money.ledger import Ledger, Refusal
-from genops_events.record import Arrival, Champion, Intent
-from genops_events.record_paths import arrival_path, champion_path, intent_path, ledger_path
-from genops_events.stages import CandidateState, Outcome, Stage
+from genops_events.record.events import announcement, announcement_path
+from genops_events.record.holds import Intent
+from genops_events.record.intake import Arrival
+from genops_events.record.paths import arrival_path, champion_path, intent_path, ledger_path
+from genops_events.record.promotion import Champion
+from genops_events.record.stages import CandidateState, Outcome, Stage
 
 MONTH = datetime(2026, 11, 5, tzinfo=UTC)
 

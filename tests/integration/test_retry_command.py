@@ -23,24 +23,26 @@ from genops_events.airflow.evaluation import EvaluateModel
 from genops_events.airflow.inference import AnswerPrompts
 from genops_events.airflow.promotion import PromoteModel
 from genops_events.airflow.stage import record_failure
-from genops_events.airflow.stage_end import settle_and_announce
 from genops_events.airflow.stage_ends import STAGE_ENDS
-from genops_events.airflow.stage_run import StageRun
 from genops_events.airflow.tuning import TuneModel, ValidateTrainingData
+from genops_events.cascade.candidate_reader import read_candidate
+from genops_events.cascade.stage_end import settle_and_announce
+from genops_events.cascade.stage_run import StageRun
 from genops_events.cli import app
 from genops_events.cli.who import me
 from genops_events.config import Config
-from genops_events.gcp import ledger_store, tuning_jobs
-from genops_events.gcp.candidate_reader import read_candidate
-from genops_events.gcp.open_candidates import mint, open_candidates
+from genops_events.gcp import ledger_store
 from genops_events.gcp.outbox import announce
 from genops_events.gcp.record_store import RecordStore
+from genops_events.intake.open_candidates import mint, open_candidates
 from genops_events.money.ledger import Posting, Purpose, month_of
-from genops_events.promotion.record import Pruned, pruned_path
-from genops_events.record import Cancellation, Retry, Submission
-from genops_events.record_paths import cancellation_path, open_path, retry_path, submission_path, verdict_path
-from genops_events.stages import CandidateState, Outcome, Stage
-from genops_events.verdicts import EvaluationVerdict, TuningVerdict
+from genops_events.record.paths import cancellation_path, open_path, retry_path, submission_path, verdict_path
+from genops_events.record.promotion import Pruned, pruned_path
+from genops_events.record.retries import Retry
+from genops_events.record.stages import CandidateState, Outcome, Stage
+from genops_events.record.tuning import Cancellation, Submission
+from genops_events.record.verdicts import EvaluationVerdict, TuningVerdict
+from genops_events.tuning import jobs as tuning_jobs
 
 pytestmark = pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")
 
@@ -197,7 +199,7 @@ def test_an_evaluation_that_failed_goes_on_and_the_budget_it_released_is_reserve
     assert store.read(verdict_path(candidate, Stage.EVALUATION, 1), EvaluationVerdict) is not None
     StageRun(Stage.INFERENCE, candidate, "run-2").take_on()
     assert reserved > 0
-    from genops_events.airflow.answering import Answering
+    from genops_events.inference.work import Answering
 
     Answering(StageRun(Stage.INFERENCE, candidate, "run-2")).pay()
     again = posting(store, candidate, "inference")
@@ -214,7 +216,7 @@ def test_answers_and_scores_of_an_evaluation_that_failed_are_not_paid_for_again(
         def die(*_: object, **__: object) -> None:
             raise RuntimeError("no disk")
 
-        patch.setattr("genops_events.airflow.evaluating.Evaluating._conclude", die)
+        patch.setattr("genops_events.evaluation.work.Evaluating._conclude", die)
         with pytest.raises(RuntimeError) as caught:
             task.execute(context(with_model))
     asked = cloud.vertex_calls("generateContent")
@@ -282,7 +284,7 @@ def test_whoever_dies_in_a_retry_leaves_what_a_sweep_or_the_next_one_goes_on_fro
             raise KeyboardInterrupt
 
         if died_after == "the retry":
-            from genops_events.gcp import retrying
+            from genops_events.doctor import retrying
 
             real, calls = retrying.note_release, []
 
@@ -292,7 +294,7 @@ def test_whoever_dies_in_a_retry_leaves_what_a_sweep_or_the_next_one_goes_on_fro
 
             patch.setattr(retrying, "note_release", second)
         elif died_after == "the marker":
-            patch.setattr("genops_events.gcp.retrying._set_aside", die)
+            patch.setattr("genops_events.doctor.retrying._set_aside", die)
         else:
             patch.setattr("genops_events.cli.retry.sweep_now", die)
         done = CliRunner().invoke(app, ["retry", candidate])

@@ -19,19 +19,20 @@ from waiting import until
 from genops_events.airflow.budget import CheckBudget
 from genops_events.airflow.evaluation import EvaluateModel
 from genops_events.airflow.stage import note_failed_try, record_failure
-from genops_events.airflow.stage_run import StageRun
 from genops_events.airflow.tuning import TuneModel, ValidateTrainingData
+from genops_events.cascade.candidate_reader import read_candidate
+from genops_events.cascade.stage_run import StageRun
 from genops_events.config import Config
 from genops_events.errors import TransientError
-from genops_events.gcp import tuning_jobs
-from genops_events.gcp.candidate_reader import read_candidate
-from genops_events.gcp.open_candidates import mint
 from genops_events.gcp.outbox import announce
 from genops_events.gcp.record_store import RecordStore
-from genops_events.record import Intent, Return
-from genops_events.record_paths import intent_path, return_path
-from genops_events.stages import CandidateState, Outcome, Stage
-from genops_events.sweep import MOST_RETURNS
+from genops_events.intake.open_candidates import mint
+from genops_events.intake.traces import MOST_RETURNS
+from genops_events.record.holds import Intent
+from genops_events.record.paths import intent_path, return_path
+from genops_events.record.retries import Return
+from genops_events.record.stages import CandidateState, Outcome, Stage
+from genops_events.tuning import jobs as tuning_jobs
 
 pytestmark = pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")
 
@@ -205,7 +206,7 @@ def test_only_the_stages_own_failures_use_its_retries_up(
 def test_a_failure_that_no_try_can_help_ends_the_stage_whatever_airflow_did_before(
     store: RecordStore, candidate: str
 ) -> None:
-    from genops_events.gcp.inputs import InputMissing
+    from genops_events.evaluation.examples import InputMissing
 
     tuned(store, candidate)
     taken_on(store, Stage.EVALUATION, candidate)

@@ -15,16 +15,16 @@ from test_tuning_stage import EXAMPLES, work
 from usual import EXAMPLE
 
 from genops_events.airflow.inference import AnswerPrompts
-from genops_events.airflow.stage_run import StageRun
 from genops_events.airflow.tuning import TuneModel
+from genops_events.cascade.stage_run import StageRun
 from genops_events.catalogue.locations import location_in
 from genops_events.config import Config, load_config
-from genops_events.gcp import tuning_jobs
-from genops_events.gcp.generation import count_tokens
 from genops_events.gcp.record_store import RecordStore
-from genops_events.gcp.registry import champion_labels, set_champion_alias
-from genops_events.stages import Stage
-from genops_events.verdicts import TuningVerdict
+from genops_events.gemini.generation import count_tokens
+from genops_events.promotion.registry import champion_labels, set_champion_alias
+from genops_events.record.stages import Stage
+from genops_events.record.verdicts import TuningVerdict
+from genops_events.tuning import jobs as tuning_jobs
 
 pytestmark = pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")
 

@@ -15,7 +15,7 @@ from genops_events.cli import app
 from genops_events.gcp.ledger_store import reserve, settle
 from genops_events.gcp.record_store import RecordStore
 from genops_events.money.ledger import month_of
-from genops_events.record_paths import ledger_path
+from genops_events.record.paths import ledger_path
 
 NOW = datetime.now(UTC)
 

@@ -22,9 +22,9 @@ from genops_events.cli import app
 from genops_events.config import Config
 from genops_events.errors import PermanentError
 from genops_events.gcp.record_store import RecordStore
-from genops_events.gcp.tables import query as tables
-from genops_events.record_paths import verdict_path
-from genops_events.stages import Stage
+from genops_events.record.paths import verdict_path
+from genops_events.record.stages import Stage
+from genops_events.tables import query as tables
 from genops_events.tables.schema import TABLES
 
 

@@ -29,23 +29,24 @@ from genops_events.airflow.evaluation import EvaluateModel
 from genops_events.airflow.inference import AnswerPrompts
 from genops_events.airflow.promotion import PromoteModel
 from genops_events.airflow.stage import StageOperator, record_failure
-from genops_events.airflow.stage_end import account, settle_and_announce
 from genops_events.airflow.stage_ends import STAGE_ENDS
-from genops_events.airflow.stage_run import CandidateUnknown, StageRun
 from genops_events.airflow.tuning import TuneModel, ValidateTrainingData
+from genops_events.cascade.stage_end import account, settle_and_announce
+from genops_events.cascade.stage_run import CandidateUnknown, StageRun
 from genops_events.config import Config, Intake
 from genops_events.errors import StepAside
-from genops_events.gcp import tuning_jobs
 from genops_events.gcp.errors import CloudUnavailable
 from genops_events.gcp.ledger_store import reserve
-from genops_events.gcp.open_candidates import traces_of
 from genops_events.gcp.record_store import RecordStore
+from genops_events.intake.open_candidates import traces_of
+from genops_events.intake.traces import remedies
 from genops_events.money.ledger import Ledger, Posting, Purpose, month_of
-from genops_events.record import Intent, Submission
-from genops_events.record_paths import ledger_path, submission_path, verdict_path
-from genops_events.stages import Outcome, Stage
-from genops_events.sweep import remedies
-from genops_events.verdicts import EvaluationVerdict, TuningVerdict, Verdict
+from genops_events.record.holds import Intent
+from genops_events.record.paths import ledger_path, submission_path, verdict_path
+from genops_events.record.stages import Outcome, Stage
+from genops_events.record.tuning import Submission
+from genops_events.record.verdicts import EvaluationVerdict, TuningVerdict, Verdict
+from genops_events.tuning import jobs as tuning_jobs
 
 PATIENCE = Intake().patience
 OPERATORS: dict[Stage, type[StageOperator]] = {

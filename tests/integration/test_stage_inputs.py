@@ -14,13 +14,13 @@ from cloud import DATASET, PREFIX, StandIns, cloud, config, connections_closed, 
 from made_up import arrived, context, now
 
 from genops_events.airflow.tuning import ValidateTrainingData
+from genops_events.cascade.candidate_reader import read_candidate
 from genops_events.config import Config
-from genops_events.gcp.candidate_reader import read_candidate
 from genops_events.gcp.record_store import RecordStore
 from genops_events.money.ledger import Ledger, month_of
-from genops_events.record import Attempt
-from genops_events.record_paths import attempt_path, ledger_path
-from genops_events.stages import CandidateState, Outcome, Stage
+from genops_events.record.paths import attempt_path, ledger_path
+from genops_events.record.stages import CandidateState, Outcome, Stage
+from genops_events.record.tuning import Attempt
 
 TURNS = [{"role": "user", "parts": [{"text": "a"}]}, {"role": "model", "parts": [{"text": "b"}]}]
 EVALUATION, PROMPTS = f"evaluation/{DATASET}.jsonl", f"prompts/{DATASET}.jsonl"

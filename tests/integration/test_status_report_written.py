@@ -13,19 +13,19 @@ from made_up import arrived, ended, now, verdict
 from tables_cloud import whole_candidate
 from waiting import HANG_SECONDS
 
-from genops_events.cloud_setup import dead_letter_topic, topic_name
 from genops_events.config import Config, load_config
-from genops_events.gcp import dead_letters
-from genops_events.gcp.dead_letters import letter_attributes
+from genops_events.doctor.status import keep_report, status_report
+from genops_events.doctor.status_report import Period
+from genops_events.gcp.needs import dead_letter_topic, topic_name
 from genops_events.gcp.outbox import announce
 from genops_events.gcp.record_store import RecordStore
-from genops_events.gcp.status import keep_report, status_report
-from genops_events.gcp.tables import parts
-from genops_events.gcp.tables.query import SqlProblem
-from genops_events.promotion.record import Question, question_path
-from genops_events.record_paths import arrival_path, open_path
-from genops_events.stages import Outcome, Stage
-from genops_events.status_report import Period
+from genops_events.intake import dead_letters
+from genops_events.intake.dead_letters import letter_attributes
+from genops_events.record.paths import arrival_path, open_path
+from genops_events.record.promotion import Question, question_path
+from genops_events.record.stages import Outcome, Stage
+from genops_events.tables import parts
+from genops_events.tables.query import SqlProblem
 
 QUERIES = {
     "By end": """SELECT state, count(*) AS candidates FROM genops.candidates

@@ -12,14 +12,15 @@ import pytest
 from cloud import StandIns, cloud, config, connections_closed, stand_ins, store
 from made_up import arrived
 
-from genops_events.addresses import Readable
 from genops_events.config import Config
-from genops_events.gcp import inputs
-from genops_events.gcp.inference.results import rows_of
+from genops_events.evaluation.examples import evaluation_examples
 from genops_events.gcp.record_store import RecordStore
 from genops_events.gcp.streams import StoredEncoded, UnusableObject, read_object, read_whole
-from genops_events.gcp.training_files import validate_arrival
-from genops_events.training_data import load_limits
+from genops_events.gemini import answer_rows as inputs
+from genops_events.gemini.results import rows_of
+from genops_events.reading.addresses import Readable
+from genops_events.training.validator import load_limits
+from genops_events.tuning.files import validate_arrival
 
 LIMITS = load_limits("gemini-2.5-flash")
 NAME = "training/plain/train.jsonl"
@@ -86,7 +87,7 @@ def test_a_gzip_bomb_is_never_unpacked(store: RecordStore) -> None:
     tracemalloc.start()
     try:
         with pytest.raises(StoredEncoded, match="is stored compressed"):
-            inputs.evaluation_examples(store.bucket, "evaluation/bomb.jsonl", needs_reference=())
+            evaluation_examples(store.bucket, "evaluation/bomb.jsonl", needs_reference=())
         with pytest.raises(StoredEncoded, match="is stored compressed"):
             list(rows_of(store.bucket, "evaluation/bomb.jsonl", readable=Readable(store.bucket.name)))
         _, peak = tracemalloc.get_traced_memory()

@@ -16,18 +16,20 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, T
 from cloud import DATASET, PREFIX, StandIns, cloud, config, connections_closed, stand_ins, store, until
 from made_up import DagRun, Task, TaskState, arrived
 
-from genops_events import record_paths
 from genops_events.airflow.stage import record_failure
-from genops_events.airflow.stage_run import StageRun
-from genops_events.airflow.submission import UNANSWERED
 from genops_events.airflow.tuning import TuneModel, ValidateTrainingData
+from genops_events.cascade.stage_run import StageRun
 from genops_events.config import Config
-from genops_events.gcp import tuning_jobs, tuning_queue
-from genops_events.gcp.cancellation import cancel_tuning
 from genops_events.gcp.record_store import RecordStore
-from genops_events.record import Attempt, Champion, Progress, Submission
-from genops_events.stages import Outcome, Stage
-from genops_events.verdicts import TuningVerdict
+from genops_events.record import paths as record_paths
+from genops_events.record.promotion import Champion
+from genops_events.record.stages import Outcome, Stage
+from genops_events.record.tuning import Attempt, Progress, Submission
+from genops_events.record.verdicts import TuningVerdict
+from genops_events.tuning import jobs as tuning_jobs
+from genops_events.tuning.cancellation import cancel_tuning
+from genops_events.tuning.submission import UNANSWERED
+from genops_events.waiting import queue as tuning_queue
 
 pytestmark = pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")
 

@@ -9,19 +9,19 @@ import pytest
 from cloud import DATASET, PREFIX, StandIns, cloud, config, connections_closed, stand_ins, store
 from made_up import arrived, ended, now, taken_on, tuned, verdict
 
-from genops_events.arrivals import Notice, arrival
-from genops_events.completion_events import announcement, announcement_path
 from genops_events.config import Config
-from genops_events.gcp import bucket_sweep
-from genops_events.gcp.bucket_sweep import CHECKED_AGAIN, CLOCK_SKEW, LostArrivals, Standing
-from genops_events.gcp.open_candidates import mint, traces_of
+from genops_events.config.identity import candidate_id
 from genops_events.gcp.outbox import announce
 from genops_events.gcp.record_store import RecordStore
-from genops_events.identity import candidate_id
-from genops_events.record import Arrival
-from genops_events.record_paths import arrival_path, folder, intent_path, open_path, verdict_path
-from genops_events.stages import Outcome, Stage
-from genops_events.sweep import Remedies, remedies
+from genops_events.intake import bucket_sweep
+from genops_events.intake.bucket_sweep import CHECKED_AGAIN, CLOCK_SKEW, LostArrivals, Standing
+from genops_events.intake.notifications import Notice, arrival
+from genops_events.intake.open_candidates import mint, traces_of
+from genops_events.intake.traces import Remedies, remedies
+from genops_events.record.events import announcement, announcement_path
+from genops_events.record.intake import Arrival
+from genops_events.record.paths import arrival_path, folder, intent_path, open_path, verdict_path
+from genops_events.record.stages import Outcome, Stage
 
 
 def later(config: Config) -> datetime:

@@ -17,11 +17,11 @@ from genops_events.gcp.clients import bigquery_client
 from genops_events.gcp.errors import CloudUnavailable
 from genops_events.gcp.outbox import announce
 from genops_events.gcp.record_store import RecordStore
-from genops_events.gcp.tables.bigquery import TablesNotLoaded, load_tables
-from genops_events.gcp.tables.parts import write_parts
-from genops_events.gcp.tables.query import query
-from genops_events.stages import Outcome, Stage
-from genops_events.tables.paths import pending_prefix
+from genops_events.record.stages import Outcome, Stage
+from genops_events.record.tables import pending_prefix
+from genops_events.tables.bigquery import TablesNotLoaded, load_tables
+from genops_events.tables.parts import write_parts
+from genops_events.tables.query import query
 from genops_events.tables.schema import TABLES
 
 

@@ -15,17 +15,17 @@ from tables_cloud import whole_candidate, with_dataset
 
 from genops_events.config import Config
 from genops_events.errors import GenopsError
-from genops_events.evaluation.record import rows_path
-from genops_events.gcp.open_candidates import mint
 from genops_events.gcp.outbox import announce
 from genops_events.gcp.record_store import RecordStore
-from genops_events.gcp.tables.marks import note_due
-from genops_events.gcp.tables.parts import write_parts
-from genops_events.gcp.tables.query import SqlProblem, query
+from genops_events.gcp.table_marks import note_due
+from genops_events.intake.open_candidates import mint
 from genops_events.money.ledger import month_of
-from genops_events.record_paths import arrival_path, ledger_path, verdict_path
-from genops_events.stages import Outcome, Stage
-from genops_events.tables.paths import DUE, TABLES_ROOT, TablesState, parts_prefix, state_path
+from genops_events.record.evaluation import rows_path
+from genops_events.record.paths import arrival_path, ledger_path, verdict_path
+from genops_events.record.stages import Outcome, Stage
+from genops_events.record.tables import DUE, TABLES_ROOT, TablesState, parts_prefix, state_path
+from genops_events.tables.parts import write_parts
+from genops_events.tables.query import SqlProblem, query
 from genops_events.tables.schema import TABLES, fingerprint
 
 

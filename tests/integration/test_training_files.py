@@ -17,10 +17,11 @@ from genops_events.config import Config
 from genops_events.gcp.errors import CloudUnavailable
 from genops_events.gcp.record_store import RecordStore
 from genops_events.gcp.streams import CHUNK_BYTES, DamagedRead, read_object
-from genops_events.gcp.training_files import ObjectGone, validate_arrival
-from genops_events.record import Arrival, Validation
-from genops_events.record_paths import quarantine_path, training_path, valid_lines_path
-from genops_events.training_data import load_limits
+from genops_events.record.intake import Arrival
+from genops_events.record.paths import quarantine_path, training_path, valid_lines_path
+from genops_events.record.tuning import Validation
+from genops_events.training.validator import load_limits
+from genops_events.tuning.files import ObjectGone, validate_arrival
 
 LIMITS = load_limits("gemini-2.5-flash")
 NAME = f"{PREFIX}train.jsonl"

@@ -12,9 +12,10 @@ from cloud import DATASET, StandIns, cloud, config, connections_closed, stand_in
 from google.genai.types import TuningJob
 
 from genops_events.config import Config
-from genops_events.gcp import clients, tuning_jobs
+from genops_events.gcp import clients
 from genops_events.gcp.errors import CloudRefused, CloudUnavailable
 from genops_events.gcp.record_store import RecordStore
+from genops_events.tuning import jobs as tuning_jobs
 
 pytestmark = pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")
 

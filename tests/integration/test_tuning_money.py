@@ -13,19 +13,20 @@ from airflow.sdk.exceptions import TaskDeferred
 from cloud import DATASET, PREFIX, StandIns, cloud, config, connections_closed, stand_ins, store, until
 from made_up import arrived, context
 
-from genops_events import record_paths
-from genops_events.airflow import tuning_end
-from genops_events.airflow.stage_end import account
-from genops_events.airflow.stage_run import StageRun
 from genops_events.airflow.tuning import TuneModel
+from genops_events.cascade.stage_end import account
+from genops_events.cascade.stage_run import StageRun
 from genops_events.config import Config
 from genops_events.errors import StepAside
-from genops_events.gcp import ledger_store, tuning_jobs
+from genops_events.gcp import ledger_store
 from genops_events.gcp.record_store import RecordStore
 from genops_events.money.ledger import Posting, month_of
-from genops_events.record import Validation
-from genops_events.stages import Stage
-from genops_events.verdicts import TuningVerdict
+from genops_events.record import paths as record_paths
+from genops_events.record.stages import Stage
+from genops_events.record.tuning import Validation
+from genops_events.record.verdicts import TuningVerdict
+from genops_events.tuning import end as tuning_end
+from genops_events.tuning import jobs as tuning_jobs
 
 if TYPE_CHECKING:
     from google.genai.types import TuningJob

@@ -16,9 +16,10 @@ from cloud import DATASET, StandIns, cloud, config, connections_closed, stand_in
 from google.genai.types import TuningJob
 
 from genops_events.config import Config
-from genops_events.gcp import tuning_jobs, tuning_results
 from genops_events.gcp.errors import CloudUnavailable
 from genops_events.gcp.record_store import RecordStore
+from genops_events.tuning import jobs as tuning_jobs
+from genops_events.tuning import results as tuning_results
 
 pytestmark = pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")
 

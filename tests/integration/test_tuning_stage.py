@@ -16,17 +16,17 @@ from cloud import DATASET, PREFIX, StandIns, cloud, config, connections_closed, 
 from made_up import arrived, context
 from waiting import FOREVER_SECONDS
 
-from genops_events import record_paths
 from genops_events.airflow.retries import INTAKE_RETRIES, STAGE_RETRIES
-from genops_events.airflow.stage_run import StageRun
-from genops_events.airflow.submission import UNANSWERED, known_job
 from genops_events.airflow.tuning import TuneModel
+from genops_events.cascade.stage_run import StageRun
 from genops_events.config import Config
 from genops_events.errors import ConfigError, StepAside
-from genops_events.gcp import tuning_jobs
 from genops_events.gcp.record_store import RecordStore
-from genops_events.record import Submission
-from genops_events.stages import Stage
+from genops_events.record import paths as record_paths
+from genops_events.record.stages import Stage
+from genops_events.record.tuning import Submission
+from genops_events.tuning import jobs as tuning_jobs
+from genops_events.tuning.submission import UNANSWERED, known_job
 
 pytestmark = pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")
 

@@ -15,9 +15,9 @@ from cloud import DATASET, StandIns, cloud, config, connections_closed, stand_in
 from waiting import HANG_SECONDS
 
 from genops_events.config import Config
-from genops_events.gcp import tuning_jobs
-from genops_events.gcp.job_views import JobViews, Page
 from genops_events.gcp.record_store import RecordStore
+from genops_events.tuning import jobs as tuning_jobs
+from genops_events.waiting.views import JobViews, Page
 from triggers.tuning_job import TuningJobTrigger
 
 pytestmark = pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")

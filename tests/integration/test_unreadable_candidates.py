@@ -13,19 +13,19 @@ from made_up import arrived, now
 from sweeps import minted
 from typer.testing import CliRunner
 
-from genops_events.admission import ForeignArrival
 from genops_events.airflow.healing import sweep
-from genops_events.airflow.stage_run import StageRun
+from genops_events.cascade.candidate_reader import read_candidates
+from genops_events.cascade.stage_run import StageRun
 from genops_events.cli import app
 from genops_events.config import Config
-from genops_events.gcp.candidate_reader import read_candidates
-from genops_events.gcp.open_candidates import open_candidates
+from genops_events.doctor.status import waiting
 from genops_events.gcp.record_store import RecordStore, Unreadable
-from genops_events.gcp.status import waiting
-from genops_events.promotion.record import question_path
-from genops_events.record import Arrival
-from genops_events.record_paths import arrival_path, open_path
-from genops_events.stages import Stage
+from genops_events.intake.admission import ForeignArrival
+from genops_events.intake.open_candidates import open_candidates
+from genops_events.record.intake import Arrival
+from genops_events.record.paths import arrival_path, open_path
+from genops_events.record.promotion import question_path
+from genops_events.record.stages import Stage
 
 
 @pytest.fixture

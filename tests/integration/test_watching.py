@@ -18,16 +18,17 @@ from rich.console import Console
 from typer.testing import CliRunner
 from waiting import HANG_SECONDS
 
-from genops_events.candidates import Candidate
+from genops_events.cascade.candidate_reader import OUTSIDE_SECONDS, CandidateReader, read_candidate, read_candidates
 from genops_events.cli import app
 from genops_events.cli.watch import follow, table
 from genops_events.config import Config
-from genops_events.gcp import tuning_queue
-from genops_events.gcp.candidate_reader import OUTSIDE_SECONDS, CandidateReader, read_candidate, read_candidates
 from genops_events.gcp.record_store import RecordStore
-from genops_events.record import Cancellation, Champion, Progress, Submission, Validation
-from genops_events.record_paths import cancellation_path, champion_path, progress_path, submission_path, validation_path
-from genops_events.stages import CandidateState, Outcome, Stage
+from genops_events.record.candidates import Candidate
+from genops_events.record.paths import cancellation_path, champion_path, progress_path, submission_path, validation_path
+from genops_events.record.promotion import Champion
+from genops_events.record.stages import CandidateState, Outcome, Stage
+from genops_events.record.tuning import Cancellation, Progress, Submission, Validation
+from genops_events.waiting import queue as tuning_queue
 
 JOB = "projects/genops-local/locations/us-central1/tuningJobs/7"
 

@@ -18,7 +18,7 @@ from cloud import PREFIX
 from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
 
 from genops_events.config import Config
-from genops_events.gcp.arrivals import ArrivalsSubscription, Message
+from genops_events.intake.subscription import ArrivalsSubscription, Message
 from triggers.gcs_arrival import GCSArrivalTrigger
 
 TRIGGER_ID = 1

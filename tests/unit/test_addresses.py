@@ -6,9 +6,9 @@ from config_texts import example
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genops_events.addresses import Readable, addresses_in, form_problem
 from genops_events.config import parse_config
 from genops_events.errors import ConfigError
+from genops_events.reading.addresses import Readable, addresses_in, form_problem
 
 READABLE = Readable("own-bucket", ("gs://partner/shared/", "gs://public-data/"))
 EXAMPLE = example()

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from genops_events.admission import (
+from genops_events.config import load_config
+from genops_events.intake.admission import (
     Admitted,
     ForeignArrival,
     NoCandidateId,
@@ -14,9 +15,8 @@ from genops_events.admission import (
     check_arrival,
     check_candidate_id,
 )
-from genops_events.arrivals import Notice, arrival
-from genops_events.config import load_config
-from genops_events.record import Arrival
+from genops_events.intake.notifications import Notice, arrival
+from genops_events.record.intake import Arrival
 
 CONFIG = load_config(Path(__file__).resolve().parents[2] / "examples" / "genops.yaml")
 PREFIX = CONFIG.datasets["banking77"].prefix

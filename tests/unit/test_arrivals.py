@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from genops_events.arrivals import UnreadableNotification, arrival, is_temporary, read_notification
 from genops_events.config import load_config
+from genops_events.intake.notifications import UnreadableNotification, arrival, read_notification
+from genops_events.reading.object_names import is_temporary
 
 ATTRIBUTES = {
     "eventType": "OBJECT_FINALIZE",

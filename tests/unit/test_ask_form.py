@@ -12,9 +12,9 @@ from config_texts import example
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from genops_events.asking.form import ARGUMENTS, COMMAND, Question, WrongForm, read_question
 from genops_events.config import parse_config
-from genops_events.inference.ask_form import ARGUMENTS, COMMAND, Question, WrongForm, read_question
-from genops_events.inference.prompts import PromptRow, read_rows
+from genops_events.gemini.prompts import PromptRow, read_rows
 
 EXAMPLE = example()
 CONFIG = parse_config(yaml.safe_dump({**EXAMPLE, "readable": ["gs://bucket/", "gs://my.bucket-1/a/"]}))

@@ -11,10 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genops_events.candidates import Candidate
-from genops_events.record import Arrival, Cancellation, Intent, Progress
-from genops_events.stages import STAGES, Outcome, Stage
-from genops_events.verdicts import VERDICTS
+from genops_events.record.candidates import Candidate
+from genops_events.record.holds import Intent
+from genops_events.record.intake import Arrival
+from genops_events.record.stages import STAGES, Outcome, Stage
+from genops_events.record.tuning import Cancellation, Progress
+from genops_events.record.verdicts import VERDICTS
 
 NOW = datetime(2026, 11, 23, 1, 2, 3, tzinfo=UTC)
 CANDIDATE = "banking77-0123456789abcdef"

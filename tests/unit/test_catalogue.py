@@ -8,9 +8,9 @@ import pytest
 
 from genops_events.catalogue.facts import GROUPS, Sourced
 from genops_events.catalogue.models import UnknownFigureError, UnknownModelError, read_models, shipped
+from genops_events.catalogue.tuning_models import UnknownLimitsError, load_limits
+from genops_events.catalogue.windows import call_limits_of
 from genops_events.errors import ConfigError
-from genops_events.inference.prompt_limits import call_limits_of
-from genops_events.training.limits import UnknownLimitsError, load_limits
 
 FLASH = "gemini-2.5-flash"
 TUNED = ("gemini-3.5-flash", "gemini-3.5-flash-lite", "gemini-3.1-flash-lite")

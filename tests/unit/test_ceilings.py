@@ -10,8 +10,8 @@ import pytest
 import yaml
 from config_texts import example
 
+from genops_events.asking.form import COMMAND, WrongForm, read_question
 from genops_events.config import Config, parse_config
-from genops_events.inference.ask_form import COMMAND, WrongForm, read_question
 from genops_events.money.ceilings import NoLimit, OverCeiling, ask_budget, comparison_budget
 
 EXAMPLE = example()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genops_events.config_parts.promotion import Promotion
+from genops_events.config.promotion import Promotion
 from genops_events.promotion.championship import (
     Bout,
     Contender,
@@ -17,7 +17,7 @@ from genops_events.promotion.championship import (
     predecessor_of,
     restored,
 )
-from genops_events.record import Champion, Rollback
+from genops_events.record.promotion import Champion, Rollback
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 BOUT = Bout(margin=0.0, late_after=timedelta(minutes=5))

@@ -7,10 +7,10 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genops_events.comparison.contestants import read_contestants
-from genops_events.comparison.plan import ComparisonPlan, account, comparison_id, summarised
-from genops_events.comparison.record import ComparedAnswer, ComparedRow, ContestantResult, latency_of
-from genops_events.identity import dataset_of
+from genops_events.config.contestants import read_contestants
+from genops_events.config.identity import dataset_of
+from genops_events.record.comparison import ComparedAnswer, ComparedRow, ContestantResult, latency_of
+from genops_events.record.comparison_plan import ComparisonPlan, account, comparison_id, summarised
 
 
 def ended(name: str, status: str = "completed", reason: str = "") -> ContestantResult:

@@ -14,14 +14,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pages import whole
 
-from genops_events.comparison.record import ComparedAnswer, ComparedRow, Comparison, ContestantResult, Measured
-from genops_events.comparison_report import differences, render
-from genops_events.comparison_report.chart import Point, dollars, quality_against_cost, unbeaten
-from genops_events.comparison_report.choice import differ_most
-from genops_events.comparison_report.differences import marked
-from genops_events.comparison_report.labels import Box, placed
-from genops_events.evaluation.summary import MetricSummary
-from genops_events.report_parts import Chart, Dot, Words
+from genops_events.comparison.report import differences, render
+from genops_events.comparison.report.chart import Point, dollars, quality_against_cost, unbeaten
+from genops_events.comparison.report.choice import differ_most
+from genops_events.comparison.report.differences import marked
+from genops_events.comparison.report.labels import Box, placed
+from genops_events.record.comparison import ComparedAnswer, ComparedRow, Comparison, ContestantResult, Measured
+from genops_events.record.evaluation import MetricSummary
+from genops_events.reports import Chart, Dot, Words
 
 MEGABYTE = 1_000_000
 

@@ -8,7 +8,8 @@ from importlib.resources import files
 import jsonschema
 import pytest
 
-from genops_events.completion_events import (
+from genops_events.record.document import Announcement
+from genops_events.record.events import (
     COMPARISON_TYPES,
     EVENT_TYPES,
     HOLD_TYPES,
@@ -22,9 +23,10 @@ from genops_events.completion_events import (
     rollback_announcement,
     rollback_announcement_path,
 )
-from genops_events.record import Announcement, Hold, Rollback
-from genops_events.stages import STAGES, Outcome, Stage
-from genops_events.verdicts import VERDICTS, EvaluationVerdict
+from genops_events.record.holds import Hold
+from genops_events.record.promotion import Rollback
+from genops_events.record.stages import STAGES, Outcome, Stage
+from genops_events.record.verdicts import VERDICTS, EvaluationVerdict
 
 NOW = datetime(2026, 11, 23, 1, 2, 3, 456789, tzinfo=UTC)
 CANDIDATE = "banking77-0123456789abcdef"

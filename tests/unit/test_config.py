@@ -10,9 +10,9 @@ import pytest
 import yaml
 from config_texts import MINIMAL, changed, problems_of
 
+from genops_events.catalogue.metrics import KNOWN_METRICS
 from genops_events.config import Config, load_config, parse_config
 from genops_events.errors import ConfigError
-from genops_events.evaluation.metrics import KNOWN_METRICS
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "genops.yaml"
 

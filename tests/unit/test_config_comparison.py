@@ -12,9 +12,9 @@ import pytest
 import yaml
 from config_texts import MINIMAL, changed, problems_of
 
-from genops_events.comparison.contestants import BadContestants, Contestant, kind_of, read_contestants
 from genops_events.config import json_schema, parse_config
-from genops_events.config_parts.comparison import Comparison
+from genops_events.config.comparison import Comparison
+from genops_events.config.contestants import BadContestants, Contestant, kind_of, read_contestants
 
 ENDPOINT = "projects/mine/locations/us-central1/endpoints/7"
 CANDIDATE = "banking77-0123456789abcdef"

@@ -7,22 +7,21 @@ import pytest
 import yaml
 from config_texts import example
 
+from genops_events.catalogue.metrics import KNOWN_METRICS
 from genops_events.catalogue.models import UnknownModelError, shipped
+from genops_events.catalogue.prices import rates_of
 from genops_events.config import Config, json_schema, parse_config
-from genops_events.config_parts.evaluation import Evaluation
+from genops_events.config.evaluation import Evaluation, priced_as
 from genops_events.errors import ConfigError, ConfigProblem
-from genops_events.evaluation.data import EvaluationDataError, EvaluationExample, read_evaluation_examples
+from genops_events.evaluation.examples import EvaluationDataError, EvaluationExample, read_evaluation_examples
 from genops_events.evaluation.judge_usage import (
     EXPLANATION_TOKENS,
     JudgeTokens,
     judge_cost,
     judge_tokens,
     judged_tokens,
-    priced_as,
 )
-from genops_events.evaluation.metrics import KNOWN_METRICS
 from genops_events.evaluation.rows import Row
-from genops_events.money.pricing import rates_of
 
 EXAMPLE = example()
 

@@ -16,9 +16,9 @@ from typer.testing import CliRunner
 
 from genops_events.cli.config import app
 from genops_events.config import Config, json_schema, load_config, parse_config
-from genops_events.config_parts.yaml_lines import YamlProblem, parse_yaml
+from genops_events.config.environment import Settings
 from genops_events.errors import ConfigError, PermanentError
-from genops_events.settings import Settings
+from genops_events.reading.yaml_lines import YamlProblem, parse_yaml
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "genops.yaml"
 

@@ -9,10 +9,10 @@ import yaml
 from config_texts import example
 
 from genops_events.config import Config, parse_config
-from genops_events.config_parts.inference import Inference
+from genops_events.config.answers import RowSettings, merged
+from genops_events.config.inference import Inference
 from genops_events.errors import ConfigError, ConfigProblem
 from genops_events.inference.choice import choose
-from genops_events.inference.settings import RowSettings, merged
 
 EXAMPLE = example()
 FUNCTION = {"name": "block_card", "description": "Blocks a card."}

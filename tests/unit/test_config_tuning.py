@@ -10,7 +10,7 @@ import yaml
 from config_texts import CONFIG
 
 from genops_events.config import Config, json_schema, parse_config
-from genops_events.config_parts.tuning import Tuning, filled_in
+from genops_events.config.tuning import Tuning, filled_in
 from genops_events.errors import ConfigError, ConfigProblem
 
 FLASH, LITE, PRO = "gemini-2.5-flash", "gemini-2.5-flash-lite", "gemini-2.5-pro"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from genops_events.config import load_config
-from genops_events.health.remedies import Remedies
+from genops_events.doctor.remedies import Remedies
 
 CONFIG = load_config(Path(__file__).parents[2] / "examples" / "genops.yaml")
 CLOUD = Remedies(CONFIG, is_local=False, airflow="https://airflow.example")

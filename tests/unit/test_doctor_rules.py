@@ -10,13 +10,13 @@ import pytest
 import yaml
 from config_texts import example
 
-from genops_events import cloud_setup
-from genops_events.cloud_setup import Notification, Subscription
 from genops_events.config import Config, parse_config
-from genops_events.health import rules
-from genops_events.health.findings import Status
-from genops_events.health.remedies import Remedies
-from genops_events.record import Sweep
+from genops_events.doctor import rules
+from genops_events.doctor.findings import Status
+from genops_events.doctor.remedies import Remedies
+from genops_events.gcp import needs as cloud_setup
+from genops_events.gcp.needs import Notification, Subscription
+from genops_events.record.intake import Sweep
 
 TOPIC = "projects/genops-local/topics/genops-arrivals"
 NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)

@@ -8,8 +8,8 @@ import time
 from waiting import HANG_SECONDS, until
 
 from genops_events.cli.diagnosis import run
+from genops_events.doctor.findings import Check, Diagnosis, Finding, Result, Status, failed, ok, skipped
 from genops_events.errors import PermanentError
-from genops_events.health.findings import Check, Diagnosis, Finding, Result, Status, failed, ok, skipped
 
 SHORT_SECONDS = 0.5
 """For checks that are to be late; those that are not try again on a machine that is too busy for it."""

@@ -6,10 +6,10 @@ from typing import get_args
 
 import pytest
 
+from genops_events.catalogue.metrics import computed
 from genops_events.evaluation.gates import Gate, judge
-from genops_events.evaluation.metrics import computed
 from genops_events.evaluation.rows import Row, answers_in, failed_rows, summarise
-from genops_events.inference.endings import REMEDIES, UNUSABLE, State, counted, ending, in_words, remedies
+from genops_events.record.endings import REMEDIES, UNUSABLE, State, counted, ending, in_words, remedies
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genops_events.addresses import Readable
-from genops_events.evaluation.data import (
+from genops_events.evaluation.examples import (
     EvaluationDataError,
     EvaluationExample,
     read_evaluation_examples,
 )
-from genops_events.inference.prompts import PromptRow, read_rows
+from genops_events.gemini.prompts import PromptRow, read_rows
+from genops_events.reading.addresses import Readable
 
 BUCKET = Path(__file__).parents[2] / "examples" / "bucket"
 TEXTS = st.text(min_size=1).filter(str.strip)

@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 
 from pages import whole
 
-from genops_events.evaluation import metrics
+from genops_events.catalogue import metrics
 from genops_events.evaluation.gates import Gate, judge
+from genops_events.evaluation.report import Report, report_html
 from genops_events.evaluation.rows import Row, summarise
-from genops_events.evaluation_report import Report, report_html
 
 EXACT, MINE = metrics.computed("exact_match"), metrics.python_metric("mine", "m:f")
 

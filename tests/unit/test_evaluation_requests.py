@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from google.cloud import aiplatform_v1, aiplatform_v1beta1
 
+from genops_events.catalogue import metrics
+from genops_events.catalogue.rubrics import PAIRWISE_CRITERIA
 from genops_events.config import load_config
-from genops_events.evaluation import metrics
-from genops_events.evaluation.metric_rubrics import PAIRWISE_CRITERIA
-from genops_events.gcp.evaluation.requests import Scored, request, scores
+from genops_events.evaluation.vertex import Scored, request, scores
 
 CONFIG = load_config(Path(__file__).parents[2] / "examples" / "genops.yaml")
 JUDGE = metrics.Asked("gemini-2.5-pro", 8)

@@ -5,9 +5,9 @@ import math
 
 import pytest
 
-from genops_events.evaluation import metrics
+from genops_events.catalogue import metrics
+from genops_events.catalogue.rubrics import Rubric
 from genops_events.evaluation.held_out import in_training
-from genops_events.evaluation.metric_rubrics import Rubric
 from genops_events.evaluation.rows import Row, Score, causes, failed_rows, summarise, worst
 
 EXACT = metrics.computed("exact_match")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genops_events.evaluation.score_statistics import describe, histogram, win_rate
+from genops_events.evaluation.statistics import describe, histogram, win_rate
 
 SCORES = st.lists(st.floats(min_value=-5, max_value=5), min_size=1, max_size=40)
 

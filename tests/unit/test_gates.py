@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from genops_events.evaluation.gates import Gate, Judgement, challenge
 from genops_events.evaluation.gates import judge as judge_all
-from genops_events.evaluation.summary import MetricSummary
+from genops_events.record.evaluation import MetricSummary
 
 SCORES = st.floats(min_value=0, max_value=5)
 

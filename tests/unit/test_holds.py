@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_sweep import CANDIDATE, JUDGED, LONG_AGO, NOW, TUNED, remedies, traces
 
-from genops_events.completion_events import hold_announcement_path
-from genops_events.holds import HOLDABLE, Standing, standing
-from genops_events.record_paths import approval_path, cancellation_path, hold_path, intent_path
-from genops_events.stages import Outcome, Stage
-from genops_events.sweep import Remedies, Traces
+from genops_events.intake.traces import Remedies, Traces
+from genops_events.record.events import hold_announcement_path
+from genops_events.record.holds import HOLDABLE, Standing, standing
+from genops_events.record.paths import approval_path, cancellation_path, hold_path, intent_path
+from genops_events.record.stages import Outcome, Stage
 
 BEFORE = {
     Stage.TUNING: {},

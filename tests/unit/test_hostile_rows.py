@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from genops_events.addresses import Readable
-from genops_events.evaluation import data
-from genops_events.evaluation.data import EvaluationDataError, lines_of_file, read_evaluation_examples
-from genops_events.inference.prompts import BadRow, PromptRow, read_rows
-from genops_events.json_lines import MOST_LINE_BYTES, lines_of
+from genops_events.evaluation import examples as data
+from genops_events.evaluation.examples import EvaluationDataError, lines_of_file, read_evaluation_examples
+from genops_events.gemini.prompts import BadRow, PromptRow, read_rows
+from genops_events.reading.addresses import Readable
+from genops_events.reading.json_lines import MOST_LINE_BYTES, lines_of
 
 
 def rows(content: bytes) -> list[PromptRow | BadRow]:

@@ -8,12 +8,12 @@ import pytest
 import yaml
 from config_texts import example
 
-from genops_events.comparison.contestants import BadContestants, read_contestants
 from genops_events.config import load_config, parse_config
-from genops_events.config_parts import yaml_lines
-from genops_events.config_parts.toml_tables import parse_toml
-from genops_events.config_parts.yaml_lines import YamlProblem, parse_yaml
+from genops_events.config.contestants import BadContestants, read_contestants
 from genops_events.errors import ConfigError
+from genops_events.reading import yaml_lines
+from genops_events.reading.toml_tables import parse_toml
+from genops_events.reading.yaml_lines import YamlProblem, parse_yaml
 
 EXAMPLE = yaml.safe_dump(example(), sort_keys=False)
 

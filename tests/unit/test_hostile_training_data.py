@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from training_lines import ENOUGH, FLASH, GOOD, example, only_problem, report_of, turn
 
-from genops_events import json_places
-from genops_events.training_data import (
+from genops_events.reading import json_places
+from genops_events.training.validator import (
     MOST_BAD_LINES,
     PROBLEMS_LISTED,
     InvalidLines,

@@ -5,7 +5,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genops_events.identity import candidate_id, dataset_of
+from genops_events.config.identity import candidate_id, dataset_of
 
 DATASETS = st.from_regex(r"[a-z][a-z0-9-]{0,45}", fullmatch=True)
 NAMES = st.text(min_size=1, max_size=200)

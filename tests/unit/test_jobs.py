@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from genops_events.jobs import JobView, describe_state, expected_end
+from genops_events.waiting.jobs import JobView, describe_state, expected_end
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genops_events.json_objects import MOST_DIGITS, MOST_LEVELS, SaidTwice, WrongJson, read_json
+from genops_events.reading.json_objects import MOST_DIGITS, MOST_LEVELS, SaidTwice, WrongJson, read_json
 
 VALUES: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

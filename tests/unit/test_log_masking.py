@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from waiting import without_hanging
 
-from genops_events.log_masking import MOST_RAW_CHARACTERS, excerpt, masked, secret_values
+from genops_events.airflow.log_masking import MOST_RAW_CHARACTERS, excerpt, masked, secret_values
 
 DRAWN = "Zx9Qw7Er5Ty3Ui1OpAs2Df4Gh6Jk8Lz0"
 KEY_LINES = "\n".join(["-----BEGIN RSA PRIVATE KEY-----", DRAWN * 2, DRAWN, "-----END RSA PRIVATE KEY-----"])

@@ -10,16 +10,16 @@ import yaml
 from config_texts import changed, problems_of
 from typer.testing import CliRunner
 
-from genops_events.addresses import Readable
+from genops_events.asking.form import WrongForm, read_question
 from genops_events.catalogue.models import shipped
 from genops_events.cli.config import app
-from genops_events.comparison.contestants import BadContestants, read_contestants
 from genops_events.config import Config
-from genops_events.inference.ask_form import WrongForm, read_question
-from genops_events.inference.cache_limits import CacheTooSmall, refuse_small
-from genops_events.inference.prompts import PromptRow, read_rows
-from genops_events.inference.requests import CannotAsk, Requests
-from genops_events.inference.settings import AnswerSettings
+from genops_events.config.answers import AnswerSettings
+from genops_events.config.cache_limits import CacheTooSmall, refuse_small
+from genops_events.config.contestants import BadContestants, read_contestants
+from genops_events.gemini.prompts import PromptRow, read_rows
+from genops_events.gemini.requests import CannotAsk, Requests
+from genops_events.reading.addresses import Readable
 
 THREE, LITE, TWO, PRO = "gemini-3.5-flash", "gemini-3.5-flash-lite", "gemini-2.5-flash", "gemini-2.5-pro"
 INFERENCE = "datasets.banking77.inference"

@@ -6,7 +6,7 @@ import time
 import pytest
 from asyncio_throttle import Throttler
 
-from genops_events.gcp.inference.pace import QUOTA_SHARE, Pace
+from genops_events.gemini.pace import QUOTA_SHARE, Pace
 
 
 async def moments(pace: Pace, calls: int, *, tokens: int = 0) -> list[float]:

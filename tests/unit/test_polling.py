@@ -9,8 +9,8 @@ from google.genai.types import JobState
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genops_events.jobs import JobView
-from genops_events.polling import (
+from genops_events.waiting.jobs import JobView
+from genops_events.waiting.polling import (
     ABSENT,
     LONGEST_BACK_OFF_SECONDS,
     UNSEEN,

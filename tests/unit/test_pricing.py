@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genops_events.catalogue.models import UnknownFigureError, UnknownModelError, read_models, shipped
+from genops_events.catalogue.prices import Rates, rates_of
 from genops_events.errors import PermanentError
-from genops_events.money.pricing import Rates, rates_of
 
 FLASH = "gemini-2.5-flash"
 TOKENS = st.integers(min_value=0, max_value=10**12)

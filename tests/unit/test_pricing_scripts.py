@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from genops_events.money.pricing import Rates
+from genops_events.catalogue.prices import Rates
 
 
 @pytest.mark.parametrize(("thinking", "most"), [(None, 12), (1, 12), (2, 12), (5, 15)])

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from genops_events.cli.console import PeopleConsole
-from genops_events.printable import printable, printable_json, spreadsheet_cell
+from genops_events.reading.printable import printable, printable_json, spreadsheet_cell
 
 HOSTILE = "a\x1b[2Jb\x00c\nerror: forged\r\x9b31m\u202egnp.exe\ud800"
 OBEYED = set("\x00\x1b\r\x9b\u202e\ud800")

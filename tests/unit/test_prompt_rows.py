@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genops_events import json_lines
-from genops_events.addresses import Readable
-from genops_events.inference import prompts
-from genops_events.inference.prompts import BadRow, PromptRow, in_chunks, read_rows
-from genops_events.json_lines import lines_of
+from genops_events.gemini import prompts
+from genops_events.gemini.prompts import BadRow, PromptRow, in_chunks, read_rows
+from genops_events.reading import json_lines
+from genops_events.reading.addresses import Readable
+from genops_events.reading.json_lines import lines_of
 
 READABLE = Readable("bucket", ("gs://partner/shared/",))
 

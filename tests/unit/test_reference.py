@@ -9,8 +9,8 @@ import pytest
 from docs.writing.__main__ import PAGES, REFERENCE
 from docs.writing.commands_page import commands, the_command
 from docs.writing.record_page import documents, paths
-from genops_events.completion_events import COMPARISON_TYPES, EVENT_TYPES, HOLD_TYPES, ROLLED_BACK, meaning
 from genops_events.config import json_schema
+from genops_events.record.events import COMPARISON_TYPES, EVENT_TYPES, HOLD_TYPES, ROLLED_BACK, meaning
 
 
 def written(name: str) -> str:

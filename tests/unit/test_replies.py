@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from genops_events.catalogue.models import shipped
-from genops_events.gcp.inference.calls import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, pause_seconds
-from genops_events.inference.replies import Reply, Totals, UnreadableReply, read_reply
-from genops_events.money.pricing import rates_of
+from genops_events.catalogue.prices import rates_of
+from genops_events.gemini.calls import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, pause_seconds
+from genops_events.gemini.replies import Reply, Totals, UnreadableReply, read_reply
 
 SAFETY = [
     {"category": "HARM_CATEGORY_HARASSMENT", "probability": "LOW"},

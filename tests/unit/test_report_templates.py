@@ -17,9 +17,11 @@ import pytest
 from hatchling.build import build_wheel
 from pages import tree_of
 
-from genops_events import comparison_report, evaluation_report, report_parts
-from genops_events.report_parts import html_page
-from genops_events.report_parts.page import templates
+from genops_events import reports as report_parts
+from genops_events.comparison import report as comparison_report
+from genops_events.evaluation import report as evaluation_report
+from genops_events.reports import html_page
+from genops_events.reports.page import templates
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("genops_events", "triggers", "gcp_stand_ins")

@@ -18,7 +18,7 @@ from genops_events.catalogue.models import shipped
 from genops_events.catalogue.retirement import not_looked_at, notice
 from genops_events.cli.config import app
 from genops_events.config import Config
-from genops_events.health.model_notices import model_notices
+from genops_events.doctor.model_notices import model_notices
 
 TODAY = date(2026, 11, 30)
 JUDGE = {"file": "e.jsonl", "metrics": ["fluency"], "judge": {"model": "gemini-2.5-flash-lite"}}

@@ -8,11 +8,12 @@ from decimal import Decimal
 import pytest
 from test_sweep import CANDIDATE, JUDGED, LONG_AGO, NOW, TUNED, remedies, traces
 
-from genops_events.completion_events import announcement, announcement_path
-from genops_events.holds import Standing, standing
-from genops_events.inference.record import cancellation_path as batch_cancellation_path
+from genops_events.intake.traces import Remedies, Traces
 from genops_events.money.ledger import Ledger, Refusal, committed, reserve, settle
-from genops_events.record_paths import (
+from genops_events.record.events import announcement, announcement_path
+from genops_events.record.holds import Standing, standing
+from genops_events.record.inference import cancellation_path as batch_cancellation_path
+from genops_events.record.paths import (
     approval_path,
     cancellation_path,
     hold_path,
@@ -21,9 +22,8 @@ from genops_events.record_paths import (
     return_path,
     verdict_path,
 )
-from genops_events.stages import CandidateState, Outcome, Stage, candidate_state
-from genops_events.sweep import Remedies, Traces
-from genops_events.verdicts import VERDICTS, Verdict
+from genops_events.record.stages import CandidateState, Outcome, Stage, candidate_state
+from genops_events.record.verdicts import VERDICTS, Verdict
 
 FAILED = {**TUNED, Stage.BUDGET: Outcome.APPROVED, Stage.EVALUATION: Outcome.FAILED}
 
@@ -90,7 +90,7 @@ def test_the_verdict_of_a_retry_is_announced_beside_the_first() -> None:
 
 
 def test_a_candidate_that_is_tried_again_is_not_settled() -> None:
-    from genops_events.sweep import is_settled
+    from genops_events.intake.traces import is_settled
 
     year = NOW + timedelta(days=365)
     assert is_settled(traces({Stage.TUNING: Outcome.FAILED}), now=year, patience=timedelta(minutes=5))

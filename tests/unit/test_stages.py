@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genops_events.stages import STAGES, CandidateState, Outcome, Stage, candidate_state, ready_stages
+from genops_events.record.stages import STAGES, CandidateState, Outcome, Stage, candidate_state, ready_stages
 
 GOOD = {
     Stage.TUNING: Outcome.SUCCEEDED,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 
-from genops_events.candidates import Candidate
-from genops_events.promotion.record import PersonsAnswer, Question
-from genops_events.record import Arrival, Hold
-from genops_events.stages import Stage
-from genops_events.status_report import Period, Section, Waiting, report, waiting_of
+from genops_events.doctor.status_report import Period, Section, Waiting, report, waiting_of
+from genops_events.record.candidates import Candidate
+from genops_events.record.holds import Hold
+from genops_events.record.intake import Arrival
+from genops_events.record.promotion import PersonsAnswer, Question
+from genops_events.record.stages import Stage
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 ID = "banking77-2cdbbb2a21d6eddc"

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genops_events.storable import DEEPEST, MOST_BYTES, MOST_INTEGER, MOST_TEXT_BYTES, NotStorable, check_storable
+from genops_events.reading.storable import (
+    DEEPEST,
+    MOST_BYTES,
+    MOST_INTEGER,
+    MOST_TEXT_BYTES,
+    NotStorable,
+    check_storable,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 

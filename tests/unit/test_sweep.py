@@ -7,10 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genops_events.completion_events import announcement_path
-from genops_events.record_paths import arrival_path, intent_path, submission_path, training_path, verdict_path
-from genops_events.stages import STAGES, CandidateState, Outcome, Stage, candidate_state, ready_stages
-from genops_events.sweep import (
+from genops_events.intake.traces import (
     LINGER,
     SILENCE,
     Activity,
@@ -22,7 +19,10 @@ from genops_events.sweep import (
     waking,
     way_to,
 )
-from genops_events.sweep import remedies as remedies_within
+from genops_events.intake.traces import remedies as remedies_within
+from genops_events.record.events import announcement_path
+from genops_events.record.paths import arrival_path, intent_path, submission_path, training_path, verdict_path
+from genops_events.record.stages import STAGES, CandidateState, Outcome, Stage, candidate_state, ready_stages
 
 NOW = datetime(2026, 11, 23, 1, 2, 3, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(hours=3)

@@ -10,7 +10,7 @@ import pytest
 
 from genops_events.evaluation.rows import Row
 from genops_events.money.ledger import Ledger, LedgerEntry, Posting
-from genops_events.tables.paths import candidate_part, ledger_part, pending_path
+from genops_events.record.tables import candidate_part, ledger_part, pending_path
 from genops_events.tables.rows import json_lines, scored_rows, spend_rows
 from genops_events.tables.schema import COMPLETIONS, SPEND, TABLES, differences, merge_sql
 

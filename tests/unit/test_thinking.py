@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from genops_events.catalogue.models import shipped
-from genops_events.inference.prompts import PromptRow
-from genops_events.inference.requests import Requests
-from genops_events.inference.settings import AnswerSettings, RowSettings, Thinking, served_with
-from genops_events.inference.thinking import MOST_OUTPUT_TOKENS, NOT_KNOWN, ROOM_FOR_LEVEL, Thinker, thinker_of
+from genops_events.config.answers import AnswerSettings, RowSettings, Thinking, served_with
+from genops_events.config.thinking import MOST_OUTPUT_TOKENS, NOT_KNOWN, ROOM_FOR_LEVEL, Thinker, thinker_of
+from genops_events.gemini.prompts import PromptRow
+from genops_events.gemini.requests import Requests
 
 
 def thinker(model: str, *, is_tuned: bool = True) -> Thinker:

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genops_events.addresses import Readable
 from genops_events.catalogue.models import shipped
-from genops_events.inference.prompts import PromptRow, read_rows
-from genops_events.inference.requests import CannotAsk, Requests
-from genops_events.inference.settings import AnswerSettings
-from genops_events.inference.token_budget import TokenBudget, most_for_row
-from genops_events.money.pricing import rates_of
+from genops_events.catalogue.prices import rates_of
+from genops_events.config.answers import AnswerSettings
+from genops_events.gemini.prompts import PromptRow, read_rows
+from genops_events.gemini.requests import CannotAsk, Requests
+from genops_events.gemini.token_budget import TokenBudget, most_for_row
+from genops_events.reading.addresses import Readable
 
 RATES = rates_of(shipped(), "gemini-2.5-flash")  # 0.30 in, 2.50 out, in USD per million
 REQUESTS = Requests(AnswerSettings(max_output_tokens=1000))

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gcp_stand_ins.vertex import tokens as stand_in
-from genops_events.tokens import estimated_tokens, fewest_tokens, json_tokens, most_tokens
+from genops_events.catalogue.tokens import estimated_tokens, fewest_tokens, json_tokens, most_tokens
 
 # What the tokenizer of Gemma 3 counts, measured once (docs/adr/0020).
 MEASURED = {

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from training_lines import FLASH, GOOD, TURNS, example, only_problem, report_of, turn
 
-from genops_events.addresses import Readable
+from genops_events.catalogue.tokens import estimated_tokens
 from genops_events.errors import PermanentError
-from genops_events.tokens import estimated_tokens
-from genops_events.training_data import (
+from genops_events.reading.addresses import Readable
+from genops_events.training.validator import (
     Problem,
     Reason,
     TrainingDataValidator,

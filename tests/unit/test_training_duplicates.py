@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genops_events.training.duplicates import DuplicateSearch
-from genops_events.training_data import (
+from genops_events.training.validator import (
     ValidationExamples,
     ValidationReport,
     load_limits,

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genops_events.json_places import column_of
-from genops_events.tokens import json_tokens
+from genops_events.catalogue.tokens import json_tokens
+from genops_events.reading.json_places import column_of
 from genops_events.training.examples import measure_example
 from genops_events.training.reasons import BadExample, Reason
 

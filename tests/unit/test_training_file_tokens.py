@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from training_lines import FLASH, example, turn
 
-from genops_events.tokens import estimated_tokens
-from genops_events.training.file_tokens import FileFigures
-from genops_events.training_data import ValidationReport, validate
+from genops_events.catalogue.file_figures import FileFigures
+from genops_events.catalogue.tokens import estimated_tokens
+from genops_events.training.validator import ValidationReport, validate
 
 FIGURES = FileFigures(image=1_000, video_second=300, image_at_most=2_000, video_second_at_most=600)
 LIMITS = dataclasses.replace(FLASH, min_examples=1, file_figures=FIGURES)

@@ -14,8 +14,8 @@ from training_lines import ENOUGH, FLASH, GOOD, example, turn
 from genops_events.training.methods import MEASURES
 from genops_events.training.preferences import measure_preference
 from genops_events.training.reasons import BadExample
-from genops_events.training_data import Method, ModelLimits, Problem, Reason, ValidationReport, validate
-from genops_events.training_data import validate_validation_file as validate_other
+from genops_events.training.validator import Method, ModelLimits, Problem, Reason, ValidationReport, validate
+from genops_events.training.validator import validate_validation_file as validate_other
 
 QUESTION = turn("user", "What is my favourite fruit?")
 BETTER, WORSE = turn("model", "Apple! Apple! Apple!"), turn("model", "It is the apple.")

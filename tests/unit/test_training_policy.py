@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 from training_lines import ENOUGH, FLASH, example, only_problem, report_of, turn
 
-from genops_events.training_data import Reason, validate
+from genops_events.training.validator import Reason, validate
 
 
 def test_quarantine_leaves_invalid_lines_out_if_enough_remain() -> None:

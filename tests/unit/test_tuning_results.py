@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from google.genai.types import TuningJob
 
-from genops_events.config_parts.tuning import Tuning
+from genops_events.config.tuning import Tuning
 from genops_events.errors import PermanentError
-from genops_events.gcp.tuning_results import (
+from genops_events.tuning.results import (
     NoSuchCheckpoint,
     Served,
     billable_tokens_of,

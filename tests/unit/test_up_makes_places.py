@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from config_texts import CONFIG
 
-from genops_events.airflow.pool import TUNING_JOBS_POOL
-from genops_events.airflow.rest import AirflowConflict, AirflowUnavailable
+from genops_events.airflow_rest.client import AirflowConflict, AirflowUnavailable
+from genops_events.airflow_rest.pool import TUNING_JOBS_POOL
 from genops_events.cli import stack_start
 from genops_events.config import Config
 

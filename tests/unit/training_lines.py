@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from genops_events.training_data import ModelLimits, Problem, ValidationReport, load_limits, validate
+from genops_events.training.validator import ModelLimits, Problem, ValidationReport, load_limits, validate
 
 FLASH = load_limits("gemini-2.5-flash")
 

@@ -1,0 +1,1 @@
+"""Ask Airflow over its REST API; no import of Airflow's own code."""

@@ -1,0 +1,104 @@
+"""The money of a run that asks: reserved before the first call, settled by what was used, released where it goes on no more.
+
+Money that a run has reserved when it dies stays reserved until a retry of the run: that one goes on with the same
+reservation, and never asks for the money twice.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from genops_events.asking.planning import OverBudget
+from genops_events.gcp import ledger_store
+from genops_events.money.ceilings import OverCeiling, ask_budget
+from genops_events.money.ledger import MOST_USD, NO_DATASET, month_of
+from genops_events.record.asks import AskPlan
+
+if TYPE_CHECKING:
+    from genops_events.config import Config
+    from genops_events.gcp.record_store import RecordStore
+    from genops_events.money.ledger import Refusal
+
+_ZERO = Decimal(0)
+
+
+class Money:
+    """The ledger's entry of one try of a run.
+
+    A try that was settled though the run has not ended stays as it is: the next one gets an entry of its own, with a number.
+
+    Args:
+        config: knows the limits.
+        store: the record.
+        plan: says what the run costs at most, and in which month it began.
+    """
+
+    def __init__(self, config: Config, store: RecordStore, plan: AskPlan) -> None:
+        self._config = config
+        self._store = store
+        self._plan = plan
+        ledger = ledger_store.read(store, month_of(plan.written_at))
+        self._settled_before, number = _ZERO, 1
+        while True:
+            self._entry = plan.candidate if number == 1 else f"{plan.candidate}-{number}"
+            entry = None if ledger is None else ledger.entries.get(self._entry)
+            posting = None if entry is None else entry.purposes.get("asking")
+            if posting is None or not posting.settled:
+                self._has_reserved = posting is not None
+                return
+            self._settled_before += posting.spent_usd
+            number += 1
+
+    def reserve(self) -> None:
+        """Hold back what the run may yet cost, once.
+
+        Raises:
+            OverBudget: that is more than is left of the month's limits, or than genops.yaml allows one asking by now.
+            NoLimit: genops.yaml has no limit any more that applies.
+        """
+        self._refuse_over_ceiling()
+        refusal = self._reserve(dry_run=False)
+        if refusal is not None:
+            raise OverBudget(refusal.reason, "Nothing was asked. `genops spend` shows what the month has cost.")
+
+    def _refuse_over_ceiling(self) -> None:
+        """Hold a plan, which may be old, to what genops.yaml allows now; what is reserved already may be used up."""
+        if self._has_reserved:
+            return
+        plan = self._plan
+        try:
+            ask_budget(self._config, plan.most_usd, dataset=plan.dataset, name=f"What {plan.candidate} costs at most")
+        except OverCeiling as error:
+            raise OverBudget(
+                error.message, "Nothing was asked. Raise it in genops.yaml, or ask for less anew."
+            ) from error
+
+    def refusal(self) -> str | None:
+        """Say why it could not be reserved; None where it could."""
+        refusal = self._reserve(dry_run=True)
+        return None if refusal is None else refusal.reason
+
+    def settle(self, spent_usd: Decimal) -> None:
+        """Record what the run has cost in all its tries, and release the rest."""
+        ledger_store.settle(
+            self._store,
+            candidate=self._entry,
+            purpose="asking",
+            spent=max(spent_usd - self._settled_before, _ZERO),
+            at=self._plan.written_at,
+        )
+
+    def _reserve(self, *, dry_run: bool) -> Refusal | None:
+        plan, config = self._plan, self._config
+        return ledger_store.reserve(
+            self._store,
+            candidate=self._entry,
+            dataset=plan.dataset or NO_DATASET,
+            purpose="asking",
+            amount=max(plan.most_usd - self._settled_before, _ZERO),
+            limit=MOST_USD if plan.dataset is None else config.dataset(plan.dataset).budget.monthly_usd,
+            at=plan.written_at,
+            project_limit=config.budget.monthly_usd,
+            dry_run=dry_run,
+        )

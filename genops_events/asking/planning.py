@@ -1,0 +1,189 @@
+"""Settle whom a run asks, what, and what that costs at most: once, before the first call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genops_events.asking.counting import counted
+from genops_events.asking.form import FieldNames, Question
+from genops_events.asking.prompt_copy import put_prompts, remove_prompts, rows_in_place
+from genops_events.errors import PermanentError
+from genops_events.gemini.requests import cache_contents
+from genops_events.gemini.results import rows_of
+from genops_events.money.ledger import usd
+from genops_events.record import asks as places
+from genops_events.record.asks import AskPlan
+from genops_events.record.stages import Stage
+from genops_events.record.verdicts import TuningVerdict
+
+if TYPE_CHECKING:
+    from genops_events.config import Config, Dataset
+    from genops_events.gcp.record_store import RecordStore
+    from genops_events.record.promotion import Champion
+
+
+class NoChampion(PermanentError):
+    """The dataset has no champion that could be asked."""
+
+
+class OverBudget(PermanentError):
+    """The answers may cost more than they are allowed to; nothing was asked."""
+
+
+class NoSuchRun(PermanentError):
+    """The record knows no asking of this id."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """Who is asked."""
+
+    model: str
+    billed_model: str
+    dataset: Dataset | None = None
+    champion: Champion | None = None
+
+
+def settled_plan(
+    config: Config, store: RecordStore, question: Question, *, run: str, by: str, content: Path | None = None
+) -> AskPlan:
+    """Settle what a run asks and what that costs at most, once; a retry of the run gets the same.
+
+    Args:
+        config: the configuration.
+        store: the record.
+        question: the form.
+        run: id, by `run_of`.
+        by: who asks.
+        content: the file of prompts, where it is not in a bucket.
+
+    Raises:
+        WrongForm: the file is not there, or has no prompt that can be asked.
+        NoChampion: there is nobody to ask.
+        OverBudget: the answers may cost more than the budget.
+        CloudUnavailable: the tokens could not be counted.
+    """
+    known = store.read(places.plan_path(run), AskPlan)
+    if known is not None:
+        return known
+    plan = _draft(config, store, question, run=run, by=by)
+    copy = places.prompts_path(run)
+    put_prompts(store.bucket, question, copy, content)
+    try:
+        plan = counted(config, plan, rows_of(store.bucket, copy, readable=config.addresses), question.names)
+        if plan.is_over:
+            raise over_budget(config, plan, question.names)
+    except PermanentError:
+        remove_prompts(store.bucket, copy)
+        raise
+    return store.create_or_read(places.plan_path(run), plan)
+
+
+def counted_only(config: Config, store: RecordStore, question: Question, *, content: Path | None = None) -> AskPlan:
+    """Return what a run would ask and what that would cost at most; nothing is asked, reserved or kept.
+
+    Args:
+        config: the configuration.
+        store: the record.
+        question: the form.
+        content: the file of prompts, where it is not in a bucket.
+
+    Raises:
+        WrongForm: the file is not there, or has no prompt that can be asked.
+        NoChampion: there is nobody to ask.
+        CloudUnavailable: the tokens could not be counted.
+    """
+    plan = _draft(config, store, question, run="ask-counted-only", by="")
+    rows = rows_in_place(store.bucket, question, content, readable=config.addresses)
+    return counted(config, plan, rows, question.names)
+
+
+def plan_of(store: RecordStore, run: str) -> AskPlan:
+    """Return what a run was about to ask.
+
+    Raises:
+        NoSuchRun: nothing was settled under this id.
+    """
+    plan = store.read(places.plan_path(run), AskPlan) if places.is_run(run) else None
+    if plan is None:
+        raise NoSuchRun(f"The record knows no run {run!r} that asked a model.", "Ask anew, without the id of a run.")
+    return plan
+
+
+def over_budget(config: Config, plan: AskPlan, names: FieldNames) -> OverBudget:
+    """Return the error that says by how much a plan is over its budget, and what can be done."""
+    asked = config.rates(plan.billed_model).generation_cost(plan.input_tokens, 0)
+    rows = plan.rows - plan.bad_rows
+    count = "the prompt" if plan.is_single else f"{rows:,} prompts"
+    answers = "an answer" if rows == 1 else "answers"
+    return OverBudget(
+        f"Asking {plan.billed_model} may cost {usd(plan.most_usd)}: {usd(asked)} for the {plan.input_tokens:,} input tokens "
+        f"of {count}, and {usd(plan.most_usd - asked)} for {answers} of up to {plan.longest_answers:,} tokens, thinking "
+        f"included. The budget is {usd(plan.budget_usd)}: {usd(plan.most_usd - plan.budget_usd)} too much.",
+        f"Nothing was asked. Raise {names.budget_usd}, or set a smaller max_output_tokens, or less "
+        f"thinking, with {names.settings}.",
+    )
+
+
+def _draft(config: Config, store: RecordStore, question: Question, *, run: str, by: str) -> AskPlan:
+    """Return the plan without its figures.
+
+    Raises:
+        NoChampion: there is nobody to ask.
+    """
+    target = _target(config, store, question)
+    settings = question.settings
+    if settings.max_output_tokens is None:
+        # Told to the model, so that it is a bound and no guess.
+        longest = config.call_limits(target.billed_model).max_output_tokens
+        settings = settings.model_copy(update={"max_output_tokens": longest})
+    inference = target.dataset.inference if target.dataset is not None else None
+    cache = inference.cache if inference is not None else None
+    of_dataset = target.dataset.system_instruction if target.dataset is not None else None
+    system = of_dataset if question.system_instruction is None else question.system_instruction
+    return AskPlan(
+        candidate=run,
+        written_at=datetime.now(UTC),
+        by=by,
+        dataset=question.champion_of,
+        champion=None if target.champion is None else target.champion.candidate,
+        model=target.model,
+        billed_model=target.billed_model,
+        system_instruction=system or None,
+        settings=settings.model_dump(mode="json", exclude_none=True),
+        common=[] if cache is None else cache_contents(cache.text, cache.files),
+        source=question.file or "the prompt",
+        is_single=question.row is not None,
+        rows=0,
+        input_tokens=0,
+        longest_answers=0,
+        budget_usd=question.budget_usd,
+        most_usd=Decimal(0),
+        estimated_usd=Decimal(0),
+        requests_per_minute=(inference.requests_per_minute if inference is not None else None)
+        or config.requests_per_minute,
+        tokens_per_minute=inference.tokens_per_minute if inference is not None else None,
+    )
+
+
+def _target(config: Config, store: RecordStore, question: Question) -> _Target:
+    if question.champion_of is None:
+        assert question.model is not None
+        return _Target(question.model, question.model)
+    dataset = config.dataset(question.champion_of)
+    champion = store.champion(question.champion_of)
+    if champion is None:
+        raise NoChampion(
+            f"{question.champion_of} has no champion: no candidate was promoted yet.",
+            f"`genops upload FILE --dataset {question.champion_of}` begins one, `genops candidates` shows how far they are. "
+            f"Until then, ask a model: {question.names.model} {dataset.billed_model}.",
+        )
+    tuning = store.verdict(champion.candidate, Stage.TUNING)
+    source = tuning.source_model if isinstance(tuning, TuningVerdict) else None
+    # A champion that was tuned further names the model before it, which has no price of its own.
+    billed = config.catalogue.known_or(source, dataset.billed_model)
+    return _Target(champion.endpoint, billed, dataset, champion)

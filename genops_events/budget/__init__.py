@@ -1,0 +1,1 @@
+"""Whether a model and its answers may cost what they would."""

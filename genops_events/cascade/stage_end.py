@@ -1,0 +1,80 @@
+"""The end of a stage: its cost is settled, what nobody waits for any more is ended, and the verdict is announced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from genops_events.cascade.stage_run import StageRun, conclude_failed
+from genops_events.gcp.ledger_store import settle
+from genops_events.gcp.outbox import announce
+from genops_events.money.ledger import Purpose
+from genops_events.record.stages import STAGES, Outcome, Stage
+from genops_events.record.verdicts import InferenceVerdict, Verdict
+
+
+def _nothing_bought(_run: StageRun) -> bool:
+    return False
+
+
+def _nothing_to_clean_up(_run: StageRun, _verdict: Verdict) -> None:
+    return
+
+
+def _nothing_left(_run: StageRun) -> None:
+    return
+
+
+@dataclass(frozen=True, slots=True)
+class StageEnd:
+    """What tells the end of one stage from those of the others. By default: it has no job, and pays for nothing itself."""
+
+    bought: Callable[[StageRun], bool] = _nothing_bought
+    """Whether the stage, which failed, may have cost something: a job, or an answer or a score that is kept.
+
+    Answers and scores are kept within a second; what was in flight in that second is not seen.
+    """
+    clean_up: Callable[[StageRun, Verdict], None] = _nothing_to_clean_up
+    """Ends what nobody waits for any more, before the verdict is announced; may be repeated."""
+    leftovers: Callable[[StageRun], None] = _nothing_left
+    """Removes what a task has left behind whose retries are used up, after its verdict is announced."""
+    failed: Callable[[StageRun, str], Verdict | None] = conclude_failed
+    """Records that the stage failed for this reason, unless its job says otherwise, which is asked first.
+
+    Returns the verdict: that of a job which has ended, whatever Airflow says of the task. None where there is none to give
+    yet: the job is under way, or being cancelled. Raises CloudUnavailable or CloudRefused where the job cannot be asked;
+    nothing is recorded then.
+    """
+
+
+def settle_and_announce(run: StageRun, verdict: Verdict, end: StageEnd) -> None:
+    """Enter the verdict's cost, end what nobody will wait for any more, then publish the event; all may be repeated.
+
+    In this order, since the sweep goes by the event: for a verdict that was published, the rest is done, too.
+
+    Args:
+        run: the stage's work.
+        verdict: recorded.
+        end: of its stage.
+    """
+    account(run, verdict, end)
+    end.clean_up(run, verdict)
+    announce(run.config, run.store, verdict)
+
+
+def account(run: StageRun, verdict: Verdict, end: StageEnd) -> None:
+    """Settle what the stage spent, and release what will not be spent; repeating it changes nothing."""
+    failed = verdict.outcome is Outcome.FAILED
+    # What a failed stage cost is often unknown: what was reserved for it stays reserved, unless nothing was bought.
+    known = not failed or bool(verdict.cost_usd) or not end.bought(run)
+    known = known or (isinstance(verdict, InferenceVerdict) and verdict.answered == 0)
+    if known:
+        _settle(run, STAGES[verdict.stage].spends, verdict.cost_usd, again=bool(verdict.retries))
+    if verdict.outcome is Outcome.HELD or (failed and verdict.stage is not Stage.INFERENCE):
+        _settle(run, STAGES[Stage.INFERENCE].spends, Decimal(0))
+
+
+def _settle(run: StageRun, purpose: Purpose | None, spent: Decimal, *, again: bool = False) -> None:
+    if purpose is not None:
+        settle(run.store, candidate=run.candidate, purpose=purpose, spent=spent, at=run.month, again=again)

@@ -1,0 +1,216 @@
+"""One Dag run's work on one stage of one candidate: what it knows, how it takes the stage on, how it records the verdict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any, TypeVar
+
+from genops_events.cascade.holds import began_before, is_released, standing_of
+from genops_events.config import Config, Dataset, load_config
+from genops_events.errors import PermanentError, StepAside
+from genops_events.gcp.record_store import RecordStore
+from genops_events.intake.admission import NoCandidateId, check_arrival, check_candidate_id
+from genops_events.record import paths as record_paths
+from genops_events.record.holds import Intent, Standing
+from genops_events.record.intake import Arrival
+from genops_events.record.stages import Outcome, Stage
+from genops_events.record.verdicts import VERDICTS, TuningVerdict, Verdict
+
+VerdictT = TypeVar("VerdictT", bound=Verdict)
+
+
+class CandidateUnknown(PermanentError):
+    """A Dag run's partition key is no candidate of the record: nothing is done, and nothing recorded."""
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """One Dag run's work on one stage of one candidate."""
+
+    stage: Stage
+    candidate: str
+    run_id: str
+    _taken_on: Intent | None = field(default=None, init=False, repr=False, compare=False)
+    """What `take_on` found or wrote: nobody writes another."""
+
+    @classmethod
+    def of(cls, stage: Stage, *, key: str | None, run_id: str) -> StageRun:
+        """Return the work that a Dag run is about.
+
+        Args:
+            stage: of its Dag.
+            key: its partition key.
+            run_id: its id.
+
+        Raises:
+            CandidateUnknown: the Dag run has no partition key, for instance because it was started by hand, or none that
+                is a candidate.
+            ForeignArrival: what has arrived is recorded wrongly.
+        """
+        if not key:
+            raise CandidateUnknown(
+                "This Dag run has no partition key, so there is no candidate to work on.",
+                "Start it with a candidate id as partition key, or upload a training file and let the cascade start it.",
+            )
+        try:
+            candidate = check_candidate_id(key)
+        except NoCandidateId as error:
+            raise CandidateUnknown(f"The partition key of this Dag run: {error.message}", error.hint) from None
+        run = cls(stage=stage, candidate=candidate, run_id=run_id)
+        _ = run.arrival  # before anything is written about a candidate that nobody knows
+        return run
+
+    @cached_property
+    def config(self) -> Config:
+        """Return the configuration as it is now."""
+        return load_config()
+
+    @cached_property
+    def store(self) -> RecordStore:
+        """Return the record."""
+        return RecordStore.open(self.config)
+
+    @cached_property
+    def arrival(self) -> Arrival:
+        """Return the arrival that the candidate came from.
+
+        Raises:
+            CandidateUnknown: the record knows none.
+            ForeignArrival: it is of another bucket, or of another candidate.
+        """
+        arrival = self.store.read(record_paths.arrival_path(self.candidate), Arrival)
+        if arrival is None:
+            raise CandidateUnknown(
+                f"The record in gs://{self.config.bucket} knows no candidate {self.candidate}.",
+                "Compare `bucket` in genops.yaml with the bucket of the upload; `genops candidates` lists the known ones.",
+            )
+        return check_arrival(self.config, self.candidate, arrival)
+
+    @property
+    def dataset(self) -> Dataset:
+        """Return the dataset's entry in genops.yaml.
+
+        Raises:
+            ConfigError: the entry was removed after the arrival.
+        """
+        return self.config.dataset(self.arrival.dataset)
+
+    @cached_property
+    def tuning(self) -> TuningVerdict:
+        """Return tuning's verdict; later stages need its model.
+
+        Raises:
+            CandidateUnknown: there is none.
+        """
+        verdict = self.store.verdict(self.candidate, Stage.TUNING)
+        if not isinstance(verdict, TuningVerdict):
+            raise CandidateUnknown(f"Candidate {self.candidate} has no tuned model.", "Wait for its tuning to end.")
+        return verdict
+
+    @property
+    def endpoint(self) -> str:
+        """Return the endpoint that the candidate's tuned model is called by.
+
+        Raises:
+            CandidateUnknown: tuning left none.
+        """
+        if self.tuning.endpoint is None:
+            raise CandidateUnknown(f"Tuning of {self.candidate} left no model: {self.tuning.reason}", "")
+        return self.tuning.endpoint
+
+    def owner(self) -> Intent | None:
+        """Return the intent of the Dag run that has taken the stage on, or None where none has."""
+        return self._taken_on or self.store.read(
+            record_paths.intent_path(self.candidate, self.stage, self.standing.round), Intent
+        )
+
+    @cached_property
+    def standing(self) -> Standing:
+        """Return how often the stage was held for an approval, and released."""
+        return standing_of(self.store, self.candidate, self.stage)
+
+    def take_on(self) -> Intent:
+        """Write that this Dag run does the stage, before the first call that costs money.
+
+        Raises:
+            StepAside: another Dag run of the same candidate does it already, or it waits for an approval.
+        """
+        if self.standing.is_held:
+            raise StepAside(f"{self.stage} of {self.candidate} is held until `genops approve` lets it go on")
+        before_promotion = self.standing.released and self.stage is not Stage.INFERENCE
+        if before_promotion and self.store.verdict(self.candidate, Stage.PROMOTION) is not None:
+            raise StepAside("the candidate has ended meanwhile, so there is nothing to pay for")
+        mine = Intent(
+            candidate=self.candidate,
+            written_at=_now(),
+            stage=self.stage,
+            run_id=self.run_id,
+            started_at=self._begun_at(),
+        )
+        owner = self.store.create_or_read(
+            record_paths.intent_path(self.candidate, self.stage, self.standing.round), mine
+        )
+        if owner.run_id != self.run_id:
+            raise StepAside(f"{self.stage} of {self.candidate} is under way in Dag run {owner.run_id}")
+        object.__setattr__(self, "_taken_on", owner)
+        return owner
+
+    def _begun_at(self) -> datetime:
+        """Return when the stage began that goes on in this round; now, where it begins with it."""
+        began = began_before(self.store, self.candidate, self.stage, self.standing)
+        return _now() if began is None else began
+
+    def started_at(self) -> datetime:
+        """Return when the stage began; now, where it never wrote an intent."""
+        intent = self.owner()
+        return _now() if intent is None else intent.started_at
+
+    def conclude(self, kind: type[VerdictT], outcome: Outcome, reason: str, **figures: Any) -> Verdict:
+        """Record the stage's verdict, or return the one that is there: whoever writes it has done the stage."""
+        verdict = kind.model_validate(
+            {
+                "candidate": self.candidate,
+                "written_at": _now(),
+                "dataset": self.arrival.dataset,
+                "outcome": outcome,
+                "reason": reason,
+                "started_at": self.started_at(),
+                "ended_at": _now(),
+                "retries": self.standing.retries or None,
+                **figures,
+            }
+        )
+        path = record_paths.verdict_path(self.candidate, self.stage, self.standing.retries)
+        return self.store.create_or_read(path, verdict)
+
+    @cached_property
+    def month(self) -> datetime:
+        """Return an instant of the month whose ledger the candidate's costs go to: when its tuning began."""
+        if self.stage is Stage.TUNING:
+            return self.started_at()
+        return self.tuning.started_at
+
+
+def conclude_failed(run: StageRun, reason: str) -> Verdict:
+    """Record that the stage failed, and why."""
+    return run.conclude(VERDICTS[run.stage], Outcome.FAILED, reason)
+
+
+def leave_to_owner(run: StageRun, verdict: Verdict) -> None:
+    """Step aside where another Dag run has just done the stage: its own end wakes what comes next.
+
+    Raises:
+        StepAside: the verdict is younger than `intake.patience_minutes` and another run's. An older one is
+            emitted again, since whoever started this run may have found its wake-up lost.
+    """
+    owner = run.owner()
+    fresh = _now() - verdict.written_at < run.config.intake.patience
+    # What somebody approved waits behind this stage, and was woken for it.
+    if owner is not None and owner.run_id != run.run_id and fresh and not is_released(run.store, run.candidate):
+        raise StepAside(f"{verdict.stage} of {verdict.candidate} was just done by Dag run {owner.run_id}")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

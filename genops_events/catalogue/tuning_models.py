@@ -1,0 +1,133 @@
+"""What Vertex AI accepts as training or validation file of a source model, by the catalogue of models."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from genops_events.catalogue.facts import METHODS, Media, Method
+from genops_events.catalogue.file_figures import FileFigures
+from genops_events.catalogue.models import Catalogue, how_to_add, shipped
+from genops_events.errors import PermanentError
+from genops_events.reading.addresses import Readable
+
+__all__ = [
+    "METHODS",
+    "Method",
+    "MethodLimits",
+    "ModelLimits",
+    "UnknownLimitsError",
+    "load_limits",
+    "models_that_take",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class MethodLimits:
+    """What one source model takes when it is tuned by one method."""
+
+    adapter_sizes: tuple[int, ...]
+    teacher_models: tuple[str, ...] = ()
+    """Published models that it can be distilled from."""
+    locations: tuple[str, ...] = ()
+    """The only regions where that is done; empty: no restriction known."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLimits:
+    """What Vertex AI accepts as training file of one source model; data/models.toml has the sources."""
+
+    model: str
+    min_examples: int
+    max_examples: int
+    max_media_examples: int
+    """Examples with a file or inline data, of which fewer are allowed."""
+    max_file_bytes: int
+    max_tokens_per_example: int
+    max_images_per_example: int
+    max_documents_per_example: int
+    max_validation_examples: int
+    max_line_bytes: int
+    methods: Mapping[Method, MethodLimits]
+    file_figures: FileFigures = dataclasses.field(default_factory=FileFigures)
+    """What the files of an example count as."""
+    for_validation: bool = False
+    """True in the limits of a validation file; never in the catalogue."""
+    readable: Readable | None = None
+    """The files that examples may name; None where no genops.yaml says so: then only their form is checked."""
+
+    def reading(self, readable: Readable) -> ModelLimits:
+        """Return the same limits for examples that may name these files and no others."""
+        return dataclasses.replace(self, readable=readable)
+
+    def of_validation_file(self) -> ModelLimits:
+        """Return the limits of a validation file: the same for each example, others for their number."""
+        return dataclasses.replace(
+            self,
+            min_examples=1,
+            max_examples=self.max_validation_examples,
+            max_media_examples=self.max_validation_examples,
+            for_validation=True,
+        )
+
+
+_FIGURES = tuple(field.name for field in dataclasses.fields(ModelLimits) if field.name.startswith(("min_", "max_")))
+
+
+class UnknownLimitsError(PermanentError):
+    """The catalogue does not say what a file for this model may hold, or that the model can be tuned at all."""
+
+
+def load_limits(model: str, catalogue: Catalogue | None = None) -> ModelLimits:
+    """Return the limits of a published model.
+
+    Args:
+        model: id of the model.
+        catalogue: that has its figures; the shipped one if not given.
+
+    Raises:
+        UnknownLimitsError: they are not known; names the models whose limits are.
+    """
+    catalogue = catalogue or shipped()
+    known = ", ".join(catalogue.tunable())
+    if (found := catalogue.find(model)) is None or not found.tuning.methods:
+        what = "The limits of the model" if found is None else "By the catalogue of models, nobody can tune"
+        raise UnknownLimitsError(
+            f"{what} {model!r}" + (" are not known." if found is None else "."),
+            f"Known models: {known}. "
+            + how_to_add(model, tuning="methods = { supervised = { adapter_sizes = [1, 4] } }"),
+        )
+    figures = {name: getattr(found.tuning.files, name) for name in _FIGURES}
+    if missing := [name for name, value in figures.items() if value is None]:
+        raise UnknownLimitsError(
+            f"The catalogue of models does not say what a training file of {model} may hold: {', '.join(missing)}.",
+            "Take over what another model has, with `like`, or give the figures. "
+            + how_to_add(model, **{"tuning.files": "\n  ".join(f"{name} = …" for name in missing)}),
+        )
+    both = found.tuning.locations or ()
+    methods = {
+        method: MethodLimits(facts.adapter_sizes, facts.teacher_models, facts.locations or both)
+        for method, facts in found.tuning.methods.items()
+    }
+    return ModelLimits(
+        model=catalogue.id_of(model) or model, methods=methods, file_figures=file_figures(found.media), **figures
+    )
+
+
+def file_figures(media: Media) -> FileFigures:
+    """Return what a model counts files as, by the catalogue: where a request says nothing of the resolution, and at most."""
+    every = [media.at(None), *map(media.at, media.resolutions)]
+    images = [one.image_tokens for one in every if one.image_tokens is not None]
+    seconds = [one.video_tokens_per_second for one in every if one.video_tokens_per_second is not None]
+    return FileFigures(
+        image=media.image_tokens,
+        video_second=media.video_tokens_per_second,
+        image_at_most=max(images, default=None),
+        video_second_at_most=max(seconds, default=None),
+    )
+
+
+def models_that_take(method: Method, catalogue: Catalogue | None = None) -> tuple[str, ...]:
+    """Return the published models that can be tuned by this method."""
+    return (catalogue or shipped()).tunable(method)

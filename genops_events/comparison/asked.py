@@ -1,0 +1,226 @@
+"""Who a contestant is: what is called, by whose prices, how it is told to answer, and what is paid for already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cached_property
+
+from pydantic import ValidationError
+
+from genops_events.catalogue.metrics import Metric
+from genops_events.catalogue.prices import Rates
+from genops_events.config import Config, Dataset
+from genops_events.config.answers import AnswerSettings, merged
+from genops_events.config.contestants import Contestant
+from genops_events.config.thinking import Thinker
+from genops_events.errors import PermanentError
+from genops_events.evaluation.examples import EvaluationExample
+from genops_events.evaluation.files import read_rows
+from genops_events.evaluation.judge_usage import judge_cost, judge_tokens
+from genops_events.evaluation.pipeline import score_key
+from genops_events.evaluation.rows import Score
+from genops_events.evaluation.vertex import Scored
+from genops_events.gcp.record_store import RecordStore
+from genops_events.gemini import answer_rows as inputs
+from genops_events.gemini.estimate import answers_step
+from genops_events.gemini.prompts import Prompt
+from genops_events.gemini.requests import Requests
+from genops_events.record import evaluation as evaluation_record
+from genops_events.record import paths as record_paths
+from genops_events.record.comparison_plan import ComparisonPlan
+from genops_events.record.stages import Stage
+from genops_events.record.verdicts import TuningVerdict
+
+_REPLACES = {
+    "grounding": ("functions", "function_calling"),
+    "functions": ("grounding", "function_calling"),
+    "response_mime_type": ("response_json_schema",),
+}
+"""Settings of a contestant that take the place of others of the dataset: together, no model takes them."""
+
+
+class UnfitSettings(PermanentError):
+    """A contestant's settings do not go together with those of the dataset."""
+
+
+class NoSuchContestant(PermanentError):
+    """What a contestant stands for is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """What is called for a contestant."""
+
+    model: str
+    """A published model, or an endpoint."""
+    billed_model: str
+    name: str
+    """Of the model in its answers."""
+    candidate: str | None = None
+
+
+class Asked:
+    """A contestant, as far as it can be told before anything is spent.
+
+    Args:
+        config: prices, and what the dataset says.
+        store: the record.
+        plan: of the comparison.
+        contestant: one of its contestants.
+        examples: the prompts, with their references.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        store: RecordStore,
+        plan: ComparisonPlan,
+        contestant: Contestant,
+        examples: Sequence[EvaluationExample],
+    ) -> None:
+        self._config, self._store, self._plan = config, store, plan
+        self.contestant = contestant
+        self.examples = examples
+        self.prompts = [Prompt(id=one.name, prompt=one.prompt) for one in examples]
+
+    @property
+    def dataset(self) -> Dataset:
+        """The dataset's entry in genops.yaml."""
+        return self._config.dataset(self._plan.dataset)
+
+    @cached_property
+    def called(self) -> Called:
+        """What is called.
+
+        Raises:
+            NoSuchContestant: there is no such champion or candidate.
+        """
+        model = self.contestant.model
+        match self.contestant.kind:
+            case "published":
+                return Called(model, model, model)
+            case "endpoint":
+                return Called(model, self.contestant.base_model or "", model)
+            case "candidate":
+                return self._tuned(model)
+            case "champion":
+                if self._plan.champion is None:
+                    raise NoSuchContestant(
+                        f"{self._plan.dataset} has no champion yet.", "Compare again once a candidate was promoted."
+                    )
+                return self._tuned(self._plan.champion)
+
+    def _tuned(self, candidate: str) -> Called:
+        verdict = self._store.verdict(candidate, Stage.TUNING)
+        if not isinstance(verdict, TuningVerdict):
+            raise NoSuchContestant(
+                f"The record has no tuned model of a candidate {candidate}.",
+                "`genops candidates` lists the known ones.",
+            )
+        if verdict.endpoint is None:
+            raise NoSuchContestant(
+                f"Tuning of {candidate} left no model: {verdict.reason}", "Compare another candidate."
+            )
+        source = verdict.source_model
+        # A model that was tuned further names the one before it, which has no price of its own.
+        billed = self._config.catalogue.known_or(source, self.dataset.billed_model)
+        return Called(verdict.endpoint, billed or "", verdict.model or verdict.endpoint, candidate)
+
+    @property
+    def rates(self) -> Rates:
+        """What its model costs.
+
+        Raises:
+            UnknownModelError: it has no price, so it is not asked.
+        """
+        return self._config.rates(self.called.billed_model)
+
+    @cached_property
+    def requests(self) -> Requests:
+        """What makes its requests: as in an evaluation, but for what is its own.
+
+        Raises:
+            UnfitSettings: its own settings do not go together with the dataset's.
+        """
+        thinker = self._config.thinker(self.called.billed_model, is_tuned=self.contestant.kind != "published")
+        try:
+            settings = merged(self._usual(thinker), self.contestant.generation_config)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            raise UnfitSettings(
+                f"`{'.'.join(map(str, first['loc']))}` of the contestant, with the dataset's `inference`: {first['msg']}",
+                "Set it in the contestant's generation_config; null takes a setting of the dataset away.",
+            ) from None
+        return Requests(settings, system_instruction=self.system_instruction, thinker=thinker)
+
+    def _usual(self, thinker: Thinker) -> AnswerSettings:
+        """Return how the dataset's answers are served, without what the contestant replaces or its model does not take."""
+        usual, own = self.dataset.evaluated_with, self.contestant.generation_config.model_fields_set
+        left_out = {name for key, names in _REPLACES.items() if key in own for name in names}
+        if usual.thinking is not None and not thinker.takes(usual.thinking):
+            left_out.add("thinking")  # another model than the dataset's, which would answer 400
+        return usual.model_copy(update=dict.fromkeys(left_out))
+
+    @property
+    def system_instruction(self) -> str | None:
+        """What is sent with every prompt."""
+        own = self.contestant.system_instruction
+        return self.dataset.system_instruction if own is None else own or None
+
+    @cached_property
+    def paid_answers(self) -> inputs.Answers:
+        """Answers that its own evaluation paid for: to the same prompts, asked in the same way."""
+        candidate = self.called.candidate
+        if candidate is None or not self.contestant.answers_as_usual:
+            return {}
+        name = record_paths.evaluation_answers_path(candidate)
+        return inputs.answers_to(self._store.bucket, name, self.prompts, settings=self.requests.asked_as)
+
+    @cached_property
+    def paid_scores(self) -> dict[str, Score]:
+        """Scores that its own evaluation paid for, by what they belong to."""
+        candidate = self.called.candidate
+        if candidate is None or not self.paid_answers:
+            return {}
+        found: dict[str, Score] = {}
+        for row in read_rows(self._store.bucket, evaluation_record.rows_path(candidate)):
+            if row.answer is None:
+                continue
+            one = Scored(row.prompt, row.answer, row.reference)
+            for metric in self.metrics:
+                if row.measures.get(metric.name) == metric.fingerprint and metric.name in row.scores:
+                    score = Score(row.scores[metric.name], None, row.explanations.get(metric.name))
+                    found[score_key(metric, one)] = score
+        return found
+
+    @cached_property
+    def metrics(self) -> tuple[Metric, ...]:
+        """What is measured."""
+        return self.dataset.evaluation.measured(self._plan.metrics)
+
+    def most_usd(self) -> Decimal:
+        """Return the most that its answers and their judge can cost, beyond what is paid for.
+
+        Raises:
+            NoSuchContestant: there is nobody to ask.
+            UnknownModelError: its model, or the judge, has no price.
+        """
+        requests = self.requests
+        prompts = [one.prompt for number, one in enumerate(self.examples) if number not in self.paid_answers]
+        answers = answers_step("comparison", self.rates, requests, prompts)
+        judged = [one for number, one in enumerate(self.examples) if not self._is_judged(number, one)]
+        tokens = judge_tokens(self.metrics, judged, answer_tokens=requests.usual_judged_tokens)
+        assert answers.usd is not None
+        return answers.usd + judge_cost(self._config.rates, self.dataset.evaluation, tokens)
+
+    def _is_judged(self, number: int, example: EvaluationExample) -> bool:
+        """Return whether every judge that is to see this row's answer has seen it."""
+        answer = self.paid_answers.get(number)
+        if answer is None:
+            return False
+        if answer.state != "complete":
+            return True  # nobody judges it
+        one = Scored(example.prompt, answer.text, example.reference)
+        return all(score_key(metric, one) in self.paid_scores for metric in self.metrics if metric.judged)

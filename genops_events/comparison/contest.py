@@ -1,0 +1,352 @@
+"""One contestant's turn: reserve, answer, score, settle, write down. Whatever dies, nothing that is kept is paid for again.
+
+| died after | what is there | the next try |
+|---|---|---|
+| the money was reserved | posting | finds it reserved |
+| some rows were answered and scored | answers and scores, in parts | asks for the others alone |
+| rows were written | rows, answers | writes the same |
+| the result was written | result, posting | settles the money by the result |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from genops_events.catalogue.metrics import Metric
+from genops_events.comparison.asked import Asked
+from genops_events.errors import ConfigError, GenopsError, PermanentError
+from genops_events.evaluation import files as kept
+from genops_events.evaluation.examples import evaluation_examples
+from genops_events.evaluation.judge_usage import judge_cost, judged_tokens
+from genops_events.evaluation.pipeline import Ask, Evaluated, PythonMetric, evaluate, score_key, why_none
+from genops_events.evaluation.rows import Row, Score, causes, failed_rows, summarise
+from genops_events.evaluation.vertex import Scored
+from genops_events.gcp import ledger_store
+from genops_events.gcp.parts import PartWriter, remove_parts
+from genops_events.gemini.generation import answers_cost
+from genops_events.gemini.kept_answers import KeptAnswers
+from genops_events.money.ledger import LedgerDamaged, Refusal
+from genops_events.record import comparison_plan as places
+from genops_events.record.comparison import (
+    ComparedAnswer,
+    ComparedRow,
+    ContestantResult,
+    ContestantStatus,
+    latency_of,
+)
+from genops_events.record.comparison_plan import ComparisonPlan, ContestantDocument
+from genops_events.record.endings import UNUSABLE, counted, in_words, remedies
+
+if TYPE_CHECKING:
+    from genops_events.config import Config
+    from genops_events.gcp.record_store import RecordStore
+
+_WAITED_FOR = (ConfigError, LedgerDamaged)
+"""Somebody is editing: the task is patient with these, as those of the cascade are."""
+
+
+class Contest:
+    """One contestant's turn in a comparison.
+
+    Args:
+        config: as it is now.
+        store: the record.
+        plan: of the comparison.
+        name: of the contestant.
+    """
+
+    def __init__(self, config: Config, store: RecordStore, plan: ComparisonPlan, name: str) -> None:
+        self._config, self._store, self._plan, self._name = config, store, plan, name
+        self._bucket = store.bucket
+        self._began = datetime.now(UTC)
+
+    @cached_property
+    def _before(self) -> ContestantDocument | None:
+        return self._store.read(places.result_path(self._plan.id, self._name), ContestantDocument)
+
+    @property
+    def _round(self) -> int:
+        return 1 if self._before is None else self._before.round + 1
+
+    @cached_property
+    def _asked(self) -> Asked:
+        # References were asked for when the comparison began; the copy cannot change since.
+        examples = evaluation_examples(self._bucket, places.prompts_path(self._plan.id), needs_reference=())
+        return Asked(self._config, self._store, self._plan, self._plan.contestant(self._name), examples)
+
+    @property
+    def _metrics(self) -> tuple[Metric, ...]:
+        return self._asked.metrics
+
+    def run(self, functions: Mapping[str, PythonMetric]) -> ContestantResult:
+        """Return how the contestant ended, recorded; one that has completed is not asked again.
+
+        Args:
+            functions: the metrics in Python, by name.
+
+        Raises:
+            CloudUnavailable: a call failed after its retries; the next try goes on from what is kept.
+            ConfigError, LedgerDamaged: somebody is editing what is needed.
+        """
+        if self._before is not None:
+            self._settle(self._before)  # whoever wrote it may have died before
+            if self._before.result.status == "completed":
+                return self._before.result
+        try:
+            most = self._asked.most_usd()
+            refusal = self._reserve(most)
+            if refusal is not None:
+                help_ = (
+                    "Raise the limit in genops.yaml, then clear this task in Airflow; the others keep what they have."
+                )
+                return self._record("refused", refusal.reason, help_, estimated_usd=most)
+            return self._contend(functions, most)
+        except _WAITED_FOR:
+            raise
+        except PermanentError as error:
+            return self.give_up(error)
+
+    def give_up(self, error: GenopsError | str) -> ContestantResult:
+        """Record that the contestant failed, with what it had until then, and settle what that cost; not who has completed."""
+        written = self._store.read(places.result_path(self._plan.id, self._name), ContestantDocument)
+        if written is not None and written.result.status == "completed":
+            self._settle(written)  # its task died for the last time after it was done
+            return written.result
+        message, help_ = (error, None) if isinstance(error, str) else (error.message, error.hint or None)
+        try:
+            figures = self._so_far()
+        except PermanentError:
+            figures = {}  # whoever is not there has nothing
+        return self._record("failed", message, help_, **figures)
+
+    def _contend(self, functions: Mapping[str, PythonMetric], most: Decimal) -> ContestantResult:
+        asked, plan = self._asked, self._plan
+        config = self._config.model_copy(
+            update={"requests_per_minute": max(1, self._config.requests_per_minute // plan.at_once)}
+        )
+        parts = places.scores_prefix(plan.id, self._name)
+        with ExitStack() as stack:
+            answers = stack.enter_context(self._kept_answers())
+            answers.adopt(asked.paid_answers)
+            writer = stack.enter_context(PartWriter(self._bucket, parts))
+
+            def keep(key: str, score: Score) -> None:
+                kept.keep_score(writer, key, score)
+
+            found = evaluate(
+                config,
+                rows=asked.examples,
+                metrics=asked.metrics,
+                candidate=Ask(asked.called.model, asked.requests, answers),
+                champion=None,
+                functions=functions,
+                kept=asked.paid_scores | kept.kept_scores(self._bucket, parts),
+                on_score=keep,
+            )
+        figures = self._figures(answers, found)
+        status, reason = _judged(figures, found, len(asked.examples))
+        result = self._record(status, reason, None, estimated_usd=most, **figures)
+        remove_parts(self._bucket, parts)  # the rows have it all; a crash before this line leaves a few small objects
+        return result
+
+    def _kept_answers(self) -> KeptAnswers:
+        asked = self._asked
+        name = places.answers_path(self._plan.id, self._name)
+        return KeptAnswers(self._bucket, name, asked.prompts, model=asked.called.name, settings=asked.requests.asked_as)
+
+    def _so_far(self) -> dict[str, Any]:
+        """Return the figures of what is kept, for a contestant that comes no further."""
+        answers = self._kept_answers()
+        if not answers.answers:
+            return {}
+        scores = self._asked.paid_scores | kept.kept_scores(
+            self._bucket, places.scores_prefix(self._plan.id, self._name)
+        )
+        found = Evaluated()
+        for number, answer in answers.answers.items():
+            if (why := why_none(answer)) is not None:
+                found.unanswered[number] = why
+                continue
+            example = self._asked.examples[number]
+            one = Scored(example.prompt, answer.text, example.reference)
+            for metric in self._metrics:
+                if (score := scores.get(score_key(metric, one))) is not None:
+                    found.scores[number, metric.name] = score
+        return self._figures(answers, found)
+
+    def _figures(self, answers: KeptAnswers, found: Evaluated) -> dict[str, Any]:
+        """Write the rows, and return what they say."""
+        asked, rates = self._asked, self._asked.rates
+        rows = [self._row(number, answers, found) for number in range(len(asked.examples))]
+        self._write_rows(rows, answers)
+        every = [answer for _, answer in sorted(answers.answers.items())]
+        unusable = {str(state): count for state, count in counted(one.state for one in every).items()}
+        new = [answer for number, answer in sorted(answers.answers.items()) if number not in asked.paid_answers]
+        judged = judge_cost(self._config.rates, asked.dataset.evaluation, judged_tokens(self._metrics, rows))
+        newly = judged_tokens(self._metrics, [self._without_paid(row) for row in rows])
+        return {
+            "metrics": summarise(rows, self._metrics, {}),
+            "answered": len(every),
+            **unusable,
+            "failed_rows": failed_rows(rows),
+            "failures": causes(rows),
+            "cost_usd": answers_cost(rates, new) + judge_cost(self._config.rates, asked.dataset.evaluation, newly),
+            "answers_usd": answers_cost(rates, every) if every else None,
+            "judge_usd": judged if any(metric.judged for metric in self._metrics) else None,
+            "input_tokens": sum(one.input_tokens for one in every),
+            "output_tokens": sum(one.output_tokens for one in every),
+            "latency": latency_of(one.seconds for one in every if one.seconds is not None),
+        }
+
+    def _row(self, number: int, answers: KeptAnswers, found: Evaluated) -> Row:
+        example, answer = self._asked.examples[number], answers.answers.get(number)
+        scores = {one.name: _score(one, number, found, is_answered=answer is not None) for one in self._metrics}
+        return Row(
+            id=example.name,
+            prompt=example.prompt,
+            reference=example.reference,
+            answer=None if answer is None else answer.text,
+            state=None if answer is None else answer.state,
+            finish_reason=None if answer is None else answer.finish_reason,
+            scores={name: one.score for name, one in scores.items() if one.score is not None},
+            explanations={name: one.explanation for name, one in scores.items() if one.explanation},
+            failures={name: one.failure or "no score" for name, one in scores.items() if one.score is None},
+            measures={one.name: one.fingerprint for one in self._metrics if (number, one.name) in found.scores},
+        )
+
+    def _without_paid(self, row: Row) -> Row:
+        """Return a row without the measures whose scores an evaluation has paid for."""
+        one = Scored(row.prompt, row.answer or "", row.reference)
+        new = {
+            metric.name: row.measures[metric.name]
+            for metric in self._metrics
+            if metric.name in row.measures and score_key(metric, one) not in self._asked.paid_scores
+        }
+        return Row(id=row.id, prompt=row.prompt, reference=row.reference, answer=row.answer, measures=new)
+
+    def _write_rows(self, rows: Sequence[Row], answers: KeptAnswers) -> None:
+        compared = []
+        for number, row in enumerate(rows):
+            answer = answers.answers.get(number)
+            one = ComparedAnswer(
+                answer=row.answer,
+                state=row.state,
+                finish_reason=row.finish_reason,
+                scores=row.scores,
+                explanations=row.explanations,
+                failures=row.failures,
+                input_tokens=None if answer is None else answer.input_tokens,
+                output_tokens=None if answer is None else answer.output_tokens,
+                seconds=None if answer is None else answer.seconds,
+            )
+            compared.append(ComparedRow(row.id, row.prompt, row.reference, {self._name: one}))
+        kept.write_lines(
+            self._bucket,
+            places.contestant_rows_path(self._plan.id, self._name),
+            (row.to_json_line() for row in compared),
+        )
+
+    def _reserve(self, most: Decimal) -> Refusal | None:
+        return ledger_store.reserve(
+            self._store,
+            candidate=places.account(self._plan.id, self._name, self._round),
+            dataset=self._plan.dataset,
+            purpose="comparison",
+            amount=most,
+            limit=self._asked.dataset.budget.monthly_usd,
+            at=self._plan.written_at,
+            project_limit=self._config.budget.monthly_usd,
+        )
+
+    def _record(self, status: ContestantStatus, reason: str, help_: str | None, **figures: Any) -> ContestantResult:
+        contestant = self._plan.contestant(self._name)
+        result = ContestantResult(
+            name=contestant.name,
+            model=contestant.model,
+            settings=contestant.settings,
+            system_instruction=contestant.system_instruction,
+            status=status,
+            reason=reason,
+            help=help_,
+            started_at=self._began,
+            ended_at=datetime.now(UTC),
+            **{"cost_usd": self._paid_before, **self._who(), **figures},
+        )
+        document = ContestantDocument(
+            candidate=self._plan.id,
+            written_at=datetime.now(UTC),
+            round=self._round,
+            spent_usd=self._spent_since(result.cost_usd),
+            result=result,
+        )
+        self._store.put(places.result_path(self._plan.id, self._name), document)
+        self._settle(document)
+        return result
+
+    def _settle(self, document: ContestantDocument) -> None:
+        ledger_store.settle(
+            self._store,
+            candidate=places.account(self._plan.id, self._name, document.round),
+            purpose="comparison",
+            spent=document.spent_usd,
+            at=self._plan.written_at,
+        )
+
+    def _spent_since(self, cost: Decimal) -> Decimal:
+        """Return what this try has added: what an earlier one bought is settled with it."""
+        return max(cost - self._paid_before, Decimal(0))
+
+    @property
+    def _paid_before(self) -> Decimal:
+        """What earlier tries have spent, and settled."""
+        return Decimal(0) if self._before is None else self._before.result.cost_usd
+
+    def _who(self) -> dict[str, Any]:
+        figures: dict[str, Any] = {}
+        try:
+            figures["rows"] = len(self._asked.examples)
+            called = self._asked.called
+        except PermanentError:
+            return figures
+        return figures | {
+            "candidate": called.candidate,
+            "called": called.model,
+            "billed_model": called.billed_model,
+        }
+
+
+def _score(metric: Metric, number: int, found: Evaluated, *, is_answered: bool) -> Score:
+    if (score := found.scores.get((number, metric.name))) is not None:
+        return score
+    if (why := found.unanswered.get(number)) is not None:
+        return Score(None, why)
+    return Score(None, "not scored" if is_answered else "not answered")
+
+
+def _judged(figures: Mapping[str, Any], found: Evaluated, rows: int) -> tuple[ContestantStatus, str]:
+    """Return whether what came of the rows can be called completed, and why not."""
+    most_often = f" Most often: {next(iter(figures['failures']), '').rstrip('.')}." if figures["failures"] else ""
+    unusable = {state: figures[state] for state in UNUSABLE}
+    mend = f" {told}" if (told := remedies(unusable)) else ""
+    if not figures["answered"]:
+        return "failed", f"None of {rows:,} prompts was answered.{most_often}"
+    if figures["answered"] == sum(unusable.values()):
+        return (
+            "failed",
+            f"None of {figures['answered']:,} answers can be scored: {in_words(unusable)}.{most_often}{mend}",
+        )
+    if not any(one.score is not None for one in found.scores.values()):
+        return "failed", f"No answer could be scored.{most_often}"
+    told_of = []
+    if missing := rows - figures["answered"]:
+        told_of.append(f"{missing:,} of {rows:,} prompts have no answer.")
+    if any(unusable.values()):
+        told_of.append(f"Of {figures['answered']:,} answers, {in_words(unusable)}: they have no score.{mend}")
+    if figures["failed_rows"]:
+        told_of.append(f"{figures['failed_rows']:,} rows have no score in some metric.{most_often}")
+    return "completed", " ".join(told_of)

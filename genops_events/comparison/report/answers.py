@@ -1,0 +1,185 @@
+"""One prompt as a card that folds: what was asked and expected, and side by side each answer that was given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from genops_events.comparison.report.differences import marked
+from genops_events.comparison.report.who import Who, who
+from genops_events.record.comparison import ComparedAnswer, ComparedRow, ContestantResult
+from genops_events.reports import TextBox, short, shown, text_box
+
+_MOST_DIFFERENT = 60
+_REASON_CHARACTERS, _WORDS_CHARACTERS, _MOST_WORDS = 200, 300, 3
+_STATES = {
+    "cut": "cut at the longest answer",
+    "blocked": "blocked, or ended early",
+    "empty": "said nothing",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Summed:
+    """A part of what is to be known of all answers to a prompt: words, and the figure behind them."""
+
+    words: str
+    figure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerScore:
+    """A score of an answer; empty where the metric gave none."""
+
+    metric: str
+    score: str
+
+
+@dataclass(frozen=True, slots=True)
+class Givers:
+    """Contestants whose answers are the same and have the same scores."""
+
+    who: Sequence[Who]
+    scores: Sequence[AnswerScore]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The judge's words on an answer."""
+
+    metric: str
+    numbers: str
+    """Whose answer they are on."""
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerCard:
+    """An answer, with everybody who gave it."""
+
+    givers: Sequence[Givers]
+    is_the_reference: bool
+    state: str
+    """Why it is no whole answer; empty where it is."""
+    box: TextBox
+    failures: Sequence[str]
+    explanations: Sequence[Explanation]
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A contestant without an answer."""
+
+    who: Who
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PromptCard:
+    """A prompt, with all answers."""
+
+    id: str
+    summary: Sequence[Summed]
+    asked: Sequence[TextBox]
+    answers: Sequence[AnswerCard]
+    missing: Sequence[Missing]
+    more: str
+    """How many answers are not shown; empty where all are."""
+
+
+@dataclass(slots=True)
+class _Given:
+    answer: str
+    state: str = ""
+    by: list[tuple[int, str, ComparedAnswer]] = field(default_factory=list)
+    """Number and name of the contestant, and its answer with what is to be known of it."""
+
+
+def prompt_card(row: ComparedRow, contestants: Sequence[ContestantResult], metrics: Sequence[str]) -> PromptCard:
+    """Return the row; answers that are the same stand there once, with all who gave them."""
+    given, missing = _gathered(row, contestants)
+    # What most gave is what the others are held against; of equals, what came first.
+    usual = max(given, key=lambda one: len(one.by)).answer if given else ""
+    left = len(given) - _MOST_DIFFERENT
+    texts = (("prompt", row.prompt), ("reference", row.reference))
+    return PromptCard(
+        id=short(row.id),
+        summary=_summary(row, given, missing, metrics),
+        asked=[text_box(name, text) for name, text in texts if text is not None],
+        answers=[_card(one, usual, row.reference, metrics) for one in given[:_MOST_DIFFERENT]],
+        missing=missing,
+        more=f"{left:,}" if left > 0 else "",
+    )
+
+
+def _gathered(row: ComparedRow, contestants: Sequence[ContestantResult]) -> tuple[list[_Given], list[Missing]]:
+    found: dict[tuple[str, str], _Given] = {}
+    missing = []
+    for number, contestant in enumerate(contestants, start=1):
+        answer = row.answers.get(contestant.name)
+        if answer is None:
+            reason = f"{contestant.status}: {contestant.reason}".removesuffix(": ")
+            missing.append(Missing(who(number, contestant.name), short(reason, _REASON_CHARACTERS)))
+        elif answer.answer is None:
+            reason = "; ".join(dict.fromkeys(answer.failures.values())) or contestant.reason
+            missing.append(Missing(who(number, contestant.name), short(reason, _REASON_CHARACTERS)))
+        else:
+            state = _STATES.get(answer.state or "", "")
+            if state and answer.finish_reason:
+                state += f" ({short(answer.finish_reason, _REASON_CHARACTERS)})"
+            one = found.setdefault((answer.answer, state), _Given(answer.answer, state))
+            one.by.append((number, contestant.name, answer))
+    return list(found.values()), missing
+
+
+def _summary(
+    row: ComparedRow, given: Sequence[_Given], missing: Sequence[Missing], metrics: Sequence[str]
+) -> list[Summed]:
+    different = len({one.answer for one in given})
+    counted = {0: "no answer", 1: "one answer"}
+    parts = [Summed(counted.get(different, f"{different} different answers"))]
+    if missing and different:
+        parts.append(Summed(f"{len(missing)} without one"))
+    for metric in metrics:
+        scores = [one.scores[metric] for one in row.answers.values() if metric in one.scores]
+        if scores:
+            low, high = min(scores), max(scores)
+            parts.append(Summed(metric, f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"))
+    return parts
+
+
+def _card(one: _Given, usual: str, reference: str | None, metrics: Sequence[str]) -> AnswerCard:
+    scored: dict[tuple[AnswerScore, ...], list[Who]] = {}
+    for number, name, answer in one.by:
+        scored.setdefault(_scores(answer, metrics), []).append(who(number, name))
+    pieces = None if usual == one.answer else marked(shown(one.answer), shown(usual))
+    numbers = ", ".join(str(number) for number, *_ in one.by)
+    return AnswerCard(
+        givers=[Givers(names, scores) for scores, names in scored.items()],
+        is_the_reference=reference is not None and one.answer.strip() == reference.strip(),
+        state=one.state,
+        box=text_box(f"answer of {numbers}", one.answer, empty="an empty answer", pieces=pieces),
+        failures=_failures(one),
+        explanations=_explanations(one),
+    )
+
+
+def _scores(answer: ComparedAnswer, metrics: Sequence[str]) -> tuple[AnswerScore, ...]:
+    return tuple(
+        AnswerScore(metric, f"{answer.scores[metric]:.4g}" if metric in answer.scores else "")
+        for metric in metrics
+        if metric in answer.scores or metric in answer.failures
+    )
+
+
+def _failures(one: _Given) -> list[str]:
+    causes = dict.fromkeys(cause for *_, answer in one.by for cause in answer.failures.values())
+    return [short(cause, _REASON_CHARACTERS) for cause in list(causes)[:_MOST_WORDS]]
+
+
+def _explanations(one: _Given) -> list[Explanation]:
+    said: dict[tuple[str, str], list[str]] = {}
+    for number, _, answer in one.by:
+        for metric, text in list(answer.explanations.items())[:_MOST_WORDS]:
+            said.setdefault((metric, short(text, _WORDS_CHARACTERS)), []).append(str(number))
+    return [Explanation(metric, ", ".join(numbers), text) for (metric, text), numbers in said.items()]

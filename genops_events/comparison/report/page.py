@@ -1,0 +1,180 @@
+"""The page: how it went, quality against cost, all contestants, what failed, and the answers side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from genops_events.comparison.report.answers import PromptCard, prompt_card
+from genops_events.comparison.report.chart import dollars
+from genops_events.comparison.report.choice import Chosen, differ_most, rows_shown
+from genops_events.comparison.report.summary import ContestantLine, FailureLine, contestant_lines, failure_lines
+from genops_events.comparison.report.trade import Trade, trade
+from genops_events.comparison.report.who import Who, who
+from genops_events.record.comparison import ComparedRow, Comparison
+from genops_events.reports import Signal, VerdictBox, html_page, number, short
+
+_REASON_CHARACTERS = 2_000
+_PACKAGE = "genops_events.comparison.report"
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonTile:
+    """A figure that is looked for first."""
+
+    name: str
+    figure: str
+    note: str
+    who: Who | None = None
+    """Whose it is; None where it is nobody's alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class PromptCards:
+    """The answers side by side."""
+
+    which: str
+    """Which rows are shown, in words."""
+    not_shown: str
+    """How many are not; empty where all are."""
+    rows: Sequence[PromptCard]
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file of the comparison."""
+
+    name: str
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonPage:
+    """What stands on the page, as the template `report.html.j2` reads it."""
+
+    title: str
+    state: str
+    dataset: str
+    champion: str | None
+    started_by: str
+    ended_at: str
+    verdict: VerdictBox
+    tiles: Sequence[ComparisonTile]
+    notes: Sequence[str]
+    metrics: Sequence[str]
+    trade: Trade | None
+    """None where no contestant has both a score and a known cost."""
+    contestants: Sequence[ContestantLine]
+    failures: Sequence[FailureLine]
+    answers: PromptCards | None
+    rows_uri: str | None
+    files: Sequence[File]
+
+
+def render(comparison: Comparison, rows: Iterable[ComparedRow]) -> str:
+    """Return the report as one HTML document; whatever stands in prompts, answers and names is text in it, never markup.
+
+    Its size is bounded, however many rows there are: of them, it shows those on which the contestants differ most.
+
+    Args:
+        comparison: its summary.
+        rows: all of them, in any order; they are gone through once, and only those that are shown are kept.
+    """
+    return html_page(_PACKAGE, page_of(comparison, rows))
+
+
+def page_of(comparison: Comparison, rows: Iterable[ComparedRow]) -> ComparisonPage:
+    """Return what stands on the comparison's page."""
+    metrics = [one.name for one in comparison.metrics]
+    chosen = differ_most(rows, metrics, rows_shown(len(comparison.contestants)))
+    files = (
+        ("prompts", comparison.prompts),
+        ("rows, JSON Lines", comparison.rows_uri),
+        ("rows, Parquet", comparison.parquet_uri),
+        ("this report", comparison.report_uri),
+    )
+    return ComparisonPage(
+        title=f"Comparison {comparison.id}",
+        state=_state(comparison),
+        dataset=comparison.dataset,
+        champion=comparison.champion,
+        started_by=comparison.started_by,
+        ended_at=f"{comparison.ended_at:%Y-%m-%d %H:%M} UTC",
+        verdict=_verdict(comparison),
+        tiles=_tiles(comparison),
+        notes=[short(note, _REASON_CHARACTERS) for note in comparison.notes],
+        metrics=metrics,
+        trade=trade(comparison),
+        contestants=contestant_lines(comparison),
+        failures=failure_lines(comparison.contestants),
+        answers=_answers(comparison, chosen, metrics) if chosen.rows else None,
+        rows_uri=comparison.rows_uri,
+        files=[File(name, uri) for name, uri in files if uri],
+    )
+
+
+def _verdict(comparison: Comparison) -> VerdictBox:
+    passed = comparison.outcome == "completed"
+    state: Signal = "refused"
+    if passed:
+        state = "partly" if _missing(comparison) else "passed"
+    return VerdictBox(state, _state(comparison).capitalize(), short(comparison.reason, _REASON_CHARACTERS))
+
+
+def _state(comparison: Comparison) -> str:
+    """Return how it went in a few words; that somebody is missing is among them."""
+    missing, every = _missing(comparison), len(comparison.contestants)
+    if comparison.outcome != "completed" or not missing:
+        return comparison.outcome
+    return f"completed without {missing} of {every} contestants"
+
+
+def _missing(comparison: Comparison) -> int:
+    return sum(one.status != "completed" for one in comparison.contestants)
+
+
+def _tiles(comparison: Comparison) -> list[ComparisonTile]:
+    """Return the figures that are looked for first."""
+    completed = len(comparison.contestants) - _missing(comparison)
+    names = [one.name for one in comparison.metrics]
+    reserved = "" if comparison.estimated_usd is None else f"of {dollars(float(comparison.estimated_usd))} at most"
+    if comparison.missing_usd is not None:
+        reserved += f", {dollars(float(comparison.missing_usd))} over the limits"
+    return [
+        ComparisonTile("contestants", f"{completed} of {len(comparison.contestants)}", "completed"),
+        ComparisonTile("prompts", f"{comparison.rows:,}", f"scored by {len(names)} metric{'s' * (len(names) != 1)}"),
+        *([_highest(comparison, names[0])] if names else []),
+        ComparisonTile("spent", dollars(float(comparison.cost_usd)), reserved or "by this comparison"),
+    ]
+
+
+def _highest(comparison: Comparison, metric: str) -> ComparisonTile:
+    """Return who is first in a metric, and how sure that is."""
+    found = [
+        (figures.mean, place, one.name, figures)
+        for place, one in enumerate(comparison.contestants, start=1)
+        if (figures := one.metrics.get(metric)) is not None and figures.mean is not None
+    ]
+    if not found:
+        return ComparisonTile(f"highest {metric}", number(None), "nobody was scored")
+    mean, place, name, first = max(found, key=lambda one: (one[0], -one[1]))
+    near = sum(
+        first.low is not None and one.high is not None and one.high >= first.low
+        for *_, one in found
+        if one is not first
+    )
+    sure = f"intervals of {near} other{'s' * (near != 1)} overlap" if near else "no other interval overlaps"
+    return ComparisonTile(f"highest {metric}", number(mean), sure if len(found) > 1 else "", who(place, name))
+
+
+def _answers(comparison: Comparison, chosen: Chosen, metrics: Sequence[str]) -> PromptCards:
+    shown, total = len(chosen.rows), chosen.total
+    if shown == total:
+        which = "the row" if total == 1 else f"all {total:,} rows"
+    else:
+        which = f"the {shown:,} rows that differ most, of {total:,}"
+    return PromptCards(
+        which=which,
+        not_shown=f"{total - shown:,}" if shown < total else "",
+        rows=[prompt_card(row, comparison.contestants, metrics) for row in chosen.rows],
+    )

@@ -1,0 +1,183 @@
+"""All contestants in one table: what each is, what it reached and cost, and why one of them has no figures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from genops_events.comparison.report.chart import dollars
+from genops_events.comparison.report.who import Who, who
+from genops_events.record.comparison import Comparison, ContestantResult
+from genops_events.record.evaluation import MetricSummary
+from genops_events.reports import Signal, number, short
+
+_REASON_CHARACTERS, _CAUSE_CHARACTERS, _SETTINGS_CHARACTERS = 1_000, 400, 300
+_MOST_CAUSES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """What is to be known of a contestant beside its model: own words, then a name, or words of others."""
+
+    words: str = ""
+    name: str = ""
+    told: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A figure: what is looked for, and below it what belongs to it."""
+
+    figure: str
+    notes: Sequence[str] = ()
+    is_highest: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ContestantLine:
+    """A contestant in the table."""
+
+    who: Who
+    state: Signal
+    status: str
+    model: str
+    facts: Sequence[Fact]
+    reason: str
+    help: str
+    cells: Sequence[Cell]
+    """A mean for each metric, then answers, cost, tokens and latency."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailureLine:
+    """What left rows of a contestant without a score."""
+
+    who: Who
+    cause: str
+    times: str
+
+
+def thousand_usd(one: ContestantResult) -> float | None:
+    """Return what 1,000 of its answers cost in US dollars; None where that is not known."""
+    if one.answers_usd is None or not one.answered:
+        return None
+    return float(one.answers_usd / one.answered * 1000)
+
+
+def contestant_lines(comparison: Comparison) -> list[ContestantLine]:
+    """Return the contestants in the order in which they were named, a line each."""
+    highest = {
+        metric.name: max(
+            (value for one in comparison.contestants if (value := _mean(one, metric.name)) is not None), default=None
+        )
+        for metric in comparison.metrics
+    }
+    return [
+        ContestantLine(
+            who=who(place, one.name),
+            state="passed" if one.status == "completed" else "refused",
+            status=one.status,
+            model=short(one.model),
+            facts=_facts(one),
+            reason=short(one.reason, _REASON_CHARACTERS),
+            help=short(one.help or "", _REASON_CHARACTERS),
+            cells=[
+                *(_figure(one.metrics.get(name), most, one.rows) for name, most in highest.items()),
+                _answered(one),
+                _cost(one),
+                _tokens(one),
+                _latency(one),
+            ],
+        )
+        for place, one in enumerate(comparison.contestants, start=1)
+    ]
+
+
+def failure_lines(contestants: Sequence[ContestantResult]) -> list[FailureLine]:
+    """Return what left rows without a score, by contestant; nothing where every row has one."""
+    lines = []
+    for place, one in enumerate(contestants, start=1):
+        causes = sorted(one.failures.items(), key=lambda cause: -cause[1])
+        shown, others = causes[:_MOST_CAUSES], causes[_MOST_CAUSES:]
+        told = [(short(cause, _CAUSE_CHARACTERS), count) for cause, count in shown]
+        if others:
+            told.append((f"{len(others)} other causes", sum(count for _, count in others)))
+        lines += [FailureLine(who(place, one.name), cause, f"{count:,}") for cause, count in told]
+    return lines
+
+
+def _facts(one: ContestantResult) -> list[Fact]:
+    facts = []
+    if one.candidate and one.candidate != one.model:
+        facts.append(Fact("candidate", short(one.candidate)))
+    if one.called and one.called != one.model:
+        *_, endpoint = one.called.rpartition("/endpoints/")  # an endpoint's project and place tell nobody anything here
+        facts.append(Fact("asked", short(endpoint)))
+    if one.billed_model and one.billed_model not in (one.model, one.called):
+        facts.append(Fact("at the prices of", short(one.billed_model)))
+    if one.settings:
+        told = ", ".join(f"{name} {_setting(value)}" for name, value in one.settings.items())
+        facts.append(Fact(told=short(told, _SETTINGS_CHARACTERS)))
+    if one.system_instruction:
+        facts.append(Fact("told:", told=short(one.system_instruction, _SETTINGS_CHARACTERS)))
+    elif one.system_instruction is not None:
+        facts.append(Fact("no system instruction"))
+    return facts
+
+
+def _setting(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _mean(one: ContestantResult, metric: str) -> float | None:
+    found = one.metrics.get(metric)
+    return found.mean if found else None
+
+
+def _figure(found: MetricSummary | None, highest: float | None, rows: int) -> Cell:
+    if found is None or found.mean is None:
+        return _cell(number(None), f"{found.failed:,} failed" if found and found.failed else "")
+    between = "" if found.low is None or found.high is None else f"{found.low:.3g} to {found.high:.3g}"
+    counted = "" if found.count == rows else f"of {found.count:,} row{'s' * (found.count != 1)}"
+    return _cell(number(found.mean), between, counted, is_highest=found.mean == highest)
+
+
+def _answered(one: ContestantResult) -> Cell:
+    notes = [
+        f"{count:,} {name}" for name, count in (*one.unusable.items(), ("without a score", one.failed_rows)) if count
+    ]
+    return _cell(f"{one.answered:,} of {one.rows:,}", *notes)
+
+
+def _cost(one: ContestantResult) -> Cell:
+    cost = thousand_usd(one)
+    notes = [
+        f"{name} {dollars(float(amount))}"
+        for name, amount in (("answers", one.answers_usd), ("judge", one.judge_usd), ("spent", one.cost_usd))
+        if amount is not None
+    ]
+    return _cell(number(None) if cost is None else dollars(cost), *notes)
+
+
+def _tokens(one: ContestantResult) -> Cell:
+    if one.input_tokens is None and one.output_tokens is None:
+        return _cell(number(None))
+    return _cell(
+        *(
+            f"{name} –" if count is None else f"{count:,} {name}"  # noqa: RUF001 - a dash in a table
+            for name, count in (("in", one.input_tokens), ("out", one.output_tokens))
+        )
+    )
+
+
+def _latency(one: ContestantResult) -> Cell:
+    found = one.latency
+    if found is None:
+        return _cell(number(None))
+    of = f"of {found.count:,}" if found.count != one.answered else ""
+    return _cell(f"{found.p50_seconds:.3g} s", f"95 %: {found.p95_seconds:.3g} s", of)
+
+
+def _cell(figure: str, *notes: str, is_highest: bool = False) -> Cell:
+    return Cell(figure, [note for note in notes if note], is_highest)

@@ -1,0 +1,28 @@
+"""What somebody asks a comparison for: a form, an asset event, or the command."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from genops_events.config.values import Part, refuse_bool
+
+
+def _without_blanks(value: Any) -> Any:
+    return [one for one in value if not isinstance(one, str) or one.strip()] if isinstance(value, list) else value
+
+
+class ComparisonRequest(Part):
+    """What a form or a command asks for; what is not given is as genops.yaml says."""
+
+    dataset: str = ""
+    """An entry of genops.yaml."""
+    contestants: Annotated[tuple[Any, ...], BeforeValidator(_without_blanks)] = ()
+    """Texts, one for each contestant; a form's blank lines are none."""
+    prompts: str = ""
+    """An object in the bucket, or its gs:// address."""
+    metrics: Annotated[tuple[str, ...], BeforeValidator(_without_blanks)] = ()
+    budget_usd: Annotated[Decimal, BeforeValidator(refuse_bool), Field(ge=0, allow_inf_nan=False)] | None = None
+    """Most that the comparison may cost, in USD: lower than `comparison.budget_usd` of the dataset, where it has one."""

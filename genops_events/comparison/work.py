@@ -1,0 +1,304 @@
+"""What a Dag run of genops_comparison is about: read from its partition key or its form, settled once, paid for at most so."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import cached_property
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from genops_events.catalogue.metrics import PAIRWISE
+from genops_events.comparison.asked import Asked
+from genops_events.comparison.request import ComparisonRequest
+from genops_events.config import Config, Dataset, load_config
+from genops_events.config.comparison import usual_metrics, wrong_metrics
+from genops_events.config.contestants import Contestant, read_contestants
+from genops_events.config.identity import dataset_of
+from genops_events.config.values import object_name
+from genops_events.errors import ConfigError, PermanentError, StepAside
+from genops_events.evaluation.examples import evaluation_examples
+from genops_events.gcp import ledger_store
+from genops_events.gcp.record_store import RecordStore
+from genops_events.gemini.results import copy_prompts
+from genops_events.intake.admission import check_candidate_id
+from genops_events.money.ceilings import comparison_budget
+from genops_events.money.ledger import Refusal, usd
+from genops_events.money.unpriced import GROUNDING
+from genops_events.reading.problems import close_match
+from genops_events.record import comparison_plan as places
+from genops_events.record.comparison_plan import ComparisonPlan, ContestantDocument
+
+_OWN_PROMPTS = places.upload_path("").rpartition("/")[0]
+
+
+class BadRequest(PermanentError):
+    """The form of a comparison cannot be used as it is filled in."""
+
+
+@dataclass(frozen=True)
+class Comparing:
+    """One Dag run's comparison.
+
+    Args:
+        run_id: of the Dag run.
+        promoted: the candidate whose promotion started it; None where a person did.
+        request: what the person asks for.
+    """
+
+    run_id: str
+    promoted: str | None
+    request: ComparisonRequest
+
+    @classmethod
+    def of(cls, *, key: str | None, run_id: str, form: Mapping[str, Any]) -> Comparing:
+        """Return what a Dag run is about.
+
+        Args:
+            key: its partition key; None where a person started it.
+            run_id: its id.
+            form: what the person filled in; fields that are empty count as left out.
+
+        Raises:
+            BadRequest: its form cannot be read.
+            NoCandidateId: its partition key is none.
+        """
+        given = {} if key else {name: value for name, value in form.items() if value not in (None, "", [])}
+        try:
+            request = ComparisonRequest.model_validate(given)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(map(str, first["loc"]))
+            raise BadRequest(
+                f"`{place}` of the form is {first['input']!r}: {first['msg'][:1].lower()}{first['msg'][1:]}.",
+                "Start the Dag again with it mended.",
+            ) from error
+        promoted = check_candidate_id(key) if key else None
+        return cls(run_id=run_id, promoted=promoted, request=request)
+
+    @cached_property
+    def config(self) -> Config:
+        """The configuration as it is now."""
+        return load_config()
+
+    @cached_property
+    def store(self) -> RecordStore:
+        """The record."""
+        return RecordStore.open(self.config)
+
+    @cached_property
+    def dataset_name(self) -> str:
+        """The dataset: of the promoted candidate, or of the form; where there is but one, it need not be named.
+
+        Raises:
+            ConfigError: there is no such one.
+        """
+        if self.promoted is not None:
+            return dataset_of(self.promoted)
+        name = self.request.dataset or (next(iter(self.config.datasets)) if len(self.config.datasets) == 1 else "")
+        if not name:
+            raise BadRequest(
+                "The form names no dataset.", f"Known datasets: {', '.join(sorted(self.config.datasets))}."
+            )
+        self.config.dataset(name)
+        return name
+
+    @property
+    def dataset(self) -> Dataset:
+        """The dataset's entry in genops.yaml."""
+        return self.config.dataset(self.dataset_name)
+
+    @property
+    def id(self) -> str:
+        """The comparison's id."""
+        return self.promoted or places.comparison_id(self.dataset_name, self.run_id)
+
+    @property
+    def started_by(self) -> Literal["promotion", "person"]:
+        """Who started it."""
+        return "person" if self.promoted is None else "promotion"
+
+    def is_wanted(self) -> bool:
+        """Return whether there is anybody to compare; nothing but genops.yaml is read for this."""
+        return self.promoted is None or bool(self.dataset.comparison.contestants)
+
+    def known_plan(self) -> ComparisonPlan | None:
+        """Return what an earlier try, or another Dag run, has settled."""
+        return self.store.read(places.plan_path(self.id), ComparisonPlan)
+
+    def plan(self) -> ComparisonPlan:
+        """Return what is compared: settled by the first try.
+
+        Raises:
+            StepAside: another Dag run does this comparison, or has done it.
+            BadContestants, BadRequest, EvaluationDataError, InputMissing: it cannot be done; nothing was spent.
+            OverCeiling: the form allows more than genops.yaml does.
+        """
+        plan = self.known_plan()
+        if plan is None:
+            plan = self.store.create_or_read(places.plan_path(self.id), self._settled())
+        if plan.run_id != self.run_id:
+            raise StepAside(f"the comparison {plan.id} is the work of Dag run {plan.run_id}")
+        copy_prompts(self.store.bucket, plan.prompts, places.prompts_path(plan.id))
+        return plan
+
+    def draft(self) -> ComparisonPlan:
+        """Return a plan without contestants, for a comparison that cannot even be settled."""
+        return self._made(contestants=(), prompts=self.dataset.evaluation.file, metrics=(), notes=())
+
+    def _settled(self) -> ComparisonPlan:
+        comparison, evaluation = self.dataset.comparison, self.dataset.evaluation
+        comparison_budget(self.dataset, self.request.budget_usd)
+        contestants = read_contestants(self.request.contestants) or comparison.contestants
+        if not contestants:
+            raise BadRequest(
+                f"There is nobody to compare: neither the form nor `comparison.contestants` of {self.dataset_name} names "
+                "anybody.",
+                "Name contestants such as champion and gemini-3.5-flash.",
+            )
+        metrics = self.request.metrics or comparison.measured_with(evaluation)
+        if wrongs := list(wrong_metrics(metrics, evaluation)):
+            known = [one for one in evaluation.known_metrics if one != PAIRWISE]
+            found = str(wrongs[0]["input"])
+            near = close_match(found, known)
+            raise BadRequest(
+                f"The metric {found!r} cannot be measured here.",
+                (f"Did you mean `{near}`? " if near and near != found else "") + f"Known are {', '.join(known)}.",
+            )
+        notes = []
+        if PAIRWISE in evaluation.metrics and metrics == usual_metrics(evaluation):
+            notes.append(
+                "pairwise is left out: it holds one answer against another, and here each has a score of its own."
+            )
+        if any(one.generation_config.grounding is not None for one in contestants):
+            notes.append(GROUNDING)
+        return self._made(contestants=contestants, prompts=self._prompts(), metrics=tuple(metrics), notes=tuple(notes))
+
+    def _made(
+        self,
+        *,
+        contestants: tuple[Contestant, ...],
+        prompts: str,
+        metrics: tuple[str, ...],
+        notes: tuple[str, ...],
+    ) -> ComparisonPlan:
+        champion = self.store.champion(self.dataset_name)
+        return ComparisonPlan(
+            candidate=self.id,
+            written_at=datetime.now(UTC),
+            dataset=self.dataset_name,
+            run_id=self.run_id,
+            started_by=self.started_by,
+            champion=None if champion is None else champion.candidate,
+            contestants=contestants,
+            prompts=prompts,
+            metrics=metrics,
+            budget_usd=self._budget(None),
+            notes=notes,
+        )
+
+    def _prompts(self) -> str:
+        given = self.request.prompts.removeprefix(f"gs://{self.config.bucket}/")
+        if not given:
+            return self.dataset.comparison.prompts or self.dataset.evaluation.file
+        if given.startswith(f"{_OWN_PROMPTS}/"):
+            return given
+        try:
+            return object_name(given)
+        except ValueError as error:
+            raise BadRequest(
+                f"`prompts` of the form is {given!r}: {error}", "Start the Dag again with it mended."
+            ) from error
+
+    def asked(self, plan: ComparisonPlan) -> list[Asked]:
+        """Return the contestants as far as they can be told now; each still has to be asked whether it is there.
+
+        Raises:
+            EvaluationDataError, InputMissing: the prompts cannot be used.
+        """
+        needed = [one.name for one in self.dataset.evaluation.measured(plan.metrics) if one.needs_reference]
+        name = places.prompts_path(plan.id)
+        examples = evaluation_examples(self.store.bucket, name, needs_reference=needed)
+        return [Asked(self.config, self.store, plan, one, examples) for one in plan.contestants]
+
+    def unfinished(self, plan: ComparisonPlan) -> set[str]:
+        """Return the names of those who have not completed."""
+        return {
+            one.name
+            for one in plan.contestants
+            if (found := self.store.read(places.result_path(plan.id, one.name), ContestantDocument)) is None
+            or found.result.status != "completed"
+        }
+
+    def most(self, asked: Sequence[Asked]) -> dict[str, Decimal]:
+        """Return what each contestant may cost at most, by name; who is not there costs nothing, and fails on its own."""
+        found: dict[str, Decimal] = {}
+        for one in asked:
+            try:
+                found[one.contestant.name] = one.most_usd()
+            except ConfigError:
+                raise
+            except PermanentError:
+                continue
+        return found
+
+    def refusal(self, plan: ComparisonPlan, most: dict[str, Decimal]) -> tuple[str, Decimal] | None:
+        """Return why the comparison must not begin, and how much is missing; None where it may.
+
+        What its contestants have reserved already, in an earlier try that died, is theirs.
+        """
+        total = sum(most.values(), Decimal(0))
+        each = ", ".join(f"{name} {usd(amount)}" for name, amount in most.items())
+        # Who tries again asks for nothing that is kept: what it has spent is within its most.
+        spent = self._spent(plan, but=most)
+        hint = "Start it again with a higher limit, fewer contestants or fewer prompts."
+        if plan.started_by == "promotion":
+            hint = "Raise the limit in genops.yaml and clear the Dag run, or let `genops compare` ask fewer."
+        hint = f"{'Nothing more' if spent else 'Nothing'} was spent. {hint}"
+        budget = self._budget(plan.budget_usd)
+        if budget is not None and spent + total > budget:
+            missing = spent + total - budget
+            before = f" beside {usd(spent)} that others have spent" if spent else ""
+            reason = (
+                f"The comparison would cost at most {usd(total)} ({each}){before}, over `comparison.budget_usd` of "
+                f"{usd(budget)}: {usd(missing)} are missing. {hint}"
+            )
+            return reason, missing
+        refused = self._over_limits(plan, total)
+        if refused is None:
+            return None
+        return f"{refused.reason} By contestant: {each}. {hint}", refused.missing_usd
+
+    def _spent(self, plan: ComparisonPlan, *, but: Collection[str]) -> Decimal:
+        """Return what earlier tries of the contestants have cost, without those of `but`."""
+        others = (one.name for one in plan.contestants if one.name not in but)
+        found = (self.store.read(places.result_path(plan.id, name), ContestantDocument) for name in others)
+        return sum((one.result.cost_usd for one in found if one is not None), Decimal(0))
+
+    def _budget(self, settled: Decimal | None) -> Decimal | None:
+        """Return the budget that counts, the lower of the form's and that of genops.yaml as it is now; `settled` without both."""
+        given = (self.request.budget_usd, self.dataset.comparison.budget_usd)
+        return min((one for one in given if one is not None), default=settled)
+
+    def _over_limits(self, plan: ComparisonPlan, total: Decimal) -> Refusal | None:
+        if self._has_reserved(plan):
+            return None
+        return ledger_store.reserve(
+            self.store,
+            candidate=plan.id,
+            dataset=plan.dataset,
+            purpose="comparison",
+            amount=total,
+            limit=self.dataset.budget.monthly_usd,
+            at=plan.written_at,
+            project_limit=self.config.budget.monthly_usd,
+            dry_run=True,
+        )
+
+    def _has_reserved(self, plan: ComparisonPlan) -> bool:
+        """Return whether a contestant has begun; each is held against the limits by itself then."""
+        ledger = ledger_store.read(self.store, f"{plan.written_at.astimezone(UTC):%Y-%m}")
+        return ledger is not None and any(one.startswith(f"{plan.id}/") for one in ledger.entries)

@@ -1,1 +1,0 @@
-"""The parts of `genops_events.config`: what a dataset may say, and errors that name the line."""

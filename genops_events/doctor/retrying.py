@@ -1,0 +1,174 @@
+"""Set a candidate's failed verdict aside, so that the stage goes on from where it stood: what is paid for is not paid again.
+
+Verdict and completion event stay where they are, and stay true. The next verdict is written beside them, and its event has
+an id of its own. What a crash leaves behind, step by step, and who goes on:
+
+| died after | what is there | who goes on |
+|---|---|---|
+| the marker was written anew | a marker of a settled candidate | the next sweep deletes it |
+| the retry was written | `holds/<stage>-retry-<n>.json`: a round that nobody has taken on | a sweep, once nothing has moved for patience; or `genops retry` again |
+| the marker was noted | and `released` on the marker | the next sweep, at once |
+| a sweep noted a wake-up | marker without `released` | a sweep after another patience |
+| a Dag run took the stage on | and the intent of the round | Airflow's retry; else a sweep lets it go on once more |
+| a stage reserved again | and an entry in the ledger | the same; reserving again changes nothing |
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from genops_events.gcp.errors import CloudRefused
+from genops_events.inference import batch_jobs
+from genops_events.intake.open_candidates import note_release
+from genops_events.record import holds
+from genops_events.record import inference as inference_places
+from genops_events.record import paths as record_paths
+from genops_events.record.document import BY_AIRFLOW, BY_THE_CLOCK, Announcement
+from genops_events.record.events import announcement_path
+from genops_events.record.inference import BatchAttempt, BatchCancellation, BatchSubmission
+from genops_events.record.promotion import Pruned, pruned_path
+from genops_events.record.retries import Retry
+from genops_events.record.stages import Outcome, Stage
+from genops_events.record.tuning import Cancellation, Submission
+from genops_events.tuning import jobs as tuning_jobs
+from genops_events.tuning.cancellation import has_ended
+from genops_events.waiting.polling import ENDS, JobEnd
+
+if TYPE_CHECKING:
+    from genops_events.config import Config
+    from genops_events.gcp.record_store import RecordStore
+    from genops_events.record.candidates import Candidate
+    from genops_events.record.verdicts import Verdict
+
+_NOT_FOUND = 404
+_ANEW = "Upload the file again to tune anew."
+_OWN_ENDS = {JobEnd.FAILED, JobEnd.CANCELLED, JobEnd.EXPIRED, JobEnd.VANISHED}
+"""How a job can end so that going on would find the same end: there is one job for a candidate, and no other."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotRetried:
+    """Why a candidate does not go on, and what to do instead."""
+
+    text: str
+
+
+def retry(
+    config: Config, store: RecordStore, found: Candidate, *, by: str, reason: str, claimed: str | None = None
+) -> tuple[Retry, ...] | NotRetried:
+    """Set every failed verdict of a candidate aside; return how that is recorded: the first who asks is the one who counts.
+
+    Nothing is changed where any of its failures is its own: where its job has ended badly, or a person has cancelled it.
+
+    Args:
+        config: project and location.
+        store: the record.
+        found: the candidate, which has failed.
+        by: who asks: the identity of the credentials.
+        reason: why, a sentence.
+        claimed: who the environment of the command says it is.
+
+    Raises:
+        CloudUnavailable: its job, or the record, cannot be asked. Nothing, or not everything, is changed: ask again.
+    """
+    failed = [one for one in found.verdicts.values() if one.outcome is Outcome.FAILED]
+    names = set(store.names(record_paths.folder(found.id)))
+    for verdict in failed:
+        why = _why_not(config, store, verdict)
+        if why is not None:
+            return NotRetried(why)
+    reopen(store, found)
+    made = tuple(_set_aside(store, names, one, by=by, reason=reason, claimed=claimed) for one in failed)
+    reopen(store, found)
+    return made
+
+
+def reopen(store: RecordStore, found: Candidate) -> None:
+    """Let sweeps look at the candidate again, and wake it without patience."""
+    store.create(record_paths.open_path(found.id), found.arrival)  # a settled candidate has none
+    note_release(store, found.id)
+
+
+def _set_aside(
+    store: RecordStore, names: set[str], verdict: Verdict, *, by: str, reason: str, claimed: str | None
+) -> Retry:
+    standing = holds.standing(names, verdict.candidate, verdict.stage)
+    mine = Retry(
+        candidate=verdict.candidate,
+        written_at=datetime.now(UTC),
+        stage=verdict.stage,
+        number=standing.retries + 1,
+        round=standing.round + 1,
+        by=by,
+        claimed=claimed,
+        reason=reason,
+        failed_because=verdict.reason,
+        started_at=verdict.started_at,
+    )
+    return store.create_or_read(record_paths.retry_path(verdict.candidate, verdict.stage, mine.number), mine)
+
+
+def _why_not(config: Config, store: RecordStore, verdict: Verdict) -> str | None:
+    """Return why a stage cannot go on from where it stood, and what to do instead; None where it can."""
+    candidate, stage = verdict.candidate, verdict.stage
+    event = store.read(announcement_path(candidate, stage, verdict.outcome, verdict.retries or 0), Announcement)
+    if event is None or event.published_at is None:
+        return (
+            f"That {stage} of {candidate} has failed is not announced yet, and the events of a candidate come in order. "
+            "Ask again in a moment; a sweep announces what was left."
+        )
+    if stage is not Stage.TUNING and (pruned := store.read(pruned_path(candidate), Pruned)) is not None:
+        return f"{pruned.by} has taken the model of {candidate} away with `genops prune`. {_ANEW}"
+    if stage is Stage.TUNING:
+        return _tuning_is_over(config, store, candidate)
+    return _batch_is_over(config, store, candidate) if stage is Stage.INFERENCE else None
+
+
+def _tuning_is_over(config: Config, store: RecordStore, candidate: str) -> str | None:
+    recorded = store.read(record_paths.submission_path(candidate), Submission)
+    try:
+        job = tuning_jobs.find(config, candidate) if recorded is None else tuning_jobs.get(config, recorded.job)
+    except CloudRefused as error:
+        if recorded is None or error.status != _NOT_FOUND:
+            raise
+        return f"Vertex AI does not know tuning job {recorded.job} of {candidate} any more. {_ANEW}"
+    wish = store.read(record_paths.cancellation_path(candidate), Cancellation)
+    end = None if job is None or job.state is None or not has_ended(job) else ENDS[job.state.value]
+    by_a_person = wish is not None and wish.by not in {BY_AIRFLOW, BY_THE_CLOCK}
+    if wish is not None and (job is None or end is None or (by_a_person and end is JobEnd.SUCCEEDED)):
+        return f"{candidate} was cancelled by {wish.by}: {wish.reason} {_ANEW}"
+    if job is None or end is None or end is JobEnd.SUCCEEDED:
+        return None
+    who = f" by {wish.by}: {wish.reason}" if wish is not None and end is JobEnd.CANCELLED else "."
+    return f"Tuning job {job.name} of {candidate} has ended as {_words(end)}{who} A candidate has one job, and no other. {_ANEW}"
+
+
+def _batch_is_over(config: Config, store: RecordStore, candidate: str) -> str | None:
+    recorded = store.read(inference_places.submission_path(candidate), BatchSubmission)
+    if recorded is None and store.read(inference_places.attempt_path(candidate), BatchAttempt) is None:
+        return None
+    again = "Its model is champion; let it answer with `genops ask`, or upload the training file again."
+    try:
+        name = (
+            recorded.job
+            if recorded is not None
+            else next((one.name for one in batch_jobs.find_all(config, candidate) if one.name), None)
+        )
+        state = None if name is None else batch_jobs.get(config, name).state
+    except CloudRefused as error:
+        if error.status != _NOT_FOUND:
+            raise
+        return f"Vertex AI does not know the batch job of {candidate} any more. {again}"
+    end = None if state is None else ENDS.get(state.value)
+    wish = store.read(inference_places.cancellation_path(candidate), BatchCancellation)
+    if wish is not None and end is None:
+        return f"The batch job of {candidate} was cancelled by {wish.by}: {wish.reason} {again}"
+    if end not in _OWN_ENDS:
+        return None
+    return f"Batch job {name} of {candidate} has ended as {_words(end)}. A candidate has one job, and no other. {again}"
+
+
+def _words(end: JobEnd) -> str:
+    return str(end).replace("_", " ")

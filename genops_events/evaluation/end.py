@@ -1,0 +1,17 @@
+"""What is special about the end of evaluation: it may have paid for answers and scores."""
+
+from __future__ import annotations
+
+from genops_events.cascade.stage_end import StageEnd
+from genops_events.cascade.stage_run import StageRun
+from genops_events.record.evaluation import judgements_prefix
+from genops_events.record.paths import evaluation_answers_path
+
+
+def _bought(run: StageRun) -> bool:
+    """Return whether an answer or a score is kept."""
+    answers = evaluation_answers_path(run.candidate).removesuffix(".jsonl")  # and their parts, while it is under way
+    return any(run.store.names(prefix) for prefix in (answers, judgements_prefix(run.candidate)))
+
+
+EVALUATION_END = StageEnd(bought=_bought)

@@ -1,0 +1,56 @@
+"""What an evaluation costs at most, before any row is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from genops_events.catalogue.metrics import PAIRWISE, Metric
+from genops_events.catalogue.prices import Rates
+from genops_events.config.evaluation import priced_as
+from genops_events.evaluation.examples import EvaluationExample
+from genops_events.evaluation.judge_usage import judge_cost, judge_tokens
+from genops_events.gemini.estimate import answers_step
+from genops_events.gemini.requests import Requests
+from genops_events.gemini.served import evaluation_requests
+from genops_events.money.steps import Step
+
+if TYPE_CHECKING:
+    from genops_events.config import Config, Dataset
+
+
+def evaluation_steps(
+    config: Config,
+    dataset: Dataset,
+    metrics: Sequence[Metric],
+    examples: Sequence[EvaluationExample],
+    *,
+    champion_model: str | None = None,
+) -> tuple[Step, Step]:
+    """Return what an evaluation costs at most: the answers, and the judge. What is reserved for it is this, too.
+
+    Args:
+        config: what models cost, and how they think.
+        dataset: whose evaluation; its candidate is billed as its model.
+        metrics: what is measured; for `pairwise`, the champion answers, too.
+        examples: the rows that are asked about.
+        champion_model: the one that the champion is billed as; the dataset's if not given.
+    """
+    evaluation = dataset.evaluation
+
+    def asked(model: str) -> tuple[Rates, Requests]:
+        return config.rates(model), evaluation_requests(config, dataset, model)
+
+    compares = any(metric.name == PAIRWISE for metric in metrics)
+    answers = answers_step(
+        "evaluation",
+        *asked(dataset.billed_model),
+        [one.prompt for one in examples],
+        champion=asked(champion_model or dataset.billed_model) if compares else None,
+    )
+    longest = asked(dataset.billed_model)[1].usual_judged_tokens
+    tokens = judge_tokens(metrics, examples, answer_tokens=longest)
+    usd = judge_cost(config.rates, evaluation, tokens)
+    judged = ", ".join(metric.name for metric in metrics if metric.judged)
+    why = f"{tokens.calls:,} calls of {priced_as(evaluation)} for {judged}" if judged else "no metric asks a judge"
+    return answers, Step("judge", usd, None, tokens.input_tokens, tokens.output_tokens, why)

@@ -1,5 +1,0 @@
-"""The report of an evaluation: one HTML file that needs nothing else, no script and no network."""
-
-from genops_events.evaluation_report.page import EvaluationPage, Report, page_of, report_html
-
-__all__ = ["EvaluationPage", "Report", "page_of", "report_html"]

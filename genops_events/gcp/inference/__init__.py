@@ -1,1 +1,0 @@
-"""Ask models: online under a throttle, or by a batch prediction job; keep what was paid for."""

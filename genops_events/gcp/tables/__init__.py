@@ -1,1 +1,0 @@
-"""The tables for analysis: written into the bucket, loaded into BigQuery, and queried with DuckDB."""

@@ -1,1 +1,0 @@
-"""Judge what `genops doctor` read: findings, the rules that make them, the commands that mend."""

@@ -1,0 +1,260 @@
+"""The work of inference that both ways share: what is asked, of whom, how it is planned, and the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import cached_property
+
+from genops_events.budget.work import inference_limit, priced
+from genops_events.cascade.holds import standing_of
+from genops_events.cascade.spending import estimated, pay_for
+from genops_events.cascade.stage_run import StageRun
+from genops_events.config.inference import Inference
+from genops_events.errors import PermanentError
+from genops_events.gcp.parts import remove_parts
+from genops_events.gemini.calls import AllRefused
+from genops_events.gemini.estimate import prompt_tokens
+from genops_events.gemini.kept import KeptRows
+from genops_events.gemini.online import answer_online
+from genops_events.gemini.prompts import BadRow, PromptRow
+from genops_events.gemini.replies import Totals
+from genops_events.gemini.requests import Requests
+from genops_events.gemini.results import Written, copy_prompts, nothing_to_ask, rows_of, write_results
+from genops_events.gemini.served import served_requests
+from genops_events.inference.cache import Cache, cached
+from genops_events.inference.choice import choose
+from genops_events.record import inference as places
+from genops_events.record.endings import in_words
+from genops_events.record.inference import InferencePlan, InferenceProgress
+from genops_events.record.paths import answers_path, prompts_path
+from genops_events.record.stages import Outcome, Stage
+from genops_events.record.verdicts import InferenceVerdict, Verdict
+
+
+class NoBatch(PermanentError):
+    """The dataset wants a batch job, which cannot answer its prompts."""
+
+
+class Answering:
+    """One Dag run's inference of its candidate.
+
+    Args:
+        run: the stage's run; it has taken the stage on.
+    """
+
+    def __init__(self, run: StageRun) -> None:
+        self.run = run
+        self.bucket = run.store.bucket
+        self.candidate = run.candidate
+        self._told_at: tuple[datetime, int] | None = None
+
+    @property
+    def inference(self) -> Inference:
+        """The dataset's entry in genops.yaml."""
+        return self.run.dataset.inference
+
+    @cached_property
+    def prompts(self) -> str:
+        """Name of the copy of the prompt file that is answered: the one that the budget was checked by."""
+        return prompts_path(self.candidate, standing_of(self.run.store, self.candidate, Stage.BUDGET).released)
+
+    def rows(self) -> Iterator[PromptRow | BadRow]:
+        """Return the rows of that copy."""
+        return rows_of(self.bucket, self.prompts, readable=self.run.config.addresses)
+
+    @property
+    def answered_by(self) -> str:
+        """Name of the model in the answers."""
+        return self.run.tuning.model or self.run.endpoint
+
+    @cached_property
+    def plan(self) -> InferencePlan:
+        """What is asked, and how: settled by the first try.
+
+        Raises:
+            PromptsMissing: there is no prompt file, or no row in it that can be asked.
+            NoBatch: a batch job is wanted, and cannot answer them.
+        """
+        copy_prompts(self.bucket, self.inference.prompts, self.prompts)  # an older version's budget left none
+        known = self.run.store.read(places.plan_path(self.candidate), InferencePlan)
+        return known if known is not None else self._settled()
+
+    def _settled(self) -> InferencePlan:
+        figures = self.run.config.file_figures(self.run.dataset.billed_model)
+        found = prompt_tokens(self.rows(), self.requests(None), figures)
+        if not found.rows:
+            raise nothing_to_ask(self.run.config.uri(self.inference.prompts), found.first_bad)
+        rates = self.run.config.rates_for(self.run.dataset)
+        online, batch = (rates.most_for(found.asked, found.answered, batch=one) for one in (False, True))
+        not_batch = self._not_batch()
+        if self.inference.mode == "batch" and not_batch:
+            raise NoBatch(f"`inference.mode` is batch, but {not_batch}.", "Set it to online or auto.")
+        choice = choose(self.inference, rows=found.rows, online_usd=online, batch_usd=batch, not_batch=not_batch)
+        plan = InferencePlan(
+            candidate=self.candidate,
+            written_at=datetime.now(UTC),
+            way=choice.way,
+            why=choice.why,
+            model=self.run.endpoint if choice.way == "online" else self._batch_model(),
+            rows=found.rows + found.bad_rows,
+            bad_rows=found.bad_rows,
+            most_usd=batch if choice.way == "batch" else online,
+        )
+        return self.run.store.create_or_read(places.plan_path(self.candidate), plan)
+
+    def pay(self) -> None:
+        """Reserve what the answers may cost more than the budget was checked for, since genops.yaml or a price was changed.
+
+        Raises:
+            StepAside: a limit is in the way: held until somebody approves it.
+        """
+        _, most = priced(self.run, self.prompts, batch=self.plan.way == "batch")
+        pay_for(self.run, "inference", most, limit=inference_limit(self.run))
+
+    def _not_batch(self) -> str:
+        """Say why a batch job cannot answer for this model; empty where it can."""
+        if self.run.dataset.tuning.serve_checkpoint != "last":
+            return "a batch job answers with the model's last checkpoint, and `tuning.serve_checkpoint` is another"
+        return ""
+
+    def _batch_model(self) -> str:
+        """Return what a batch job is submitted for: it takes a model where online calls take its endpoint."""
+        endpoint = self.run.endpoint
+        return endpoint if "/publishers/" in endpoint else self.run.tuning.model or endpoint
+
+    def requests(self, cache: str | None) -> Requests:
+        """Return what makes the requests."""
+        return served_requests(self.run.config, self.run.dataset, cache=cache)
+
+    def answer_online(self) -> Verdict:
+        """Answer what is not answered yet, and return the recorded verdict.
+
+        Raises:
+            CloudUnavailable: a call failed after its retries; the next try goes on from what is kept.
+        """
+        config, inference, plan = self.run.config, self.inference, self.plan
+        kept = KeptRows(self.bucket, places.parts_prefix(self.candidate))
+        with cached(
+            config,
+            inference,
+            model=plan.model,
+            candidate=self.candidate,
+            system_instruction=self.run.dataset.system_instruction,
+        ) as cache:
+
+            def tell(totals: Totals) -> None:
+                if cache is not None:
+                    cache.extend()
+                self.tell("asking", totals)
+
+            tell(Totals())
+            try:
+                answer_online(
+                    config,
+                    model=plan.model,
+                    name=self.answered_by,
+                    rows=self.rows(),
+                    requests=self.requests(None if cache is None else cache.name),
+                    kept=kept,
+                    requests_per_minute=inference.requests_per_minute or config.requests_per_minute,
+                    tokens_per_minute=inference.tokens_per_minute,
+                    on_progress=tell,
+                )
+            except AllRefused as error:
+                return self._none_taken(error, making_usd=self._making_usd(cache))
+        done = self.run.store.verdict(self.candidate, Stage.INFERENCE)
+        if done is not None:  # by another try, which has removed the parts: written from them, the files would be empty
+            return done
+        written = write_results(
+            self.bucket,
+            kept.in_order(),
+            answers=answers_path(self.candidate),
+            failures=places.failures_path(self.candidate),
+        )
+        verdict = self.conclude(written, batch=False, making_usd=self._making_usd(cache))
+        # The files have it all; a crash before this line leaves a few small objects.
+        remove_parts(self.bucket, places.parts_prefix(self.candidate))
+        return verdict
+
+    def _making_usd(self, cache: Cache | None) -> Decimal:
+        """Return what making the cache cost; reading it is billed with each answer."""
+        if cache is None:
+            return Decimal(0)
+        return self.run.config.rates_for(self.run.dataset).generation_cost(cache.tokens, 0)
+
+    def _none_taken(self, error: AllRefused, *, making_usd: Decimal) -> Verdict:
+        """Record that no answer was bought: refusals cost nothing, and what was reserved for answers is released."""
+        return self.run.conclude(
+            InferenceVerdict,
+            Outcome.FAILED,
+            error.message,
+            prompts=self.plan.rows,
+            answered=0,
+            way=self.plan.way,
+            why=self.plan.why,
+            estimated_usd=estimated(self.run, "inference"),
+            cost_usd=making_usd,
+            help=error.hint,
+        )
+
+    def tell(self, state: str, totals: Totals, *, job: str | None = None) -> None:
+        """Note in the record how far inference is."""
+        now = datetime.now(UTC)
+        since = self._told_at or (now, totals.rows)
+        self._told_at = since
+        minutes = (now - since[0]).total_seconds() / 60
+        progress = InferenceProgress(
+            candidate=self.candidate,
+            written_at=now,
+            state=state,
+            job=job,
+            rows=totals.rows,
+            rows_total=self.plan.rows,
+            failed=totals.failed,
+            per_minute=round((totals.rows - since[1]) / minutes) if minutes else None,
+        )
+        self.run.store.put(places.progress_path(self.candidate), progress)
+
+    def conclude(
+        self, written: Written, *, batch: bool, making_usd: Decimal = Decimal(0), **figures: str | None
+    ) -> Verdict:
+        """Record what has come of the prompts: a failure only where none of them is answered.
+
+        Args:
+            written: what stands in the files.
+            batch: whether a batch job made the answers.
+            making_usd: what was paid beside them, for the cache.
+            figures: further ones of the verdict.
+        """
+        totals = written.totals
+        failed = totals.failed
+        reason = f"Answered {totals.answered:,} of {totals.rows:,} prompts."
+        if not failed:
+            reason = f"Answered {totals.answered:,} prompts."
+        if unusable := in_words(totals.unusable):
+            reason += f" Of the answers, {unusable}."
+        if failed:
+            reason += f" Most often: {written.most_often.rstrip('.')}."
+        rates = self.run.config.rates_for(self.run.dataset)
+        return self.run.conclude(
+            InferenceVerdict,
+            Outcome.COMPLETED if totals.answered else Outcome.FAILED,
+            reason,
+            prompts=totals.rows,
+            answered=totals.answered,
+            failed=failed,
+            blocked=totals.blocked,
+            cut=totals.cut,
+            empty=totals.empty,
+            way=self.plan.way,
+            why=self.plan.why,
+            estimated_usd=estimated(self.run, "inference"),
+            answers_uri=self.run.config.uri(answers_path(self.candidate)),
+            failures_uri=self.run.config.uri(places.failures_path(self.candidate)) if failed else None,
+            input_tokens=totals.input_tokens,
+            output_tokens=totals.output_tokens,
+            cost_usd=totals.cost_usd(rates, batch=batch) + making_usd,
+            **figures,
+        )

@@ -1,0 +1,219 @@
+"""List the watched prefixes for objects that never became a candidate, from where the last sweep stood."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+
+from genops_events.gcp.at_once import at_once
+from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
+from genops_events.gcp.errors import google_call
+from genops_events.intake.admission import Admitted, admission
+from genops_events.intake.notifications import Notice, arrival
+from genops_events.record import paths as record_paths
+
+if TYPE_CHECKING:
+    from google.cloud.storage import Blob
+
+    from genops_events.config import Config
+    from genops_events.gcp.record_store import RecordStore
+    from genops_events.record.intake import Arrival
+
+log = logging.getLogger(__name__)
+
+_FIELDS = "items(name,generation,size,timeCreated),nextPageToken"
+ASKED_ONE_BY_ONE = 500
+"""Objects of a dataset that are looked up one by one; from there on, all its candidates are listed instead."""
+
+CLOCK_SKEW = timedelta(minutes=5)
+"""How far this machine's clock may be from that of Cloud Storage."""
+
+CHECKED_AGAIN = timedelta(days=1)
+"""How long it is taken for known that a dataset's older objects all have candidates."""
+
+
+class Cleared(BaseModel):
+    """Every object of a dataset that is older than `before` had its candidate when a sweep looked, which began `since`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    before: AwareDatetime
+    since: AwareDatetime
+
+
+class Standing(BaseModel):
+    """Where sweeps stand: kept between them, so that each goes on where the last one stopped, or was killed."""
+
+    model_config = ConfigDict(frozen=True)
+
+    dataset: str | None = None
+    """The dataset that is being listed; None at the beginning."""
+    after: str = ""
+    """The last object that was looked at."""
+    began_at: AwareDatetime | None = None
+    """When the listing of this dataset began."""
+    cleared: dict[str, Cleared] = {}
+    """By place: a dataset whose prefix or bucket changes is looked at as a whole again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What one page of a listing gave."""
+
+    objects: int
+    lost: tuple[Arrival, ...]
+    """Objects that never became a candidate."""
+    standing: Standing
+    """Where the sweep stands once these arrivals are recorded."""
+    stands_at: str
+    more: bool
+    """Whether this dataset has more pages."""
+
+
+class LostArrivals:
+    """The objects under watched prefixes that are older than patience and have no candidate.
+
+    Args:
+        config: says what is watched.
+        store: the record.
+        standing: where the last sweep stood.
+        now: aware, UTC.
+    """
+
+    def __init__(self, config: Config, store: RecordStore, standing: Standing, *, now: datetime) -> None:
+        self._config = config
+        self._store = store
+        self._standing = standing
+        self._now = now
+
+    def pages(self) -> Iterator[Page]:
+        """Yield page by page, from where the last sweep stood to the end of the last prefix.
+
+        The caller records what was lost, keeps the page's standing, and may stop at any page.
+
+        Raises:
+            CloudUnavailable: a page could not be had, the client's own retries included.
+        """
+        for name in sorted(self._config.datasets):
+            if self._standing.dataset is None or name >= self._standing.dataset:
+                yield from self._dataset(name)
+        # Places that are not watched any more would fill the state, which has room for some hundreds.
+        places = {self._place(name) for name in self._config.datasets}
+        cleared = {place: one for place, one in self._standing.cleared.items() if place in places}
+        self._standing = Standing(cleared=cleared)
+
+    def _place(self, name: str) -> str:
+        return f"{name} gs://{self._config.bucket}/{self._config.datasets[name].prefix}"
+
+    @property
+    def standing(self) -> Standing:
+        """Where the sweep stands: at the beginning again, once `pages` has come to the end."""
+        return self._standing
+
+    def _dataset(self, name: str) -> Iterator[Page]:
+        prefix = self._config.datasets[name].prefix
+        kept = self._standing
+        resumed = kept.dataset == name and kept.after.startswith(prefix) and kept.began_at is not None
+        began_at = kept.began_at if resumed and kept.began_at is not None else self._now
+        after = kept.after if resumed else ""
+        place = self._place(name)
+        cleared = kept.cleared.get(place)
+        if cleared is not None and self._now - cleared.since > CHECKED_AGAIN:
+            cleared = None
+        known = _Known(self._store, name)
+        listing = self._store.bucket.list_blobs(
+            prefix=prefix, start_offset=after or None, fields=_FIELDS, timeout=CALL_TIMEOUT_SECONDS
+        )
+        for blobs in _pages(listing, f"list gs://{self._config.bucket}/{prefix}"):
+            lost = known.without_candidate(self._arrivals(name, blobs, cleared))
+            after = blobs[-1].name if blobs else after
+            self._standing = Standing(dataset=name, after=after, began_at=began_at, cleared=self._standing.cleared)
+            more = listing.next_page_token is not None
+            yield Page(len(blobs), tuple(lost), self._standing, f"{name}: {after}", more)
+        # Only here, when the caller has recorded what the last page showed: younger objects are looked at again.
+        before = began_at - self._config.intake.patience - CLOCK_SKEW
+        since = began_at if cleared is None else cleared.since
+        self._standing = self._standing.model_copy(
+            update={"cleared": {**self._standing.cleared, place: Cleared(before=before, since=since)}}
+        )
+
+    def _arrivals(self, name: str, blobs: Sequence[Blob], cleared: Cleared | None) -> list[Arrival]:
+        """Return the arrivals of those objects that may be without a candidate."""
+        latest = self._now - self._config.intake.patience
+        return [
+            made
+            for blob in blobs
+            if blob.time_created <= latest
+            and (cleared is None or blob.time_created >= cleared.before)
+            and (made := self._arrival(name, blob)) is not None
+        ]
+
+    def _arrival(self, dataset: str, blob: Blob) -> Arrival | None:
+        """Return what `blob` makes; None if it is no arrival of this dataset, or has figures that nobody can store."""
+        if admission(self._config, self._config.bucket, blob.name) != Admitted(dataset):
+            return None
+        try:
+            notice = Notice(
+                bucket=self._config.bucket, object=blob.name, generation=blob.generation, size_bytes=blob.size
+            )
+        except ValidationError as error:
+            log.warning("%r is left out of the sweep: %s", f"gs://{self._config.bucket}/{blob.name}", error)
+            return None
+        return arrival(notice, dataset=dataset, found_by="sweep", now=self._now, created_at=blob.time_created)
+
+
+class _Known:
+    """The candidates of one dataset, asked for one by one or listed as a whole, whichever takes fewer calls."""
+
+    def __init__(self, store: RecordStore, dataset: str) -> None:
+        self._store = store
+        self._dataset = dataset
+        self._asked = 0
+        self._folders: set[str] | None = None
+
+    def without_candidate(self, arrivals: list[Arrival]) -> list[Arrival]:
+        """Return those of `arrivals` that are not recorded."""
+        self._asked += len(arrivals)
+        if self._folders is None and self._asked > ASKED_ONE_BY_ONE:
+            self._folders = self._list()
+        if self._folders is not None:
+            return [one for one in arrivals if one.candidate not in self._folders]
+        recorded = at_once(self._is_recorded, [one.candidate for one in arrivals])
+        return [one for one, there in zip(arrivals, recorded, strict=True) if not there]
+
+    def _is_recorded(self, candidate: str) -> bool:
+        path = record_paths.arrival_path(candidate)
+        with google_call(f"look for gs://{self._store.bucket.name}/{path}"):
+            return bool(self._store.bucket.blob(path).exists(timeout=CALL_TIMEOUT_SECONDS))
+
+    def _list(self) -> set[str]:
+        # Folders alone, not the dozen objects in each; a folder without an arrival does not come about by a crash.
+        prefix = f"{record_paths.CANDIDATES}{self._dataset}-"
+        listing = self._store.bucket.list_blobs(
+            prefix=prefix, delimiter="/", fields="prefixes,nextPageToken", timeout=CALL_TIMEOUT_SECONDS
+        )
+        found: set[str] = set()
+        for page in _raw_pages(listing, f"list the folders gs://{self._store.bucket.name}/{prefix}"):
+            found.update(name.removeprefix(record_paths.CANDIDATES).rstrip("/") for name in page.prefixes)
+        return found
+
+
+def _pages(listing: Any, what: str) -> Iterator[list[Blob]]:
+    for page in _raw_pages(listing, what):
+        yield list(page)
+
+
+def _raw_pages(listing: Any, what: str) -> Iterator[Any]:
+    pages = listing.pages
+    while True:
+        # Each page is a call of its own; what the caller does in between is not.
+        with google_call(what):
+            page = next(pages, None)
+        if page is None:
+            return
+        yield page

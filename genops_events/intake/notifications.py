@@ -1,0 +1,147 @@
+"""Read Cloud Storage's notifications, and turn them into arrivals."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
+
+from genops_events.config.identity import candidate_id
+from genops_events.errors import PermanentError
+from genops_events.gcp.needs import FINALIZED
+from genops_events.reading.storable import MOST_INTEGER
+from genops_events.record.intake import Arrival
+
+
+class UnreadableNotification(PermanentError):
+    """A message on the arrivals topic is no notification of Cloud Storage."""
+
+
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
+MOST_NAME_BYTES = 1024
+
+
+def bucket_problem(bucket: str) -> str | None:
+    """Return why this can be no bucket; None where it can. Source: https://cloud.google.com/storage/docs/buckets#naming."""
+    return None if _BUCKET.fullmatch(bucket) else "its bucket has no name that Cloud Storage gives"
+
+
+def object_problem(name: str) -> str | None:
+    """Return why an object of this name can be no arrival; None where it can.
+
+    Cloud Storage forbids names that are empty, `.` or `..`, over 1,024 bytes of UTF-8, or with a line feed or carriage
+    return. It takes NUL, which databases do not. Source: https://cloud.google.com/storage/docs/objects#naming.
+    """
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        return "its name is no text: it has half of a surrogate pair"
+    if not 1 <= size <= MOST_NAME_BYTES:
+        return f"its name is empty, or longer than {MOST_NAME_BYTES:,} bytes"
+    if name in (".", "..") or any(one in name for one in "\r\n"):
+        return "its name is none that Cloud Storage gives"
+    if "\0" in name:
+        return "its name has a NUL character, which databases do not take"
+    return None
+
+
+def _checked(problem: Callable[[str], str | None]) -> AfterValidator:
+    def check(value: str) -> str:
+        if (found := problem(value)) is not None:
+            raise PydanticCustomError("name", "{found}", {"found": found})
+        return value
+
+    return AfterValidator(check)
+
+
+class Notice(BaseModel):
+    """One finalized object, as the notification tells it; also the payload of the asset event.
+
+    It has no time: a message may say any, so that of the object itself counts (`arrival`).
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    bucket: Annotated[str, _checked(bucket_problem)]
+    object: Annotated[str, _checked(object_problem)]
+    generation: Annotated[int, Field(ge=1, le=MOST_INTEGER)]
+    size_bytes: Annotated[int | None, Field(ge=0, le=MOST_INTEGER)] = None
+
+    def payload(self) -> dict[str, Any]:
+        """Return the notice as plain JSON values."""
+        return self.model_dump(mode="json")
+
+
+def read_notification(attributes: Mapping[str, str], data: bytes) -> Notice | None:
+    """Return the finalized object that a Pub/Sub message tells of; None for any other event of the bucket.
+
+    Args:
+        attributes: the message's attributes; they name bucket, object and generation whatever the payload format.
+        data: the object resource as JSON, or nothing with payload format NONE.
+
+    Raises:
+        UnreadableNotification: attributes that every notification has are missing or wrong, or no figures of an object.
+        Source: https://cloud.google.com/storage/docs/pubsub-notifications
+    """
+    event_type = attributes.get("eventType")
+    if event_type is None:
+        raise UnreadableNotification(
+            "A message on the arrivals topic has no attribute `eventType`, so it is no Cloud Storage notification.",
+            "Publish nothing else on this topic; `genops upload` or any Cloud Storage client makes a notification.",
+        )
+    if event_type != FINALIZED:
+        return None
+    try:
+        return Notice.model_validate(
+            {
+                "bucket": attributes.get("bucketId"),
+                "object": attributes.get("objectId"),
+                "generation": attributes.get("objectGeneration"),
+                "size_bytes": _size(data),
+            }
+        )
+    except ValidationError as error:
+        wrong = "; ".join(f"{one['loc'][0]} missing or wrong ({one['msg']})" for one in error.errors())
+        raise UnreadableNotification(
+            f"A Cloud Storage notification cannot be read: {wrong}.",
+            "Look at the message on the dead-letter subscription.",
+        ) from error
+
+
+def _size(data: bytes) -> int | str | None:
+    """Return the size that the payload tells, unchecked: text, if it has more digits than Python reads."""
+    try:
+        size = json.loads(data, parse_int=str)["size"]
+        return size if isinstance(size, str) and re.fullmatch(r"[+-]?[0-9]+", size) else int(size)
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return None  # payload format NONE: the object tells its size, nothing depends on this one
+
+
+def arrival(
+    notice: Notice, *, dataset: str, found_by: str, now: datetime, created_at: datetime | None = None
+) -> Arrival:
+    """Return the arrival of `notice` in `dataset`; the same notice always makes the same candidate.
+
+    Args:
+        notice: the object.
+        dataset: the one that it lies in.
+        found_by: `notification` or `sweep`.
+        now: when the arrival is recorded, UTC.
+        created_at: when Cloud Storage finalized the object, as it says of the object itself; None where the object is gone.
+    """
+    return Arrival(
+        candidate=candidate_id(dataset, notice.bucket, notice.object, notice.generation),
+        written_at=now,
+        dataset=dataset,
+        bucket=notice.bucket,
+        object=notice.object,
+        generation=notice.generation,
+        size_bytes=notice.size_bytes,
+        arrived_at=now if created_at is None else created_at,
+        found_by=found_by,
+    )

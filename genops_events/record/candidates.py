@@ -1,0 +1,170 @@
+"""A candidate as its record tells it: stages, figures, cost, and where it stands as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from genops_events.record.holds import Approval, Hold, Intent
+from genops_events.record.inference import InferenceProgress
+from genops_events.record.intake import Arrival
+from genops_events.record.promotion import PersonsAnswer, Question
+from genops_events.record.retries import Retry
+from genops_events.record.stages import CandidateState, Outcome, Stage, candidate_state, ready_stages
+from genops_events.record.tuning import Cancellation, Progress
+from genops_events.record.verdicts import Verdict
+
+WAITS_FOR_A_PERSON = "waits for a person"
+"""How promotion stands while somebody is asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One candidate, as far as the record knows it."""
+
+    arrival: Arrival
+    intents: Mapping[Stage, Intent]
+    """Of the stages that a Dag run has taken on and not ended."""
+    verdicts: Mapping[Stage, Verdict]
+    champion: str | None
+    """Id of the candidate whose model the dataset serves now."""
+    progress: Progress | None = None
+    """How far its tuning job is."""
+    queued_behind: int | None = None
+    """How many candidates come before it in the queue for tuning jobs; None where it does not wait there."""
+    cancellation: Cancellation | None = None
+    """Who wants its tuning not to go on."""
+    question: Question | None = None
+    """What a person is asked, as long as promotion has no verdict."""
+    answer: PersonsAnswer | None = None
+    """What the person said, as long as promotion has no verdict."""
+    holds: Mapping[Stage, Hold] = field(default_factory=dict)
+    """What waits for somebody's approval."""
+    inference_progress: InferenceProgress | None = None
+    """How far its prompts are answered, as long as inference has no verdict."""
+    approvals: Mapping[Stage, Approval] = field(default_factory=dict)
+    """What somebody let go on over a limit, of the stages that have not ended."""
+    retries: Mapping[Stage, Retry] = field(default_factory=dict)
+    """Who has set a failed verdict aside, of the stages that have not ended since."""
+
+    @property
+    def id(self) -> str:
+        """Return the candidate id."""
+        return self.arrival.candidate
+
+    @property
+    def outcomes(self) -> dict[Stage, Outcome]:
+        """Return the outcomes of the stages that have ended."""
+        return {stage: verdict.outcome for stage, verdict in self.verdicts.items()}
+
+    @property
+    def state(self) -> CandidateState:
+        """Return where the candidate stands as a whole."""
+        return candidate_state(self.outcomes)
+
+    @property
+    def cost_usd(self) -> Decimal:
+        """Return what was spent on the candidate so far, by the price table."""
+        return sum((verdict.cost_usd for verdict in self.verdicts.values()), Decimal(0))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the candidate as `genops watch --json` prints it."""
+        return {
+            "candidate": self.id,
+            "dataset": self.arrival.dataset,
+            "state": str(self.state),
+            "object": f"gs://{self.arrival.bucket}/{self.arrival.object}",
+            "generation": self.arrival.generation,
+            "arrived_at": self.arrival.arrived_at.isoformat(),
+            "cost_usd": str(self.cost_usd),
+            "stages": {str(stage): self.stage_json(stage) for stage in Stage},
+            "champion": self.champion,
+        }
+
+    def stage_json(self, stage: Stage) -> dict[str, Any]:
+        """Return one stage: its verdict's figures, or what it waits for."""
+        verdict = self.verdicts.get(stage)
+        if verdict is not None:
+            return {
+                "state": str(verdict.outcome),
+                "started_at": verdict.started_at.isoformat(),
+                "ended_at": verdict.ended_at.isoformat(),
+                "reason": verdict.reason,
+                "cost_usd": str(verdict.cost_usd),
+                **verdict.figures(),
+            }
+        if self.state is not CandidateState.UNDER_WAY:
+            return self._open(stage, "skipped")
+        return self._paid(stage) or self._under_way(stage)
+
+    def _under_way(self, stage: Stage) -> dict[str, Any]:
+        if stage is Stage.TUNING:
+            return self._tuning()
+        if stage is Stage.PROMOTION and self.question is not None:
+            return self._asked(self.question)
+        if stage is Stage.INFERENCE and stage in self.intents and self.inference_progress is not None:
+            seen = self.inference_progress.model_dump(
+                mode="json", exclude={"schema_name", "candidate"}, exclude_none=True
+            )
+            return self._open(stage, "running") | {"progress": seen, "reason": self.inference_progress.summary}
+        if stage in self.intents:
+            return self._open(stage, "running")
+        return self._open(stage, "queued" if stage in ready_stages(self.outcomes) else "waiting")
+
+    def explained(self, stage: Stage) -> str:
+        """Return why a stage is where it is, and what to do about it, in words; empty where there is nothing to say."""
+        row = self.stage_json(stage)
+        return " ".join(part for part in (row.get("reason"), row.get("help")) if part)
+
+    def _paid(self, stage: Stage) -> dict[str, Any] | None:
+        """Return a stage that waits for money, or that was let go on and has not begun yet."""
+        hold, approval = self.holds.get(stage), self.approvals.get(stage)
+        if hold is not None:
+            kept = {"reason", "help", "asked_usd", "missing_usd", "limits", "prompts_over", "lines", "held_at"}
+            return self._open(stage, "held") | hold.model_dump(mode="json", include=kept)
+        if approval is not None and stage not in self.intents:
+            reason = f"{approval.by} let it go on: {approval.reason}"
+            return self._open(stage, "queued") | {"reason": reason, "approved_by": approval.by}
+        retry = self.retries.get(stage)
+        if retry is not None and stage not in self.intents:
+            return self._open(stage, "queued") | {"reason": f"{retry.by} asked to try it again: {retry.reason}"}
+        return None
+
+    def _tuning(self) -> dict[str, Any]:
+        """Return tuning, which takes longest, with all that is known about where it stands."""
+        if self.queued_behind is not None:
+            row = self._open(Stage.TUNING, "queued") | {"queued_behind": self.queued_behind}
+            reasons = [f"queued behind {self.queued_behind:,}" if self.queued_behind else "next in the queue"]
+        elif Stage.TUNING in self.intents:
+            row, reasons = self._open(Stage.TUNING, "running"), []
+        else:
+            row, reasons = self._open(Stage.TUNING, "queued"), []
+        if self.progress is not None:
+            seen = self.progress.model_dump(mode="json", exclude={"schema_name", "candidate"}, exclude_none=True)
+            row["progress"] = seen
+            reasons.append(self.progress.summary)
+        if self.cancellation is not None:
+            reasons.append(f"{self.cancellation.by} asked to cancel it")
+        return row | ({"reason": "; ".join(reasons)} if reasons else {})
+
+    def _asked(self, question: Question) -> dict[str, Any]:
+        """Return promotion while a person is asked, with the command to answer."""
+        if self.answer is not None:
+            return self._open(Stage.PROMOTION, "running") | {"reason": self.answer.told}
+        otherwise = "approved" if question.on_timeout == "approve" else "rejected"
+        reason = (
+            f"{question.commands}, or answer in Airflow under Required Actions; without an answer it is {otherwise} at "
+            f"{question.asked_until:%Y-%m-%d %H:%M} UTC"
+        )
+        asked = {"asked_until": question.asked_until.isoformat(), "on_timeout": question.on_timeout}
+        return self._open(Stage.PROMOTION, WAITS_FOR_A_PERSON) | asked | {"reason": reason}
+
+    def _open(self, stage: Stage, state: str) -> dict[str, Any]:
+        intent = self.intents.get(stage)
+        return {
+            "state": state,
+            "started_at": None if intent is None else intent.started_at.isoformat(),
+            "ended_at": None,
+        }

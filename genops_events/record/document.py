@@ -1,0 +1,53 @@
+"""The record: the documents that a candidate leaves in the bucket, and those that candidates share.
+
+Documents of a candidate are written once. Documents that candidates share (champion, ledger) change by
+compare-and-set on their generation. Formats carry a version in `schema`; readers ignore fields they do not know.
+`verdicts` has the verdicts, `record_paths` says where everything lies.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, ClassVar
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+
+
+class Document(BaseModel):
+    """What all documents have in common."""
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True, ser_json_inf_nan="strings")
+
+    SCHEMA: ClassVar[str] = "genops.document.v1"
+
+    schema_name: Annotated[str, Field(alias="schema")] = ""
+    candidate: str
+    written_at: AwareDatetime
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_schema(cls, values: Any) -> Any:
+        return {"schema": cls.SCHEMA, **values} if isinstance(values, dict) else values
+
+    def to_json(self) -> bytes:
+        """Return the document as it is stored: UTF-8 JSON, indented for people."""
+        return self.model_dump_json(by_alias=True, indent=2).encode()
+
+
+BY_AIRFLOW = "Airflow"
+"""Who wants a job not to go on whose task in Airflow was ended, or cleared."""
+
+BY_THE_CLOCK = "genops, by the clock"
+"""Who wants a job not to go on that takes longer than its `timeout_hours`."""
+
+
+class Announcement(Document):
+    """A completion event in the outbox: written with its verdict, then published, then marked."""
+
+    SCHEMA: ClassVar[str] = "genops.announcement.v1"
+
+    attributes: dict[str, str]
+    """The Pub/Sub message's attributes: CloudEvents 1.0 in binary mode."""
+    data: dict[str, Any]
+    published_at: datetime | None = None
+    message_id: str | None = None

@@ -1,0 +1,146 @@
+"""Submit, find, read and cancel Vertex AI tuning jobs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from genops_events.config.identity import dataset_of
+from genops_events.config.tuning import filled_in
+from genops_events.config.values import is_model_resource
+from genops_events.gcp.clients import genai_client
+from genops_events.gcp.errors import google_call
+
+if TYPE_CHECKING:
+    from google.genai.types import CreateTuningJobConfig, HttpOptions, TuningJob
+
+    from genops_events.config import Config, Dataset
+
+LABEL = "genops-candidate"
+"""Label of a tuning job that names its candidate; how a job is found again after a crash."""
+
+
+def submit(
+    config: Config,
+    dataset: Dataset,
+    *,
+    candidate: str,
+    training_uri: str,
+    validation_uri: str | None = None,
+    champion_model: str | None = None,
+    champion_checkpoint: str | None = None,
+) -> TuningJob:
+    """Submit a tuning job. Never call it before `find` said that there is none: the API has no request id.
+
+    The call is made once, without the client's retries: a repeat after a lost answer would pay twice.
+
+    Args:
+        config: project and location.
+        dataset: source model and hyperparameters.
+        candidate: becomes the label that the job is found by.
+        training_uri: `gs://` uri of the validated training file.
+        validation_uri: `gs://` uri of the validated validation file, where the dataset has one.
+        champion_model: `projects/…/models/ID@VERSION` of the champion, where the dataset starts from it and there is one.
+        champion_checkpoint: the champion's checkpoint that is served, where it has several; `start_checkpoint` goes before it.
+    """
+    base_model = champion_model or dataset.source_model
+    checkpoint = dataset.tuning.start_checkpoint or (champion_checkpoint if champion_model else None)
+    settings = _job_settings(
+        dataset,
+        candidate=candidate,
+        validation_uri=validation_uri,
+        start_checkpoint=checkpoint if is_model_resource(base_model) else None,
+    )
+    from google.genai import types
+
+    with google_call("submit the tuning job"), genai_client(config.project, config.location, attempts=1) as client:
+        return client.tunings.tune(
+            base_model=base_model, training_dataset=types.TuningDataset(gcs_uri=training_uri), config=settings
+        )
+
+
+def _job_settings(
+    dataset: Dataset, *, candidate: str, validation_uri: str | None, start_checkpoint: str | None
+) -> CreateTuningJobConfig:
+    """Return the typed settings: google-genai reads `pre_tuned_model_checkpoint_id` from these only, not from a dict."""
+    from google.genai import types
+
+    tuning, name = dataset.tuning, dataset_of(candidate)
+
+    def text(template: str | None) -> str | None:
+        return None if template is None else filled_in(template, candidate=candidate, dataset=name)
+
+    teacher = tuning.teacher_model
+    is_tuned_teacher = teacher is not None and is_model_resource(teacher)
+    return types.CreateTuningJobConfig(
+        method=types.TuningMethod(_METHODS[tuning.method]),
+        tuned_model_display_name=text(tuning.model_name),
+        description=text(tuning.description),
+        labels={**tuning.labels, LABEL: candidate},
+        epoch_count=tuning.epochs,
+        learning_rate_multiplier=tuning.learning_rate_multiplier,
+        adapter_size=types.AdapterSize(_ADAPTER_SIZES[tuning.adapter_size]),
+        validation_dataset=None if validation_uri is None else types.TuningValidationDataset(gcs_uri=validation_uri),
+        export_last_checkpoint_only=True if tuning.checkpoints == "last" else None,
+        pre_tuned_model_checkpoint_id=start_checkpoint,
+        beta=tuning.beta,
+        base_teacher_model=None if is_tuned_teacher else teacher,
+        tuned_teacher_model_source=teacher if is_tuned_teacher else None,
+        sft_loss_weight_multiplier=tuning.sft_loss_weight_multiplier,
+        encryption_spec=None if tuning.kms_key is None else types.EncryptionSpec(kms_key_name=tuning.kms_key),
+        http_options=_service_account(tuning.service_account),
+    )
+
+
+def _service_account(address: str | None) -> HttpOptions | None:
+    """Return the options that put `serviceAccount` into the request.
+
+    `CreateTuningJobConfig` has no field for it, though the service's TuningJob has. What is in `extra_body` is merged
+    into the request's body; all other options stay those of the client, its single attempt included.
+    """
+    from google.genai import types
+
+    return None if address is None else types.HttpOptions(extra_body={"serviceAccount": address})
+
+
+def find(config: Config, candidate: str) -> TuningJob | None:
+    """Return the newest tuning job of `candidate`, or None where none was ever submitted."""
+    return next(iter(find_all(config, candidate)), None)
+
+
+def find_all(config: Config, candidate: str) -> list[TuningJob]:
+    """Return every tuning job of `candidate`, newest first; more than one only if two submissions met."""
+    from google.genai import types
+
+    with google_call("look for the candidate's tuning jobs"), genai_client(config.project, config.location) as client:
+        pages = client.tunings.list(
+            config=types.ListTuningJobsConfig(filter=f'labels.{LABEL}="{candidate}"', page_size=10)
+        )
+        # The label is compared here as well: a service that ignored the filter must not make us adopt another's job.
+        return [job for job in pages if (job.labels or {}).get(LABEL) == candidate]
+
+
+def get(config: Config, name: str) -> TuningJob:
+    """Return one tuning job as it stands now."""
+    with google_call(f"read tuning job {name}"), genai_client(config.project, config.location) as client:
+        return client.tunings.get(name=name)
+
+
+def cancel(config: Config, name: str) -> None:
+    """Ask Vertex AI to cancel a tuning job; it may still end otherwise."""
+    with google_call(f"cancel tuning job {name}"), genai_client(config.project, config.location) as client:
+        client.tunings.cancel(name=name)
+
+
+_ADAPTER_SIZES = {
+    1: "ADAPTER_SIZE_ONE",
+    2: "ADAPTER_SIZE_TWO",
+    4: "ADAPTER_SIZE_FOUR",
+    8: "ADAPTER_SIZE_EIGHT",
+    16: "ADAPTER_SIZE_SIXTEEN",
+    32: "ADAPTER_SIZE_THIRTY_TWO",
+}
+_METHODS = {
+    "supervised": "SUPERVISED_FINE_TUNING",
+    "preference": "PREFERENCE_TUNING",
+    "distillation": "DISTILLATION",
+}

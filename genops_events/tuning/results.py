@@ -1,0 +1,123 @@
+"""Read from a tuning job what it learned from, what is billed for it, and which of its checkpoints is served."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from genops_events.errors import PermanentError
+
+if TYPE_CHECKING:
+    from google.genai.types import (
+        DatasetStats,
+        PreferenceOptimizationDataStats,
+        SupervisedTuningDataStats,
+        TunedModel,
+        TunedModelCheckpoint,
+        TuningJob,
+    )
+
+    from genops_events.config.tuning import Tuning
+
+    Stats: TypeAlias = SupervisedTuningDataStats | PreferenceOptimizationDataStats | DatasetStats
+
+
+class NoSuchCheckpoint(PermanentError):
+    """The tuning job made no checkpoint of the epoch that genops.yaml asks for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What is evaluated, promoted and called."""
+
+    model: str
+    """`projects/…/models/ID@VERSION`: the same for all checkpoints of a job."""
+    endpoint: str
+    """Where this checkpoint is called."""
+    checkpoint: str | None
+    """Its id; None where the job kept no checkpoints beside the model itself."""
+    epoch: int | None
+
+
+def examples_of(job: TuningJob) -> int | None:
+    """Return how many examples were tuned on; None while the job has not said."""
+    stats = _stats(job)
+    return None if stats is None else _number(stats.tuning_dataset_example_count)
+
+
+def billable_tokens_of(job: TuningJob) -> int | None:
+    """Return how many tokens one pass over the training file is billed for; None where the job does not say.
+
+    It never says so for distillation: its statistics "do not include the responses sampled from the teacher model"
+    (google-genai, `DistillationDataStats`), and what is known of the prompts would understate the cost.
+    """
+    stats = _stats(job)
+    if stats is None or job.distillation_spec is not None:
+        return None
+    return _number(stats.total_billable_token_count)
+
+
+def steps_of(job: TuningJob) -> int | None:
+    """Return how many tuning steps the job makes in all; None while it has not said."""
+    stats = _stats(job)
+    return None if stats is None else _number(stats.tuning_step_count)
+
+
+def epochs_of(job: TuningJob) -> int | None:
+    """Return how many passes over the training file were asked for when the job was submitted; None where none were."""
+    spec = job.supervised_tuning_spec or job.preference_optimization_spec or job.distillation_spec
+    parameters = None if spec is None else spec.hyper_parameters
+    return None if parameters is None else _number(parameters.epoch_count)
+
+
+def served(job: TuningJob, tuning: Tuning) -> Served:
+    """Return the checkpoint of a job that succeeded which `tuning.serve_checkpoint` asks for.
+
+    Raises:
+        NoSuchCheckpoint: there is none of this epoch; the message names those that are there.
+        PermanentError: the job has no tuned model.
+    """
+    tuned = job.tuned_model
+    if tuned is None or not tuned.model or not tuned.endpoint:
+        raise PermanentError(f"Tuning job {job.name} has no tuned model.", "Look at the job in the console.")
+    wanted = tuning.serve_checkpoint
+    checkpoints = tuned.checkpoints or []
+    if wanted == "last":
+        last = _last(tuned, checkpoints)
+        return Served(tuned.model, tuned.endpoint, last.checkpoint_id if last else None, last.epoch if last else None)
+    of_epoch = [one for one in checkpoints if one.epoch == wanted and one.endpoint]
+    if of_epoch:
+        # More than one, if ever: the later one has seen more of the epoch.
+        found = max(of_epoch, key=lambda one: one.step or 0)
+        assert found.endpoint
+        return Served(tuned.model, found.endpoint, found.checkpoint_id, found.epoch)
+    if wanted == epochs_of(job):
+        return Served(tuned.model, tuned.endpoint, None, wanted)  # the last epoch is the model itself
+    there = sorted({one.epoch for one in checkpoints if one.epoch is not None and one.endpoint})
+    raise NoSuchCheckpoint(
+        f"Tuning job {job.name} has no checkpoint of epoch {wanted}, which `tuning.serve_checkpoint` asks for; "
+        + (f"there are those of the epochs {', '.join(map(str, there))}." if there else "it kept the last one only."),
+        "Name one of these in genops.yaml, or `last`, and upload the training file again.",
+    )
+
+
+def _last(tuned: TunedModel, checkpoints: list[TunedModelCheckpoint]) -> TunedModelCheckpoint | None:
+    """Return the checkpoint behind the endpoint of the model itself: its default, which is the last one."""
+    return next((one for one in checkpoints if one.endpoint == tuned.endpoint), None)
+
+
+def _stats(job: TuningJob) -> Stats | None:
+    stats = job.tuning_data_stats
+    if stats is None:
+        return None
+    distillation = stats.distillation_data_stats
+    return (
+        stats.supervised_tuning_data_stats
+        or stats.preference_optimization_data_stats
+        or (distillation.training_dataset_stats if distillation is not None else None)
+    )
+
+
+def _number(value: int | None) -> int | None:
+    # An int64 is a text in Google's JSON, and google-genai does not always turn it into a number.
+    return None if value is None else int(value)
