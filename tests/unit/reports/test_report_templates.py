@@ -17,16 +17,18 @@ import pytest
 from hatchling.build import build_wheel
 from pages import tree_of
 
-from genops_events import reports as report_parts
-from genops_events.comparison import report as comparison_report
-from genops_events.evaluation import report as evaluation_report
+import genops_events
+from genops_events import reports
+from genops_events.comparison.report import ComparisonPage
+from genops_events.evaluation.report import EvaluationPage
 from genops_events.reports import html_page
 from genops_events.reports.page import templates
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(genops_events.__file__).parent.parent
 PACKAGES = ("genops_events", "triggers", "gcp_stand_ins")
-PAGES = {evaluation_report: evaluation_report.EvaluationPage, comparison_report: comparison_report.ComparisonPage}
-REPORTS = pytest.mark.parametrize("report", PAGES, ids=lambda report: report.__name__)
+PAGES = {"genops_events.evaluation.report": EvaluationPage, "genops_events.comparison.report": ComparisonPage}
+"""What each template shows, by the package that it belongs to."""
+REPORTS = pytest.mark.parametrize("report", PAGES)
 HOSTILE = (
     "<script>ran()</script>",
     "\"' onload=ran() x='\"><img src=x onerror=ran()>",
@@ -63,17 +65,17 @@ def filled(kind: Any, texts: Iterator[str], *, yes: bool) -> Any:
     return yes if kind is bool else 1 if kind in (int, float) else next(texts)
 
 
-def rendered(report: Any, text: str, *, yes: bool) -> tuple[str, list[str]]:
+def rendered(report: str, text: str, *, yes: bool) -> tuple[str, list[str]]:
     """Return a page with a text of its own in each field of its view, and these texts."""
     used: list[str] = []
     texts = (used.append(one) or one for one in (f"{text} {number};" for number in count()))
-    return html_page(report.__name__, filled(PAGES[report], texts, yes=yes)), used
+    return html_page(report, filled(PAGES[report], texts, yes=yes)), used
 
 
 @REPORTS
 @pytest.mark.parametrize("yes", [True, False])
 @pytest.mark.parametrize("hostile", HOSTILE)
-def test_no_text_of_a_view_adds_an_element_or_an_attribute(report: Any, hostile: str, *, yes: bool) -> None:
+def test_no_text_of_a_view_adds_an_element_or_an_attribute(report: str, hostile: str, *, yes: bool) -> None:
     harmless, _ = rendered(report, "text", yes=yes)
     page, used = rendered(report, hostile, yes=yes)
     assert len(used) > 30
@@ -81,7 +83,7 @@ def test_no_text_of_a_view_adds_an_element_or_an_attribute(report: Any, hostile:
 
 
 @REPORTS
-def test_every_text_of_a_view_is_on_the_page_as_it_was_written(report: Any) -> None:
+def test_every_text_of_a_view_is_on_the_page_as_it_was_written(report: str) -> None:
     page, used = rendered(report, "<i>\"'&amp;", yes=True)
     tree = tree_of(page)
     missing = [text for text in used if text not in "".join(tree.texts)]
@@ -90,8 +92,8 @@ def test_every_text_of_a_view_is_on_the_page_as_it_was_written(report: Any) -> N
 
 
 @REPORTS
-def test_a_name_that_a_template_misspells_is_an_error_and_escaping_is_never_turned_off(report: Any) -> None:
-    made = templates(report.__name__)
+def test_a_name_that_a_template_misspells_is_an_error_and_escaping_is_never_turned_off(report: str) -> None:
+    made = templates(report)
     assert made.autoescape is True
     assert made.undefined.__name__ == "StrictUndefined"
     names = [name for name in made.list_templates() if name.endswith(".j2")]
@@ -121,8 +123,8 @@ def test_no_module_makes_html_by_hand() -> None:
 
 
 @REPORTS
-def test_the_stylesheet_is_in_the_page_as_it_is(report: Any) -> None:
-    style = (files(report_parts) / "templates" / "style.css").read_text(encoding="utf-8")
+def test_the_stylesheet_is_in_the_page_as_it_is(report: str) -> None:
+    style = (files(reports) / "templates" / "style.css").read_text(encoding="utf-8")
     page, _ = rendered(report, "text", yes=True)
     assert style.strip() in page, "nothing of it is taken for a template's"
     assert page.count("<style>") == 1
