@@ -53,6 +53,9 @@ bench-waiting: install ## what 10 to 5,000 waiting tuning jobs cost, beside one 
 bench-inference: install ## 10,000 prompts online: share of the quota, overhead, memory, and what a kill asks twice
 	$(BIN)/python -m benchmarks.inference
 
+bench-start: install ## what the command and the Dag files cost before they do anything, beside Typer's and Airflow's import
+	$(BIN)/python -m benchmarks.start_up
+
 chaos: install ## kill, stop and starve components under bursts of 100 uploads, and workers at each point of a submission: over an hour; prints tables
 	$(BIN)/pytest tests/chaos -m chaos --chaos-report chaos.md
 
@@ -94,4 +97,4 @@ $(STAMP): requirements.lock pyproject.toml
 	fi
 	@touch $@
 
-.PHONY: help demo check unit test ahead browser install up down lint bench bench-arrivals bench-waiting bench-inference chaos matrix fresh schemas reference docs lock
+.PHONY: help demo check unit test ahead browser install up down lint bench bench-arrivals bench-waiting bench-inference bench-start chaos matrix fresh schemas reference docs lock

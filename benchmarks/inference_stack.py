@@ -1,4 +1,4 @@
-"""What the benchmark of inference runs against: the stand-ins of Cloud Storage and Vertex AI, each a process of its own."""
+"""What benchmarks without an Airflow run against: stand-ins of Google Cloud, each a process of its own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,34 +23,39 @@ MODEL = "gemini-2.5-flash"
 
 
 class StandIns:
-    """The two stand-ins; nothing listens for Pub/Sub, and no notification is configured."""
+    """Stand-ins, that of Cloud Storage among them; no notification is configured."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, names: Collection[str] = ("storage", "vertex")) -> None:
         self._state = state
         chosen = iter(
-            ports.choose(("storage", "storage admin", "vertex", "vertex admin"), home=state, kept={}).values()
+            ports.choose([f"{name}{of}" for name in names for of in ("", " admin")], home=state, kept={}).values()
         )
-        self._ports = {name: (next(chosen), next(chosen)) for name in ("storage", "vertex")}
+        self._ports = {name: (next(chosen), next(chosen)) for name in names}
         self._processes: list[subprocess.Popen[bytes]] = []
 
     @property
     def environment(self) -> dict[str, str]:
         """What leads Google's clients here."""
-        return {
+        found = {
             "STORAGE_EMULATOR_HOST": self._url("storage"),
-            "GOOGLE_VERTEX_BASE_URL": self._url("vertex"),
             "GOOGLE_APPLICATION_CREDENTIALS": str(write_credentials(self._state)),
         }
+        if "vertex" in self._ports:
+            found["GOOGLE_VERTEX_BASE_URL"] = self._url("vertex")
+        if "pubsub" in self._ports:
+            found["PUBSUB_EMULATOR_HOST"] = self._url("pubsub").removeprefix("http://")
+        return found
 
     def _url(self, name: str, *, admin: bool = False) -> str:
         return f"http://127.0.0.1:{self._ports[name][admin]}"
 
     def start(self) -> None:
-        """Start both, and return when they are healthy."""
-        more = {"storage": ("--pubsub", "127.0.0.1:1"), "vertex": ("--storage", self._url("storage"))}
+        """Start all, and return when they are healthy."""
+        pubsub = self.environment.get("PUBSUB_EMULATOR_HOST", "127.0.0.1:1")
+        more = {"storage": ("--pubsub", pubsub), "vertex": ("--storage", self._url("storage"))}
         for name, (port, admin) in self._ports.items():
             command = [sys.executable, "-m", f"gcp_stand_ins.{name}", "--port", str(port)]
-            command += ["--admin-port", str(admin), "--state", str(self._state / name), *more[name]]
+            command += ["--admin-port", str(admin), "--state", str(self._state / name), *more.get(name, ())]
             with (self._state / f"{name}.log").open("ab") as log:
                 self._processes.append(subprocess.Popen(command, stdout=log, stderr=log))
         deadline = time.monotonic() + 60
@@ -65,7 +70,7 @@ class StandIns:
                     time.sleep(0.05)
 
     def stop(self) -> None:
-        """End both."""
+        """End all."""
         for one in self._processes:
             one.terminate()
         for one in self._processes:
@@ -88,9 +93,9 @@ class StandIns:
 
 
 @contextmanager
-def running(state: Path) -> Iterator[StandIns]:
+def running(state: Path, names: Collection[str] = ("storage", "vertex")) -> Iterator[StandIns]:
     """Run the stand-ins for as long as the block lasts, with a bucket, and Google's clients pointed at them."""
-    made = StandIns(state)
+    made = StandIns(state, names)
     os.environ.update(made.environment)
     try:
         made.start()

@@ -16,7 +16,6 @@ from genops_events.cli.sweep_now import sweep_now
 from genops_events.cli.target import connect
 from genops_events.cli.watch import EXIT_ENDED_OTHERWISE, check_id
 from genops_events.cli.who import NO_REASON, Reason, me, sentence
-from genops_events.money.ledger import usd
 from genops_events.record.stages import CandidateState
 
 if TYPE_CHECKING:
@@ -112,6 +111,8 @@ def approve_budget(
 
 
 def _told(hold: Hold, approval: Approval, by: str) -> str:
+    from genops_events.money.ledger import usd
+
     if approval.by != by:
         return f"{hold.stage.capitalize()} was approved a moment ago, by {approval.by}: {approval.reason}"
     missing = f", {usd(hold.missing_usd)} more than the limits allow" if hold.missing_usd else ""

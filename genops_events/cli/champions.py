@@ -10,7 +10,6 @@ from genops_events.cli.candidates import AsJson
 from genops_events.cli.console import errors_reported, human, print_json
 from genops_events.cli.target import connect
 from genops_events.cli.who import NO_REASON, Reason, me, sentence
-from genops_events.promotion.championship import moment
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -83,6 +82,8 @@ def _document(dataset: str, champion: Champion | None) -> dict[str, Any]:
 def _table(found: list[tuple[str, Champion | None]]) -> Table:
     from rich.table import Table
     from rich.text import Text
+
+    from genops_events.promotion.championship import moment
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("dataset", "champion", "score", "since", "how", "rollback leads to"):

@@ -18,7 +18,6 @@ import typer
 from genops_events.cli.console import errors_reported, human, interrupt_on_signals
 from genops_events.cli.paths import examples_folder
 from genops_events.cli.target import point_at
-from genops_events.record.paths import answers_path
 from genops_events.record.stages import CandidateState, Stage
 
 if TYPE_CHECKING:
@@ -146,6 +145,8 @@ def _run(uploads: list[_Upload], *, ready_seconds: float) -> bool:
 
 def _answers(store: RecordStore, found: Candidate) -> list[dict[str, Any]]:
     """Return the answers that the candidate left in the bucket; none where it was not promoted."""
+    from genops_events.record.paths import answers_path
+
     if Stage.INFERENCE not in found.verdicts:
         return []
     content = store.bucket.blob(answers_path(found.id)).download_as_bytes(timeout=DOWNLOAD_SECONDS)

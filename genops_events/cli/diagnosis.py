@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
-from genops_events.config.environment import Settings
 from genops_events.doctor.findings import Check, Diagnosis, Finding, Result, Status, failed, ok, skipped
 from genops_events.errors import ConfigError, GenopsError
 
@@ -29,6 +28,8 @@ def diagnose(config: Config | ConfigError) -> Diagnosis:
     Args:
         config: the configuration; or why it cannot be used, and then nothing else is looked at.
     """
+    from genops_events.config.environment import Settings
+
     began = time.monotonic()
     is_local = "STORAGE_EMULATOR_HOST" in os.environ
     if isinstance(config, ConfigError):

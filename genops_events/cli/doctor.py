@@ -49,7 +49,7 @@ def doctor(
 
 
 def _show(diagnosis: Diagnosis) -> None:
-    from genops_events.cli.console import PeopleConsole
+    from genops_events.cli.terminal import PeopleConsole
 
     # The report is the result, so it goes to standard output; a command in it must stay one line, to be copied.
     console = PeopleConsole(highlight=False, soft_wrap=True)

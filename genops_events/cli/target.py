@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from genops_events.config.environment import Settings
-
 if TYPE_CHECKING:
     from genops_events.config import Config
 
@@ -35,6 +33,7 @@ def connect() -> Config:
         StackError: the environment names a stack that is gone.
     """
     from genops_events.config import load_config
+    from genops_events.config.environment import Settings
     from genops_events.stack.stack import environment, read_state
 
     if "STORAGE_EMULATOR_HOST" not in os.environ:
@@ -58,6 +57,7 @@ def _refuse_a_stack_that_is_gone() -> None:
     Raises:
         StackError: nothing of it answers.
     """
+    from genops_events.config.environment import Settings
     from genops_events.stack.shell import is_foreign
     from genops_events.stack.stack import read_state
     from genops_events.stack.stack_errors import StackError

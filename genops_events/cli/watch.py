@@ -13,7 +13,6 @@ from genops_events.cli.candidates import AsJson
 from genops_events.cli.console import errors_reported, human, print_json
 from genops_events.cli.target import connect
 from genops_events.errors import PermanentError, TransientError
-from genops_events.record.candidates import WAITS_FOR_A_PERSON
 from genops_events.record.stages import CandidateState, Outcome, Stage
 
 if TYPE_CHECKING:
@@ -34,7 +33,6 @@ _STYLES = {
     "failed": "bold red",
     "running": "yellow",
     "queued": "yellow",
-    WAITS_FOR_A_PERSON: "bold yellow",
     "held": "bold yellow",
 }
 
@@ -139,6 +137,9 @@ def table(candidate: str, found: Candidate | None) -> Table:
     from rich.table import Table
     from rich.text import Text
 
+    from genops_events.record.candidates import WAITS_FOR_A_PERSON
+
+    styles = {**_STYLES, WAITS_FOR_A_PERSON: "bold yellow"}
     shown = Table(box=None, pad_edge=False, header_style="bold", title=_title(candidate, found), title_justify="left")
     for heading in ("stage", "state", "duration", "cost", "figures"):
         shown.add_column(heading, no_wrap=heading != "figures", overflow="fold")
@@ -147,7 +148,7 @@ def table(candidate: str, found: Candidate | None) -> Table:
         row = stages[str(stage)]
         explained = "" if found is None else found.explained(stage)
         cost = "" if float(row.get("cost_usd", 0)) == 0 else f"${float(row['cost_usd']):.4f}"
-        state = Text(row["state"], style=_STYLES.get(row["state"], "dim"))
+        state = Text(row["state"], style=styles.get(row["state"], "dim"))
         shown.add_row(str(stage), state, _duration(row), cost, Text(explained))
     return shown
 

@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from genops_events.cli.console import PeopleConsole
+from genops_events.cli.terminal import PeopleConsole
 from genops_events.reading.printable import printable, printable_json, spreadsheet_cell
 
 HOSTILE = "a\x1b[2Jb\x00c\nerror: forged\r\x9b31m\u202egnp.exe\ud800"
