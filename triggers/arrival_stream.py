@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.shared_stream import AdvanceItem, SharedStreamProducer
 
+from genops_events.back_off import back_off_seconds
 from genops_events.errors import GenopsError, PermanentError
-from genops_events.waiting.polling import back_off_seconds
 
 if TYPE_CHECKING:
     from genops_events.config import Config
@@ -32,7 +32,7 @@ ADVANCE_SECONDS = 60.0
 
 LETTER_ATTEMPTS = 5
 FIRST_BACK_OFF_SECONDS = 0.5
-_DOUBLINGS = 4
+LONGEST_BACK_OFF_SECONDS = 8.0
 """No pause is longer than 16 times the first: an arrival should not wait much longer than the outage lasted."""
 
 CLOSE_SECONDS = 5.0
@@ -190,7 +190,7 @@ class ArrivalProducer(SharedStreamProducer):
         return False
 
     async def _pause(self, failures: int) -> None:
-        pause = back_off_seconds(min(failures, _DOUBLINGS + 1), poll_seconds=FIRST_BACK_OFF_SECONDS / 2)
+        pause = back_off_seconds(failures, first=FIRST_BACK_OFF_SECONDS, longest=LONGEST_BACK_OFF_SECONDS)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(pause):
                 await self._ending.wait()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from genops_events.back_off import back_off_seconds
 from genops_events.errors import PermanentError, TransientError
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, storage_client
 from genops_events.gcp.errors import google_call
@@ -121,7 +121,7 @@ class RecordStore:
         """
         from google.api_core.exceptions import PreconditionFailed
 
-        for attempt in range(COMPARE_AND_SET_ATTEMPTS):
+        for attempt in range(1, COMPARE_AND_SET_ATTEMPTS + 1):
             found = self._read(path, kind)
             before, generation = found if found is not None else (None, 0)
             after = change(before)
@@ -138,8 +138,8 @@ class RecordStore:
                         timeout=CALL_TIMEOUT_SECONDS,
                     )
                 except PreconditionFailed:
-                    # Full jitter: dozens of candidates settle into one ledger in the same second.
-                    time.sleep(random.uniform(0, min(0.02 * 2**attempt, 5.0)))  # noqa: S311 - not a secret
+                    # Anything up to the bound: dozens of candidates settle into one ledger in the same second.
+                    time.sleep(back_off_seconds(attempt, first=0.02, longest=5.0, least_share=0.0))
                     continue
             return after
         raise Contended(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import re
 import ssl
 from collections.abc import Awaitable, Callable
@@ -14,6 +13,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import msgspec
 
+from genops_events.back_off import back_off_seconds
 from genops_events.errors import PermanentError
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, tls_context, vertex_credentials, vertex_endpoint
 from genops_events.gcp.errors import CloudBusy, CloudRefused, CloudUnavailable, google_call
@@ -183,16 +183,17 @@ class Retries:
 
 
 def pause_seconds(number: int, *, asked_for: float | None = None, drawn: float | None = None) -> float:
-    """Return the pause after the try of this number: doubling, bounded, drawn; never less than the service asked for.
+    """Return the pause after the try of this number: what the service asked for, and a quarter to all of a bound that doubles.
 
     Args:
         number: 1 after the first.
         asked_for: by `Retry-After` or `RetryInfo`, in seconds.
         drawn: 0 to 1; at random where None.
     """
-    bound = min(FIRST_PAUSE_SECONDS * 2.0 ** (number - 1), LONGEST_PAUSE_SECONDS)
-    share = random.random() if drawn is None else drawn  # noqa: S311 - not a secret
-    return (asked_for or 0.0) + bound * (0.25 + 0.75 * share)
+    own = back_off_seconds(
+        number, first=FIRST_PAUSE_SECONDS, longest=LONGEST_PAUSE_SECONDS, least_share=0.25, drawn=drawn
+    )
+    return (asked_for or 0.0) + own
 
 
 _ABOUT_A_FILE = re.compile(r"(?i)\b(?:files?|objects?|buckets?|storage|URLs?|URIs?)\b|gs://")

@@ -9,9 +9,9 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from genops_events.back_off import back_off_seconds
 from genops_events.gcp.errors import CloudUnavailable
 from genops_events.intake.subscription import ArrivalsSubscription, Message
-from genops_events.waiting.polling import back_off_seconds
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ class Leases:
                 failures += 1
                 expected = isinstance(error, CloudUnavailable)
                 log.warning("%d leases could not be extended. %s", len(due), error, exc_info=not expected)
-                await asyncio.sleep(back_off_seconds(min(failures, 3), poll_seconds=0.5))
+                await asyncio.sleep(back_off_seconds(failures, first=1.0, longest=4.0))
                 continue
             failures = 0
             for one in due:

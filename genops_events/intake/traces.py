@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from genops_events.back_off import back_off_seconds
 from genops_events.record.events import EVENT_TYPES, announcement_path, event_type, hold_announcement_path
 from genops_events.record.holds import HOLDABLE, Standing, standing
 from genops_events.record.inference import cancellation_path as batch_cancellation_path
@@ -219,7 +220,9 @@ def rest_after(wakings: int, *, patience: timedelta) -> timedelta:
 
     Twice as long each time: what no wake-up helps (its dataset was removed, its Dag has an error) must not pile up runs.
     """
-    return patience * (1 << min(max(wakings - 1, 0), MOST_DOUBLINGS))
+    first = patience.total_seconds()
+    longest = first * 2**MOST_DOUBLINGS
+    return timedelta(seconds=back_off_seconds(wakings, first=first, longest=longest, least_share=1.0))
 
 
 class Activity(StrEnum):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from gcp_stand_ins.owner import birth
+from genops_events.back_off import back_off_seconds
 from genops_events.stack.airflow_probes import Probe
 from genops_events.stack.airflow_processes import Child
 from genops_events.stack.components import Component
@@ -51,7 +52,7 @@ class RestartPolicy:
     @property
     def pause_seconds(self) -> float:
         """How long to wait before the next start: 1, 2, 4 … 15."""
-        return min(2.0 ** max(self.deaths - 1, 0), LONGEST_PAUSE_SECONDS)
+        return back_off_seconds(self.deaths, first=1.0, longest=LONGEST_PAUSE_SECONDS, least_share=1.0)
 
     @property
     def failed(self) -> bool:

@@ -25,9 +25,9 @@ from genops_events.waiting.polling import (
     Ended,
     Round,
     Wait,
-    back_off_seconds,
     key_of,
     on_state,
+    seconds_after_failures,
     with_jitter,
 )
 
@@ -220,7 +220,7 @@ class JobPoller:
         self._failures += 1
         shortest = min((one.wait.poll_seconds for one in self._waiters), default=1.0)
         asked_for = getattr(error, "retry_after_seconds", None)
-        pause = back_off_seconds(self._failures, poll_seconds=shortest, asked_for=asked_for)
+        pause = seconds_after_failures(self._failures, poll_seconds=shortest, asked_for=asked_for)
         trace = None if isinstance(error, GenopsError) else error
         log.warning("%s Looking again in %.0f s; the %s jobs go on.", error, pause, self._kind, exc_info=trace)
         until = time.monotonic() + pause

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from genops_events.back_off import back_off_seconds
 from genops_events.waiting.jobs import JobView
 
 
@@ -138,20 +139,19 @@ def with_jitter(seconds: float, *, share: float | None = None) -> float:
     return seconds * (1.0 + JITTER * drawn)
 
 
-def back_off_seconds(
-    failures: int, *, poll_seconds: float, jitter: float | None = None, asked_for: float | None = None
+def seconds_after_failures(
+    failures: int, *, poll_seconds: float, drawn: float | None = None, asked_for: float | None = None
 ) -> float:
-    """Return the pause after `failures` failed looks in a row: doubling, bounded, with jitter.
+    """Return the pause after `failures` failed looks in a row: between half and all of a bound that doubles.
 
     Args:
         failures: 1 after the first.
         poll_seconds: the pause of a healthy poll.
-        jitter: 0 to 1; drawn where None. The pause is between half and all of its bound.
+        drawn: 0 to 1; at random where None.
         asked_for: seconds that the service itself asked for; never less than these.
     """
-    bound = min(poll_seconds * 2.0 ** min(failures, 16), max(LONGEST_BACK_OFF_SECONDS, poll_seconds))
-    share = random.random() if jitter is None else jitter  # noqa: S311 - not a secret
-    return max(bound * (0.5 + share / 2), asked_for or 0.0)
+    longest = max(LONGEST_BACK_OFF_SECONDS, poll_seconds)
+    return max(back_off_seconds(failures, first=2 * poll_seconds, longest=longest, drawn=drawn), asked_for or 0.0)
 
 
 class Round:

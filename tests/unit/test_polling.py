@@ -20,9 +20,9 @@ from genops_events.waiting.polling import (
     Pause,
     Round,
     Wait,
-    back_off_seconds,
     key_of,
     on_state,
+    seconds_after_failures,
     with_jitter,
 )
 
@@ -86,15 +86,15 @@ def test_an_old_job_is_looked_at_less_often_and_at_its_deadline_to_the_second():
 
 
 @given(st.integers(1, 10_000), st.floats(0.1, 60), st.floats(0, 1))
-def test_back_off_grows_with_failures_and_never_past_its_bound(failures, poll_seconds, jitter):
-    pause = back_off_seconds(failures, poll_seconds=poll_seconds, jitter=jitter)
-    assert 0 < pause <= LONGEST_BACK_OFF_SECONDS
-    assert pause <= back_off_seconds(failures + 1, poll_seconds=poll_seconds, jitter=jitter)
+def test_failed_looks_are_further_and_further_apart_up_to_five_minutes(failures, poll_seconds, drawn):
+    pause = seconds_after_failures(failures, poll_seconds=poll_seconds, drawn=drawn)
+    assert poll_seconds <= pause <= LONGEST_BACK_OFF_SECONDS
+    assert pause <= seconds_after_failures(failures + 1, poll_seconds=poll_seconds, drawn=drawn)
 
 
 def test_back_off_is_never_shorter_than_what_the_service_asked_for():
-    assert back_off_seconds(1, poll_seconds=1, jitter=1, asked_for=45.0) == 45.0
-    assert back_off_seconds(5, poll_seconds=30, jitter=1, asked_for=45.0) > 45.0
+    assert seconds_after_failures(1, poll_seconds=1, drawn=1, asked_for=45.0) == 45.0
+    assert seconds_after_failures(5, poll_seconds=30, drawn=1, asked_for=45.0) > 45.0
 
 
 @given(st.floats(0.1, 1000), st.floats(0, 1))
