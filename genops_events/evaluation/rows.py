@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from statistics import fmean
 from typing import Any
 
 from genops_events.catalogue.metrics import PAIRWISE, Metric
@@ -115,9 +116,9 @@ def _summary(name: str, rows: Sequence[Row], champion_mean: float | None) -> Met
     figures = _figures(found)
     if common:
         figures |= {
-            "champion_mean": sum(row.champion_scores[name] for row in common) / len(common),
+            "champion_mean": fmean(row.champion_scores[name] for row in common),
             "common_rows": len(common),
-            "common_mean": sum(row.scores[name] for row in common) / len(common),
+            "common_mean": fmean(row.scores[name] for row in common),
         }
     elif champion_mean is not None and name != PAIRWISE:
         figures["champion_mean"] = champion_mean

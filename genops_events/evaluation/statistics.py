@@ -6,6 +6,7 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist, fmean, stdev
 
 CONFIDENCE = 0.95
 RESAMPLES = 1000
@@ -15,7 +16,7 @@ _MOST_DRAWS = 4_000_000
 _FEWEST_RESAMPLES = 200
 _SEED = 20_240_613
 """Fixed, so that a repeated run writes the same interval; the number means nothing."""
-_Z = 1.959963984540054
+_Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 """Of the normal distribution, 95 % lies within so many standard deviations."""
 
 
@@ -41,7 +42,7 @@ def describe(scores: Sequence[float]) -> Statistics | None:
         return None
     if any(not math.isfinite(score) for score in scores):
         raise ValueError("a score is not a finite number")
-    mean = math.fsum(scores) / len(scores)
+    mean = fmean(scores)
     low, high = _bootstrap(scores)
     # A resample of a few rows can miss the mean itself; an interval that leaves it out would only puzzle.
     return Statistics(len(scores), mean, _deviation(scores, mean), min(low, mean), max(high, mean))
@@ -60,7 +61,7 @@ def win_rate(scores: Sequence[float]) -> Statistics | None:
     if any(not 0 <= score <= 1 for score in scores):
         raise ValueError("a row is won, lost or tied: 1, 0 or 0.5")
     count = len(scores)
-    mean = math.fsum(scores) / count
+    mean = fmean(scores)
     centre = (mean + _Z**2 / (2 * count)) / (1 + _Z**2 / count)
     half = _Z / (1 + _Z**2 / count) * math.sqrt(mean * (1 - mean) / count + _Z**2 / (4 * count**2))
     low, high = max(0.0, min(centre - half, mean)), min(1.0, max(centre + half, mean))
@@ -79,9 +80,7 @@ def histogram(scores: Sequence[float], *, low: float, high: float, bins: int) ->
 
 
 def _deviation(scores: Sequence[float], mean: float) -> float:
-    if len(scores) == 1:
-        return 0.0
-    return math.sqrt(math.fsum((score - mean) ** 2 for score in scores) / (len(scores) - 1))
+    return stdev(scores, mean) if len(scores) > 1 else 0.0
 
 
 def _bootstrap(scores: Sequence[float]) -> tuple[float, float]:
