@@ -9,7 +9,7 @@ import time
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,6 +20,8 @@ from genops_events.reading.printable import printable_json
 from genops_events.record.stages import Stage
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from genops_events.record.candidates import Candidate
     from genops_events.record.document import Announcement
     from genops_events.record.verdicts import Verdict
@@ -104,26 +106,25 @@ def _show(found: list[Candidate], *, as_json: bool) -> None:
     human().print(_table(found))
 
 
-def _table(found: list[Candidate]) -> Any:
-    from rich.table import Table
-    from rich.text import Text
+def _table(found: list[Candidate]) -> Table:
+    from genops_events.cli.terminal import table
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("candidate", "arrived", "state", "stage", "cost", "reason"):
-        table.add_column(heading, no_wrap=heading != "reason", overflow="fold")
-    for one in found:
-        last = max(one.verdicts.values(), key=lambda verdict: verdict.ended_at, default=None)
-        stage = _telling_stage(one, last)
-        star = " (champion)" if one.champion == one.id else ""
-        table.add_row(
-            one.id,
-            f"{one.arrival.arrived_at:%Y-%m-%d %H:%M:%S}",
-            f"{one.state}{' (held)' if one.holds else ''}{star}",
-            str(stage or "-"),
-            f"${one.cost_usd:.4f}",
-            Text(one.explained(stage) if stage is not None else ""),
-        )
-    return table
+    headings = ("candidate", "arrived", "state", "stage", "cost", "reason")
+    return table(headings, map(_row, found), wraps=("reason",))
+
+
+def _row(one: Candidate) -> tuple[str, ...]:
+    last = max(one.verdicts.values(), key=lambda verdict: verdict.ended_at, default=None)
+    stage = _telling_stage(one, last)
+    star = " (champion)" if one.champion == one.id else ""
+    return (
+        one.id,
+        f"{one.arrival.arrived_at:%Y-%m-%d %H:%M:%S}",
+        f"{one.state}{' (held)' if one.holds else ''}{star}",
+        str(stage or "-"),
+        f"${one.cost_usd:.4f}",
+        one.explained(stage) if stage is not None else "",
+    )
 
 
 def _telling_stage(one: Candidate, last: Verdict | None) -> Stage | None:

@@ -80,21 +80,18 @@ def _document(dataset: str, champion: Champion | None) -> dict[str, Any]:
 
 
 def _table(found: list[tuple[str, Champion | None]]) -> Table:
-    from rich.table import Table
-    from rich.text import Text
+    from genops_events.cli.terminal import table
 
+    headings = ("dataset", "champion", "score", "since", "how", "rollback leads to")
+    return table(headings, (_row(dataset, champion) for dataset, champion in found), wraps=("how",))
+
+
+def _row(dataset: str, champion: Champion | None) -> tuple[str, ...]:
     from genops_events.promotion.championship import moment
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("dataset", "champion", "score", "since", "how", "rollback leads to"):
-        table.add_column(heading, no_wrap=heading != "how", overflow="fold")
-    for dataset, champion in found:
-        if champion is None:
-            table.add_row(dataset, "-", "", "", "no candidate was promoted yet", "")
-            continue
-        rolled = champion.rollback
-        how = "promoted" if rolled is None else f"{rolled.by} rolled back {rolled.candidate}: {rolled.reason}"
-        score = f"{champion.metric} {champion.score:.4g}"
-        row = (champion.candidate, score, moment(champion.promoted_at), Text(how), champion.predecessor or "-")
-        table.add_row(dataset, *row)
-    return table
+    if champion is None:
+        return (dataset, "-", "", "", "no candidate was promoted yet", "")
+    rolled = champion.rollback
+    how = "promoted" if rolled is None else f"{rolled.by} rolled back {rolled.candidate}: {rolled.reason}"
+    score = f"{champion.metric} {champion.score:.4g}"
+    return (dataset, champion.candidate, score, moment(champion.promoted_at), how, champion.predecessor or "-")

@@ -22,10 +22,11 @@ from genops_events.cli.who import me
 from genops_events.errors import ConfigError, PermanentError, TransientError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from genops_events.airflow_rest.client import AirflowRest
     from genops_events.config import Config
@@ -317,7 +318,7 @@ def _print(found: Comparison, *, as_json: bool) -> None:
     from genops_events.evaluation.files import browser_url
 
     console = human()
-    console.print(table(found))
+    console.print(shown(found))
     console.print(found.reason, markup=False)
     for one in found.contestants:
         more = one.help if one.status != "completed" else one.reason
@@ -331,34 +332,33 @@ def _print(found: Comparison, *, as_json: bool) -> None:
         console.lines(f"Rows:   {found.rows_uri}\n        {found.parquet_uri}")
 
 
-def table(found: Comparison) -> Table:
+def shown(found: Comparison) -> Table:
     """Return the summary as a table: a line for each contestant."""
-    from rich.table import Table
+    from genops_events.cli.terminal import table
+
+    metrics = [one.name for one in found.metrics]
+    numbers = (*metrics, "failed rows", "tokens in", "out", "answers", "spent", "p50", "p95")
+    title = f"{found.id}: {found.outcome}, {found.rows:,} prompts, ${found.cost_usd:.4f}"
+    rows = (_row(one, metrics) for one in found.contestants)
+    return table(("contestant", "model", "state", *numbers), rows, title=title, numbers=numbers)
+
+
+def _row(one: ContestantResult, metrics: Sequence[str]) -> tuple[str | Text, ...]:
     from rich.text import Text
 
-    title = f"{found.id}: {found.outcome}, {found.rows:,} prompts, ${found.cost_usd:.4f}"
-    shown = Table(box=None, pad_edge=False, header_style="bold", title=title, title_justify="left")
-    for heading in ("contestant", "model", "state"):
-        shown.add_column(heading, no_wrap=True)
-    for one in found.metrics:
-        shown.add_column(one.name, justify="right", no_wrap=True)
-    for heading in ("failed rows", "tokens in", "out", "answers", "spent", "p50", "p95"):
-        shown.add_column(heading, justify="right", no_wrap=True)
-    for each in found.contestants:
-        shown.add_row(
-            each.name,
-            each.candidate or "/".join(each.model.split("/")[-2:]),
-            Text(each.status, style=_STYLES[each.status]),
-            *(_mean(each, one.name) for one in found.metrics),
-            f"{each.failed_rows:,}",
-            _count(each.input_tokens),
-            _count(each.output_tokens),
-            "" if each.answers_usd is None else f"${each.answers_usd:.6f}",
-            f"${each.cost_usd:.6f}",
-            "" if each.latency is None else f"{each.latency.p50_seconds:.2f} s",
-            "" if each.latency is None else f"{each.latency.p95_seconds:.2f} s",
-        )
-    return shown
+    return (
+        one.name,
+        one.candidate or "/".join(one.model.split("/")[-2:]),
+        Text(one.status, style=_STYLES[one.status]),
+        *(_mean(one, metric) for metric in metrics),
+        f"{one.failed_rows:,}",
+        _count(one.input_tokens),
+        _count(one.output_tokens),
+        "" if one.answers_usd is None else f"${one.answers_usd:.6f}",
+        f"${one.cost_usd:.6f}",
+        "" if one.latency is None else f"{one.latency.p50_seconds:.2f} s",
+        "" if one.latency is None else f"{one.latency.p95_seconds:.2f} s",
+    )
 
 
 def _mean(one: ContestantResult, metric: str) -> str:

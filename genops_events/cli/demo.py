@@ -177,25 +177,23 @@ def _follow(config: Config, store: RecordStore, file: Path) -> Candidate | None:
 
 
 def _summary(ended: list[Candidate]) -> Table:
-    from rich.table import Table
+    from genops_events.cli.terminal import table
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("candidate", "end", "score", "champion's score", "cost", "upload to end"):
-        table.add_column(heading)
-    for found in ended:
-        promotion: dict[str, Any] = (
-            found.verdicts[Stage.PROMOTION].figures() if Stage.PROMOTION in found.verdicts else {}
-        )
-        last = max(verdict.ended_at for verdict in found.verdicts.values())
-        table.add_row(
-            found.id,
-            str(found.state),
-            _score(promotion.get("score")),
-            _score(promotion.get("champion_score")),
-            f"${found.cost_usd:.4f}",
-            f"{(last - found.arrival.arrived_at).total_seconds():.1f} s",
-        )
-    return table
+    headings = ("candidate", "end", "score", "champion's score", "cost", "upload to end")
+    return table(headings, map(_row, ended))
+
+
+def _row(found: Candidate) -> tuple[str, ...]:
+    promotion: dict[str, Any] = found.verdicts[Stage.PROMOTION].figures() if Stage.PROMOTION in found.verdicts else {}
+    last = max(verdict.ended_at for verdict in found.verdicts.values())
+    return (
+        found.id,
+        str(found.state),
+        _score(promotion.get("score")),
+        _score(promotion.get("champion_score")),
+        f"${found.cost_usd:.4f}",
+        f"{(last - found.arrival.arrived_at).total_seconds():.1f} s",
+    )
 
 
 def _score(value: float | None) -> str:

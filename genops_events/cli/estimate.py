@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,8 @@ from genops_events.errors import GenopsError, PermanentError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from rich.table import Table
 
     from genops_events.config import Config, Dataset
     from genops_events.money.steps import Estimate, Step
@@ -57,7 +59,7 @@ def estimate(
     if as_json:
         print_json({"file": str(file), **found.to_json()})
     else:
-        human().print(table(found))
+        human().print(shown(found))
         for note in found.notes:
             human().print(f"note: {note}", markup=False)
     if found.is_over:
@@ -168,30 +170,28 @@ def _tokens(file: Path, entry: Dataset, config: Config) -> tuple[int, tuple[str,
     return report.tokens_estimate, report.assumed
 
 
-def table(found: Estimate) -> Any:
+def shown(found: Estimate) -> Table:
     """Return the estimate as a table: a line per paid step, and the sum."""
-    from rich.table import Table
-    from rich.text import Text
+    from genops_events.cli.terminal import table
 
-    title = f"{found.dataset} on {found.model}, prices as of {found.as_of}; answers at their longest"
-    shown = Table(box=None, pad_edge=False, header_style="bold", title=title, title_justify="left")
-    for heading in ("step", "input tokens", "output tokens", "cost", "limit", "what"):
-        numeric = heading not in {"step", "what"}
-        shown.add_column(heading, justify="right" if numeric else "left", no_wrap=heading != "what", overflow="fold")
-    for one in found.steps:
-        cost = "?" if one.usd is None else usd(one.usd)
-        over = "over the limit: " if one.is_over else ""
-        shown.add_row(
-            one.name,
-            _count(one.input_tokens),
-            _count(one.output_tokens),
-            cost,
-            usd(one.limit_usd),
-            Text(over + one.why),
-        )
+    numbers = ("input tokens", "output tokens", "cost", "limit")
     least = "" if found.is_complete else "at least "
-    shown.add_row("all", "", "", f"{least}{usd(found.total_usd)}", usd(found.candidate_limit_usd), "")
-    return shown
+    rows = [
+        *(
+            (
+                one.name,
+                _count(one.input_tokens),
+                _count(one.output_tokens),
+                "?" if one.usd is None else usd(one.usd),
+                usd(one.limit_usd),
+                ("over the limit: " if one.is_over else "") + one.why,
+            )
+            for one in found.steps
+        ),
+        ("all", "", "", f"{least}{usd(found.total_usd)}", usd(found.candidate_limit_usd), ""),
+    ]
+    title = f"{found.dataset} on {found.model}, prices as of {found.as_of}; answers at their longest"
+    return table(("step", *numbers, "what"), rows, title=title, numbers=numbers, wraps=("what",))
 
 
 def _count(number: int | None) -> str:

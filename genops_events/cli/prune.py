@@ -67,11 +67,9 @@ def _summary(losers: list[TunedModel], kept: int, *, apply: bool) -> str:
 
 
 def _table(losers: list[TunedModel], done: dict[str, str]) -> Table:
-    from rich.table import Table
+    from genops_events.cli.terminal import table
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("candidate", "ended", "endpoint", "model", *(["done"] if done else [])):
-        table.add_column(heading, no_wrap=True, overflow="fold")
-    for one in losers:
-        table.add_row(one.candidate, one.state, one.endpoint, one.model, *([done[one.candidate]] if done else []))
-    return table
+    rows = (
+        (one.candidate, one.state, one.endpoint, one.model, *([done[one.candidate]] if done else [])) for one in losers
+    )
+    return table(("candidate", "ended", "endpoint", "model", *(["done"] if done else [])), rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,10 @@ from genops_events.cli.target import connect
 from genops_events.errors import PermanentError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.table import Table
+
     from genops_events.money.spending import Spending
 
 
@@ -40,29 +44,29 @@ def spend(
     if as_json:
         print_json(found.to_json())
         return
-    human().print(table(found))
+    human().print(shown(found))
 
 
-def table(found: Spending) -> Any:
+def shown(found: Spending) -> Table:
     """Return the month as a table: a line per dataset and stage, and one for all of them."""
-    from rich.table import Table
+    from genops_events.cli.terminal import table
 
-    shown = Table(box=None, pad_edge=False, header_style="bold", title=_title(found), title_justify="left")
-    for heading in ("dataset", "stage", "candidates", "estimated", "spent", "reserved", "limit", "left"):
-        left = heading in {"dataset", "stage"}
-        shown.add_column(heading, no_wrap=True, justify="left" if left else "right")
+    numbers = ("candidates", "estimated", "spent", "reserved", "limit", "left")
+    return table(("dataset", "stage", *numbers), _rows(found), title=_title(found), numbers=numbers)
+
+
+def _rows(found: Spending) -> Iterator[tuple[str, ...]]:
     for row in found.datasets:
         for purpose, one in row.stages.items():
             amounts = (one.estimated_usd, one.spent_usd, one.reserved_usd)
-            shown.add_row(row.dataset, purpose, f"{one.candidates:,}", *map(usd, amounts), "", "")
+            yield (row.dataset, purpose, f"{one.candidates:,}", *map(usd, amounts), "", "")
         spent = sum((one.spent_usd for one in row.stages.values()), Decimal(0))
         limit = (_unlimited(row.dataset), "") if row.limit_usd is None else (usd(row.limit_usd), usd(row.left_usd))
-        shown.add_row(row.dataset, "all", "", "", usd(spent), usd(row.committed_usd - spent), *limit)
+        yield (row.dataset, "all", "", "", usd(spent), usd(row.committed_usd - spent), *limit)
     limit = ("no limit", "")
     if found.limit_usd is not None:
         limit = (usd(found.limit_usd), usd(found.limit_usd - found.committed_usd))
-    shown.add_row("all", "", "", "", usd(found.spent_usd), usd(found.committed_usd - found.spent_usd), *limit)
-    return shown
+    yield ("all", "", "", "", usd(found.spent_usd), usd(found.committed_usd - found.spent_usd), *limit)
 
 
 def usd(amount: Decimal | None) -> str:

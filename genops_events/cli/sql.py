@@ -71,16 +71,10 @@ def _show(found: Answer, *, as_json: bool, as_csv: bool) -> None:
         writer.writerow([spreadsheet_cell(name) for name in found.columns])
         writer.writerows([[_csv(value) for value in row] for row in found.rows])
         return
-    from rich.table import Table as Shown
-    from rich.text import Text
+    from genops_events.cli.terminal import table
 
-    table = Shown(box=None, pad_edge=False, header_style="bold")
-    for name in found.columns:
-        table.add_column(name, overflow="fold")
-    for row in found.rows:
-        table.add_row(*(Text(_cell(value)) for value in row))
     console = human()
-    console.print(table)
+    console.print(table(found.columns, (tuple(map(_cell, row)) for row in found.rows), wraps=found.columns))
     count = "1 row" if len(found.rows) == 1 else f"{len(found.rows):,} rows"
     console.print(f"{count}, out of {found.files:,} files", style="dim")
 
@@ -98,11 +92,13 @@ def _list_tables(tables: tuple[Table, ...], *, as_json: bool) -> None:
             }
         )
         return
+    from genops_events.cli.terminal import table
+
     console = human()
-    for table in tables:
-        console.print(f"[bold]genops.{table.name}[/]  {table.description}")
-        for one in table.columns:
-            console.print(f"  {one.name:<20} {one.kind:<10} {one.description}", markup=False)
+    for each in tables:
+        rows = ((f"  {one.name}", one.kind, one.description) for one in each.columns)
+        console.print(f"[bold]genops.{each.name}[/]  {each.description}")
+        console.print(table(("  column", "type", "meaning"), rows, wraps=("meaning",)))
 
 
 def _plain(value: Any) -> Any:

@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from genops_events.cli.terminal import table
 from genops_events.stack.processes import log_end
 from genops_events.stack.stack import StackState, faults
 from genops_events.stack.state import ComponentState
@@ -61,21 +62,21 @@ def _component_document(one: ComponentState) -> dict[str, Any]:
 
 def component_table(state: StackState, *, with_faults: bool = False) -> Table:
     """Return the components as a table; asks the stand-ins for their faults if wanted."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("component", "state", "url", "seconds", "remarks"):
-        table.add_column(heading, overflow="fold", no_wrap=heading in ("component", "state"))
-    for one in state.components:
-        switched_on = faults(one) if with_faults else None
-        remarks = [
-            *([f"faults on: {switched_on}"] if switched_on else []),
-            *([f"restarts: {one.restarts}"] if one.restarts else []),
-            *([one.reason] if one.reason else []),
-            *([f"log: {one.log}"] if one.state in ("failed", "restarting") else []),
-        ]
-        seconds = "" if one.seconds is None else f"{one.seconds:.1f}"
-        name = Text(one.state, style=_STYLES[one.state])
-        table.add_row(one.name, name, one.url or "", seconds, Text("; ".join(remarks)))
-    return table
+    headings = ("component", "state", "url", "seconds", "remarks")
+    rows = (_row(one, with_faults=with_faults) for one in state.components)
+    return table(headings, rows, wraps=("url", "remarks"))
+
+
+def _row(one: ComponentState, *, with_faults: bool) -> tuple[str | Text, ...]:
+    switched_on = faults(one) if with_faults else None
+    remarks = [
+        *([f"faults on: {switched_on}"] if switched_on else []),
+        *([f"restarts: {one.restarts}"] if one.restarts else []),
+        *([one.reason] if one.reason else []),
+        *([f"log: {one.log}"] if one.state in ("failed", "restarting") else []),
+    ]
+    seconds = "" if one.seconds is None else f"{one.seconds:.1f}"
+    return (one.name, Text(one.state, style=_STYLES[one.state]), one.url or "", seconds, "; ".join(remarks))
 
 
 def waited_for(state: StackState) -> str:
@@ -123,10 +124,9 @@ class StackView:
     def show(self, state: StackState) -> None:
         """Show what has changed."""
         if self._live is not None:
-            table = component_table(state)
-            table.caption = f"{state.state}, {time.monotonic() - self._since:.0f} s"
-            table.caption_justify = "left"
-            self._live.update(table, refresh=True)
+            shown = component_table(state)
+            shown.caption = f"{state.state}, {time.monotonic() - self._since:.0f} s"
+            self._live.update(shown, refresh=True)
             return
         now = time.monotonic()
         for one in state.components:

@@ -1,11 +1,11 @@
-"""What people see on a terminal: a console that nobody else can speak through."""
+"""What people see on a terminal: a console that nobody else can speak through, and the look of every table."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from rich.console import Console, ConsoleOptions, RenderableType
+from rich.console import Console, ConsoleOptions, JustifyMethod, RenderableType
 from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
@@ -43,3 +43,31 @@ def _one_line(cell: RenderableType) -> RenderableType:
         line = printable(cell.plain)
         return cell if line == cell.plain else Text(line, style=cell.style)
     return Text(printable(cell)) if isinstance(cell, str) else cell
+
+
+def table(
+    headings: Sequence[str],
+    rows: Iterable[Sequence[str | Text]],
+    *,
+    title: str = "",
+    numbers: Collection[str] = (),
+    wraps: Collection[str] = (),
+) -> Table:
+    """Return a table as every command prints it: no frame, bold headings, and of what others wrote neither lines nor markup.
+
+    Args:
+        headings: one for each column.
+        rows: a cell for each column. A cell is a text, or one that has a style.
+        title: a line above it.
+        numbers: headings of the columns that stand at the right.
+        wraps: headings of the columns that may take several lines: where the terminal is narrow, the others stay whole.
+    """
+    shown = Table(box=None, pad_edge=False, header_style="bold", title_justify="left", caption_justify="left")
+    if title:
+        shown.title = Text(printable(title), style="table.title")
+    for name in headings:
+        justify: JustifyMethod = "right" if name in numbers else "left"
+        shown.add_column(Text(printable(name)), justify=justify, no_wrap=name not in wraps, overflow="fold")
+    for row in rows:
+        shown.add_row(*(_one_line(cell) for cell in row))
+    return shown

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +18,8 @@ from genops_events.cli.console import errors_reported, human, print_json
 from genops_events.errors import PermanentError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from genops_events.catalogue.prices import Rates
     from genops_events.training.validator import InvalidLines, Method, ModelLimits, ValidationExamples, ValidationReport
 
@@ -275,16 +277,15 @@ def _lines(report: ValidationReport) -> str:
     return f"the first {report.lines_checked:,} of {report.lines:,} lines"
 
 
-def _table(report: ValidationReport) -> Any:
-    from rich.table import Table
-    from rich.text import Text
+def _table(report: ValidationReport) -> Table:
+    from genops_events.cli.terminal import table
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("line", "column"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("reason", no_wrap=True)
-    table.add_column("message", overflow="fold")
-    for problem in report.problems:
-        place = ("-" if number is None else f"{number:,}" for number in (problem.line, problem.column))
-        table.add_row(*place, problem.reason.value, Text(problem.message))  # Text: brackets are no markup
-    return table
+    rows = (
+        (
+            *("-" if number is None else f"{number:,}" for number in (one.line, one.column)),
+            one.reason.value,
+            one.message,
+        )
+        for one in report.problems
+    )
+    return table(("line", "column", "reason", "message"), rows, numbers=("line", "column"), wraps=("message",))

@@ -110,7 +110,7 @@ def follow(store: RecordStore, candidate: str, *, timeout_seconds: float | None,
             except TransientError as error:
                 console.print(f"{error.message} Looking again.", markup=False)
             if live is not None:
-                live.update(table(candidate, found), refresh=True)
+                live.update(shown(candidate, found), refresh=True)
             elif found is not None:
                 _print_changes(console, found, seen)
             ended = found is not None and found.state is not CandidateState.UNDER_WAY
@@ -132,25 +132,30 @@ def _print_changes(console: Console, found: Candidate, seen: dict[Stage, str]) -
             console.print(f"{stage:<11} {line}", markup=False)
 
 
-def table(candidate: str, found: Candidate | None) -> Table:
+def shown(candidate: str, found: Candidate | None) -> Table:
     """Return the candidate as a table: a line per stage."""
-    from rich.table import Table
     from rich.text import Text
 
+    from genops_events.cli.terminal import table
     from genops_events.record.candidates import WAITS_FOR_A_PERSON
 
     styles = {**_STYLES, WAITS_FOR_A_PERSON: "bold yellow"}
-    shown = Table(box=None, pad_edge=False, header_style="bold", title=_title(candidate, found), title_justify="left")
-    for heading in ("stage", "state", "duration", "cost", "figures"):
-        shown.add_column(heading, no_wrap=heading != "figures", overflow="fold")
     stages = document(candidate, found)["stages"]
-    for stage in Stage:
-        row = stages[str(stage)]
+
+    def row(stage: Stage) -> tuple[str | Text, ...]:
+        one = stages[str(stage)]
         explained = "" if found is None else found.explained(stage)
-        cost = "" if float(row.get("cost_usd", 0)) == 0 else f"${float(row['cost_usd']):.4f}"
-        state = Text(row["state"], style=styles.get(row["state"], "dim"))
-        shown.add_row(str(stage), state, _duration(row), cost, Text(explained))
-    return shown
+        cost = "" if float(one.get("cost_usd", 0)) == 0 else f"${float(one['cost_usd']):.4f}"
+        return (
+            str(stage),
+            Text(one["state"], style=styles.get(one["state"], "dim")),
+            _duration(one),
+            cost,
+            explained,
+        )
+
+    headings = ("stage", "state", "duration", "cost", "figures")
+    return table(headings, map(row, Stage), title=_title(candidate, found), wraps=("figures",))
 
 
 def _title(candidate: str, found: Candidate | None) -> str:

@@ -20,7 +20,8 @@ from waiting import HANG_SECONDS
 
 from genops_events.cascade.candidate_reader import OUTSIDE_SECONDS, CandidateReader, read_candidate, read_candidates
 from genops_events.cli import app
-from genops_events.cli.watch import follow, table
+from genops_events.cli.watch import follow
+from genops_events.cli.watch import shown as as_table
 from genops_events.config import Config
 from genops_events.gcp.record_store import RecordStore
 from genops_events.record.candidates import Candidate
@@ -203,7 +204,7 @@ def test_a_watch_prints_a_line_whenever_there_is_news_and_none_otherwise(store: 
 
 def shown(candidate: str, found: Candidate | None) -> str:
     text = io.StringIO()
-    Console(file=text, width=240).print(table(candidate, found))
+    Console(file=text, width=240).print(as_table(candidate, found))
     return text.getvalue()
 
 

@@ -6,11 +6,12 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from genops_events.cli.terminal import PeopleConsole
+from genops_events.cli.terminal import PeopleConsole, table
 from genops_events.reading.printable import printable, printable_json, spreadsheet_cell
 
 HOSTILE = "a\x1b[2Jb\x00c\nerror: forged\r\x9b31m\u202egnp.exe\ud800"
@@ -51,16 +52,18 @@ def test_json_means_the_same_afterwards(value: object) -> None:
 @pytest.mark.parametrize("terminal", [False, True])
 def test_nothing_gets_through_the_console_however_it_is_printed(*, terminal: bool) -> None:
     shown, out = console(terminal=terminal)
-    table = Table(box=None)
-    table.add_column(HOSTILE)
-    table.add_row(HOSTILE)
-    table.add_row(Text(HOSTILE, style="bold"))
+    others = Table(box=None)
+    others.add_column(HOSTILE)
+    others.add_row(HOSTILE)
+    others.add_row(Text(HOSTILE, style="bold"))
+    ours = table([HOSTILE], [[HOSTILE], [Text(HOSTILE, style="bold")]], title=HOSTILE, wraps=[HOSTILE])
     shown.print(HOSTILE, markup=False)
     shown.print(Text(HOSTILE))
-    shown.print(table)
+    shown.print(others)
+    shown.print(ours)
     shown.lines(HOSTILE)
-    with Live(table, console=shown, auto_refresh=False) as live:
-        live.update(table, refresh=True)
+    with Live(others, console=shown, auto_refresh=False) as live:
+        live.update(ours, refresh=True)
     plain = out.getvalue()
     assert "\x1b[2J" not in plain
     assert not set(plain) & (OBEYED - {"\x1b", "\r"})
@@ -71,10 +74,10 @@ def test_nothing_gets_through_the_console_however_it_is_printed(*, terminal: boo
 
 def test_a_string_or_a_cell_of_others_cannot_pretend_to_be_a_line_of_ours() -> None:
     shown, out = console()
-    table = Table(box=None, show_header=False)
-    table.add_row("[bold]id", Text(HOSTILE))
+    others = Table(box=None, show_header=False)
+    others.add_row("[bold]id", Text(HOSTILE))
     shown.print("reason: " + HOSTILE, markup=False)
-    shown.print(table)
+    shown.print(others)
     assert not [line for line in out.getvalue().splitlines() if line.strip().startswith("error:")]
     assert "[bold]id" in out.getvalue()
     assert len(out.getvalue().splitlines()) == 2
@@ -97,3 +100,30 @@ def test_a_string_or_a_cell_of_others_cannot_pretend_to_be_a_line_of_ours() -> N
 )
 def test_no_cell_is_a_formula(text: str, cell: str) -> None:
     assert spreadsheet_cell(text) == cell
+
+
+def test_a_table_takes_no_lines_and_no_markup_from_what_it_holds_whichever_console_prints_it() -> None:
+    out = io.StringIO()
+    made = table(
+        ("[red]id", "cost"),
+        [("[bold]a\nerror: forged", "$1"), (Text("held\x1b[2J", style="red"), "$10")],
+        title="[blink]all\nof it",
+        numbers=("cost",),
+    )
+    Console(file=out, width=60).print(made)
+    assert [line.rstrip() for line in out.getvalue().splitlines()] == [
+        r"[blink]all\nof it",
+        r"[red]id                 cost",
+        r"[bold]a\nerror: forged    $1",
+        r"held\x1b[2J              $10",
+    ]
+
+
+def test_on_a_narrow_terminal_only_the_columns_that_may_wrap_do() -> None:
+    out = io.StringIO()
+    made = table(("id", "reason"), [("banking77-0123456789abcdef", "one two three four five six")], wraps=("reason",))
+    Console(file=out, width=45).print(made)
+    _, first, *rest = (line.split() for line in out.getvalue().splitlines())
+    assert first[0] == "banking77-0123456789abcdef"
+    assert [*first[1:], *(word for line in rest for word in line)] == ["one", "two", "three", "four", "five", "six"]
+    assert rest
