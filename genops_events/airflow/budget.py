@@ -12,7 +12,7 @@ from genops_events.record.verdicts import Verdict
 
 
 class CheckBudget(StageOperator):
-    """Count the tokens of the prompts, price them, and reserve the money; a refusal really stops the candidate."""
+    """Count the tokens of the prompts, price them, and reserve the money; over a limit, hold the candidate."""
 
     stage = Stage.BUDGET
 

@@ -15,8 +15,8 @@ from genops_events.inference import batch_work as batch_answers
 from genops_events.inference.batch_work import CANCELLED_WITHIN
 from genops_events.inference.work import Answering
 from genops_events.record.inference import BatchSubmission
-from genops_events.record.stages import Outcome, Stage
-from genops_events.record.verdicts import InferenceVerdict, Verdict
+from genops_events.record.stages import Stage
+from genops_events.record.verdicts import Verdict
 from genops_events.tuning.submission import SubmitLater
 from genops_events.waiting.polling import JobEnd
 
@@ -49,10 +49,9 @@ class AnswerPrompts(StageOperator):
         task.xcom_push(key=WAITING_TRY, value=task.try_number)
         submission = batch_answers.known_job(run)
         if submission is None:
-            wish = batch_answers.wish_to_cancel(run)
-            if wish is not None:
-                reason = f"Cancelled by {wish.by} before a batch job was submitted. {wish.reason}"
-                return run.conclude(InferenceVerdict, Outcome.FAILED, reason, end=str(JobEnd.CANCELLED), way="batch")
+            verdict = batch_answers.cancelled(run)
+            if verdict is not None:
+                return verdict
             answering.pay()
             try:
                 submission = batch_answers.submit(answering)

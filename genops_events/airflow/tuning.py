@@ -10,26 +10,18 @@ from airflow.sdk import Context
 
 from genops_events.airflow.stage import StageOperator, finish
 from genops_events.airflow.task_context import stepping_aside
-from genops_events.cascade.spending import StageLimit, pay_for
 from genops_events.cascade.stage_run import StageRun
-from genops_events.catalogue.prices import tuning_note
 from genops_events.record import paths as record_paths
-from genops_events.record.stages import Outcome, Stage
-from genops_events.record.tuning import Progress, Submission, Validation
-from genops_events.record.verdicts import TuningVerdict, Verdict
-from genops_events.tuning import end as tuning_end
-from genops_events.tuning import files as training_files
-from genops_events.tuning import jobs as tuning_jobs
-from genops_events.tuning.cancellation import cancel_jobs, has_ended
-from genops_events.tuning.inputs import unusable_inputs
-from genops_events.tuning.submission import SubmitLater, cancelled, known_job, submit, wish_to_cancel
+from genops_events.record.stages import Stage
+from genops_events.record.tuning import Progress, Submission
+from genops_events.record.verdicts import Verdict
+from genops_events.tuning.cancellation import cancel_jobs
+from genops_events.tuning.submission import SubmitLater, cancelled, known_job, submit
+from genops_events.tuning.work import CANCELLED_WITHIN, conclude, refuse, reject, validate
 from genops_events.waiting import queue as tuning_queue
 from genops_events.waiting.polling import JobEnd
 
 log = logging.getLogger(__name__)
-
-CANCELLED_WITHIN = timedelta(minutes=10)
-"""How long a job that took too long may take to be cancelled, or to end otherwise."""
 
 
 class ValidateTrainingData(StageOperator):
@@ -49,40 +41,12 @@ class ValidateTrainingData(StageOperator):
         if verdict is None:
             with stepping_aside():
                 run.take_on()
-            validation = _validation(run)
-            missing = unusable_inputs(run) if validation.valid else None
-            if missing is not None:
-                verdict = run.conclude(TuningVerdict, Outcome.REJECTED, missing)
-                return finish(run, verdict)
-            if validation.valid:
+            validation = validate(run)
+            verdict = reject(run, validation)
+            if verdict is None:
                 tuning_queue.enter(run.store, run.candidate, since=context["dag_run"].run_after)
                 return {"examples": validation.examples, "tokens_estimate": validation.tokens_estimate}
-            verdict = run.conclude(
-                TuningVerdict, Outcome.REJECTED, validation.summary, problems=validation.problems_total
-            )
         return finish(run, verdict)
-
-
-def _validation(run: StageRun) -> Validation:
-    path = record_paths.validation_path(run.candidate)
-    found = run.store.read(path, Validation)
-    if found is not None:
-        return found
-    try:
-        validation = training_files.validate_arrival(
-            run.store,
-            run.arrival,
-            run.config.file_limits(run.dataset.billed_model),
-            invalid_lines=run.dataset.invalid_lines,
-            validation_file=run.dataset.tuning.validation_file,
-            method=run.dataset.tuning.method,
-            note=tuning_note(run.config.catalogue, run.dataset.tuning.method),
-        )
-    except training_files.ObjectGone as error:
-        validation = Validation(
-            candidate=run.candidate, written_at=datetime.now(UTC), valid=False, summary=str(error), problems_total=1
-        )
-    return run.store.create_or_read(path, validation)
 
 
 class TuneModel(StageOperator):
@@ -102,10 +66,10 @@ class TuneModel(StageOperator):
         task: Any = context["ti"]
         task.xcom_push(key=WAITING_TRY, value=task.try_number)
         tuning_queue.leave(run.store, run.candidate, since=context["dag_run"].run_after)
-        validation = _validation(run)
+        validation = validate(run)
         submission = known_job(run)
         if submission is None:
-            refusal = _refusal(run, validation)
+            refusal = refuse(run, validation)
             if refusal is not None:
                 return refusal
             try:
@@ -124,26 +88,14 @@ class TuneModel(StageOperator):
         verdict = run.store.verdict(run.candidate, self.stage)
         if verdict is None:
             cancel_jobs(run.config, run.candidate, but=job)  # what two submissions that met have left
-            verdict = self._conclude(run, job, JobEnd(event["end"]))
+            end = JobEnd(event["end"])
+            verdict = conclude(run, job, end)
+            if verdict is None:
+                submission = known_job(run)
+                assert submission is not None
+                late = end is JobEnd.TIMED_OUT
+                self._wait(run, submission, until=datetime.now(UTC) + CANCELLED_WITHIN if late else None)
         return finish(run, verdict)
-
-    def _conclude(self, run: StageRun, name: str, end: JobEnd) -> Verdict:
-        if end is JobEnd.VANISHED:
-            return tuning_end.vanished(run, name)
-        job = tuning_jobs.get(run.config, name)
-        if has_ended(job):
-            tuned_on = _validation(run).tuned_on
-            return tuning_end.ended(run, job, tuned_on=tuned_on, wish=wish_to_cancel(run))
-        submission = known_job(run)
-        assert submission is not None
-        if end is not JobEnd.TIMED_OUT:
-            log.warning("%s was seen to have ended as %s, and has not: waiting on", name, end)
-            return self._wait(run, submission)
-        wish = wish_to_cancel(run)
-        if wish is not None and datetime.now(UTC) - wish.written_at >= CANCELLED_WITHIN:
-            return tuning_end.timed_out(run, name)
-        tuning_end.cancel_late(run)
-        return self._wait(run, submission, until=datetime.now(UTC) + CANCELLED_WITHIN)
 
     def _wait(self, run: StageRun, submission: Submission, *, until: datetime | None = None) -> NoReturn:
         from triggers.tuning_job import TuningJobTrigger
@@ -172,17 +124,3 @@ class TuneModel(StageOperator):
         )
         self.defer(trigger=DateTimeTrigger(moment=error.until), method_name="go_on")
         raise AssertionError("deferring raises")
-
-
-def _refusal(run: StageRun, validation: Validation) -> Verdict | None:
-    """Conclude that the tuning job is not wanted any more; None once its cost is reserved.
-
-    Raises:
-        StepAside: it may not be paid for, and is held until somebody approves it.
-    """
-    dataset = run.dataset
-    if wish_to_cancel(run) is not None:
-        return cancelled(run)
-    estimate = run.config.rates_for(dataset).tuning_cost(validation.tokens_estimate, dataset.tuning.epochs)
-    pay_for(run, "tuning", estimate, limit=StageLimit("budget.tuning_usd", dataset.budget.tuning_usd))
-    return None

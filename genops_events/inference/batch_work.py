@@ -53,6 +53,15 @@ def wish_to_cancel(run: StageRun) -> BatchCancellation | None:
     return run.store.read(places.cancellation_path(run.candidate), BatchCancellation)
 
 
+def cancelled(run: StageRun) -> Verdict | None:
+    """Conclude that inference was cancelled before a batch job was submitted; None where nobody has cancelled it."""
+    wish = wish_to_cancel(run)
+    if wish is None:
+        return None
+    reason = f"Cancelled by {wish.by} before a batch job was submitted. {wish.reason}"
+    return run.conclude(InferenceVerdict, Outcome.FAILED, reason, end=str(JobEnd.CANCELLED), way="batch")
+
+
 def submit(answering: Answering) -> BatchSubmission:
     """Write the input, submit the batch job and record it.
 
