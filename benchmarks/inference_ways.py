@@ -111,7 +111,7 @@ def _genops(*, rows: int, at_once: int, prefix: str, requests_per_minute: int) -
         tally = answer_online(
             settings,
             model=MODEL,
-            rows=rows_of(bucket, f"prompts-{rows}.jsonl"),
+            rows=rows_of(bucket, f"prompts-{rows}.jsonl", readable=settings.addresses),
             requests=requests,
             kept=KeptRows(bucket, prefix),
             requests_per_minute=requests_per_minute or UNBOUNDED,

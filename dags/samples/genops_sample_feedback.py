@@ -49,7 +49,7 @@ with DAG(
         import json
 
         from genops_events import RecordStore, load_config
-        from genops_events.gemini.answer_rows import answer_rows
+        from genops_events.gemini.kept_answers import answer_rows
 
         bucket = RecordStore.open(load_config()).bucket
         rows = answer_rows(bucket, asked["answers_uri"].removeprefix(f"gs://{bucket.name}/"))

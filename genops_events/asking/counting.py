@@ -11,10 +11,10 @@ from genops_events.asking.form import FieldNames, WrongForm
 from genops_events.catalogue.tokens import estimated_tokens
 from genops_events.config.answers import AnswerSettings
 from genops_events.config.thinking import Thinker
-from genops_events.gemini.generation import count_tokens
 from genops_events.gemini.prompts import BadRow, PromptRow, in_chunks
 from genops_events.gemini.requests import Requests
 from genops_events.gemini.token_budget import most_for_row
+from genops_events.gemini.token_counts import count_tokens
 from genops_events.record.asks import AskPlan
 
 if TYPE_CHECKING:

@@ -7,12 +7,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from genops_events.catalogue.tokens import most_tokens
-from genops_events.gemini.generation import CONCURRENT_CALLS, count_tokens, first_error
+from genops_events.gcp.errors import first_error
 from genops_events.gemini.prompt_limits import PromptLimits, PromptOver
 from genops_events.gemini.prompts import PromptRow
+from genops_events.gemini.token_counts import count_tokens
 
 if TYPE_CHECKING:
     from genops_events.config import Config
+
+CONCURRENT_CALLS = 8
+"""Calls under way at once; the throttle bounds how many start per minute."""
 
 
 def prompts_over(

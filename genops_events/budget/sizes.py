@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from genops_events.budget import prompt_sizes
 from genops_events.config.cache_limits import refuse_small
-from genops_events.gemini.generation import count_tokens
 from genops_events.gemini.prompt_limits import PromptLimits, PromptOver
 from genops_events.gemini.prompts import BadRow, PromptRow, in_chunks
 from genops_events.gemini.requests import cache_contents
 from genops_events.gemini.results import nothing_to_ask
 from genops_events.gemini.served import served_requests
+from genops_events.gemini.token_counts import count_tokens
 
 if TYPE_CHECKING:
     from genops_events.config import Config, Dataset

@@ -21,11 +21,12 @@ from genops_events.evaluation.files import read_rows
 from genops_events.evaluation.judge_usage import judge_cost, judge_tokens
 from genops_events.evaluation.pipeline import score_key
 from genops_events.evaluation.rows import Score
+from genops_events.evaluation.scored_run import prompt_rows
 from genops_events.evaluation.vertex import Scored
 from genops_events.gcp.record_store import RecordStore
-from genops_events.gemini import answer_rows as inputs
 from genops_events.gemini.estimate import answers_step
-from genops_events.gemini.prompts import Prompt
+from genops_events.gemini.kept_answers import Answers, answers_to
+from genops_events.gemini.online import Respondent
 from genops_events.gemini.requests import Requests
 from genops_events.record import evaluation as evaluation_record
 from genops_events.record import paths as record_paths
@@ -83,7 +84,6 @@ class Asked:
         self._config, self._store, self._plan = config, store, plan
         self.contestant = contestant
         self.examples = examples
-        self.prompts = [Prompt(id=one.name, prompt=one.prompt) for one in examples]
 
     @property
     def dataset(self) -> Dataset:
@@ -169,14 +169,19 @@ class Asked:
         own = self.contestant.system_instruction
         return self.dataset.system_instruction if own is None else own or None
 
+    @property
+    def respondent(self) -> Respondent:
+        """Who is asked."""
+        return Respondent(self.called.model, self.requests, name=self.called.name, settings=self.requests.asked_as)
+
     @cached_property
-    def paid_answers(self) -> inputs.Answers:
+    def paid_answers(self) -> Answers:
         """Answers that its own evaluation paid for: to the same prompts, asked in the same way."""
         candidate = self.called.candidate
         if candidate is None or not self.contestant.answers_as_usual:
             return {}
         name = record_paths.evaluation_answers_path(candidate)
-        return inputs.answers_to(self._store.bucket, name, self.prompts, settings=self.requests.asked_as)
+        return answers_to(self._store.bucket, name, prompt_rows(self.examples), settings=self.requests.asked_as)
 
     @cached_property
     def paid_scores(self) -> dict[str, Score]:
@@ -222,5 +227,5 @@ class Asked:
             return False
         if answer.state != "complete":
             return True  # nobody judges it
-        one = Scored(example.prompt, answer.text, example.reference)
+        one = Scored(example.prompt, answer.scored_text, example.reference)
         return all(score_key(metric, one) in self.paid_scores for metric in self.metrics if metric.judged)

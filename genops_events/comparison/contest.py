@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
@@ -22,25 +21,16 @@ from genops_events.comparison.asked import Asked
 from genops_events.errors import ConfigError, GenopsError, PermanentError
 from genops_events.evaluation import files as kept
 from genops_events.evaluation.examples import evaluation_examples
-from genops_events.evaluation.judge_usage import judge_cost, judged_tokens
-from genops_events.evaluation.pipeline import Ask, Evaluated, PythonMetric, evaluate, score_key, why_none
-from genops_events.evaluation.rows import Row, Score, causes, failed_rows, summarise
-from genops_events.evaluation.vertex import Scored
+from genops_events.evaluation.pipeline import PythonMetric
+from genops_events.evaluation.rows import Row, causes, failed_rows, summarise
+from genops_events.evaluation.scored_run import Contender, ScoredRun
 from genops_events.gcp import ledger_store
-from genops_events.gcp.parts import PartWriter, remove_parts
-from genops_events.gemini.generation import answers_cost
-from genops_events.gemini.kept_answers import KeptAnswers
+from genops_events.gemini.replies import Totals
 from genops_events.money.ledger import LedgerDamaged, Refusal
 from genops_events.record import comparison_plan as places
-from genops_events.record.comparison import (
-    ComparedAnswer,
-    ComparedRow,
-    ContestantResult,
-    ContestantStatus,
-    latency_of,
-)
+from genops_events.record.comparison import ComparedAnswer, ComparedRow, ContestantResult, ContestantStatus, latency_of
 from genops_events.record.comparison_plan import ComparisonPlan, ContestantDocument
-from genops_events.record.endings import UNUSABLE, counted, in_words, remedies
+from genops_events.record.endings import UNUSABLE, in_words, remedies
 
 if TYPE_CHECKING:
     from genops_events.config import Config
@@ -125,114 +115,64 @@ class Contest:
         return self._record("failed", message, help_, **figures)
 
     def _contend(self, functions: Mapping[str, PythonMetric], most: Decimal) -> ContestantResult:
+        scored = self._scored_run()
+        scored.ask_and_score(functions)
+        figures = self._figures(scored)
+        status, reason = _judged(figures, len(self._asked.examples), has_score=scored.has_score)
+        result = self._record(status, reason, None, estimated_usd=most, **figures)
+        scored.forget()
+        return result
+
+    def _scored_run(self) -> ScoredRun:
         asked, plan = self._asked, self._plan
         config = self._config.model_copy(
             update={"requests_per_minute": max(1, self._config.requests_per_minute // plan.at_once)}
         )
-        parts = places.scores_prefix(plan.id, self._name)
-        with ExitStack() as stack:
-            answers = stack.enter_context(self._kept_answers())
-            answers.adopt(asked.paid_answers)
-            writer = stack.enter_context(PartWriter(self._bucket, parts))
-
-            def keep(key: str, score: Score) -> None:
-                kept.keep_score(writer, key, score)
-
-            found = evaluate(
-                config,
-                rows=asked.examples,
-                metrics=asked.metrics,
-                candidate=Ask(asked.called.model, asked.requests, answers),
-                champion=None,
-                functions=functions,
-                kept=asked.paid_scores | kept.kept_scores(self._bucket, parts),
-                on_score=keep,
-            )
-        figures = self._figures(answers, found)
-        status, reason = _judged(figures, found, len(asked.examples))
-        result = self._record(status, reason, None, estimated_usd=most, **figures)
-        remove_parts(self._bucket, parts)  # the rows have it all; a crash before this line leaves a few small objects
-        return result
-
-    def _kept_answers(self) -> KeptAnswers:
-        asked = self._asked
-        name = places.answers_path(self._plan.id, self._name)
-        return KeptAnswers(self._bucket, name, asked.prompts, model=asked.called.name, settings=asked.requests.asked_as)
+        return ScoredRun(
+            config,
+            asked.dataset.evaluation,
+            self._bucket,
+            examples=asked.examples,
+            metrics=asked.metrics,
+            scores=places.scores_prefix(plan.id, self._name),
+            candidate=Contender(
+                respondent=asked.respondent,
+                rates=asked.rates,
+                answers=places.answers_path(plan.id, self._name),
+                paid=asked.paid_answers,
+            ),
+            paid_scores=asked.paid_scores,
+        )
 
     def _so_far(self) -> dict[str, Any]:
         """Return the figures of what is kept, for a contestant that comes no further."""
-        answers = self._kept_answers()
-        if not answers.answers:
-            return {}
-        scores = self._asked.paid_scores | kept.kept_scores(
-            self._bucket, places.scores_prefix(self._plan.id, self._name)
-        )
-        found = Evaluated()
-        for number, answer in answers.answers.items():
-            if (why := why_none(answer)) is not None:
-                found.unanswered[number] = why
-                continue
-            example = self._asked.examples[number]
-            one = Scored(example.prompt, answer.text, example.reference)
-            for metric in self._metrics:
-                if (score := scores.get(score_key(metric, one))) is not None:
-                    found.scores[number, metric.name] = score
-        return self._figures(answers, found)
+        scored = self._scored_run()
+        scored.take_kept()
+        return self._figures(scored) if scored.answers else {}
 
-    def _figures(self, answers: KeptAnswers, found: Evaluated) -> dict[str, Any]:
+    def _figures(self, scored: ScoredRun) -> dict[str, Any]:
         """Write the rows, and return what they say."""
-        asked, rates = self._asked, self._asked.rates
-        rows = [self._row(number, answers, found) for number in range(len(asked.examples))]
-        self._write_rows(rows, answers)
-        every = [answer for _, answer in sorted(answers.answers.items())]
-        unusable = {str(state): count for state, count in counted(one.state for one in every).items()}
-        new = [answer for number, answer in sorted(answers.answers.items()) if number not in asked.paid_answers]
-        judged = judge_cost(self._config.rates, asked.dataset.evaluation, judged_tokens(self._metrics, rows))
-        newly = judged_tokens(self._metrics, [self._without_paid(row) for row in rows])
+        rows = scored.rows()
+        self._write_rows(rows, scored)
+        every = Totals.of(scored.answers.values())
         return {
             "metrics": summarise(rows, self._metrics, {}),
-            "answered": len(every),
-            **unusable,
+            "answered": every.answered,
+            **{str(state): count for state, count in every.unusable.items()},
             "failed_rows": failed_rows(rows),
             "failures": causes(rows),
-            "cost_usd": answers_cost(rates, new) + judge_cost(self._config.rates, asked.dataset.evaluation, newly),
-            "answers_usd": answers_cost(rates, every) if every else None,
-            "judge_usd": judged if any(metric.judged for metric in self._metrics) else None,
-            "input_tokens": sum(one.input_tokens for one in every),
-            "output_tokens": sum(one.output_tokens for one in every),
-            "latency": latency_of(one.seconds for one in every if one.seconds is not None),
+            "cost_usd": scored.spent_usd(rows),
+            "answers_usd": every.cost_usd(self._asked.rates, batch=False) if every.answered else None,
+            "judge_usd": scored.judge_usd(rows) if any(metric.judged for metric in self._metrics) else None,
+            "input_tokens": every.input_tokens,
+            "output_tokens": every.output_tokens,
+            "latency": latency_of(one.seconds for one in scored.answers.values() if one.seconds is not None),
         }
 
-    def _row(self, number: int, answers: KeptAnswers, found: Evaluated) -> Row:
-        example, answer = self._asked.examples[number], answers.answers.get(number)
-        scores = {one.name: _score(one, number, found, is_answered=answer is not None) for one in self._metrics}
-        return Row(
-            id=example.name,
-            prompt=example.prompt,
-            reference=example.reference,
-            answer=None if answer is None else answer.text,
-            state=None if answer is None else answer.state,
-            finish_reason=None if answer is None else answer.finish_reason,
-            scores={name: one.score for name, one in scores.items() if one.score is not None},
-            explanations={name: one.explanation for name, one in scores.items() if one.explanation},
-            failures={name: one.failure or "no score" for name, one in scores.items() if one.score is None},
-            measures={one.name: one.fingerprint for one in self._metrics if (number, one.name) in found.scores},
-        )
-
-    def _without_paid(self, row: Row) -> Row:
-        """Return a row without the measures whose scores an evaluation has paid for."""
-        one = Scored(row.prompt, row.answer or "", row.reference)
-        new = {
-            metric.name: row.measures[metric.name]
-            for metric in self._metrics
-            if metric.name in row.measures and score_key(metric, one) not in self._asked.paid_scores
-        }
-        return Row(id=row.id, prompt=row.prompt, reference=row.reference, answer=row.answer, measures=new)
-
-    def _write_rows(self, rows: Sequence[Row], answers: KeptAnswers) -> None:
+    def _write_rows(self, rows: Sequence[Row], scored: ScoredRun) -> None:
         compared = []
         for number, row in enumerate(rows):
-            answer = answers.answers.get(number)
+            answer = scored.answers.get(number)
             one = ComparedAnswer(
                 answer=row.answer,
                 state=row.state,
@@ -320,15 +260,7 @@ class Contest:
         }
 
 
-def _score(metric: Metric, number: int, found: Evaluated, *, is_answered: bool) -> Score:
-    if (score := found.scores.get((number, metric.name))) is not None:
-        return score
-    if (why := found.unanswered.get(number)) is not None:
-        return Score(None, why)
-    return Score(None, "not scored" if is_answered else "not answered")
-
-
-def _judged(figures: Mapping[str, Any], found: Evaluated, rows: int) -> tuple[ContestantStatus, str]:
+def _judged(figures: Mapping[str, Any], rows: int, *, has_score: bool) -> tuple[ContestantStatus, str]:
     """Return whether what came of the rows can be called completed, and why not."""
     most_often = f" Most often: {next(iter(figures['failures']), '').rstrip('.')}." if figures["failures"] else ""
     unusable = {state: figures[state] for state in UNUSABLE}
@@ -340,7 +272,7 @@ def _judged(figures: Mapping[str, Any], found: Evaluated, rows: int) -> tuple[Co
             "failed",
             f"None of {figures['answered']:,} answers can be scored: {in_words(unusable)}.{most_often}{mend}",
         )
-    if not any(one.score is not None for one in found.scores.values()):
+    if not has_score:
         return "failed", f"No answer could be scored.{most_often}"
     told_of = []
     if missing := rows - figures["answered"]:

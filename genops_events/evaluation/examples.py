@@ -11,7 +11,6 @@ from genops_events.catalogue.metrics import TOOL_METRICS
 from genops_events.errors import PermanentError
 from genops_events.gcp.errors import CloudRefused
 from genops_events.gcp.streams import read_object
-from genops_events.gemini.answer_rows import _NOT_FOUND
 from genops_events.reading.json_lines import MOST_LINE_BYTES, RowNames, given, lines_of, name_of
 from genops_events.reading.json_objects import SaidTwice, WrongJson, read_json
 from genops_events.training.forms import foreign_form
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from google.cloud.storage import Bucket
 
 FOUND_CHARACTERS = 200
+_NOT_FOUND = 404
 MOST_FILE_BYTES = 100_000_000
 """Largest evaluation file: it is held in memory whole, and each of its rows is asked and judged."""
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from genops_events.evaluation.rows import Row, Score
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
 from genops_events.gcp.errors import google_call
-from genops_events.gcp.parts import PartWriter, read_parts
+from genops_events.gcp.parts import read_parts
 from genops_events.gcp.streams import MOST_ROWS_BYTES, read_object, read_whole
 from genops_events.reading.json_lines import lines_of
 
@@ -25,11 +25,6 @@ def kept_scores(bucket: Bucket, prefix: str) -> dict[str, Score]:
         line["key"]: Score(line.get("score"), line.get("failure"), line.get("explanation"))
         for line in read_parts(bucket, prefix)
     }
-
-
-def keep_score(parts: PartWriter, key: str, score: Score) -> None:
-    """Keep one score, or why there is none."""
-    parts.add({"key": key, "score": score.score, "failure": score.failure, "explanation": score.explanation})
 
 
 def write_rows(bucket: Bucket, name: str, rows: Sequence[Row]) -> None:

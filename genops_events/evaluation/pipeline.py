@@ -1,56 +1,50 @@
-"""Answer and score an evaluation file: each row goes on as soon as it can, and nothing that is kept is paid for again."""
+"""Answer and score rows: each goes on as soon as it can, and nothing that is kept is paid for again."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from genops_events.catalogue.metrics import PAIRWISE, Metric
+from genops_events.errors import GenopsError
 from genops_events.evaluation.examples import EvaluationExample
 from genops_events.evaluation.rows import Score
 from genops_events.evaluation.vertex import INSTANCES_PER_CALL, Scored, request, scores
-from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, evaluation_client, idempotent_retry, judge_client
-from genops_events.gcp.errors import CloudRefused, google_call
-from genops_events.gemini.generation import Answer, asking, first_error
+from genops_events.gcp.errors import CloudRefused, CloudUnavailable, first_error
+from genops_events.gemini.calls import Connection, Retries
+from genops_events.gemini.kept import Keeper, KeptRows
 from genops_events.gemini.kept_answers import KeptAnswers
-from genops_events.gemini.requests import Requests
+from genops_events.gemini.online import OnlineRun, calls_at_once
+from genops_events.gemini.pace import Pace
+from genops_events.gemini.prompts import BadRow, PromptRow
+from genops_events.gemini.replies import Reply
 from genops_events.record.digest import digest
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
     from genops_events.config import Config
 
-CONCURRENT_CALLS = 8
-"""Calls of the evaluation service under way at once: as many connections as its client keeps."""
+FUNCTIONS_AT_ONCE = 8
+"""Calls of metrics in Python under way at once, each in a thread."""
 _WRONG_ROW = 400
 """The status that one row can cause; any other refusal is about all of them."""
 
 PythonMetric = Callable[[str, str, str | None], float]
 """What a metric in Python is called with: prompt, response, reference."""
-Voice = Callable[[int, str], "Awaitable[Answer | str]"]
-Judgements = dict[tuple[int, str], Score]
-"""By the index of the row and the name of the metric."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """A model, and how it is asked."""
-
-    model: str
-    requests: Requests
-    kept: KeptAnswers
+_encode = msgspec.json.Encoder().encode
 
 
 @dataclass(slots=True)
 class Evaluated:
-    """What came of the rows, by their index."""
+    """What came of the rows, by their number."""
 
-    scores: Judgements = field(default_factory=dict)
+    scores: dict[tuple[int, str], Score] = field(default_factory=dict)
+    """By the number of the row and the name of the metric."""
     unanswered: dict[int, str] = field(default_factory=dict)
     """Why a row has no answer that could be scored: it was refused, or its answer is cut, blocked or empty."""
     champion_unanswered: dict[int, str] = field(default_factory=dict)
@@ -61,72 +55,167 @@ def score_key(metric: Metric, one: Scored) -> str:
     return digest(metric.fingerprint, one.prompt, one.reference, one.response, one.champion_response)
 
 
-@dataclass(slots=True)
-class _Pipeline:
-    """One try at an evaluation."""
+def kept_score(number: int, key: str, score: Score) -> bytes:
+    """Return one score, or why there is none, as it is kept."""
+    told = {"score": score.score, "failure": score.failure, "explanation": score.explanation}
+    return _encode({"number": number, "key": key, **told})
 
-    config: Config
-    rows: Sequence[EvaluationExample]
-    metrics: Sequence[Metric]
-    functions: Mapping[str, PythonMetric]
-    kept: Mapping[str, Score]
-    on_score: Callable[[str, Score], None]
-    pool: ThreadPoolExecutor
-    found: Evaluated = field(default_factory=Evaluated)
-    clients: dict[bool, Any] = field(default_factory=dict)
-    throttles: dict[str, Any] = field(default_factory=dict)
-    slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CONCURRENT_CALLS))
-    waiting: list[tuple[int, Scored]] = field(default_factory=list)
-    """Answered rows that computed metrics have not seen yet."""
-    to_come: int = 0
 
-    async def run(self, candidate: Ask, champion: Ask | None) -> None:
-        """Answer and score all rows."""
-        self.to_come = len(self.rows)
-        async with AsyncExitStack() as stack:
-            own = await _voice(stack, self.config, candidate)
-            theirs = None if champion is None else await _voice(stack, self.config, champion)
-            group = await stack.enter_async_context(asyncio.TaskGroup())
-            for number in range(len(self.rows)):
-                group.create_task(self._row(group, number, own, theirs))
+def why_none(reply: Reply) -> str | None:
+    """Return why this answer cannot be scored: it is none; None where it is one."""
+    return None if reply.state == "complete" else reply.reason or f"the answer is {reply.state}"
 
-    async def _row(self, group: asyncio.TaskGroup, number: int, own: Voice, theirs: Voice | None) -> None:
-        row = self.rows[number]
-        if theirs is None:
-            answer, other = await own(number, row.prompt), None
+
+class Pipeline:
+    """One try at answering and scoring rows. Models and judges work at the same time, each at a pace of its own.
+
+    Args:
+        config: project, locations and quota.
+        rows: of the evaluation file.
+        metrics: what is measured.
+        functions: the metrics in Python, by name.
+        kept: scores that are paid for, by `score_key`.
+        parts: where new scores are kept as they come.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        rows: Sequence[EvaluationExample],
+        metrics: Sequence[Metric],
+        *,
+        functions: Mapping[str, PythonMetric],
+        kept: Mapping[str, Score],
+        parts: KeptRows,
+    ) -> None:
+        self._config, self._rows, self._metrics, self._functions = config, rows, metrics, functions
+        self._kept = kept
+        self._at_once = calls_at_once(config.requests_per_minute)
+        self._keeper = Keeper(parts, on_failure=self._stop)
+        self._connection = Connection(config, at_once=self._at_once)
+        self._slots = asyncio.Semaphore(self._at_once)
+        self._paces: dict[str, Pace] = {}
+        self._waits_for_pace = asyncio.Lock()
+        self._runs: list[OnlineRun] = []
+        self._respondents: list[KeptAnswers] = []
+        self._to_come = dict.fromkeys(range(len(rows)), 0)
+        """How many answers each row waits for that is not done."""
+        self._waiting: list[tuple[int, Scored]] = []
+        """Answered rows that computed metrics have not seen yet."""
+        self._found = Evaluated()
+        self._error: GenopsError | None = None
+
+    def run(self, candidate: KeptAnswers, champion: KeptAnswers | None = None) -> Evaluated:
+        """Let the candidate, and for `pairwise` the champion, answer the rows, and score the answers.
+
+        Args:
+            candidate: the model that is evaluated, with what it has answered.
+            champion: the model that it is compared with, where there is one and something compares.
+
+        Raises:
+            CloudUnavailable: calls failed after their retries. What came before is kept.
+            CloudRefused: a call can never succeed, whatever the row.
+            AllRefused: no row is taken.
+        """
+        self._respondents = [candidate] if champion is None else [candidate, champion]
+        with ThreadPoolExecutor(FUNCTIONS_AT_ONCE, thread_name_prefix="score") as self._pool:
+            asyncio.run(self._answer_and_score())
+        for one in self._respondents:
+            one.finish()
+        return self._found
+
+    async def _answer_and_score(self) -> None:
+        async with self._connection, self._keeper:
+            with first_error():
+                async with asyncio.TaskGroup() as self._group:
+                    for side, kept in enumerate(self._respondents):
+                        self._ask(side, kept)
+                    for number in [number for number, missing in self._to_come.items() if not missing]:
+                        self._answered(number)
+        if self._error is not None:
+            raise self._error
+
+    def _stop(self, error: GenopsError) -> None:
+        """Begin nothing further; calls that are under way are paid for, and come to their end."""
+        self._error = self._error or error
+        for run in self._runs:
+            run.stop(error)
+
+    def _or_stop(self, work: Any) -> None:
+        """Do some work beside all else; where it fails, nothing further begins."""
+
+        async def done() -> None:
+            try:
+                await work
+            except GenopsError as error:
+                self._stop(error)
+
+        self._group.create_task(done())
+
+    def _ask(self, side: int, kept: KeptAnswers) -> None:
+        pending = kept.pending
+        if not pending:
+            return
+        run = OnlineRun(
+            self._config,
+            kept.respondent,
+            kept=kept.parts,
+            pace=Pace(requests_per_minute=self._config.requests_per_minute),
+            at_once=self._at_once,
+            on_done=partial(self._came, side),
+        )
+        self._runs.append(run)
+        for row in pending:
+            self._to_come[row.number] += 1
+        self._or_stop(run.answer(iter(pending)))
+
+    def _came(self, side: int, row: PromptRow | BadRow, outcome: Reply | str) -> None:
+        if isinstance(outcome, Reply):
+            self._respondents[side].add(row.number, outcome)
         else:
-            answer, other = await asyncio.gather(own(number, row.prompt), theirs(number, row.prompt))
-        if other is not None and (why := why_none(other)) is not None:
-            self.found.champion_unanswered[number] = why
-        if (why := why_none(answer)) is not None:
-            self.found.unanswered[number] = why
-        elif isinstance(answer, Answer):
-            response = other.text if isinstance(other, Answer) and other.state == "complete" else None
-            self._answered(group, number, Scored(row.prompt, answer.text, row.reference), response)
-        self.to_come -= 1
-        if len(self.waiting) == INSTANCES_PER_CALL or (self.waiting and not self.to_come):
-            batch, self.waiting = self.waiting, []
-            for metric in self.metrics:
-                if metric.kind == "computed":
-                    group.create_task(self._score(metric, batch))
+            missing = self._found.champion_unanswered if side else self._found.unanswered
+            missing[row.number] = f"no answer: {outcome}"
+        self._to_come[row.number] -= 1
+        if not self._to_come[row.number]:
+            self._answered(row.number)
 
-    def _answered(self, group: asyncio.TaskGroup, number: int, one: Scored, champion_response: str | None) -> None:
-        """Score an answer by all metrics that take one row at a time, and leave it waiting for the others."""
-        self.waiting.append((number, one))
-        for metric in self.metrics:
-            if metric.name != PAIRWISE:
-                if metric.kind != "computed":
-                    group.create_task(self._score(metric, [(number, one)]))
-            elif champion_response is not None:
-                compared = replace(one, champion_response=champion_response)
-                group.create_task(self._score(metric, [(number, compared)]))
+    def _answered(self, number: int) -> None:
+        """Score a row whose answers are all there: by all metrics that take one row at a time, and by the others in batches."""
+        del self._to_come[number]
+        answer, *others = (self._usable(side, number) for side in range(len(self._respondents)))
+        if answer is not None:
+            row = self._rows[number]
+            one = Scored(row.prompt, answer, row.reference)
+            self._waiting.append((number, one))
+            for metric in self._metrics:
+                if metric.name == PAIRWISE:
+                    if others and others[0] is not None:
+                        compared = replace(one, champion_response=others[0])
+                        self._or_stop(self._score(metric, [(number, compared)]))
+                elif metric.kind != "computed":
+                    self._or_stop(self._score(metric, [(number, one)]))
+        if len(self._waiting) == INSTANCES_PER_CALL or (self._waiting and not self._to_come):
+            batch, self._waiting = self._waiting, []
+            for metric in self._metrics:
+                if metric.kind == "computed":
+                    self._or_stop(self._score(metric, batch))
+
+    def _usable(self, side: int, number: int) -> str | None:
+        """Return an answer as it is scored; None where there is none, and why is noted."""
+        reply = self._respondents[side].answers.get(number)
+        if reply is None:
+            return None
+        if (why := why_none(reply)) is None:
+            return reply.scored_text
+        (self._found.champion_unanswered if side else self._found.unanswered)[number] = why
+        return None
 
     async def _score(self, metric: Metric, batch: Sequence[tuple[int, Scored]]) -> None:
         """Score rows that have no score yet. A batch that is refused is asked again row by row: one of them is to blame."""
         new = []
         for number, one in batch:
-            if (known := self.kept.get(score_key(metric, one))) is not None:
-                self.found.scores[number, metric.name] = known
+            if (known := self._kept.get(score_key(metric, one))) is not None:
+                self._found.scores[number, metric.name] = known
             else:
                 new.append((number, one))
         if not new:
@@ -141,107 +230,43 @@ class _Pipeline:
                     await self._score(metric, [item])
                 return
             given = [Score(None, f"{metric.name} was refused: {error.message}")]
-        for (number, one), score in zip(new, given, strict=True):
-            self.found.scores[number, metric.name] = score
-            self.on_score(score_key(metric, one), score)
+        for (number, one), score in zip(new, given, strict=False):
+            self._found.scores[number, metric.name] = score
+            self._keeper.put(number, kept_score(number, score_key(metric, one), score))
 
     async def _call(self, metric: Metric, batch: Sequence[Scored]) -> list[Score]:
-        loop = asyncio.get_running_loop()
+        """Return the scores of a batch; none where nothing further is to begin."""
         if metric.kind == "python":
-            async with self.slots:
-                return [
-                    await loop.run_in_executor(self.pool, _by_function, metric, self.functions[metric.name], one)
-                    for one in batch
-                ]
-        async with self.slots, self._throttle(metric):
-            # The clients of this service have no asynchronous REST transport: the call waits in a thread.
-            response = await loop.run_in_executor(self.pool, self._evaluate, metric, batch)
-        return scores(metric, response, count=len(batch))
-
-    def _evaluate(self, metric: Metric, batch: Sequence[Scored]) -> Any:
-        asked = {"location": f"projects/{self.config.project}/locations/{self.config.places.judging}"}
-        with google_call(f"score answers by {metric.name}"):
-            return self.clients[metric.judged].evaluate_instances(
-                request=asked | request(self.config, metric, batch),
-                timeout=CALL_TIMEOUT_SECONDS,
-                retry=idempotent_retry(),
+            function, loop = self._functions[metric.name], asyncio.get_running_loop()
+            return [await loop.run_in_executor(self._pool, _by_function, metric, function, one) for one in batch]
+        pace = self._pace(metric)
+        turn = partial(self._turn, pace)
+        url = self._connection.url_in(self._config.places.judging, "evaluateInstances")
+        body = _encode(request(self._config, metric, batch))
+        async with self._slots:
+            await turn()
+            if self._error is not None:
+                return []
+            content = await Retries(pace.hold_back).call(
+                lambda: self._connection.post(url, body, what=f"score answers by {metric.name}"),
+                before_again=turn,
             )
-
-    def _throttle(self, metric: Metric) -> Any:
-        """Return the throttle of the model that scores; what is computed has one of its own."""
-        from asyncio_throttle import Throttler
-
-        name = f"judge {metric.judge_model}" if metric.judged else "computed"
-        if name not in self.throttles:
-            self.throttles[name] = Throttler(rate_limit=self.config.requests_per_minute, period=60.0)
-        return self.throttles[name]
-
-
-def evaluate(
-    config: Config,
-    *,
-    rows: Sequence[EvaluationExample],
-    metrics: Sequence[Metric],
-    candidate: Ask,
-    champion: Ask | None,
-    functions: Mapping[str, PythonMetric],
-    kept: Mapping[str, Score],
-    on_score: Callable[[str, Score], None],
-) -> Evaluated:
-    """Let the candidate, and for `pairwise` the champion, answer `rows`, and score the answers by `metrics`.
-
-    Models and judges work at the same time, each under a throttle of its own of `requests_per_minute`.
-
-    Args:
-        config: project, location and throttle.
-        rows: of the evaluation file.
-        metrics: what is measured.
-        candidate: the model that is evaluated; every new answer is kept by its `KeptAnswers`.
-        champion: the model that it is compared with, where there is one and something compares.
-        functions: the metrics in Python, by name.
-        kept: scores of an earlier try, by `score_key`.
-        on_score: gets the key and every new score as it comes, so that it can be kept.
-
-    Raises:
-        CloudUnavailable: a call failed after its retries. What came before is kept.
-        CloudRefused: a call can never succeed, whatever the row.
-    """
-    with ThreadPoolExecutor(CONCURRENT_CALLS, thread_name_prefix="score") as pool:
-        pipeline = _Pipeline(config, rows, metrics, functions, kept, on_score, pool)
-        # Built here and not in the threads: a client is built once, and its import takes a second.
-        if any(metric.kind == "computed" for metric in metrics):
-            pipeline.clients[False] = evaluation_client(config, config.places.judging)
-        if any(metric.judged for metric in metrics):
-            pipeline.clients[True] = judge_client(config, config.places.judging)
-        with first_error():
-            asyncio.run(pipeline.run(candidate, champion))
-        return pipeline.found
-
-
-async def _voice(stack: AsyncExitStack, config: Config, asked: Ask) -> Voice:
-    """Return what answers a row: by what is kept, or else by the model; a text says why there is no answer."""
-    ask = await stack.enter_async_context(asking(config, model=asked.model, requests=asked.requests))
-
-    async def answer(number: int, prompt: str) -> Answer | str:
-        if (known := asked.kept.answers.get(number)) is not None:
-            return known
         try:
-            new = await ask(prompt)
-        except CloudRefused as error:
-            if error.status != _WRONG_ROW:
-                raise
-            return error.message
-        asked.kept.add(number, new)
-        return new
+            return scores(metric, msgspec.json.decode(content, type=dict[str, Any]), count=len(batch))
+        except msgspec.DecodeError as error:  # as of a proxy that answers 200 with a page of its own
+            what = f"Could not score answers by {metric.name}: the answer cannot be read: {error}."
+            raise CloudUnavailable(what, "The next try asks again.") from error
 
-    return answer
+    async def _turn(self, pace: Pace) -> None:
+        async with self._waits_for_pace:  # one at a time: a pace is waited for by polling
+            await pace.begin(0)
 
-
-def why_none(answer: Answer | str) -> str | None:
-    """Return why this cannot be scored: there is no answer, or it is none; None where it is one."""
-    if isinstance(answer, str):
-        return f"no answer: {answer}"
-    return None if answer.state == "complete" else answer.reason or f"the answer is {answer.state}"
+    def _pace(self, metric: Metric) -> Pace:
+        """Return the pace of the model that scores; what is computed has one of its own."""
+        name = f"judge {metric.judge_model}" if metric.judged else "computed"
+        if name not in self._paces:
+            self._paces[name] = Pace(requests_per_minute=self._config.requests_per_minute)
+        return self._paces[name]
 
 
 def _by_function(metric: Metric, function: PythonMetric, one: Scored) -> Score:

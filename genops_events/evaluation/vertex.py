@@ -1,9 +1,13 @@
-"""Put a metric into the words of Vertex AI's evaluation service, and read what it answers."""
+"""Put a metric into the JSON of Vertex AI's evaluation service, and read what it answers.
+
+https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/evaluation. A test holds each request and answer
+against Google's own messages. Only the beta takes a judge's model, samples and order.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +15,6 @@ from genops_events.catalogue.metrics import CANDIDATE_FIELD, CHAMPION_FIELD, COM
 from genops_events.evaluation.rows import Score
 
 if TYPE_CHECKING:
-    from google.cloud.aiplatform_v1 import EvaluateInstancesResponse
-
     from genops_events.config import Config
 
 INSTANCES_PER_CALL = 50
@@ -34,28 +36,31 @@ def request(config: Config, metric: Metric, batch: Sequence[Scored]) -> dict[str
     """Return the request that scores `batch` by `metric`; a judge takes one answer at a time."""
     if metric.kind == "computed":
         asked = COMPUTED[metric.name]
+        spec = {_camel(name): value for name, value in asked.spec.items()}
         instances = [{"prediction": one.response, "reference": one.reference or ""} for one in batch]
-        return {f"{asked.input}_input": {"metric_spec": dict(asked.spec), "instances": instances}}
+        return {f"{_camel(asked.input)}Input": {"metricSpec": spec, "instances": instances}}
     (one,) = batch
     shown = {"prompt": one.prompt, CANDIDATE_FIELD: one.response}
     if metric.needs_reference:
         shown["reference"] = one.reference or ""
-    spec: dict[str, Any] = {"metric_prompt_template": metric.template}
-    autorater: dict[str, Any] = {"sampling_count": metric.samples}
+    spec = {"metricPromptTemplate": metric.template}
+    autorater: dict[str, Any] = {"samplingCount": metric.samples}
     if metric.judge_model:
-        autorater["autorater_model"] = _resource(config, metric.judge_model)
+        autorater["autoraterModel"] = _resource(config, metric.judge_model)
     if metric.name == PAIRWISE:
         shown[CHAMPION_FIELD] = one.champion_response or ""
-        spec["candidate_response_field_name"] = CANDIDATE_FIELD
-        spec["baseline_response_field_name"] = CHAMPION_FIELD
+        spec["candidateResponseFieldName"] = CANDIDATE_FIELD
+        spec["baselineResponseFieldName"] = CHAMPION_FIELD
         # Half of the samples show the answers in turned order: a judge tends to prefer one place.
-        autorater["flip_enabled"] = True
+        autorater["flipEnabled"] = True
     kind = "pairwise" if metric.name == PAIRWISE else "pointwise"
-    instance = {"json_instance": json.dumps(shown, ensure_ascii=False)}
-    return {
-        f"{kind}_metric_input": {"metric_spec": spec, "instance": instance},
-        "autorater_config": autorater,
-    }
+    instance = {"jsonInstance": json.dumps(shown, ensure_ascii=False)}
+    return {f"{kind}MetricInput": {"metricSpec": spec, "instance": instance}, "autoraterConfig": autorater}
+
+
+def _camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(one.capitalize() for one in others)
 
 
 def _resource(config: Config, model: str) -> str:
@@ -64,27 +69,24 @@ def _resource(config: Config, model: str) -> str:
     return f"projects/{config.project}/locations/{config.places.of_judge(model)}/publishers/google/models/{model}"
 
 
-def scores(metric: Metric, response: EvaluateInstancesResponse, *, count: int) -> list[Score]:
+def scores(metric: Metric, response: Mapping[str, Any], *, count: int) -> list[Score]:
     """Return one score for each of the `count` instances of a request, or why there is none.
 
     A service that answers fewer values than it was asked for leaves all without a score: nobody knows whose are missing.
     """
-    if metric.name == PAIRWISE:
-        result = response.pairwise_metric_result
-        choice = _WON.get(result.pairwise_choice.name)
-        return [Score.of(metric, choice, result.explanation or None)]
-    if metric.kind == "pointwise":
-        result = response.pointwise_metric_result
-        return [Score.of(metric, _number(result), result.explanation or None)]
-    asked = COMPUTED[metric.name].input
-    values = getattr(getattr(response, f"{asked}_results"), f"{asked}_metric_values")
+    if metric.kind != "computed":
+        result = response.get("pairwiseMetricResult" if metric.name == PAIRWISE else "pointwiseMetricResult") or {}
+        value = _WON.get(result.get("pairwiseChoice", "")) if metric.name == PAIRWISE else _number(result)
+        return [Score.of(metric, value, result.get("explanation") or None)]
+    asked = _camel(COMPUTED[metric.name].input)
+    values = (response.get(f"{asked}Results") or {}).get(f"{asked}MetricValues") or []
     if len(values) != count:
         return [Score(None, f"{metric.name} gave {len(values)} scores for {count} rows")] * count
     return [Score.of(metric, _number(value)) for value in values]
 
 
-def _number(value: Any) -> float | None:
-    if "score" not in value:
+def _number(value: Mapping[str, Any]) -> float | None:
+    if value.get("score") is None:
         return None
-    # Scores are 32-bit floats: 0.7 comes as 0.699999988, which would fail a gate of 0.7.
-    return float(f"{value.score:.7g}")
+    # Not a number comes as the text "NaN". Scores are 32-bit floats: 0.7 may come as 0.699999988, and fail a gate of 0.7.
+    return float(f"{float(value['score']):.7g}")

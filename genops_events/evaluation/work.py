@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
@@ -18,17 +18,13 @@ from genops_events.evaluation.estimate import evaluation_steps
 from genops_events.evaluation.examples import EvaluationExample, evaluation_examples
 from genops_events.evaluation.gates import Gate, judge
 from genops_events.evaluation.held_out import in_training
-from genops_events.evaluation.judge_usage import judge_cost, judged_tokens
-from genops_events.evaluation.pipeline import Ask, Evaluated, evaluate
+from genops_events.evaluation.judge_usage import judged_tokens
 from genops_events.evaluation.python_metrics import functions_of
 from genops_events.evaluation.report import Report, report_html
-from genops_events.evaluation.rows import Row, Score, answers_in, causes, failed_rows, summarise
-from genops_events.gcp.parts import PartWriter, remove_parts
-from genops_events.gemini import answer_rows as inputs
-from genops_events.gemini.generation import Answer, answers_cost
-from genops_events.gemini.kept_answers import KeptAnswers
-from genops_events.gemini.prompts import Prompt
-from genops_events.gemini.requests import Requests
+from genops_events.evaluation.rows import Row, answers_in, causes, failed_rows, summarise
+from genops_events.evaluation.scored_run import Contender, ScoredRun, prompt_rows
+from genops_events.gemini.kept_answers import answers_to
+from genops_events.gemini.online import Respondent
 from genops_events.gemini.served import evaluation_requests
 from genops_events.record.endings import remedies
 from genops_events.record.evaluation import (
@@ -92,11 +88,6 @@ class Evaluating:
         return [one for one in self.evaluation.measured() if one.name != PAIRWISE or self.plan.endpoint is not None]
 
     @cached_property
-    def compares(self) -> bool:
-        """Whether the champion has to answer, too."""
-        return any(metric.name == PAIRWISE for metric in self.metrics)
-
-    @cached_property
     def champion_model(self) -> str:
         """The published model that the champion is billed as: the dataset may be tuned from another one by now."""
         billed = self.run.dataset.billed_model
@@ -121,36 +112,10 @@ class Evaluating:
         if not asked:
             return self._nothing_to_ask(left_out)
         pay_for(self.run, "evaluation", self._most(asked))
-        prompts = [Prompt(id=one.name, prompt=one.prompt) for one in asked]
-        parts = judgements_prefix(self.candidate)
-        with ExitStack() as stack:
-            own = stack.enter_context(self._own_answers(prompts))
-            theirs = stack.enter_context(self._champion_answers(prompts)) if self.compares else None
-            paid_by_champion = {} if theirs is None else self._answers_of_champion(prompts)
-            if theirs is not None:
-                theirs.adopt(paid_by_champion)
-            writer = stack.enter_context(PartWriter(self.bucket, parts))
-
-            def keep(key: str, score: Score) -> None:
-                kept.keep_score(writer, key, score)
-
-            found = evaluate(
-                self.run.config,
-                rows=asked,
-                metrics=self.metrics,
-                candidate=Ask(self.run.endpoint, self._own_requests, own),
-                champion=None if theirs is None else Ask(self.plan.endpoint or "", self._champion_requests, theirs),
-                functions=functions,
-                kept=kept.kept_scores(self.bucket, parts),
-                on_score=keep,
-            )
-        rows = self._rows(examples, left_out, own, theirs, found)
-        used = [own.answers[number] for number in sorted(own.answers)]
-        compared: list[Answer] = []
-        if theirs is not None:
-            compared = [answer for number, answer in sorted(theirs.answers.items()) if number not in paid_by_champion]
-        verdict = self._conclude(rows, used, compared)
-        remove_parts(self.bucket, parts)  # the rows have it all; a crash before this line leaves a few small objects
+        scored = self._scored_run(asked)
+        scored.ask_and_score(functions)
+        verdict = self._conclude(scored, self._rows(examples, left_out, scored))
+        scored.forget()
         return verdict
 
     def _left_out(self, examples: Sequence[EvaluationExample]) -> dict[int, str]:
@@ -179,79 +144,63 @@ class Evaluating:
         assert judge.usd is not None
         return answers.usd + judge.usd
 
-    @cached_property
-    def _own_requests(self) -> Requests:
-        return evaluation_requests(self.run.config, self.run.dataset, self.run.dataset.billed_model)
-
-    @cached_property
-    def _champion_requests(self) -> Requests:
-        """The same settings; the least thinking is that of the model which the champion was tuned from."""
-        return evaluation_requests(self.run.config, self.run.dataset, self.champion_model)
-
-    def _own_answers(self, prompts: Sequence[Prompt]) -> KeptAnswers:
-        model, name = self.run.tuning.model or self.run.endpoint, evaluation_answers_path(self.candidate)
-        return KeptAnswers(self.bucket, name, prompts, model=model, settings=self._own_requests.asked_as)
-
-    def _champion_answers(self, prompts: Sequence[Prompt]) -> KeptAnswers:
-        model, name = self.plan.model or self.plan.endpoint or "", champion_answers_path(self.candidate)
-        return KeptAnswers(self.bucket, name, prompts, model=model, settings=self._champion_requests.asked_as)
-
-    def _answers_of_champion(self, prompts: Sequence[Prompt]) -> inputs.Answers:
-        """Return what the champion answered to the same prompts when it was evaluated itself: it is paid for."""
-        name = evaluation_answers_path(self.plan.champion or "")
-        return inputs.answers_to(self.bucket, name, prompts, settings=self._champion_requests.asked_as)
-
-    def _rows(
-        self,
-        examples: Sequence[EvaluationExample],
-        left_out: dict[int, str],
-        own: KeptAnswers,
-        theirs: KeptAnswers | None,
-        found: Evaluated,
-    ) -> list[Row]:
-        """Return every row of the file with all that is known of it, in its order."""
-        champion_rows = {}
-        if self.plan.champion is not None:
-            champion_rows = {row.key: row for row in kept.read_rows(self.bucket, rows_path(self.plan.champion))}
-        rows = []
-        number = 0
-        for place, example in enumerate(examples):
-            row = Row(id=example.name, prompt=example.prompt, reference=example.reference, left_out=left_out.get(place))
-            if row.left_out is None:
-                row = self._scored(row, number, own, theirs, found, champion_rows.get(row.key))
-                number += 1
-            rows.append(row)
-        return rows
-
-    def _scored(  # noqa: PLR0917 - one row's share of each
-        self, row: Row, number: int, own: KeptAnswers, theirs: KeptAnswers | None, found: Evaluated, other: Row | None
-    ) -> Row:
-        answer = own.answers.get(number)
-        champion = None if theirs is None else theirs.answers.get(number)
-        scores = {one.name: _score(one, number, found) for one in self.metrics}
-        return Row(
-            id=row.id,
-            prompt=row.prompt,
-            reference=row.reference,
-            answer=None if answer is None else answer.text,
-            state=None if answer is None else answer.state,
-            finish_reason=None if answer is None else answer.finish_reason,
-            champion_answer=None if champion is None else champion.text,
-            champion_state=None if champion is None else champion.state,
-            scores={name: one.score for name, one in scores.items() if one.score is not None},
-            explanations={name: one.explanation for name, one in scores.items() if one.explanation},
-            failures={name: one.failure or "no score" for name, one in scores.items() if one.score is None},
-            measures={one.name: one.fingerprint for one in self.metrics if (number, one.name) in found.scores},
-            champion_scores={}
-            if other is None or other.state not in (None, "complete")  # scored before such answers were left out
-            else {
-                one.name: other.scores[one.name]
-                for one in self.metrics
-                if one.name in other.scores and other.measures.get(one.name) == one.fingerprint and one.name != PAIRWISE
-            },
+    def _scored_run(self, asked: Sequence[EvaluationExample]) -> ScoredRun:
+        config, dataset = self.run.config, self.run.dataset
+        own = evaluation_requests(config, dataset, dataset.billed_model)
+        return ScoredRun(
+            config,
+            self.evaluation,
+            self.bucket,
+            examples=asked,
+            metrics=self.metrics,
+            scores=judgements_prefix(self.candidate),
+            candidate=Contender(
+                respondent=Respondent(
+                    self.run.endpoint, own, name=self.run.tuning.model or self.run.endpoint, settings=own.asked_as
+                ),
+                rates=config.rates_for(dataset),
+                answers=evaluation_answers_path(self.candidate),
+            ),
+            champion=self._champion(asked) if any(metric.name == PAIRWISE for metric in self.metrics) else None,
         )
 
-    def _conclude(self, rows: list[Row], used: Sequence[Answer], compared: Sequence[Answer]) -> Verdict:
+    def _champion(self, asked: Sequence[EvaluationExample]) -> Contender:
+        """Return the champion as one that answers, too; what it answered when it was evaluated itself is paid for."""
+        # The same settings; the least thinking is that of the model which the champion was tuned from.
+        requests = evaluation_requests(self.run.config, self.run.dataset, self.champion_model)
+        endpoint, before = self.plan.endpoint or "", evaluation_answers_path(self.plan.champion or "")
+        return Contender(
+            respondent=Respondent(endpoint, requests, name=self.plan.model or endpoint, settings=requests.asked_as),
+            rates=self.run.config.rates(self.champion_model),
+            answers=champion_answers_path(self.candidate),
+            paid=answers_to(self.bucket, before, prompt_rows(asked), settings=requests.asked_as),
+        )
+
+    def _rows(self, examples: Sequence[EvaluationExample], left_out: Mapping[int, str], scored: ScoredRun) -> list[Row]:
+        """Return every row of the file with all that is known of it, in its order."""
+        before = {}
+        if self.plan.champion is not None:
+            before = {row.key: row for row in kept.read_rows(self.bucket, rows_path(self.plan.champion))}
+        rows = iter(scored.rows())
+        return [
+            Row(id=one.name, prompt=one.prompt, reference=one.reference, left_out=left_out[place])
+            if place in left_out
+            else self._beside_champion(next(rows), before)
+            for place, one in enumerate(examples)
+        ]
+
+    def _beside_champion(self, row: Row, before: Mapping[str, Row]) -> Row:
+        """Return a row with the scores that the champion had on it, by the same metrics, when it was evaluated itself."""
+        other = before.get(row.key)
+        if other is None or other.state not in (None, "complete"):  # scored before such answers were left out
+            return row
+        same = [one.name for one in self.metrics if other.measures.get(one.name) == one.fingerprint]
+        return replace(
+            row,
+            champion_scores={name: other.scores[name] for name in same if name in other.scores and name != PAIRWISE},
+        )
+
+    def _conclude(self, scored: ScoredRun, rows: list[Row]) -> Verdict:
         evaluation, champion = self.evaluation, self.plan.champion
         figures = summarise(rows, self.metrics, self.plan.scores)
         failed = failed_rows(rows)
@@ -293,8 +242,7 @@ class Evaluating:
             failures=causing,
         )
         self.run.store.put(summary_path(self.candidate), summary)
-        judging = judged_tokens(self.metrics, rows)
-        judge_usd = judge_cost(self.run.config.rates, evaluation, judging)
+        bought = scored.bought()
         return self.run.conclude(
             EvaluationVerdict,
             Outcome.PASSED if judgement.passed else Outcome.REFUSED,
@@ -308,25 +256,14 @@ class Evaluating:
             left_out=len(left_out),
             champion=champion,
             estimated_usd=estimated(self.run, "evaluation"),
-            judge_calls=judging.calls,
-            judge_usd=judge_usd,
+            judge_calls=judged_tokens(self.metrics, rows).calls,
+            judge_usd=scored.judge_usd(rows),
             rows_uri=self.run.config.uri(rows_path(self.candidate)),
             report_uri=self.run.config.uri(report_path(self.candidate)),
-            input_tokens=sum(answer.input_tokens for answer in (*used, *compared)),
-            output_tokens=sum(answer.output_tokens for answer in (*used, *compared)),
-            cost_usd=answers_cost(self.run.config.rates_for(self.run.dataset), used)
-            + answers_cost(self.run.config.rates(self.champion_model), compared)
-            + judge_usd,
+            input_tokens=bought.input_tokens,
+            output_tokens=bought.output_tokens,
+            cost_usd=scored.spent_usd(rows),
         )
-
-
-def _score(metric: Metric, number: int, found: Evaluated) -> Score:
-    """Return a row's score, or why it has none."""
-    if (score := found.scores.get((number, metric.name))) is not None:
-        return score
-    if (why := found.unanswered.get(number)) is not None:
-        return Score(None, why)
-    return Score(None, f"no answer of the champion: {found.champion_unanswered.get(number, 'none was given')}")
 
 
 def _told_of(answers: Answers) -> str:

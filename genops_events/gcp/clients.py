@@ -22,11 +22,9 @@ if TYPE_CHECKING:
     from google.cloud import bigquery, storage
     from google.cloud.aiplatform_v1 import (
         EndpointServiceClient,
-        EvaluationServiceClient,
         LlmUtilityServiceClient,
         ModelServiceClient,
     )
-    from google.cloud.aiplatform_v1beta1 import EvaluationServiceClient as JudgeClient
     from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
     from google.pubsub_v1 import PublisherAsyncClient, SubscriberAsyncClient
 
@@ -175,27 +173,8 @@ def tls_context() -> ssl.SSLContext | None:
     return ssl.create_default_context(cafile=bundle, capath=os.environ.get("SSL_CERT_DIR"))
 
 
-def evaluation_client(config: Config, location: str | None = None) -> EvaluationServiceClient:
-    """Return the client of Vertex AI's evaluation service in a location, `config.location` if not given; as all that follow."""
-    from google.cloud.aiplatform_v1 import EvaluationServiceClient
-
-    with google_call(_CREDENTIALS):
-        return EvaluationServiceClient(**_rest(location or config.location))
-
-
-def judge_client(config: Config, location: str | None = None) -> JudgeClient:
-    """Return the client for judges: only the beta of the evaluation service takes a judge's model, samples and order.
-
-    Its import costs a second and 65 MB, which only a stage that asks a judge pays.
-    """
-    from google.cloud.aiplatform_v1beta1 import EvaluationServiceClient
-
-    with google_call(_CREDENTIALS):
-        return EvaluationServiceClient(**_rest(location or config.location))
-
-
 def llm_utility_client(config: Config, location: str | None = None) -> LlmUtilityServiceClient:
-    """Return the client that counts tokens together with billable characters."""
+    """Return the client that counts tokens and billable characters, in a location, `config.location` if not given."""
     from google.cloud.aiplatform_v1 import LlmUtilityServiceClient
 
     with google_call(_CREDENTIALS):

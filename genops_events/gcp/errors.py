@@ -69,6 +69,18 @@ def google_call(what: str) -> Iterator[None]:
         raise translated from error
 
 
+@contextmanager
+def first_error() -> Iterator[None]:
+    """Raise the first error of a group instead of the group: the others are its siblings, or were cancelled by it."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        raise error from group
+
+
 def _translate(what: str, error: Exception) -> CloudUnavailable | CloudRefused | None:
     """Return `error` as one of ours; None where it is none of Google's, but ours already or a mistake in the code."""
     from google.api_core import exceptions as api

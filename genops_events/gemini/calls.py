@@ -73,9 +73,15 @@ class Connection:
     def url_of(self, model: str, method: str) -> str:
         """Return the address of a method of a model: a published one by its id, all others by their resource name."""
         place = self._config.places.of(model)
-        where = f"projects/{self._config.project}/locations/{place}"
-        name = model if model.startswith("projects/") else f"{where}/publishers/google/models/{model}"
+        name = model if model.startswith("projects/") else f"{self._where(place)}/publishers/google/models/{model}"
         return f"{vertex_endpoint(place)}/v1beta1/{name}:{method}"
+
+    def url_in(self, place: str, method: str) -> str:
+        """Return the address of a method of a location."""
+        return f"{vertex_endpoint(place)}/v1beta1/{self._where(place)}:{method}"
+
+    def _where(self, place: str) -> str:
+        return f"projects/{self._config.project}/locations/{place}"
 
     async def post(self, url: str, body: bytes, *, what: str) -> bytes:
         """Return the answer to one try of a call.

@@ -1,24 +1,33 @@
-"""Rows that are done, answered or failed: kept as they come, in parts that can be read back in order in bounded memory."""
+"""Rows that are done: kept as they come, in parts that can be read back in order in bounded memory."""
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
-from typing import TYPE_CHECKING
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 
+from genops_events.errors import GenopsError
 from genops_events.gcp.at_once import CONNECTIONS, at_once
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
-from genops_events.gcp.errors import google_call
+from genops_events.gcp.errors import CloudUnavailable, google_call
 from genops_events.gcp.streams import read_whole
 
 if TYPE_CHECKING:
     from google.cloud.storage import Blob, Bucket
 
     from genops_events.gemini.prompts import BadRow, PromptRow
+
+PART_SECONDS = 0.25
+"""Between two parts of kept rows, unless there are `PART_ROWS` sooner: so much work is lost with a process that is killed."""
+PART_ROWS = 256
+WRITE_TRIES = 10
 
 KeptRow = tuple[int, bytes]
 """Number of a row of the prompt file, and what is kept of it: a JSON object with this `number`."""
@@ -103,6 +112,94 @@ class KeptRows:
         """List the parts page by page: all names of a long run would not be bounded."""
         with google_call(f"list gs://{self._bucket.name}/{self._prefix}"):
             yield from self._bucket.list_blobs(prefix=self._prefix, timeout=CALL_TIMEOUT_SECONDS)
+
+
+class Keeper:
+    """Keeps rows as they are done, a part every quarter of a second, while the work goes on.
+
+    async with Keeper(rows) as keeper:
+        keeper.put(0, b'{"number": 0}')
+
+    Leaving the block writes the rest; what ends the work before its time is paid for, too, and is tried once.
+
+    Args:
+        rows: where they are kept.
+        on_kept: told the numbers that are in the bucket now.
+        on_failure: told why no more is written, where the bucket stays away.
+    """
+
+    def __init__(
+        self,
+        rows: KeptRows,
+        *,
+        on_kept: Callable[[Iterable[int]], None] = lambda _: None,
+        on_failure: Callable[[GenopsError], None],
+    ) -> None:
+        self._rows = rows
+        self._on_kept = on_kept
+        self._on_failure = on_failure
+        self._done: list[KeptRow] = []
+        self._part_is_full = asyncio.Event()
+        self._has_ended = False
+        self._keeping: asyncio.Task[None] | None = None
+
+    def put(self, number: int, content: bytes) -> None:
+        """Take a row; it is in the bucket a moment later."""
+        self._done.append((number, content))
+        if len(self._done) >= PART_ROWS:
+            self._part_is_full.set()
+
+    async def __aenter__(self) -> Self:
+        self._keeping = asyncio.create_task(self._keep_on())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._keeping is not None
+        try:
+            if error is None:
+                self._has_ended = True
+                self._part_is_full.set()
+                await self._keeping
+            else:
+                self._keeping.cancel()
+                await asyncio.wait([self._keeping])
+        finally:
+            with suppress(GenopsError):
+                self._write(self._done)
+
+    async def _keep_on(self) -> None:
+        """Write what is done, again and again; give up only when the bucket stays away."""
+        failures = 0
+        while True:
+            is_last = self._has_ended
+            rows, self._done = self._done, []
+            try:
+                await asyncio.to_thread(self._write, rows)
+                failures = 0
+            except GenopsError as error:
+                self._done = rows + self._done
+                failures += 1
+                if failures == WRITE_TRIES or not isinstance(error, CloudUnavailable):
+                    self._on_failure(error)
+                    return
+                is_last = False
+            except BaseException:
+                self._done = rows + self._done
+                raise
+            else:
+                self._on_kept(number for number, _ in rows)
+            if is_last:
+                return
+            self._part_is_full.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0 if self._has_ended and not failures else PART_SECONDS):
+                    await self._part_is_full.wait()
+
+    def _write(self, rows: list[KeptRow]) -> None:
+        if rows:
+            self._rows.write(rows)
 
 
 def pending(

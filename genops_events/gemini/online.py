@@ -1,9 +1,10 @@
-"""Answer a prompt file online: as fast as the quotas allow, each row once, whatever dies, in bounded memory."""
+"""Answer prompts online: as fast as the quotas allow, each row once, whatever dies, in bounded memory."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from genops_events.errors import GenopsError
-from genops_events.gcp.errors import CloudRefused, CloudUnavailable
+from genops_events.gcp.errors import CloudRefused, CloudUnavailable, first_error
 from genops_events.gemini.calls import AllRefused, Connection, Retries, is_the_rows_fault
-from genops_events.gemini.kept import KeptRow, KeptRows, pending
+from genops_events.gemini.kept import PART_ROWS, Keeper, KeptRows, pending
 from genops_events.gemini.pace import Pace
 from genops_events.gemini.prompts import BadRow, PromptRow, in_chunks
 from genops_events.gemini.replies import Reply, Totals, UnreadableReply, read_reply
@@ -30,9 +31,6 @@ MOST_BYTES = 32 * 1024 * 1024
 """Of the prompts under way, together; one that is longer goes alone."""
 SPREAD = 4096
 """How far rows run ahead of the oldest that is not done: so many are sorted in memory when they are read back."""
-PART_SECONDS = 0.25
-"""Between two parts of kept rows, unless there are `PART_ROWS` sooner."""
-PART_ROWS = 256
 PROGRESS_SECONDS = 2.0
 ROWS_READ_AT_ONCE = 64
 ALL_REFUSED = 1000
@@ -42,9 +40,21 @@ OTHERS_ANSWERED = 10
 """For each row in trouble, more than so many must be answered meanwhile, or it is the service that has a bad time."""
 _BROKEN = (500, 504, None)
 """What a prompt that the service cannot answer is answered with; None where no answer came in time."""
-WRITE_TRIES = 10
 
 _encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Respondent:
+    """Who answers: a model, and how it is asked."""
+
+    model: str
+    """A publisher's model, or the endpoint of a tuned one."""
+    requests: Requests
+    name: str
+    """Of the model in the answers."""
+    settings: str | None = None
+    """How it is asked (`Requests.asked_as`), where answers that were asked for in another way may lie beside its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +68,19 @@ class Tally:
     """Most rows that were under way at a time: asked or answered, and not kept yet."""
 
 
-def kept_answer(row: PromptRow, reply: Reply, *, model: str) -> bytes:
-    """Return an answered row as it is kept, and as it stands in the answers in the end."""
+def kept_answer(row: PromptRow, reply: Reply, *, model: str, settings: str | None = None) -> bytes:
+    """Return an answered row as it is kept, and as it stands in the answers in the end.
+
+    Args:
+        row: what was asked.
+        reply: what came.
+        model: who answered.
+        settings: of the `Respondent`.
+    """
     asked: dict[str, Any] = {"contents": row.contents} if row.prompt is None else {"prompt": row.prompt}
-    return _encode({"number": row.number, "line": row.line, "id": row.id, **asked, "model": model, **reply.to_json()})
+    told = {} if settings is None else {"settings": settings}
+    kept = {"number": row.number, "line": row.line, "id": row.id, **asked, "model": model, **told, **reply.to_json()}
+    return _encode(kept)
 
 
 def kept_failure(row: PromptRow | BadRow, reason: str) -> bytes:
@@ -104,104 +123,134 @@ def answer_online(
         CloudRefused: a call can never succeed, whatever the row.
         AllRefused: no row is taken.
     """
-    run = _Run(
+    run = OnlineRun(
         config,
-        model=model,
-        name=name or model,
-        requests=requests,
+        Respondent(model, requests, name=name or model),
         kept=kept,
         pace=Pace(requests_per_minute=requests_per_minute, tokens_per_minute=tokens_per_minute),
-        at_once=at_once or round(min(MOST_AT_ONCE, max(LEAST_AT_ONCE, requests_per_minute / 60 * ANSWER_SECONDS))),
-        on_progress=on_progress,
+        at_once=at_once or calls_at_once(requests_per_minute),
     )
-    asyncio.run(run.answer(rows))
+    asyncio.run(_answer_and_tell(run, pending(rows, kept.in_order(), run.count_kept), on_progress))
     return run.tally
 
 
-class _Run:
-    """One run over the rows: whoever dispatches lets them in, whoever keeps them lets them out."""
+async def _answer_and_tell(
+    run: OnlineRun, rows: Iterator[PromptRow | BadRow], on_progress: Callable[[Totals], None]
+) -> None:
+    async def tell_on() -> None:
+        while True:
+            await asyncio.sleep(PROGRESS_SECONDS)
+            with suppress(GenopsError):  # nobody decides by it, and the next one is newer
+                await asyncio.to_thread(on_progress, run.totals)
+
+    telling = asyncio.create_task(tell_on())
+    try:
+        await run.answer(rows)
+    finally:
+        telling.cancel()
+
+
+def calls_at_once(requests_per_minute: int) -> int:
+    """Return how many calls must be under way for a quota to be used, as far as answers come in time."""
+    return round(min(MOST_AT_ONCE, max(LEAST_AT_ONCE, requests_per_minute / 60 * ANSWER_SECONDS)))
+
+
+class OnlineRun:
+    """One model's run over some rows: dispatching lets them in, keeping lets them out.
+
+    Args:
+        config: project and location.
+        respondent: who answers.
+        kept: where what is done is kept.
+        pace: lets calls begin.
+        at_once: most calls at a time.
+        on_done: told each row that is done in this run, with its answer, or why there is none.
+    """
 
     def __init__(
         self,
         config: Config,
+        respondent: Respondent,
         *,
-        model: str,
-        name: str,
-        requests: Requests,
         kept: KeptRows,
         pace: Pace,
         at_once: int,
-        on_progress: Callable[[Totals], None],
+        on_done: Callable[[PromptRow | BadRow, Reply | str], None] = lambda *_: None,
     ) -> None:
-        self._name = name
-        self._what = f"ask {model}"
-        self._requests = requests
-        self._kept = kept
+        self._respondent = respondent
         self._pace = pace
         self._retries = Retries(pace.hold_back)
         # More: rows that are answered, and not kept yet, must not keep others from being asked.
         self._window = _Window(2 * at_once + 4 * PART_ROWS)
+        self._keeper = Keeper(kept, on_kept=self._window.leave, on_failure=self.stop)
         self._slots = asyncio.Semaphore(at_once)
-        self._part_is_full = asyncio.Event()
-        self._on_progress = on_progress
         self._connection = Connection(config, at_once=at_once)
-        self._model = model
-        self._refusals = 0
-        self._totals = Totals()
+        self._on_done = on_done
+        self._now = Totals()
         self._before = Totals()
-        self._done: list[KeptRow] = []
         self._error: GenopsError | None = None
         self._asked = 0
+        self._refusals = 0
         self._mean_output = float(_FIRST_GUESS_TOKENS)
-        self._first_refusal = ""
         self._in_trouble: set[int] = set()
         """Rows under way of which a try has failed."""
 
     @property
     def tally(self) -> Tally:
+        """What calls were made."""
         return Tally(
             self._asked + self._retries.again, self._retries.again, self._retries.refused_for_quota, self._window.most
         )
 
+    @property
+    def totals(self) -> Totals:
+        """How many rows are answered, and how many failed, those of earlier runs included."""
+        return self._before + self._now
+
+    def count_kept(self, content: bytes) -> None:
+        """Count a row that an earlier run has kept; from any thread, but one at a time."""
+        answered = "answer" in msgspec.json.decode(content)
+        self._before.rows += 1
+        self._before.answered += answered
+        self._before.failed += not answered
+
+    def stop(self, error: GenopsError) -> None:
+        """Ask for no further row; what is under way is paid for, and comes to its end. `answer` raises the first error."""
+        self._error = self._error or error
+        self._window.open_for_good()
+
     async def answer(self, rows: Iterator[PromptRow | BadRow]) -> None:
-        ended = asyncio.Event()
-        try:
-            async with self._connection, asyncio.TaskGroup() as group:
-                keeping = group.create_task(self._keep_on(ended))
-                telling = group.create_task(self._tell_on())
-                try:
-                    async with asyncio.TaskGroup() as calls:
-                        try:
-                            await self._let_in(calls, rows)
-                        except GenopsError as error:
-                            self._fail(error)
-                finally:
-                    ended.set()
-                    self._part_is_full.set()
-                await keeping
-                telling.cancel()
-        except BaseExceptionGroup as group_error:
-            raise _first(group_error) from group_error
-        finally:
-            # Whoever ends the task, with a signal for instance, has paid for these.
-            with suppress(GenopsError):
-                self._write(self._done)
+        """Answer rows; return when all of them are kept, answered or failed.
+
+        Args:
+            rows: that nothing is kept of; read as they are needed, in threads, never two at a time.
+
+        Raises:
+            CloudUnavailable, CloudRefused, AllRefused: as `answer_online`.
+        """
+        async with self._connection, self._keeper:
+            with first_error():
+                async with asyncio.TaskGroup() as calls:
+                    try:
+                        await self._let_in(calls, rows)
+                    except GenopsError as error:
+                        self.stop(error)
         if self._error is not None:
             raise self._error
 
     async def _let_in(self, calls: asyncio.TaskGroup, rows: Iterator[PromptRow | BadRow]) -> None:
-        url = self._connection.url_of(self._model, "generateContent")
-        async for row in _in_threads(pending(rows, self._kept.in_order(), self._seen)):
+        url = self._connection.url_of(self._respondent.model, "generateContent")
+        async for row in _in_threads(rows):
             await self._window.enter(row.number, 0 if isinstance(row, BadRow) else row.size_bytes)
             if self._error is not None:
-                return  # what is under way is paid for, and comes to its end
+                return
             if isinstance(row, BadRow):
-                self._put(row.number, kept_failure(row, row.reason))
+                self._failed(row, row.reason)
                 continue
             try:
-                body = self._requests.body(row)
+                body = self._respondent.requests.body(row)
             except CannotAsk as error:
-                self._put(row.number, kept_failure(row, f"Line {row.line}: {error}."))
+                self._failed(row, f"{error}.")
                 continue
             tokens = round(row.size_bytes / 4 + self._mean_output)
             await self._slots.acquire()  # a connection is free then: waiting for one in aiohttp costs more
@@ -210,111 +259,71 @@ class _Run:
 
     async def _ask(self, row: PromptRow, body: bytes, url: str, tokens: int) -> None:
         self._asked += 1
-        answered_before = self._totals.answered
+        answered_before = self._now.answered
+        seconds = 0.0
+
+        async def post() -> bytes:
+            nonlocal seconds
+            began = time.monotonic()
+            content = await self._connection.post(url, body, what=f"ask {self._respondent.model}")
+            seconds = time.monotonic() - began
+            return content
 
         async def before_again() -> None:
             self._in_trouble.add(row.number)
             await self._pace.begin(tokens)
 
         try:
-            content = await self._retries.call(
-                lambda: self._connection.post(url, body, what=self._what), before_again=before_again
-            )
-            reply = read_reply(content)
+            reply = read_reply(await self._retries.call(post, before_again=before_again), seconds=round(seconds, 3))
         except CloudRefused as error:
             if not is_the_rows_fault(error, has_files=row.has_files):
-                self._fail(error)
+                self.stop(error)
                 return
-            self._refused(row, error)
+            self._failed(row, error.message)
+            self._refused(error)
         except CloudUnavailable as error:
             # Nearly all others were answered meanwhile: it is this row that the service cannot answer, or not in time.
             others = len(self._in_trouble - {row.number})
-            well = self._error is None and self._totals.answered - answered_before > OTHERS_ANSWERED * others
+            well = self._error is None and self._now.answered - answered_before > OTHERS_ANSWERED * others
             if well and error.status in _BROKEN:
-                self._put(row.number, kept_failure(row, f"Line {row.line}: {error.message}"))
+                self._failed(row, error.message)
             else:
-                self._fail(error)
+                self.stop(error)
         except UnreadableReply as error:
-            self._put(row.number, kept_failure(row, f"Line {row.line}: {error}."))
+            self._failed(row, f"{error}.")
         else:
             used = reply.input_tokens + reply.output_tokens
             self._pace.used(used, estimated=tokens)
             self._mean_output += (reply.output_tokens - self._mean_output) / 20
-            self._put(row.number, kept_answer(row, reply, model=self._name), reply)
+            self._answered(row, reply)
         finally:
             self._in_trouble.discard(row.number)
             self._slots.release()
 
-    def _refused(self, row: PromptRow, error: CloudRefused) -> None:
+    def _refused(self, error: CloudRefused) -> None:
         self._refusals += 1
-        self._first_refusal = self._first_refusal or error.message
-        self._put(row.number, kept_failure(row, f"Line {row.line}: {error.message}"))
-        if self._before.answered + self._totals.answered == 0 and self._refusals >= ALL_REFUSED:
-            self._fail(
+        if self.totals.answered == 0 and self._refusals >= ALL_REFUSED:
+            self.stop(
                 AllRefused(
-                    f"Vertex AI refused the first {ALL_REFUSED:,} prompts, all of them. {self._first_refusal}",
+                    f"Vertex AI refused the first {ALL_REFUSED:,} prompts, all of them. {error.message}",
                     "Check `inference` of the dataset in genops.yaml, and the prompt file.",
                 )
             )
 
-    def _fail(self, error: GenopsError) -> None:
-        self._error = self._error or error
-        self._window.open_for_good()
+    def _answered(self, row: PromptRow, reply: Reply) -> None:
+        self._now.rows += 1
+        self._now.answered += 1
+        self._keeper.put(
+            row.number, kept_answer(row, reply, model=self._respondent.name, settings=self._respondent.settings)
+        )
+        self._on_done(row, reply)
 
-    def _seen(self, content: bytes) -> None:
-        """Count a row that an earlier run has kept; in the thread that reads the rows."""
-        answered = "answer" in msgspec.json.decode(content)
-        self._before.rows += 1
-        self._before.answered += answered
-        self._before.failed += not answered
-
-    def _put(self, number: int, content: bytes, reply: Reply | None = None) -> None:
-        self._done.append((number, content))
-        if len(self._done) >= PART_ROWS:
-            self._part_is_full.set()
-        self._totals.rows += 1
-        if reply is None:
-            self._totals.failed += 1
-        else:
-            self._totals.answered += 1
-
-    async def _keep_on(self, ended: asyncio.Event) -> None:
-        """Write what is done, and let as many further rows in; give up only when the bucket stays away."""
-        failures = 0
-        while True:
-            over = ended.is_set()
-            rows, self._done = self._done, []
-            try:
-                await asyncio.to_thread(self._write, rows)
-                failures = 0
-            except GenopsError as error:
-                self._done = rows + self._done
-                failures += 1
-                if failures == WRITE_TRIES or not isinstance(error, CloudUnavailable):
-                    self._fail(error)
-                    return
-                over = False
-            except BaseException:
-                self._done = rows + self._done
-                raise
-            else:
-                self._window.leave(number for number, _ in rows)
-            if over:
-                return
-            self._part_is_full.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(0 if ended.is_set() and not failures else PART_SECONDS):
-                    await self._part_is_full.wait()
-
-    def _write(self, rows: list[KeptRow]) -> None:
-        if rows:
-            self._kept.write(rows)
-
-    async def _tell_on(self) -> None:
-        while True:
-            await asyncio.sleep(PROGRESS_SECONDS)
-            with suppress(GenopsError):  # nobody decides by it, and the next one is newer
-                await asyncio.to_thread(self._on_progress, self._before + self._totals)
+    def _failed(self, row: PromptRow | BadRow, reason: str) -> None:
+        self._now.rows += 1
+        self._now.failed += 1
+        told = reason if isinstance(row, BadRow) else f"Line {row.line}: {reason}"
+        self._keeper.put(row.number, kept_failure(row, told))
+        self._on_done(row, reason)
 
 
 class _Window:
@@ -337,7 +346,7 @@ class _Window:
         self._bytes += size_bytes
         self.most = max(self.most, len(self._open))
 
-    def leave(self, numbers: Iterator[int]) -> None:
+    def leave(self, numbers: Iterable[int]) -> None:
         """Forget rows that are kept."""
         for number in numbers:
             self._bytes -= self._open.pop(number)
@@ -361,10 +370,3 @@ async def _in_threads(rows: Iterator[PromptRow | BadRow]) -> AsyncIterator[Promp
     while some := await asyncio.to_thread(lambda: next(chunks, None)):
         while some:
             yield some.pop(0)  # forgotten here: whoever is given it may let it go
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

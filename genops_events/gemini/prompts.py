@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, Self
 
 from pydantic import ValidationError
 
@@ -60,6 +60,12 @@ class PromptRow:
     prompt: str | None = None
     """The text, where the row is nothing but one."""
     settings: RowSettings | None = None
+
+    @classmethod
+    def of_text(cls, number: int, text: str, *, line: int, name: str) -> Self:
+        """Return a row that is nothing but a text, as an example of an evaluation file is."""
+        contents = [{"role": "user", "parts": [{"text": text}]}]
+        return cls(number, line, name, contents, len(text.encode()), prompt=text)
 
     @property
     def has_files(self) -> bool:
@@ -337,13 +343,3 @@ def _only_text(contents: list[dict[str, Any]]) -> str | None:
     if len(contents) == 1 and all(set(part) == {"text"} for part in contents[0]["parts"]):
         return "".join(part["text"] for part in contents[0]["parts"])
     return None
-
-
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """A prompt to answer. The id goes into the answers, so that they can be matched."""
-
-    id: str
-    prompt: str
-    line: int = field(default=0, compare=False)
-    """1-based line in its file; 0 where it is of none."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from decimal import Decimal
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
@@ -33,7 +35,38 @@ class Reply:
     output_tokens: int = 0
     """With the tokens of thinking."""
     cached_tokens: int = 0
+    """How many of the input tokens came from a cache."""
     thinking_tokens: int = 0
+    """How many of the output tokens are thinking."""
+    seconds: float | None = None
+    """From the request to this answer; None where nobody measured it, as in a batch job."""
+
+    @property
+    def scored_text(self) -> str:
+        """What is scored: the text; where functions are called, the JSON that Vertex AI's tool metrics read."""
+        if not self.function_calls:
+            return self.text
+        return json.dumps({"content": self.text, "tool_calls": list(self.function_calls)}, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Self:
+        """Return an answer as it was kept; lines of before have neither state nor reason, and not all the figures."""
+        end = ending(row["finish_reason"], says=bool(row["answer"].strip()))
+        return cls(
+            text=row["answer"],
+            state=row.get("state", end.state),
+            finish_reason=row["finish_reason"],
+            reason=row.get("reason", end.reason),
+            function_calls=tuple(row.get("function_calls", ())),
+            sources=tuple(row.get("sources", ())),
+            thoughts=row.get("thoughts", ""),
+            others=tuple(row.get("other_answers", ())),
+            input_tokens=row["input_tokens"],
+            output_tokens=row["output_tokens"],
+            cached_tokens=row.get("cached_tokens", 0),
+            thinking_tokens=row.get("thinking_tokens", 0),
+            seconds=row.get("seconds"),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the answer as it is kept; what there is not is left out."""
@@ -51,6 +84,7 @@ class Reply:
             "output_tokens": self.output_tokens,
             "cached_tokens": self.cached_tokens,
             "thinking_tokens": self.thinking_tokens,
+            **({} if self.seconds is None else {"seconds": self.seconds}),
         }
 
 
@@ -129,8 +163,12 @@ class UnreadableReply(Exception):
     """What came is no GenerateContentResponse."""
 
 
-def read_reply(content: bytes | msgspec.Raw) -> Reply:
+def read_reply(content: bytes | msgspec.Raw, *, seconds: float | None = None) -> Reply:
     """Return the answer in a GenerateContentResponse.
+
+    Args:
+        content: the response.
+        seconds: that it took.
 
     Raises:
         UnreadableReply: it is none.
@@ -163,6 +201,7 @@ def read_reply(content: bytes | msgspec.Raw) -> Reply:
         output_tokens=(usage.candidatesTokenCount or 0) + thinking,
         cached_tokens=usage.cachedContentTokenCount or 0,
         thinking_tokens=thinking,
+        seconds=seconds,
     )
 
 
@@ -214,7 +253,15 @@ class Totals:
     cached_tokens: int = 0
     thinking_tokens: int = 0
 
-    def add(self, row: dict[str, Any]) -> None:
+    @classmethod
+    def of(cls, replies: Iterable[Reply]) -> Self:
+        """Return what these answers are together."""
+        totals = cls()
+        for reply in replies:
+            totals.add(reply.to_json())
+        return totals
+
+    def add(self, row: Mapping[str, Any]) -> None:
         """Count one kept row: an answer, or a failure."""
         self.rows += 1
         if "answer" not in row:

@@ -112,7 +112,7 @@ def test_an_evaluation_file_that_grows_between_two_tries_is_paid_for_or_held_bef
 ) -> None:
     candidate = candidate_of(config, store, endpoint)
     write(store, 2)
-    die(candidate, "genops_events.evaluation.work.evaluate")
+    die(candidate, "genops_events.evaluation.scored_run.ScoredRun.ask_and_score")
     first = reserved(store, candidate)
     write(store, 2_000)
     change(budget={"candidate_usd": str(first * 2)})

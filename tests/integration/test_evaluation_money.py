@@ -133,7 +133,7 @@ def test_a_repeated_try_is_not_held_for_what_it_has_reserved_before(
     settings(**JUDGED)
     write(store, FILE, *pairs(2))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("genops_events.evaluation.work.evaluate", die)
+        patch.setattr("genops_events.evaluation.scored_run.ScoredRun.ask_and_score", die)
         with pytest.raises(KeyboardInterrupt):
             evaluated(candidate)
     paid = posting(store, candidate)

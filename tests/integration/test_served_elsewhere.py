@@ -20,7 +20,7 @@ from genops_events.cascade.stage_run import StageRun
 from genops_events.catalogue.locations import location_in
 from genops_events.config import Config, load_config
 from genops_events.gcp.record_store import RecordStore
-from genops_events.gemini.generation import count_tokens
+from genops_events.gemini.token_counts import count_tokens
 from genops_events.promotion.registry import champion_labels, set_champion_alias
 from genops_events.record.stages import Stage
 from genops_events.record.verdicts import TuningVerdict

@@ -16,7 +16,6 @@ from genops_events.config import Config
 from genops_events.evaluation.examples import evaluation_examples
 from genops_events.gcp.record_store import RecordStore
 from genops_events.gcp.streams import StoredEncoded, UnusableObject, read_object, read_whole
-from genops_events.gemini import answer_rows as inputs
 from genops_events.gemini.results import rows_of
 from genops_events.reading.addresses import Readable
 from genops_events.training.validator import load_limits
