@@ -23,7 +23,7 @@ TomlFile = Annotated[str, AfterValidator(_toml_file)]
 
 
 class Budget(Part):
-    """Limits in US dollars. What would exceed one is held before anything is spent, until somebody approves it."""
+    """Limits in US dollars. What would exceed one is held before anything is spent, until a person approves it."""
 
     tuning_usd: Amount
     """Most that one tuning job may cost."""
@@ -50,5 +50,6 @@ class Ask(Part):
     """What one asking of a model may cost: `genops ask`, the form `genops_generate_content`, `generate`."""
 
     budget_usd: Amount | None = None
-    """Most that one of them may cost, in US dollars: whoever asks can name less, never more. The months' limits count, too.
-    If not given: 1 where nobody says, and only the months' limits bound what is asked for; without one, nothing is asked."""
+    """Most that one of them may cost, in US dollars: a form, an option or an argument can name less, never more. The
+    months' limits count, too. If not given, an asking without a budget of its own may cost 1, and the months' limits alone bound
+    one that names more; without any of these limits, no model is asked."""

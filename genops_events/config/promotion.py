@@ -14,13 +14,14 @@ class Promotion(Part):
     """How a candidate that passed gate and budget becomes champion."""
 
     approval: Literal["none", "person"] = "none"
-    """`person`: whoever would be champion waits until somebody approves it, in Airflow or with `genops approve`."""
+    """`none`: gate and budget decide; `person`: a candidate that would be champion waits until a person approves it, in Airflow or
+    with `genops approve`."""
     answer_hours: PositiveFloat = 72
     """How long a person may take to answer."""
     on_timeout: Literal["approve", "reject"] = "reject"
-    """What counts as the answer when nobody gave one in `answer_hours`."""
+    """What counts as the answer when none came in `answer_hours`."""
     late_minutes: Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)] = 5
-    """A candidate that arrived more than this before the champion is late: it takes its place only if somebody says so."""
+    """A candidate that arrived more than this before the champion is late: it takes its place only if a person says so."""
     keep: Annotated[int, Field(strict=True, ge=0, le=100)] = 3
     """Former champions whose models `genops prune` leaves for a rollback."""
 

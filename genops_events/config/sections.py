@@ -60,7 +60,7 @@ class Topics(Part):
 
 
 class Intake(Part):
-    """How arrivals that no message told of, and wake-ups that were lost, are found."""
+    """How arrivals without a message, and lost wake-ups, are found."""
 
     sweep_minutes: Annotated[int, Field(strict=True, ge=1, le=1440)] = 10
     """Minutes between two sweeps of the bucket."""
@@ -163,7 +163,7 @@ class Config(Part):
     subscription: TopicId = "genops-arrivals-intake"
     """Pub/Sub subscription to the arrivals topic."""
     intake: Intake = Intake()
-    """How arrivals that no message told of, and wake-ups that were lost, are found."""
+    """How arrivals without a message, and lost wake-ups, are found."""
     requests_per_minute: PositiveInt = 300
     """Most online calls to Vertex AI (generate, count, evaluate) that one stage makes in a minute."""
     tuning_jobs_at_once: PositiveInt = 1

@@ -95,12 +95,12 @@ def approval_path(candidate: str, stage: Stage, number: int) -> str:
 
 
 def return_path(candidate: str, stage: Stage, number: int) -> str:
-    """Return where it is written that a sweep lets `stage` go on, which no Dag run has ended, for the so-manieth time."""
+    """Return where it is written that a sweep lets `stage` go on, which no Dag run has ended; `number` counts the times."""
     return f"{holds_folder(candidate)}{stage}-return-{number}.json"
 
 
 def retry_path(candidate: str, stage: Stage, number: int) -> str:
-    """Return where it is written that somebody has set the failed verdict of `stage` aside, for the so-manieth time."""
+    """Return where it is written that somebody has set the failed verdict of `stage` aside; `number` counts the times."""
     return f"{holds_folder(candidate)}{stage}-retry-{number}.json"
 
 
