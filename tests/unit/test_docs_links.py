@@ -62,3 +62,26 @@ def test_the_readme_is_read_in_three_minutes() -> None:
     assert len(text.splitlines()) <= 120
     assert "(docs/index.md)" in text
     assert "(docs/tutorial.md)" in text
+
+
+TREE = (
+    "genops_events",
+    "gcp_stand_ins",
+    "triggers",
+    "dags",
+    "docs",
+    "tests",
+    "examples",
+    "benchmarks",
+    ".ci",
+    ".github",
+)
+OF_TODAY = [one for one in PAGES if one.name != "CHANGELOG.md" and one.parent.name != "adr"]
+"""Changelog and decisions speak of their own day."""
+
+
+@pytest.mark.parametrize("page", OF_TODAY, ids=[str(one.relative_to(ROOT)) for one in OF_TODAY])
+def test_every_path_that_a_page_names_is_there(page: Path) -> None:
+    for path in re.findall(r"`([\w./-]+/[\w./-]*)`", page.read_text(encoding="utf-8")):
+        if path.split("/")[0] in TREE:
+            assert (ROOT / path).exists(), path
