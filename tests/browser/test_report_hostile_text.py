@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import comparison_examples
 import pytest
 import report_examples
 from looking import Seen
@@ -74,3 +75,18 @@ def test_text_from_right_to_left_keeps_to_its_own_box(look: Look) -> None:
 def test_an_empty_answer_is_told_from_a_missing_one(look: Look) -> None:
     row = look(report_examples.hostile()).page.locator("details.row").nth(9)
     assert row.locator("dd").all_inner_texts() == ["nothing"] * 5
+
+
+@pytest.mark.parametrize("page", [report_examples.passed, comparison_examples.usual])
+def test_a_style_or_script_that_got_into_the_page_all_the_same_would_do_nothing(
+    look: Look, page: Callable[[], str]
+) -> None:
+    added = (
+        "<style>h1 { display: none }</style><p style='display: none'>shown</p><script>window.ran = 1</script></main>"
+    )
+    seen = look(page().replace("</main>", added))
+    expect(seen.page.get_by_role("heading", level=1)).to_be_visible()
+    expect(seen.page.get_by_text("shown", exact=True)).to_be_visible()
+    assert seen.page.evaluate("typeof window.ran") == "undefined"
+    assert [("Content Security Policy" in said) for said in seen.noise] == [True] * 3
+    seen.noise.clear()
