@@ -1,7 +1,7 @@
 """How tests wait: for the event itself, and so long that only a hang fails them.
 
 A busy machine may need ten times as long as a quiet one. So no test says how long something may take: it waits until it
-is so. `tests/unit/test_no_test_goes_by_the_clock.py` sees to that.
+is so. `tests/unit/repository/test_no_test_goes_by_the_clock.py` sees to that.
 """
 
 from __future__ import annotations

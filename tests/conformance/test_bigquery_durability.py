@@ -1,4 +1,3 @@
-# ruff: noqa: F401, F811 - fixtures are imported by name, and come back as arguments
 """What was acknowledged is there after `kill -9`: rows, tables, results, and jobs that were not done yet."""
 
 from __future__ import annotations
@@ -7,10 +6,9 @@ import io
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
-from bigquery_stand_in import BigQueryProcess, made, own_bigquery, rows
+from bigquery_stand_in import BigQueryProcess, made, rows
 from google.api_core import exceptions
 from google.cloud import bigquery
 from requests.exceptions import RequestException

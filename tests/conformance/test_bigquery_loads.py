@@ -1,4 +1,3 @@
-# ruff: noqa: F401, F811 - fixtures are imported by name, and come back as arguments
 """Load jobs from uploads and from Cloud Storage: NDJSON, CSV and Parquet, and everything that is wrong with a file."""
 
 from __future__ import annotations
@@ -14,12 +13,12 @@ from typing import Any
 
 import duckdb
 import pytest
-from bigquery_stand_in import BigQueryProcess, beside, bigquery_process, bq, dataset, faulty, made, rows, running
+from bigquery_stand_in import BigQueryProcess, made, rows
 from google.api_core import exceptions
 from google.cloud import bigquery
 from google.cloud.bigquery import LoadJobConfig, SchemaField, TimePartitioning
 from google.cloud.storage import Bucket
-from storage_stand_in import PROJECT, StorageProcess, until
+from storage_stand_in import PROJECT, StorageProcess
 from waiting import HANG_SECONDS
 
 NDJSON = bigquery.SourceFormat.NEWLINE_DELIMITED_JSON

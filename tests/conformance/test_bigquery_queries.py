@@ -1,16 +1,14 @@
-# ruff: noqa: F401, F811 - fixtures are imported by name, and come back as arguments
 """Query jobs, as google-cloud-bigquery runs them: parameters, DML, MERGE, DDL, results and errors."""
 
 from __future__ import annotations
 
-import time
 import uuid
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from bigquery_stand_in import BigQueryProcess, beside, bigquery_process, bq, dataset, faulty, made, rows, running, told
+from bigquery_stand_in import BigQueryProcess, made, rows, told
 from google.api_core import exceptions
 from google.cloud import bigquery
 from google.cloud.bigquery import (
@@ -20,7 +18,7 @@ from google.cloud.bigquery import (
     StructQueryParameter,
     TimePartitioning,
 )
-from storage_stand_in import PROJECT, until
+from storage_stand_in import PROJECT
 from waiting import HANG_SECONDS
 
 AT = datetime(2026, 11, 23, 12, 30, 0, 123456, tzinfo=UTC)

@@ -1,4 +1,3 @@
-# ruff: noqa: F401, F811 - fixtures are imported by name, and come back as arguments
 """Datasets, tables, views, streamed rows and pages, as google-cloud-bigquery sees them."""
 
 from __future__ import annotations
@@ -8,7 +7,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
 import pytest
-from bigquery_stand_in import BigQueryProcess, beside, bigquery_process, bq, dataset, faulty, made, rows, running, told
+from bigquery_stand_in import BigQueryProcess, made, rows, told
 from google.api_core import exceptions
 from google.cloud import bigquery
 from google.cloud.bigquery import SchemaField, TimePartitioning

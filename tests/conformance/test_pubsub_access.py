@@ -1,4 +1,3 @@
-# ruff: noqa: F401, F811 - fixtures are imported by name, and come back as arguments
 """Access policies of topics and subscriptions: kept, changed without undoing others, and gone with their resource.
 
 The stand-in alone: Google's emulator has no policies.
@@ -8,21 +7,9 @@ from __future__ import annotations
 
 import pytest
 from google.api_core import exceptions
-from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
+from google.cloud.pubsub_v1 import PublisherClient
 from google.iam.v1.policy_pb2 import Binding, Policy
-from pubsub_stand_in import (
-    MakePair,
-    Pair,
-    Service,
-    StandIn,
-    fresh,
-    make_pair,
-    pair,
-    publisher,
-    stand_in,
-    stand_in_service,
-    subscriber,
-)
+from pubsub_stand_in import Pair, StandIn, fresh
 from waiting import until
 
 MEMBER = "serviceAccount:service-1@gs-project-accounts.iam.gserviceaccount.com"

@@ -1,4 +1,3 @@
-# ruff: noqa: F401, F811 - fixtures are imported by name, and come back as arguments
 """Messages: each reaches every subscription at least once, in order where order is promised, until acknowledged."""
 
 from __future__ import annotations
@@ -8,8 +7,6 @@ import concurrent.futures
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from typing import Any
 
 import google.pubsub_v1
 import grpc
@@ -19,20 +16,7 @@ from google.cloud.pubsub_v1 import PublisherClient
 from google.cloud.pubsub_v1.subscriber.message import Message
 from google.cloud.pubsub_v1.types import BatchSettings, FlowControl, PublisherOptions
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcAsyncIOTransport
-from pubsub_stand_in import (
-    MakePair,
-    Pair,
-    Service,
-    Stream,
-    data_of,
-    make_pair,
-    pair,
-    publisher,
-    service,
-    stand_in,
-    stand_in_only,
-    subscriber,
-)
+from pubsub_stand_in import MakePair, Pair, Service, Stream, data_of, stand_in_only
 from waiting import HANG_SECONDS, until
 
 LONGEST_DEADLINE_SECONDS = 600

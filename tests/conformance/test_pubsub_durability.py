@@ -1,4 +1,3 @@
-# ruff: noqa: F401, F811 - fixtures are imported by name, and come back as arguments
 """The stand-in alone: what survives `kill -9`, what is cleared away, and the faults that can be switched on."""
 
 from __future__ import annotations
@@ -10,26 +9,9 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from google.api_core import exceptions, retry
-from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
+from google.api_core import exceptions
 from google.cloud.pubsub_v1.subscriber.message import Message
-from google.cloud.pubsub_v1.types import BatchSettings
-from google.protobuf.duration_pb2 import Duration
-from pubsub_stand_in import (
-    MakePair,
-    Pair,
-    Service,
-    StandIn,
-    Stream,
-    data_of,
-    fresh,
-    make_pair,
-    pair,
-    publisher,
-    stand_in,
-    stand_in_service,
-    subscriber,
-)
+from pubsub_stand_in import MakePair, Pair, StandIn, Stream, data_of, fresh
 from waiting import HANG_SECONDS, until
 
 

@@ -1,4 +1,3 @@
-# ruff: noqa: F401, F811 - fixtures are imported by name, and come back as arguments
 """What a subscription can be told: filters, retry and dead-letter policies, replay, exactly-once delivery."""
 
 from __future__ import annotations
@@ -9,26 +8,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from google.api_core import exceptions
-from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
+from google.cloud.pubsub_v1 import PublisherClient
 from google.cloud.pubsub_v1.subscriber.exceptions import AcknowledgeStatus
 from google.cloud.pubsub_v1.subscriber.message import Message
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.pubsub_v1 import types
-from pubsub_stand_in import (
-    MakePair,
-    Pair,
-    Service,
-    data_of,
-    fresh,
-    make_pair,
-    pair,
-    publisher,
-    service,
-    stand_in,
-    stand_in_only,
-    subscriber,
-)
+from pubsub_stand_in import MakePair, Pair, data_of, fresh, stand_in_only
 from waiting import HANG_SECONDS
 
 

@@ -1,4 +1,3 @@
-# ruff: noqa: F401, F811 - fixtures are imported by name, and come back as arguments
 """Topics, subscriptions and snapshots: created, read, changed, listed, deleted, and refused as Google refuses them."""
 
 from __future__ import annotations
@@ -10,19 +9,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.pubsub_v1 import SchemaServiceClient, types
 from google.pubsub_v1.services.schema_service.transports import SchemaServiceGrpcTransport
-from pubsub_stand_in import (
-    MakePair,
-    Pair,
-    Service,
-    fresh,
-    make_pair,
-    pair,
-    publisher,
-    service,
-    stand_in,
-    stand_in_only,
-    subscriber,
-)
+from pubsub_stand_in import MakePair, Pair, fresh, stand_in_only
 from waiting import HANG_SECONDS
 
 

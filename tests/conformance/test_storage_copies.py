@@ -1,4 +1,3 @@
-# ruff: noqa: F401, F811 - fixtures are imported by name, and come back as arguments
 """Copy, rewrite, move, compose and batch."""
 
 from __future__ import annotations
@@ -8,13 +7,6 @@ import uuid
 import pytest
 from google.api_core import exceptions
 from google.cloud.storage import Bucket, Client
-from storage_stand_in import (
-    bucket,
-    client,
-    shared,
-    storage_process,
-    topic_recorder,
-)
 
 
 def test_a_copy_has_the_bytes_and_metadata_of_its_source(client: Client, bucket: Bucket) -> None:

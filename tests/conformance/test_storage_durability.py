@@ -1,4 +1,3 @@
-# ruff: noqa: F401, F811 - fixtures are imported by name, and come back as arguments
 """What was acknowledged is there after `kill -9`; and the faults and the admin route."""
 
 from __future__ import annotations
@@ -7,26 +6,12 @@ import io
 import os
 import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from google.api_core import exceptions
 from google.cloud.storage import Bucket
 from requests.exceptions import RequestException
-from storage_stand_in import (
-    StorageProcess,
-    TopicRecorder,
-    bucket,
-    client,
-    no_faults,
-    own_process,
-    own_recorder,
-    shared,
-    storage_process,
-    topic_recorder,
-    until,
-)
+from storage_stand_in import StorageProcess, until
 
 CHUNK = 256 * 1024
 

@@ -1,4 +1,3 @@
-# ruff: noqa: F401, F811 - fixtures are imported by name, and come back as arguments
 """Listing: pages, prefixes, delimiters, offsets, globs and versions, in order; and buckets."""
 
 from __future__ import annotations
@@ -8,14 +7,6 @@ import uuid
 import pytest
 from google.api_core import exceptions
 from google.cloud.storage import Bucket, Client
-from storage_stand_in import (
-    StorageProcess,
-    bucket,
-    client,
-    shared,
-    storage_process,
-    topic_recorder,
-)
 
 NAMES = ["a.txt", "a/1.csv", "a/2.txt", "a/b/3.csv", "a/b/4.txt", "b/5.csv", "c.csv", "ö/6.txt", "日/7.txt", "🙂"]
 

@@ -1,30 +1,15 @@
-# ruff: noqa: F401, F811 - fixtures are imported by name, and come back as arguments
 """Notifications: what Cloud Storage tells a topic, and that it tells it whatever dies in between."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import datetime
 
 import pytest
 from google.api_core import exceptions
 from google.cloud.storage import Bucket, Client
 from google.pubsub_v1.types import PubsubMessage
-from storage_stand_in import (
-    PROJECT,
-    StorageProcess,
-    TopicRecorder,
-    bucket,
-    client,
-    no_faults,
-    own_process,
-    own_recorder,
-    shared,
-    storage_process,
-    topic_recorder,
-    until,
-)
+from storage_stand_in import PROJECT, StorageProcess, TopicRecorder, until
 
 
 @pytest.fixture

@@ -1,4 +1,3 @@
-# ruff: noqa: F401, F811 - fixtures are imported by name, and come back as arguments
 """Objects: what is uploaded is what is read back, by every form of upload and under any name."""
 
 from __future__ import annotations
@@ -14,14 +13,7 @@ import pytest
 import requests
 from google.api_core import exceptions
 from google.cloud.storage import Bucket, Client
-from storage_stand_in import (
-    StorageProcess,
-    bucket,
-    client,
-    shared,
-    storage_process,
-    topic_recorder,
-)
+from storage_stand_in import StorageProcess
 
 NAMES = [
     "plain.txt",

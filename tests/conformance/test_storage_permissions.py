@@ -1,4 +1,3 @@
-# ruff: noqa: F401, F811 - fixtures are imported by name, and come back as arguments
 """Who may do what: nobody is kept out of the stand-in, and it says so."""
 
 from __future__ import annotations
@@ -6,7 +5,6 @@ from __future__ import annotations
 import pytest
 from google.api_core import exceptions
 from google.cloud.storage import Bucket, Client
-from storage_stand_in import StorageProcess, bucket, client, shared, storage_process, topic_recorder
 
 
 def test_all_permissions_that_are_asked_for_are_granted_in_their_order(bucket: Bucket) -> None:

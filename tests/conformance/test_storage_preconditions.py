@@ -1,4 +1,3 @@
-# ruff: noqa: F401, F811 - fixtures are imported by name, and come back as arguments
 """Preconditions hold on every verb, reads too, and among writers that race."""
 
 from __future__ import annotations
@@ -12,14 +11,7 @@ import pytest
 from google.api_core import exceptions
 from google.cloud.storage import Blob, Bucket, Client
 from google.cloud.storage.exceptions import InvalidResponse
-from storage_stand_in import (
-    StorageProcess,
-    bucket,
-    client,
-    shared,
-    storage_process,
-    topic_recorder,
-)
+from storage_stand_in import StorageProcess
 
 
 def _patched(blob: Blob) -> Blob:

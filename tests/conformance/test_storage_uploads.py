@@ -1,4 +1,3 @@
-# ruff: noqa: F401, F811 - fixtures are imported by name, and come back as arguments
 """Resumable uploads: chunks, unknown size, lost answers, and constant memory."""
 
 from __future__ import annotations
@@ -10,15 +9,7 @@ from pathlib import Path
 import pytest
 from google.cloud.storage import Bucket, Client
 from google.cloud.storage.exceptions import InvalidResponse
-from storage_stand_in import (
-    StorageProcess,
-    bucket,
-    client,
-    resident_bytes,
-    shared,
-    storage_process,
-    topic_recorder,
-)
+from storage_stand_in import StorageProcess, resident_bytes
 
 CHUNK = 256 * 1024
 

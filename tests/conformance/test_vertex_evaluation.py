@@ -13,7 +13,6 @@ from google.genai import types
 if TYPE_CHECKING:
     from vertex_stand_in import VertexStandIn
 
-pytest_plugins = ["vertex_stand_in"]
 pytestmark = pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")
 
 PREDICTION, REFERENCE = "the cat sat on the mat", "the cat is on the mat"

@@ -14,7 +14,6 @@ from waiting import HANG_SECONDS, until
 if TYPE_CHECKING:
     from vertex_stand_in import VertexStandIn
 
-pytest_plugins = ["vertex_stand_in"]
 pytestmark = pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")
 
 

@@ -14,7 +14,6 @@ from gcp_stand_ins.vertex.tokens import count_tokens
 if TYPE_CHECKING:
     from vertex_stand_in import VertexStandIn
 
-pytest_plugins = ["vertex_stand_in"]
 pytestmark = pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")
 
 OFF = types.AutomaticFunctionCallingConfig(disable=True)

@@ -13,7 +13,6 @@ from waiting import HANG_SECONDS
 if TYPE_CHECKING:
     from vertex_stand_in import VertexStandIn
 
-pytest_plugins = ["vertex_stand_in"]
 pytestmark = pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")
 
 FEW = 100

@@ -11,7 +11,6 @@ from google.genai import errors, types
 if TYPE_CHECKING:
     from vertex_stand_in import VertexStandIn
 
-pytest_plugins = ["vertex_stand_in"]
 pytestmark = pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")
 
 

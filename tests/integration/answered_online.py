@@ -1,4 +1,3 @@
-# ruff: noqa: F401, F811 - fixtures are imported by name, and come back as arguments
 """What the tests of inference online share: a candidate whose model repeats what it is asked, its prompts, its answers."""
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from cloud import DATASET, config, store
+from cloud import DATASET
 from made_up import arrived, context, now, tuned
 
 from genops_events.airflow.inference import AnswerPrompts

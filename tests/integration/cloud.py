@@ -21,7 +21,7 @@ from urllib3.connection import HTTPConnection
 from usual import usual_settings
 from waiting import HANG_SECONDS, until
 
-from genops_events.config import Config, load_config
+from genops_events.config import Config, Intake, load_config
 from genops_events.gcp.clients import subscriber_client
 from genops_events.gcp.record_store import RecordStore
 from genops_events.provisioning.provision import provision
@@ -193,7 +193,7 @@ def cloud(stand_ins: StandIns, connections_closed: None) -> Iterator[StandIns]:
 
 
 @pytest.fixture
-def config(cloud: StandIns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+def whole_config(cloud: StandIns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     """The example configuration with a bucket, topics and a subscription of the test's own, all there already."""
     settings = usual_settings()
     own = uuid.uuid4().hex[:12]
@@ -212,6 +212,17 @@ def config(cloud: StandIns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             EXAMPLE.parent / "bucket" / part / f"{DATASET}.jsonl"
         )
     return made
+
+
+PATIENCE_SECONDS = 0.3
+
+
+@pytest.fixture
+def config(whole_config: Config, request: pytest.FixtureRequest) -> Config:
+    """The configuration; of tests that are marked so, with little patience: what they leave alone for a moment is lost."""
+    if request.node.get_closest_marker("little_patience") is None:
+        return whole_config
+    return whole_config.model_copy(update={"intake": Intake(patience_minutes=PATIENCE_SECONDS / 60)})
 
 
 @pytest.fixture

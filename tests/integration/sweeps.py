@@ -6,7 +6,7 @@ import time
 
 import pytest
 from airflow_context import Airflow
-from cloud import DATASET, PREFIX
+from cloud import DATASET, PATIENCE_SECONDS, PREFIX
 from made_up import now
 
 from genops_events.airflow.healing import sweep
@@ -16,14 +16,6 @@ from genops_events.intake.notifications import Notice, arrival
 from genops_events.intake.open_candidates import mint
 from genops_events.record.intake import Sweep
 from genops_events.record.paths import sweep_path
-
-PATIENCE_SECONDS = 0.3
-
-
-@pytest.fixture
-def config(whole_config: Config) -> Config:
-    """The configuration with little patience: what a test leaves alone for a moment is taken for lost."""
-    return whole_config.model_copy(update={"intake": Intake(patience_minutes=PATIENCE_SECONDS / 60)})
 
 
 @pytest.fixture

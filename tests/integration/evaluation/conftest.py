@@ -1,0 +1,7 @@
+"""Fixtures of the tests of evaluation."""
+
+from __future__ import annotations
+
+from evaluations import candidate, endpoint, settings
+
+__all__ = ["candidate", "endpoint", "settings"]

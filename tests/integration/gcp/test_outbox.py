@@ -1,0 +1,159 @@
+"""The outbox: no verdict goes unannounced, whatever dies in between, and none is announced twice without need."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+
+import pytest
+from cloud import DATASET, Reader, StandIns, at_once
+from made_up import now, verdict
+
+from genops_events.config import Config
+from genops_events.gcp import outbox
+from genops_events.gcp.errors import CloudRefused, CloudUnavailable
+from genops_events.gcp.outbox import announce
+from genops_events.gcp.record_store import RecordStore
+from genops_events.record.document import Announcement
+from genops_events.record.events import announcement, announcement_path, event_data
+from genops_events.record.stages import Outcome, Stage
+
+CANDIDATE = "banking77-0123456789abcdef"
+PATH = announcement_path(CANDIDATE, Stage.TUNING, Outcome.SUCCEEDED)
+
+
+def is_marked(store: RecordStore) -> bool:
+    """Return whether the event's document and its object's metadata say alike that it was published."""
+    event = store.read(PATH, Announcement)
+    assert event is not None
+    metadata = store.bucket.get_blob(PATH).metadata or {}
+    in_document = event.published_at is not None and event.message_id is not None
+    assert in_document == (metadata.get("published") == "true")
+    return in_document
+
+
+def test_a_verdict_is_published_once_and_marked(config: Config, store: RecordStore, completions: Reader) -> None:
+    tuned = verdict(Stage.TUNING, Outcome.SUCCEEDED, CANDIDATE)
+    announce(config, store, tuned)
+    (received,) = completions.read_some()
+    assert is_marked(store)
+    event = store.read(PATH, Announcement)
+    assert event is not None
+    assert event.message_id == received.message_id
+    announce(config, store, tuned)
+    assert completions.read() == []
+    assert store.read(PATH, Announcement) == event
+
+
+def test_a_subscriber_gets_a_cloudevent_under_the_candidates_ordering_key(
+    config: Config, store: RecordStore, completions: Reader
+) -> None:
+    scores = {"exact_match": 0.5, "rouge": 0.75}
+    passed = verdict(
+        Stage.EVALUATION, Outcome.PASSED, CANDIDATE, reason="1 € ≠ 2 €", scores=scores, cost_usd=Decimal("0.0012")
+    )
+    announce(config, store, passed)
+    (received,) = completions.read_some()
+    assert received.ordering_key == CANDIDATE
+    time = received.attributes["ce-time"]
+    assert received.attributes == {
+        "ce-specversion": "1.0",
+        "ce-id": f"{CANDIDATE}/genops.evaluation.passed.v1",
+        "ce-source": f"//storage.googleapis.com/projects/_/buckets/{config.bucket}/genops",
+        "ce-type": "genops.evaluation.passed.v1",
+        "ce-subject": CANDIDATE,
+        "ce-time": time,
+        "ce-dataschema": "urn:genops-events:schema:genops.evaluation.passed.v1",
+        "content-type": "application/json",
+    }
+    assert time == passed.ended_at.isoformat().replace("+00:00", "Z")
+    assert received.data == event_data(passed)
+    assert received.data["dataset"] == DATASET
+    assert received.data["scores"] == scores
+    assert received.data["cost_usd"] == "0.0012"
+    assert received.data["reason"] == "1 € ≠ 2 €"
+
+
+def test_a_score_that_is_no_number_leaves_the_event_json_whoever_publishes_it(
+    config: Config, store: RecordStore, completions: Reader
+) -> None:
+    passed = verdict(Stage.EVALUATION, Outcome.REFUSED, CANDIDATE, scores={"exact_match": float("nan")})
+    announce(config, store, passed)
+    (at_once_published,) = completions.read_some()
+    store.bucket.blob(announcement_path(CANDIDATE, Stage.EVALUATION, Outcome.REFUSED)).upload_from_string(
+        announcement(passed, bucket=config.bucket, now=now()).to_json()
+    )
+    announce(config, store, passed)
+    (later_published,) = completions.read_some()
+    # JSON has no NaN: a subscriber in another language could not read the event at all.
+    json.dumps(at_once_published.data, allow_nan=False)
+    assert at_once_published.data == later_published.data
+
+
+def test_the_events_of_a_candidate_come_in_the_order_in_which_they_were_announced(
+    config: Config, store: RecordStore, completions: Reader
+) -> None:
+    stages = [(Stage.TUNING, Outcome.SUCCEEDED), (Stage.BUDGET, Outcome.APPROVED), (Stage.EVALUATION, Outcome.PASSED)]
+    for stage, outcome in stages:
+        announce(config, store, verdict(stage, outcome, CANDIDATE))
+    received = completions.read_some(len(stages))
+    assert [one.data["stage"] for one in received] == [stage for stage, _ in stages]
+
+
+def test_an_event_that_was_written_by_one_who_died_is_published(
+    config: Config, store: RecordStore, completions: Reader
+) -> None:
+    tuned = verdict(Stage.TUNING, Outcome.SUCCEEDED, CANDIDATE)
+    store.create(PATH, announcement(tuned, bucket=config.bucket, now=now()))
+    assert not is_marked(store)
+    assert completions.read() == []
+    announce(config, store, tuned)
+    (received,) = completions.read_some()
+    assert received.data == event_data(tuned)
+    assert is_marked(store)
+
+
+def test_an_event_that_was_published_by_one_who_died_before_marking_it_keeps_its_id(
+    config: Config, store: RecordStore, completions: Reader
+) -> None:
+    tuned = verdict(Stage.TUNING, Outcome.SUCCEEDED, CANDIDATE)
+    written = announcement(tuned, bucket=config.bucket, now=now())
+    store.create(PATH, written)
+    outbox.publish(config, written)
+    announce(config, store, tuned)
+    both = completions.read_some(2)
+    assert len({one.attributes["ce-id"] for one in both}) == 1
+    assert is_marked(store)
+
+
+def test_four_who_announce_one_verdict_at_once_agree_on_one_document(
+    config: Config, store: RecordStore, completions: Reader
+) -> None:
+    tuned = verdict(Stage.TUNING, Outcome.SUCCEEDED, CANDIDATE)
+    at_once(*[lambda: announce(config, RecordStore.open(config), tuned)] * 4)
+    assert is_marked(store)
+    assert {one.attributes["ce-id"] for one in completions.read_some()} == {f"{CANDIDATE}/genops.tuning.succeeded.v1"}
+
+
+def test_what_pub_sub_does_not_take_is_kept_and_published_later(
+    cloud: StandIns, config: Config, store: RecordStore, completions: Reader
+) -> None:
+    tuned = verdict(Stage.TUNING, Outcome.SUCCEEDED, CANDIDATE)
+    cloud.pubsub.faults(error_code="UNAVAILABLE", error_share=1.0, error_methods=["Publish"])
+    with pytest.MonkeyPatch.context() as patch:
+        # The client itself tries again for as long as it may: a minute is too long for a test.
+        patch.setattr(outbox, "PUBLISH_TIMEOUT_SECONDS", 0.7)
+        with pytest.raises(CloudUnavailable, match=config.topics.completions):
+            announce(config, store, tuned)
+    assert not is_marked(store)
+    cloud.pubsub.faults()
+    announce(config, store, tuned)
+    assert {one.attributes["ce-type"] for one in completions.read_some()} == {"genops.tuning.succeeded.v1"}
+    assert is_marked(store)
+
+
+def test_a_topic_that_is_not_there_is_refused_by_name_and_the_event_kept(config: Config, store: RecordStore) -> None:
+    elsewhere = config.model_copy(update={"topics": config.topics.model_copy(update={"completions": "nowhere"})})
+    with pytest.raises(CloudRefused, match="nowhere"):
+        announce(elsewhere, store, verdict(Stage.TUNING, Outcome.SUCCEEDED, CANDIDATE))
+    assert not is_marked(store)
