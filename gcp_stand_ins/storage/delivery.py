@@ -92,7 +92,8 @@ class Delivery:
             ApiError: 400 when Pub/Sub does not know it, 503 when Pub/Sub cannot be asked.
         """
         try:
-            await self._get_topic(GetTopicRequest(topic=topic), timeout=_CALL_TIMEOUT_SECONDS)
+            # A channel that could not connect a moment ago fails at once otherwise, however well Pub/Sub is by now.
+            await self._get_topic(GetTopicRequest(topic=topic), timeout=_CALL_TIMEOUT_SECONDS, wait_for_ready=True)
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.NOT_FOUND:
                 raise ApiError(

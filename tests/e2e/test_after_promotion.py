@@ -85,7 +85,7 @@ def champion(answered: Answered) -> str:
 
 def compare(stack: Stack, *words: str) -> tuple[int, dict[str, Any]]:
     """Return exit code and summary of `genops compare --wait`."""
-    done = stack.genops("compare", *words, "--wait", "--timeout", "120", "--json")
+    done = stack.genops("compare", *words, "--wait", "--timeout", "3600", "--json")
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout)
 

@@ -122,7 +122,7 @@ def test_what_a_paused_dag_dropped_goes_on_once_it_is_unpaused(stack, lost):
     assert runs_of(stack, candidate, "genops_evaluation") == []
     set_paused(stack, "genops_evaluation", paused=False)
     sweep_now(stack)
-    code, document = stack.watch(candidate, timeout=2 * SWEEP_SECONDS)
+    code, document = stack.watch(candidate)
     assert code in {0, 2}
     assert document["state"] in {"answered", "held"}
     assert len(stack.tuning_jobs()[candidate]) == 1

@@ -117,7 +117,7 @@ def test_whoever_waits_gets_the_summary_and_where_the_report_is(
     compared()
     write(store, FILE, *pairs(3, 1))
     runs_it(airflow)
-    code, text = genops("compare", "--contestant", MODEL, "--contestant", LITE, "--wait", "--timeout", "60")
+    code, text = genops("compare", "--contestant", MODEL, "--contestant", LITE, "--wait", "--timeout", "3600")
     assert code == 0
     found = comparison_id(DATASET, airflow.bodies[0]["dag_run_id"])
     assert f"{found}: completed, 4 prompts" in text
@@ -135,7 +135,7 @@ def test_somebody_who_failed_shows_in_the_exit_code_and_in_words(
     write(store, FILE, *pairs(2))
     runs_it(airflow)
     theirs = f"theirs: {{model: {GONE}, base_model: {MODEL}}}"
-    code, text = genops("compare", "--contestant", MODEL, "--contestant", theirs, "--wait", "--timeout", "60")
+    code, text = genops("compare", "--contestant", MODEL, "--contestant", theirs, "--wait", "--timeout", "3600")
     assert code == 2
     assert "1 of 2 contestants answered and was scored. theirs failed: Could not ask" in text
     assert f"{MODEL} completed exact_match 1" in text
@@ -162,7 +162,7 @@ def test_a_run_that_ends_without_a_comparison_is_an_error_and_time_that_is_up_is
     assert code == 3
     assert "Time is up; the comparison goes on." in text
     airflow.state = "failed"
-    code, text = genops("compare", "--contestant", MODEL, "--wait", "--timeout", "30")
+    code, text = genops("compare", "--contestant", MODEL, "--wait", "--timeout", "3600")
     assert code == 1
     assert "has ended, and left no comparison" in text
 
@@ -196,7 +196,7 @@ def test_where_the_dag_is_paused_nothing_is_started_and_nobody_waits_for_ever(
     compared()
     write(store, FILE, *pairs(2))
     airflow.is_paused = True
-    code, text = genops("compare", "--contestant", MODEL, "--wait", "--timeout", "5")
+    code, text = genops("compare", "--contestant", MODEL, "--wait", "--timeout", "3600")
     assert code == 1, text
     assert "genops_comparison is paused in Airflow" in text
     assert "airflow dags unpause genops_comparison" in text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from waiting import HANG_SECONDS
@@ -219,12 +220,20 @@ def _timeouts(call: ast.Call) -> Iterable[ast.expr]:
         if word.arg in _TIMEOUT_WORDS or (name in _WAITS and word.arg == "seconds"):
             yield word.value
     is_text = isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Constant)  # ", ".join(…)
+    for option, given in zip(call.args, call.args[1:], strict=False):
+        if isinstance(option, ast.Constant) and option.value == "--timeout" and isinstance(given, ast.Constant):
+            with suppress(TypeError, ValueError):
+                seconds = float(given.value)
+                # Less than a second is given where time is to be up.
+                yield ast.copy_location(ast.Constant(seconds if seconds >= 1 else 0), given)
     place = _WAITS.get(name)
     if place is not None and not is_text and len(call.args) > place:
         yield call.args[place]
 
 
 def _is_short(node: ast.expr, names: _Names) -> bool:
+    if isinstance(node, ast.BinOp):
+        return any(_is_short(side, names) for side in (node.left, node.right) if not isinstance(side, ast.Constant))
     return _is_number(node) or (
         isinstance(node, ast.Name) and node.id in names.short and not node.id.startswith("SHORT_")
     )
