@@ -53,6 +53,9 @@ bench-waiting: install ## what 10 to 5,000 waiting tuning jobs cost, beside one 
 bench-inference: install ## 10,000 prompts online: share of the quota, overhead, memory, and what a kill asks twice
 	$(BIN)/python -m benchmarks.inference
 
+bench-quota: install ## eight runs under one quota: shared, each with the whole of it, and one run alone; 12 minutes
+	$(BIN)/python -m benchmarks.shared_quota
+
 bench-start: install ## what the command and the Dag files cost before they do anything, beside Typer's and Airflow's import
 	$(BIN)/python -m benchmarks.start_up
 
@@ -97,4 +100,4 @@ $(STAMP): requirements.lock pyproject.toml
 	fi
 	@touch $@
 
-.PHONY: help demo check unit test ahead browser install up down lint bench bench-arrivals bench-waiting bench-inference bench-start chaos matrix fresh schemas reference docs lock
+.PHONY: help demo check unit test ahead browser install up down lint bench bench-arrivals bench-waiting bench-inference bench-quota bench-start chaos matrix fresh schemas reference docs lock

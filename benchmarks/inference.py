@@ -188,9 +188,9 @@ def _show(figures: dict[str, Any], prompts: int) -> None:
             (WORDS[way], f"{one['ms']:.2f}", f"{one['times']:.2f}", f"{one['core_ms']:.2f}", f"{one['core_times']:.2f}")
             for way, one in overhead.items()
         ]
-        _table(console, headings, rows)
+        table(console, headings, rows)
     if memory := figures.get("memory"):
-        _table(console, ("prompts", "peak MB"), [(f"{int(rows):,}", f"{mb:.0f}") for rows, mb in memory.items()])
+        table(console, ("prompts", "peak MB"), [(f"{int(rows):,}", f"{mb:.0f}") for rows, mb in memory.items()])
     if kill := figures.get("kill"):
         names = {
             "asked_before": "asked when killed",
@@ -198,7 +198,7 @@ def _show(figures: dict[str, Any], prompts: int) -> None:
             "in_flight": "in flight",
             "asked_twice": "asked twice",
         }
-        _table(console, ("kill -9 half-way", "prompts"), [(text, f"{kill[name]:,.0f}") for name, text in names.items()])
+        table(console, ("kill -9 half-way", "prompts"), [(text, f"{kill[name]:,.0f}") for name, text in names.items()])
     if quota := figures.get("quota"):
         rows = [
             ("share of the quota used", f"{quota['share']:.1%}"),
@@ -208,10 +208,10 @@ def _show(figures: dict[str, Any], prompts: int) -> None:
             ("most prompts under way", f"{quota['most_under_way']:,.0f}"),
             ("peak MB", f"{quota['peak_mb']:.0f}"),
         ]
-        _table(console, (f"quota of {QUOTA:,} requests a minute", ""), rows)
+        table(console, (f"quota of {QUOTA:,} requests a minute", ""), rows)
 
 
-def _table(console: Console, headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+def table(console: Console, headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for number, heading in enumerate(headings):
         table.add_column(heading, justify="right" if number else "left")

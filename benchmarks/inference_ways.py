@@ -100,6 +100,7 @@ def _genops(*, rows: int, at_once: int, prefix: str, requests_per_minute: int) -
     from genops_events.gcp.clients import storage_client
     from genops_events.gemini.kept import KeptRows
     from genops_events.gemini.online import answer_online
+    from genops_events.gemini.pace import Pace
     from genops_events.gemini.requests import Requests
     from genops_events.gemini.results import rows_of
 
@@ -114,7 +115,7 @@ def _genops(*, rows: int, at_once: int, prefix: str, requests_per_minute: int) -
             rows=rows_of(bucket, f"prompts-{rows}.jsonl", readable=settings.addresses),
             requests=requests,
             kept=KeptRows(bucket, prefix),
-            requests_per_minute=requests_per_minute or UNBOUNDED,
+            pace=Pace(requests_per_minute=requests_per_minute or UNBOUNDED),
             at_once=at_once or None,
         )
         return {"asked": tally.asked, "refused": tally.refused_for_quota, "most_under_way": tally.at_once}

@@ -164,9 +164,6 @@ def _draft(config: Config, store: RecordStore, question: Question, *, run: str, 
         budget_usd=question.budget_usd,
         most_usd=Decimal(0),
         estimated_usd=Decimal(0),
-        requests_per_minute=(inference.requests_per_minute if inference is not None else None)
-        or config.requests_per_minute,
-        tokens_per_minute=inference.tokens_per_minute if inference is not None else None,
     )
 
 

@@ -20,6 +20,7 @@ from genops_events.errors import GenopsError
 from genops_events.gcp.parts import remove_parts
 from genops_events.gemini.kept import KeptRow, KeptRows
 from genops_events.gemini.online import answer_online
+from genops_events.gemini.pace import Pace
 from genops_events.gemini.prompts import PromptRow
 from genops_events.gemini.replies import Totals
 from genops_events.gemini.requests import Requests
@@ -140,8 +141,7 @@ def _asked(config: Config, store: RecordStore, plan: AskPlan, on_progress: Calla
             rows=rows_of(bucket, places.prompts_path(run), readable=config.addresses),
             requests=_WithinBudget(config, plan, budget),
             kept=kept,
-            requests_per_minute=plan.requests_per_minute,
-            tokens_per_minute=plan.tokens_per_minute,
+            pace=Pace.of(bucket, config.quota_of(plan.model, plan.billed_model)),
             on_progress=on_progress,
         )
     except KeyboardInterrupt:

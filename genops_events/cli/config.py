@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from genops_events.cli.console import human, warn_of_models
 from genops_events.errors import ConfigError
 from genops_events.reading.printable import printable_json
+
+if TYPE_CHECKING:
+    from genops_events.config import Config
 
 app = typer.Typer(help="Check genops.yaml and print its JSON Schema.", no_args_is_help=True)
 
@@ -44,7 +47,7 @@ def check(
         else:
             human().lines(str(error))
         raise typer.Exit(1) from error
-    warnings = warn_of_models(config)
+    warnings = warn_of_models(config) + _warn_of_quotas(config)
     if as_json:
         datasets = {name: dataset.prefix for name, dataset in config.datasets.items()}
         typer.echo(_json(path, valid=True, problems=[], datasets=datasets, warnings=warnings))
@@ -58,6 +61,16 @@ def check(
         for key in () if model is None else without_effect(dataset.inference, model):
             text = f"  note: {name}: inference.{key} has no effect: {dataset.billed_model} ignores it"
             human().print(text, markup=False)
+
+
+def _warn_of_quotas(config: Config) -> list[str]:
+    """Say on standard error which quotas datasets say different numbers of, and what holds; return it."""
+    from genops_events.config.quotas import disagreements
+
+    found = list(disagreements(config))
+    for text in found:
+        human().print(f"warning: {text}", markup=False)
+    return found
 
 
 def _json(path: Path, **content: object) -> str:

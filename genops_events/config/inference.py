@@ -58,9 +58,9 @@ class Inference(AnswerSettings):
     mode: Mode = "auto"
     """`online`: asked one by one, at once; `batch`: by a batch prediction job, cheaper and later; `auto`: by size and cost."""
     requests_per_minute: PositiveInt | None = None
-    """Most online calls that a run makes in a minute; the configuration's `requests_per_minute` if not given."""
+    """Quota of online calls of the dataset's model where it is served, of all runs together; the configuration's if not given."""
     tokens_per_minute: PositiveInt | None = None
-    """Most tokens, asked and answered, that a run uses in a minute; no limit if not given."""
+    """Quota of its tokens, asked and answered, of all runs together; no limit if not given."""
     batch: Batch = Batch()
     """When answers are made by a batch prediction job, and how it is waited for."""
     cache: Cache | None = None

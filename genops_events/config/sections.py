@@ -24,6 +24,7 @@ from genops_events.config.inference import Inference
 from genops_events.config.locations import Locations, OwnLocations, Places
 from genops_events.config.model_settings import wrong_for
 from genops_events.config.promotion import Promotion
+from genops_events.config.quotas import Quota, quota_for
 from genops_events.config.tables import AnalysisTables
 from genops_events.config.thinking import Thinker, thinker_of
 from genops_events.config.tuning import Tuning
@@ -165,7 +166,7 @@ class Config(Part):
     intake: Intake = Intake()
     """How arrivals without a message, and lost wake-ups, are found."""
     requests_per_minute: PositiveInt = 300
-    """Most online calls to Vertex AI (generate, count, evaluate) that one stage makes in a minute."""
+    """Quota of online calls of each model in its location, of all runs together; of counting tokens, and of scoring, each run has as many."""
     tuning_jobs_at_once: PositiveInt = 1
     """Most tuning jobs that are under way at a time, as the project's quota for concurrent tuning jobs allows; the others wait in order."""
     budget: ProjectBudget = ProjectBudget()
@@ -261,6 +262,15 @@ class Config(Part):
         """Return where a candidate answers; `location` where its dataset is not in the configuration any more."""
         dataset = self.datasets.get(dataset_of(candidate))
         return self.location if dataset is None else self.places.serving(dataset)
+
+    def quota_of(self, called: str, base_model: str) -> Quota:
+        """Return the quota that calls of a model use: a tuned one that of the model beneath it.
+
+        Args:
+            called: what is asked: a published model, or the endpoint of a tuned one.
+            base_model: the published model, or the one that it was tuned from; empty where nobody knows it.
+        """
+        return quota_for(self, self.places.of(called), base_model or called)
 
     def rates(self, model: str) -> Rates:
         """Return what a published model costs; raise UnknownModelError where the catalogue does not have it."""

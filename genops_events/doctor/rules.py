@@ -14,6 +14,7 @@ from genops_events.gcp import needs as cloud_setup
 from genops_events.gcp.needs import Notification, Subscription
 from genops_events.reading.object_names import ROOT
 from genops_events.record.intake import Sweep
+from genops_events.record.paths import QUOTAS
 
 CLOCK_SKEW = timedelta(seconds=30)
 """How far this machine's clock may be from Cloud Storage's: patience is minutes, its `Date` header whole seconds."""
@@ -77,7 +78,9 @@ def _removes_records(rule: Mapping[str, Any]) -> bool:
     if is_about_old_generations:
         return False
     prefixes = condition.get("matchesPrefix")
-    return not prefixes or any(one.startswith(ROOT) or ROOT.startswith(one) for one in prefixes)
+    return not prefixes or any(
+        ROOT.startswith(one) or (one.startswith(ROOT) and not one.startswith(QUOTAS)) for one in prefixes
+    )
 
 
 def judge_notifications(found: Sequence[Notification], remedies: Remedies) -> Finding:

@@ -98,8 +98,7 @@ def answer_online(
     rows: Iterator[PromptRow | BadRow],
     requests: Requests,
     kept: KeptRows,
-    requests_per_minute: int,
-    tokens_per_minute: int | None = None,
+    pace: Pace,
     on_progress: Callable[[Totals], None] = lambda _: None,
     name: str = "",
     at_once: int | None = None,
@@ -112,8 +111,7 @@ def answer_online(
         rows: of the prompt file; read as they are needed, in threads, never two at a time.
         requests: makes their requests.
         kept: where what is done is kept.
-        requests_per_minute: quota of calls.
-        tokens_per_minute: quota of tokens, asked and answered; None for no bound.
+        pace: under which quota, and with whom that is shared.
         on_progress: told every two seconds how many rows are answered, and how many failed; may block.
         name: of the model in the answers, where that is another than what is called.
         at_once: most calls at a time, by the quota of calls where None.
@@ -127,8 +125,8 @@ def answer_online(
         config,
         Respondent(model, requests, name=name or model),
         kept=kept,
-        pace=Pace(requests_per_minute=requests_per_minute, tokens_per_minute=tokens_per_minute),
-        at_once=at_once or calls_at_once(requests_per_minute),
+        pace=pace,
+        at_once=at_once or calls_at_once(pace.requests_per_minute),
     )
     asyncio.run(_answer_and_tell(run, pending(rows, kept.in_order(), run.count_kept), on_progress))
     return run.tally
@@ -150,8 +148,10 @@ async def _answer_and_tell(
         telling.cancel()
 
 
-def calls_at_once(requests_per_minute: int) -> int:
-    """Return how many calls must be under way for a quota to be used, as far as answers come in time."""
+def calls_at_once(requests_per_minute: int | None) -> int:
+    """Return how many calls must be under way for a quota to be used, as far as answers come in time; None for no bound."""
+    if requests_per_minute is None:
+        return MOST_AT_ONCE
     return round(min(MOST_AT_ONCE, max(LEAST_AT_ONCE, requests_per_minute / 60 * ANSWER_SECONDS)))
 
 
@@ -162,7 +162,7 @@ class OnlineRun:
         config: project and location.
         respondent: who answers.
         kept: where what is done is kept.
-        pace: lets calls begin.
+        pace: lets calls begin; held for as long as the run lasts.
         at_once: most calls at a time.
         on_done: told each row that is done in this run, with its answer, or why there is none.
     """
@@ -228,7 +228,7 @@ class OnlineRun:
         Raises:
             CloudUnavailable, CloudRefused, AllRefused: as `answer_online`.
         """
-        async with self._connection, self._keeper:
+        async with self._connection, self._pace, self._keeper:
             with first_error():
                 async with asyncio.TaskGroup() as calls:
                     try:

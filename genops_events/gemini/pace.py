@@ -5,68 +5,130 @@ from __future__ import annotations
 import asyncio
 import time
 from math import ceil
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self
 
 from asyncio_throttle import Throttler
 
-QUOTA_SHARE = 0.985
-"""So much of a quota is used: calls that are made evenly arrive unevenly, and one that is refused is made twice."""
+from genops_events.gemini.quota_shares import QUOTA_SHARE
+from genops_events.gemini.shared_quota import SharedQuota
+
+if TYPE_CHECKING:
+    from google.cloud.storage import Bucket
+
+    from genops_events.config.quotas import Quota
 
 _TOKEN_UNITS = 1000
-"""Tokens are drawn in thousandths of a minute's quota."""
+"""Tokens are drawn in thousandths of a minute's quota, where it is not shared."""
+
+
+class _Source(Protocol):
+    """Where permits come from."""
+
+    async def take(self, count: int = 1) -> None:
+        """Return when so many more may be used."""
 
 
 class Pace:
-    """Lets calls begin, one after the other, as fast as the quotas allow. Waiting is polling: let few tasks wait at a time.
+    """Lets calls begin, one after the other, as fast as the quotas allow. Waiting may be polling: let few tasks wait at a time.
 
     A minute's quota is spread over the minute: Vertex AI counts over 60 seconds from any moment on, and a burst that is
     allowed at the end of one minute would be over the quota in the next.
 
     Args:
-        requests_per_minute: quota of calls; None for no bound.
+        requests_per_minute: quota of calls, of this process alone; None for no bound.
         tokens_per_minute: quota of tokens, asked and answered; None for no bound.
+        shared: in place of both: the share in a quota that all processes have together. `async with pace` holds it.
     """
 
-    def __init__(self, *, requests_per_minute: int | None, tokens_per_minute: int | None = None) -> None:
-        self._requests = None if requests_per_minute is None else _throttler(requests_per_minute)
-        self._unit = 1.0
-        self._tokens: Throttler | None = None
-        if tokens_per_minute is not None:
-            self._unit = max(1.0, tokens_per_minute / _TOKEN_UNITS)
-            self._tokens = _throttler(ceil(tokens_per_minute / self._unit))
-        self._drawn = 0.0
-        """Tokens that calls were let begin for and no unit was drawn for; below 0 where estimates were too high."""
+    def __init__(
+        self,
+        *,
+        requests_per_minute: int | None = None,
+        tokens_per_minute: int | None = None,
+        shared: SharedQuota | None = None,
+    ) -> None:
+        self._shared = shared
+        self.requests_per_minute = requests_per_minute if shared is None else shared.quota.requests_per_minute
+        """The whole quota, whoever has a share of it; None for no bound."""
+        self._requests: _Source | None = None
+        self._tokens: _Source | None = None
+        if shared is not None:
+            self._requests, self._tokens = shared.requests, shared.tokens
+        elif requests_per_minute is not None:
+            self._requests = _Own(requests_per_minute, unit=1.0)
+        if shared is None and tokens_per_minute is not None:
+            self._tokens = _Own(tokens_per_minute, unit=max(1.0, tokens_per_minute / _TOKEN_UNITS))
+        self._owed = 0.0
+        """Tokens that calls were let begin for and that were not drawn; below 0 where estimates were too high."""
         self._not_before = 0.0
 
-    async def begin(self, tokens: int) -> None:
+    @classmethod
+    def of(cls, bucket: Bucket, quota: Quota) -> Self:
+        """Return the pace of one process among all that share a quota through the bucket of the record."""
+        return cls(shared=SharedQuota(bucket, quota))
+
+    async def __aenter__(self) -> Self:
+        if self._shared is not None:
+            await self._shared.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._shared is not None:
+            await self._shared.__aexit__(kind, error, trace)
+
+    async def begin(self, tokens: int, *, calls: int = 1) -> None:
         """Return when the next call may begin.
 
         Args:
             tokens: that it will use, by an estimate; `used` puts it right.
+            calls: that it counts as.
+
+        Raises:
+            CloudUnavailable: the quota is shared, and the bucket has been away for minutes.
+            CloudRefused: the quota is shared, and the bucket refuses what that needs.
         """
         while (wait := self._not_before - time.monotonic()) > 0:  # noqa: ASYNC110 - a moment that may be put off
             await asyncio.sleep(wait)
         if self._tokens is not None:
-            self._drawn += tokens
-            while self._drawn >= self._unit:
-                await self._tokens.acquire()
-                self._drawn -= self._unit
+            self._owed += tokens
+            if (owed := int(self._owed)) > 0:
+                self._owed -= owed
+                await self._tokens.take(owed)
         if self._requests is not None:
-            await self._requests.acquire()
+            await self._requests.take(calls)
 
     def used(self, tokens: int, *, estimated: int) -> None:
         """Take note of what a call has used in the end."""
-        self._drawn += tokens - estimated
+        self._owed += tokens - estimated
 
     def hold_back(self, seconds: float) -> None:
         """Let no call begin for so long: the service has asked for it."""
         self._not_before = max(self._not_before, time.monotonic() + seconds)
 
 
-def _throttler(per_minute: int) -> Throttler:
-    """Return a throttle that spreads a minute's quota over half seconds, or over longer where that is less than one call.
+class _Own:
+    """A quota that no other process uses: a minute's permits, spread over half seconds, or over longer where that is less than one.
 
     Shorter ones would lose more to polling; longer ones would come as bursts, late ones of which may meet the next.
+
+    Args:
+        per_minute: permits.
+        unit: so many are drawn at once.
     """
-    allowed = per_minute * QUOTA_SHARE
-    at_once = max(1, int(allowed / 120))
-    return Throttler(rate_limit=at_once, period=60.0 * at_once / allowed, retry_interval=0.004)
+
+    def __init__(self, per_minute: int, *, unit: float) -> None:
+        allowed = ceil(per_minute / unit) * QUOTA_SHARE
+        at_once = max(1, int(allowed / 120))
+        self._throttler = Throttler(rate_limit=at_once, period=60.0 * at_once / allowed, retry_interval=0.004)
+        self._unit = unit
+        self._owed = 0.0
+
+    async def take(self, count: int = 1) -> None:
+        """Return when so many more may be used."""
+        self._owed += count
+        while self._owed >= self._unit:
+            await self._throttler.acquire()
+            self._owed -= self._unit

@@ -18,6 +18,7 @@ from genops_events.gemini.calls import AllRefused
 from genops_events.gemini.estimate import prompt_tokens
 from genops_events.gemini.kept import KeptRows
 from genops_events.gemini.online import answer_online
+from genops_events.gemini.pace import Pace
 from genops_events.gemini.prompts import BadRow, PromptRow
 from genops_events.gemini.replies import Totals
 from genops_events.gemini.requests import Requests
@@ -158,8 +159,7 @@ class Answering:
                     rows=self.rows(),
                     requests=self.requests(None if cache is None else cache.name),
                     kept=kept,
-                    requests_per_minute=inference.requests_per_minute or config.requests_per_minute,
-                    tokens_per_minute=inference.tokens_per_minute,
+                    pace=Pace.of(self.bucket, config.quota_of(plan.model, self.run.dataset.billed_model)),
                     on_progress=tell,
                 )
             except AllRefused as error:

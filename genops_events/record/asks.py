@@ -56,8 +56,6 @@ class AskPlan(Document):
     """What the answers cost at most; reserved in the ledger."""
     estimated_usd: Decimal
     """The same by an estimate of each prompt's tokens: what a prompt's share of `most_usd` is told by."""
-    requests_per_minute: int
-    tokens_per_minute: int | None = None
 
     @property
     def is_over(self) -> bool:

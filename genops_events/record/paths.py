@@ -18,6 +18,9 @@ QUEUE = f"{ROOT}queue/"
 OPEN = f"{ROOT}open/"
 """A copy of each arrival whose candidate is not settled yet: all that a sweep has to look at."""
 
+QUOTAS = f"{ROOT}quotas/"
+"""Empty objects by which processes share a quota; those of blocks of seconds that are over are of no use to anybody."""
+
 
 def folder(candidate: str) -> str:
     """Return the prefix of everything that is about `candidate`."""
@@ -157,3 +160,18 @@ def champion_path(dataset: str) -> str:
 def ledger_path(month: str) -> str:
     """Return where the ledger of `month` (`yyyy-mm`) lies."""
     return f"{ROOT}ledger/{month}.json"
+
+
+def quota_prefix(project: str, location: str, model: str) -> str:
+    """Return below which prefix the processes that share the quota of one model say so."""
+    return f"{QUOTAS}{project}/{location}/{model}/"
+
+
+def quota_block_prefix(project: str, location: str, model: str, block: int) -> str:
+    """Return below which prefix they say so for one block of seconds; in the order of time."""
+    return f"{quota_prefix(project, location, model)}{block:012}/"
+
+
+def quota_entry_path(project: str, location: str, model: str, block: int, holder: str) -> str:
+    """Return where the empty object lies by which a process takes part in one block of seconds; removed when that is over."""
+    return f"{quota_block_prefix(project, location, model, block)}{holder}"

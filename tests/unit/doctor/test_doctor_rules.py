@@ -134,6 +134,8 @@ def test_every_watched_prefix_has_to_be_announced_once(found: list[Notification]
         ({"age": 30}, Status.WARNING),
         ({"age": 30, "matchesPrefix": ["genops/candidates/"]}, Status.WARNING),
         ({"age": 30, "matchesPrefix": ["training/"]}, Status.OK),
+        ({"age": 1, "matchesPrefix": ["genops/quotas/"]}, Status.OK),
+        ({"age": 1, "matchesPrefix": ["genops/quotas/", "genops/"]}, Status.WARNING),
         ({"age": 30, "isLive": False}, Status.OK),
         ({"numNewerVersions": 3}, Status.OK),
     ],
