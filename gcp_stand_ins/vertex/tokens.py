@@ -122,11 +122,31 @@ def text_of(content: Any, *, where: str) -> str:
         part = {name: value for name, value in given.items() if value is not None}  # null is no value in proto JSON
         if others := {_camel(name) for name in part} - _CALLS - _BESIDE:
             raise not_implemented(f"parts with {', '.join(sorted(others))} ({where})")
+        _refuse_wrong_types({_camel(name): value for name, value in part.items()}, where)
         if isinstance(part.get("text"), str):
             texts.append(part["text"])
         elif not media_of(part) and not _CALLS.intersection(part):
             raise not_implemented(f"parts that are not text ({where}: {', '.join(sorted(part)) or 'an empty part'})")
     return "".join(texts)
+
+
+def _refuse_wrong_types(part: Mapping[str, Any], where: str) -> None:
+    """Refuse what proto JSON cannot read, as the service does before it looks at anything else."""
+    if not isinstance(part.get("thought", False), bool):
+        raise invalid(f"Invalid value at '{where}.parts.thought' (TYPE_BOOL), {part['thought']!r}")
+    for call, field in (("functionCall", "args"), ("functionResponse", "response")):
+        value = (part.get(call) or {}).get(field)
+        if value is not None and not isinstance(value, Mapping):
+            raise invalid(
+                f"Invalid value at '{where}.parts.{call}.{field}' (type.googleapis.com/google.protobuf.Struct)"
+            )
+    data = (part.get("inlineData") or {}).get("data", "")
+    try:
+        base64.b64decode(data.replace("-", "+").replace("_", "/") + "=" * (-len(data) % 4), validate=True)
+    except (ValueError, AttributeError):
+        raise invalid(
+            f"Invalid value at '{where}.parts.inlineData.data' (TYPE_BYTES), Base64 decoding failed"
+        ) from None
 
 
 def _camel(name: str) -> str:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from genops_events.catalogue.tokens import most_tokens
 from genops_events.gcp.errors import first_error
+from genops_events.gemini.calls import Connection
 from genops_events.gemini.prompt_limits import PromptLimits, PromptOver
 from genops_events.gemini.prompts import PromptRow
-from genops_events.gemini.token_counts import count_tokens
+from genops_events.gemini.token_counts import TokenCounter
 
 if TYPE_CHECKING:
     from genops_events.config import Config
@@ -38,7 +39,7 @@ def prompts_over(
         model: a published model.
         prompts: rows of the prompt file.
         system_instruction: sent, and billed, with every prompt.
-        media_resolution: in which files are read, as `count_tokens` has it.
+        media_resolution: in which files are read, as `TokenCounter` has it.
         limits: of one prompt.
 
     Raises:
@@ -69,18 +70,14 @@ async def _count(
 
     async def count(one: PromptRow) -> None:
         async with slots, throttler:
-            found = await asyncio.to_thread(
-                count_tokens,
-                config,
-                model=model,
-                prompts=[one.contents],
-                system_instruction=system_instruction,
-                media_resolution=media_resolution,
-            )
-        counted[one.line] = found.tokens
+            counted[one.line] = (await counter.count([one.contents])).tokens
 
-    with first_error():
-        async with asyncio.TaskGroup() as group:
-            for one in prompts:
-                group.create_task(count(one))
+    async with Connection(config, at_once=CONCURRENT_CALLS) as connection:
+        counter = TokenCounter(
+            connection, model=model, system_instruction=system_instruction, media_resolution=media_resolution
+        )
+        with first_error():
+            async with asyncio.TaskGroup() as group:
+                for one in prompts:
+                    group.create_task(count(one))
     return counted

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from google.cloud import bigquery, storage
     from google.cloud.aiplatform_v1 import (
         EndpointServiceClient,
-        LlmUtilityServiceClient,
         ModelServiceClient,
     )
     from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
@@ -173,16 +172,8 @@ def tls_context() -> ssl.SSLContext | None:
     return ssl.create_default_context(cafile=bundle, capath=os.environ.get("SSL_CERT_DIR"))
 
 
-def llm_utility_client(config: Config, location: str | None = None) -> LlmUtilityServiceClient:
-    """Return the client that counts tokens and billable characters, in a location, `config.location` if not given."""
-    from google.cloud.aiplatform_v1 import LlmUtilityServiceClient
-
-    with google_call(_CREDENTIALS):
-        return LlmUtilityServiceClient(**_rest(location or config.location))
-
-
 def model_client(config: Config, location: str | None = None) -> ModelServiceClient:
-    """Return the client of Vertex AI's model registry."""
+    """Return the client of Vertex AI's model registry in a location, `config.location` if not given."""
     from google.cloud.aiplatform_v1 import ModelServiceClient
 
     with google_call(_CREDENTIALS):

@@ -1,14 +1,20 @@
-"""Count what prompts would be billed by, without asking a model."""
+"""Count what prompts would be billed by, without asking a model.
+
+https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/count-tokens; the billable characters are in its answer.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, idempotent_retry, llm_utility_client
-from genops_events.gcp.errors import CloudRefused, google_call
+import msgspec
+
+from genops_events.gcp.errors import CloudRefused, CloudUnavailable
+from genops_events.gemini.calls import Connection, Retries
 
 if TYPE_CHECKING:
     from genops_events.config import Config
@@ -17,6 +23,9 @@ COUNTED_PROMPTS_PER_CALL = 100
 COUNTED_BYTES_PER_CALL = 8 * 1024 * 1024
 """Of prompts in one call, by their characters; a longer one goes alone. Vertex AI takes requests of at most 20 MB."""
 _REFUSED_FOR_A_PROMPT = (400, 403, 404, 413)
+
+Turns = Sequence[Mapping[str, Any]]
+"""Contents, as the REST API takes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,105 +36,130 @@ class TokenCount:
     billable_characters: int
 
 
-def _contents(prompt: str | Sequence[Mapping[str, Any]]) -> list[Any]:
-    from google.cloud import aiplatform_v1
+class _Response(msgspec.Struct, rename="camel"):
+    total_tokens: int = 0
+    total_billable_characters: int = 0
 
-    if isinstance(prompt, str):
-        return [aiplatform_v1.Content(role="user", parts=[aiplatform_v1.Part(text=prompt)])] if prompt else []
-    return [aiplatform_v1.Content.from_json(json.dumps(turn), ignore_unknown_fields=True) for turn in prompt]
+
+_decode = msgspec.json.Decoder(_Response, strict=False).decode
 
 
 def count_tokens(
     config: Config,
     *,
     model: str,
-    prompts: Sequence[str | Sequence[Mapping[str, Any]]],
+    prompts: Sequence[str | Turns],
     system_instruction: str | None,
     media_resolution: str | None = None,
 ) -> TokenCount:
-    """Count what `prompts` would be billed by, without asking the model; counting costs nothing.
+    """Count what `prompts` would be billed by, as `TokenCounter` does; for whoever has no event loop of its own."""
 
-    What Vertex AI cannot count it does not answer, either: such turns (a file that is not there, a field of a wrong type)
-    count nothing, and hide none of the others. Whoever asks the model gets the same refusal, for that prompt alone.
+    async def count() -> TokenCount:
+        async with Connection(config, at_once=1) as connection:
+            counter = TokenCounter(
+                connection, model=model, system_instruction=system_instruction, media_resolution=media_resolution
+            )
+            return await counter.count(prompts)
+
+    return asyncio.run(count())
+
+
+class TokenCounter:
+    """Counts prompts that are sent to one model in one way; counting costs nothing.
 
     Args:
-        config: project and location.
+        connection: to Vertex AI.
         model: a publisher's model id: tokens are those of the source model.
-        prompts: texts, one user turn each, or contents as the REST API takes them.
         system_instruction: sent, and billed, with every prompt.
         media_resolution: `low`, `medium` or `high`, by which files are read; the model's own choice for None.
-
-    Raises:
-        CloudRefused: no prompt can be counted, or a text cannot.
-        CloudUnavailable: Vertex AI does not answer.
     """
-    from google.cloud import aiplatform_v1
 
-    place = config.places.of(model)
-    client = llm_utility_client(config, place)
-    name = f"projects/{config.project}/locations/{place}/publishers/google/models/{model}"
-    endpoint = model if model.startswith("projects/") else name
-    instruction = _contents(system_instruction or "")
-    resolutions = aiplatform_v1.GenerationConfig.MediaResolution
-
-    def count(some: Sequence[_Counted]) -> TokenCount:
-        contents = [content for one in some for both in (instruction, one.contents) for content in both]
-        request = aiplatform_v1.CountTokensRequest(endpoint=endpoint, model=endpoint, contents=contents)
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        model: str,
+        system_instruction: str | None,
+        media_resolution: str | None,
+    ) -> None:
+        self._connection = connection
+        self._url = connection.url_of(model, "countTokens")
+        self._instruction = _turns(system_instruction or "")
+        self._settings: dict[str, Any] = {}
         if media_resolution is not None:
-            request.generation_config.media_resolution = resolutions[f"MEDIA_RESOLUTION_{media_resolution.upper()}"]
-        with google_call("count tokens"):
-            response = client.count_tokens(request=request, timeout=CALL_TIMEOUT_SECONDS, retry=idempotent_retry())
-        return TokenCount(tokens=response.total_tokens, billable_characters=response.total_billable_characters)
+            resolution = f"MEDIA_RESOLUTION_{media_resolution.upper()}"
+            self._settings = {"generationConfig": {"mediaResolution": resolution}}
 
-    def count_what_can_be(some: Sequence[_Counted]) -> list[TokenCount]:
+    async def count(self, prompts: Sequence[str | Turns]) -> TokenCount:
+        """Return what `prompts` would be billed by.
+
+        What Vertex AI cannot count it does not answer, either: such turns (a file that is not there, a field of a wrong
+        type) count nothing, and hide none of the others. Whoever asks the model gets the same refusal, for that prompt alone.
+
+        Args:
+            prompts: texts, one user turn each, or contents.
+
+        Raises:
+            CloudRefused: no prompt can be counted, or a text cannot.
+            CloudUnavailable: Vertex AI does not answer.
+        """
+        tokens = characters = 0
+        for some in _calls(prompts):
+            refused: list[CloudRefused] = []
+            found = await self._what_can_be(some, refused)
+            if not found and not tokens:  # the model is to blame, and no prompt
+                raise refused[0]
+            tokens += sum(one.total_tokens for one in found)
+            characters += sum(one.total_billable_characters for one in found)
+        return TokenCount(tokens, characters)
+
+    async def _what_can_be(self, some: Sequence[str | Turns], refused: list[CloudRefused]) -> list[_Response]:
         try:
-            return [count(some)]
+            return [await self._count(some)]
         except CloudRefused as error:
-            if error.status not in _REFUSED_FOR_A_PROMPT or all(one.is_text for one in some):
+            if error.status not in _REFUSED_FOR_A_PROMPT or all(map(_is_text, some)):
                 raise
             refused.append(error)
         if len(some) == 1:
             return []
         middle = len(some) // 2
-        return count_what_can_be(some[:middle]) + count_what_can_be(some[middle:])
+        return await self._what_can_be(some[:middle], refused) + await self._what_can_be(some[middle:], refused)
 
-    tokens = characters = 0
-    for some in _calls(prompts):
-        refused: list[CloudRefused] = []
-        found = count_what_can_be(some)
-        if not found and not tokens:  # the model is to blame, and no prompt
-            raise refused[0]
-        tokens += sum(one.tokens for one in found)
-        characters += sum(one.billable_characters for one in found)
-    return TokenCount(tokens=tokens, billable_characters=characters)
+    async def _count(self, some: Sequence[str | Turns]) -> _Response:
+        contents = [turn for prompt in some for turn in (*self._instruction, *_turns(prompt))]
+        body = msgspec.json.encode({"contents": contents, **self._settings})
+        what = "count tokens"
 
+        async def at_once() -> None:  # counting has a quota of its own, which nothing here comes near
+            return
 
-@dataclass(frozen=True, slots=True)
-class _Counted:
-    """A prompt as it is counted."""
-
-    contents: list[Any]
-    is_text: bool
+        content = await Retries().call(lambda: self._connection.post(self._url, body, what=what), before_again=at_once)
+        try:
+            return _decode(content)
+        except msgspec.DecodeError as error:  # as of a proxy that answers 200 with a page of its own
+            raise CloudUnavailable(f"Could not {what}: the answer cannot be read: {error}.", "Try again.") from error
 
 
-def _calls(prompts: Sequence[str | Sequence[Mapping[str, Any]]]) -> Iterator[list[_Counted]]:
-    """Yield the prompts of one call after the other; turns that cannot be sent are left out."""
-    from google.protobuf.json_format import ParseError
+def _turns(prompt: str | Turns) -> Turns:
+    if not isinstance(prompt, str):
+        return prompt
+    return [{"role": "user", "parts": [{"text": prompt}]}] if prompt else []
 
-    some: list[_Counted] = []
+
+def _is_text(prompt: str | Turns) -> bool:
+    return isinstance(prompt, str) or all(set(part) == {"text"} for turn in prompt for part in turn["parts"])
+
+
+def _calls(prompts: Sequence[str | Turns]) -> Iterator[list[str | Turns]]:
+    """Yield the prompts of one call after the other."""
+    some: list[str | Turns] = []
     held = 0
     for prompt in prompts:
-        encoded = [prompt] if isinstance(prompt, str) else [json.dumps(turn) for turn in prompt]
-        size = sum(map(len, encoded))
+        size = len(prompt) if isinstance(prompt, str) else sum(len(json.dumps(turn)) for turn in prompt)
         if some and (len(some) == COUNTED_PROMPTS_PER_CALL or held + size > COUNTED_BYTES_PER_CALL):
             yield some
             some, held = [], 0
-        try:
-            contents = _contents(prompt)
-        except ParseError:
-            continue
-        texts = isinstance(prompt, str) or all("text" in part for turn in prompt for part in turn["parts"])
-        some.append(_Counted(contents, texts))
+        some.append(prompt)
         held += size
     if some:
         yield some
