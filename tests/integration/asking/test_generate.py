@@ -234,7 +234,7 @@ def test_what_makes_no_sense_is_told_by_its_argument(config: Config, cloud: Stan
 def test_the_dag_in_the_docs_does_what_the_page_says(
     config: Config, cloud: StandIns, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    page = (ROOT / "docs" / "asking.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "how-to" / "ask-a-model.md").read_text(encoding="utf-8")
     [code] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     file = tmp_path / "greet.py"
     file.write_text(code, encoding="utf-8")
