@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
-import textwrap
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import Any, get_args
 
 from pydantic import BaseModel
 
+from genops_events.reading.field_texts import field_texts
+
 
 def field_docs(model: type[BaseModel]) -> dict[str, str]:
     """Return field name and text for each field of `model` that has one, those of its base classes included."""
-    found: dict[str, str] = {}
-    for one in reversed(model.__mro__):
-        if issubclass(one, BaseModel) and one is not BaseModel:
-            found |= dict(_texts_of(one))
-    return found
+    return {name: " ".join(text.split()) for name, text in field_texts(model).items()}
 
 
 def models_below(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
@@ -32,20 +27,6 @@ def models_below(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
 def first_sentence(text: str | None) -> str:
     """Return the first sentence of a docstring."""
     return " ".join(inspect.cleandoc(text or "").split("\n\n", maxsplit=1)[0].split())
-
-
-def _texts_of(model: type[BaseModel]) -> Iterator[tuple[str, str]]:
-    [body] = [
-        one.body for one in ast.parse(textwrap.dedent(inspect.getsource(model))).body if isinstance(one, ast.ClassDef)
-    ]
-    for field, text in pairwise(body):
-        if (
-            isinstance(field, ast.AnnAssign)
-            and isinstance(field.target, ast.Name)
-            and isinstance(text, ast.Expr)
-            and isinstance(text.value, ast.Constant)
-        ):
-            yield field.target.id, " ".join(str(text.value.value).split())
 
 
 def _classes(annotation: Any) -> Iterator[type[BaseModel]]:

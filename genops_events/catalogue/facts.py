@@ -60,7 +60,7 @@ Locations = Annotated[tuple[str, ...], AfterValidator(_some)]
 class Row(BaseModel):
     """A part of the catalogue: unknown keys are refused, and nothing is changed once it is read."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Sourced(Row):

@@ -18,6 +18,7 @@ from genops_events.catalogue.windows import call_limits_of
 from genops_events.config.evaluation import Evaluation, priced_as
 from genops_events.config.sections import Config
 from genops_events.errors import ConfigError, ConfigProblem, PermanentError
+from genops_events.reading.field_texts import WithFieldTexts
 from genops_events.reading.problems import describe_problems
 from genops_events.reading.yaml_lines import YamlDocument, YamlProblem, parse_yaml, read_settings
 
@@ -156,7 +157,7 @@ def _unpriced_judge(config: Config, name: str, evaluation: Evaluation) -> Iterat
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of genops.yaml, for editors and for people."""
-    schema = Config.model_json_schema()
+    schema = Config.model_json_schema(schema_generator=WithFieldTexts)
     resource = {"type": "string", "pattern": "^projects/[^/]+/locations/[^/]+/models/[^/]+$"}
     # An editor knows the models that ship with genops; those of a file of models it must take as they are.
     known = {"anyOf": [{"enum": list(shipped().tunable())}, resource]}

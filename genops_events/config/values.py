@@ -29,7 +29,7 @@ _OWN_LABELS = "genops-"
 class Part(BaseModel):
     """A part of genops.yaml: unknown keys are refused, and nothing is changed once it is read."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def refuse_bool(value: Any) -> Any:

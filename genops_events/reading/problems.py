@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from genops_events.errors import ConfigProblem
+from genops_events.reading.field_texts import field_texts
 from genops_events.reading.yaml_lines import YamlDocument
 
 _FOUND_CHARACTERS = 200
@@ -156,5 +157,4 @@ def _near_key(key: str, model: type[BaseModel], place: tuple[str | int, ...]) ->
 
 def _description(model: type[BaseModel], place: tuple[str | int, ...]) -> str:
     here = _model_at(model, place[:-1])
-    field = None if here is None else here.model_fields.get(str(place[-1]))
-    return "" if field is None or field.description is None else field.description
+    return "" if here is None else field_texts(here).get(str(place[-1]), "")
