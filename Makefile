@@ -78,6 +78,9 @@ docs: install ## build the site of docs/ into .site/, without a network; a broke
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs .site
 	@echo "Open .site/index.html"
 
+pictures: browser ## photograph a cascade in Airflow's window and its report, for README and docs (starts a stack of its own)
+	$(BIN)/python -m docs.writing.pictures
+
 lock: ## add to requirements.lock what pyproject.toml asks for (needs uv); UPGRADE=--upgrade takes the newest of everything
 	uv pip compile pyproject.toml --extra local --group dev --group docs --python-version 3.11 --universal --generate-hashes \
 	  --no-emit-index-url --no-header --quiet $(UPGRADE) --output-file requirements.lock
@@ -100,4 +103,4 @@ $(STAMP): requirements.lock pyproject.toml
 	fi
 	@touch $@
 
-.PHONY: help demo check unit test ahead browser install up down lint bench bench-arrivals bench-waiting bench-inference bench-quota bench-start chaos matrix fresh schemas reference docs lock
+.PHONY: help demo check unit test ahead browser install up down lint bench bench-arrivals bench-waiting bench-inference bench-quota bench-start chaos matrix fresh schemas reference docs pictures lock

@@ -34,7 +34,7 @@ note() {{ printf '%s\\0' "$@" >> "$NOTES"; printf '\\36\\0' >> "$NOTES"; }}
 {functions}
 command_not_found_handle() {{ note "?" "$@"; }}
 PATH=
-ADMIN=http://127.0.0.1:8080
+ADMIN=${{ADMIN:-http://127.0.0.1:8080}}
 {text}
 """
 
