@@ -34,19 +34,25 @@ def connect() -> Config:
     """
     from genops_events.config import load_config
     from genops_events.config.environment import Settings
+
+    if "STORAGE_EMULATOR_HOST" in os.environ:
+        _refuse_a_stack_that_is_gone()
+    elif Settings().home.exists():
+        _point_at_a_stack_that_runs()
+    return load_config()
+
+
+def _point_at_a_stack_that_runs() -> None:
+    from genops_events.config.environment import Settings
     from genops_events.stack.stack import environment, read_state
 
-    if "STORAGE_EMULATOR_HOST" not in os.environ:
-        state = read_state(Settings().home.resolve())
-        file = Settings().config.resolve()
-        if state.plan is not None and state.state in {"running", "degraded", "starting"}:
-            if not file.exists() and "GENOPS_CONFIG" not in os.environ:
-                file = state.plan.config_file
-            if file == state.plan.config_file.resolve():
-                point_at(environment(state))
-    else:
-        _refuse_a_stack_that_is_gone()
-    return load_config()
+    state = read_state(Settings().home.resolve())
+    file = Settings().config.resolve()
+    if state.plan is not None and state.state in {"running", "degraded", "starting"}:
+        if not file.exists() and "GENOPS_CONFIG" not in os.environ:
+            file = state.plan.config_file
+        if file == state.plan.config_file.resolve():
+            point_at(environment(state))
 
 
 def _refuse_a_stack_that_is_gone() -> None:
@@ -57,14 +63,14 @@ def _refuse_a_stack_that_is_gone() -> None:
     Raises:
         StackError: nothing of it answers.
     """
+    pointers = {name: os.environ[name] for name in _POINTERS if _is_local(os.environ.get(name, ""))}
+    if not pointers or any(map(_answers, pointers.values())):
+        return
     from genops_events.config.environment import Settings
     from genops_events.stack.shell import is_foreign
     from genops_events.stack.stack import read_state
     from genops_events.stack.stack_errors import StackError
 
-    pointers = {name: os.environ[name] for name in _POINTERS if _is_local(os.environ.get(name, ""))}
-    if not pointers or any(map(_answers, pointers.values())):
-        return
     home = Settings().home.resolve()
     named = ", ".join(f"{name}={value}" for name, value in pointers.items())
     if read_state(home).state in {"running", "degraded", "starting"}:

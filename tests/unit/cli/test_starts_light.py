@@ -66,6 +66,15 @@ def test_the_table_of_commands_alone_loads_no_console() -> None:
     assert loaded("import genops_events.cli", "rich", "pydantic", *CLIENTS, *STACK) == []
 
 
+def test_a_command_on_google_cloud_loads_nothing_of_the_local_stack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GENOPS_CONFIG", str(ROOT / "examples" / "genops.yaml"))
+    monkeypatch.setenv("GENOPS_HOME", str(tmp_path / "none"))
+    code = "from genops_events.cli.target import connect\nassert connect().project"
+    assert loaded(code, "genops_events.stack.stack", "genops_events.stack.processes", "rich", *CLIENTS, *STACK) == []
+
+
 def test_a_dag_file_is_parsed_without_any_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each Dag file in turn; what Airflow itself has loaded before them is no matter of ours."""
     monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
