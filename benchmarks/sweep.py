@@ -94,7 +94,7 @@ def _work(work: str) -> dict[str, Any]:
     from genops_events.config import load_config
     from genops_events.gcp.at_once import widen
     from genops_events.gcp.record_store import RecordStore
-    from genops_events.intake.bucket_sweep import LostArrivals, Standing
+    from genops_events.intake.bucket_sweep import LostArrivals, SweepPosition
     from genops_events.intake.open_candidates import mint
 
     config = load_config()
@@ -107,7 +107,7 @@ def _work(work: str) -> dict[str, Any]:
         objects = sum(1 for _ in store.bucket.list_blobs(prefix=PREFIX))
     else:
         kept = Path(os.environ["GENOPS_CONFIG"]).with_name("standing.json")
-        standing = Standing.model_validate_json(kept.read_bytes()) if work != "first" else Standing()
+        standing = SweepPosition.model_validate_json(kept.read_bytes()) if work != "first" else SweepPosition()
         now = datetime.now(UTC) + timedelta(days=1.5 if work == "daily" else 0)
         sweep = LostArrivals(config, store, standing, now=now)
         for page in sweep.pages():

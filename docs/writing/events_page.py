@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from docs.writing.field_docs import field_docs, first_sentence, models_below
 from docs.writing.json_schemas import OWN_KEYS, anchor, in_words, parts_of, unwrapped
 from docs.writing.markdown import code, page, table
-from genops_events.record.comparison import Comparison
+from genops_events.record.comparison import ComparisonSummary
 from genops_events.record.events import (
     COMPARISON_TYPES,
     EVENT_TYPES,
@@ -33,7 +33,7 @@ repeated event has the same `ce-id`. [How to subscribe](../how-to/subscribe.md).
 The JSON Schema of each type ships with the package, in `genops_events/schemas/`. What is not known is left out, never 0 or null. Amounts in US
 dollars are decimal numbers as texts, times are those of RFC 3339, in UTC.
 """
-SHOWN: tuple[type[BaseModel], ...] = (*VERDICTS.values(), Hold, Rollback, Comparison)
+SHOWN: tuple[type[BaseModel], ...] = (*VERDICTS.values(), Hold, Rollback, ComparisonSummary)
 COMMON = sorted(Verdict.model_fields.keys() - {"schema_name", "written_at"})
 
 
@@ -103,7 +103,7 @@ def events_page() -> str:
         *stages,
         _section("Waiting for money", list(HOLD_TYPES), Hold),
         _section("Rollback", [ROLLED_BACK], Rollback),
-        _section("Comparison", list(COMPARISON_TYPES), Comparison),
+        _section("Comparison", list(COMPARISON_TYPES), ComparisonSummary),
         "## Objects within",
         *map(_definition, objects_within().values()),
     )

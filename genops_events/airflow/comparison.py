@@ -22,7 +22,7 @@ from genops_events.errors import GenopsError
 from genops_events.evaluation.files import browser_url
 from genops_events.evaluation.python_metrics import functions_of
 from genops_events.gcp.at_once import widen
-from genops_events.record.comparison import Comparison
+from genops_events.record.comparison import ComparisonSummary
 from genops_events.record.comparison_plan import MOST_AT_ONCE, ComparisonPlan
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ class ConcludeComparison(_ComparisonOperator):
         return told(comparison)
 
 
-def told(comparison: Comparison) -> dict[str, Any]:
+def told(comparison: ComparisonSummary) -> dict[str, Any]:
     """Return what of a comparison goes to XCom: references and figures, no rows."""
     shown = {"candidate", "outcome", "reason", "rows", "cost_usd", "rows_uri", "parquet_uri", "report_uri"}
     document = comparison.model_dump(mode="json", include=shown, exclude_none=True)

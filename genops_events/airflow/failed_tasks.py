@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from genops_events.airflow.log_masking import Excerpt, excerpt, secret_values
-from genops_events.airflow_rest.client import AirflowKnowsNone, AirflowRest, known_airflow
+from genops_events.airflow_rest.client import AirflowKnowsNone, AirflowNotConfigured, AirflowRest, known_airflow
 from genops_events.errors import PermanentError
 
 ANY = "~"
@@ -23,10 +23,6 @@ _MESSAGES = 500
 _LOOKED_AT = 100
 _FOLDS = ("::group::", "::endgroup::")
 """Marks by which Airflow's pages fold a log."""
-
-
-class NoAirflow(PermanentError):
-    """Nobody has told where Airflow's REST is."""
 
 
 class NoFailure(PermanentError):
@@ -55,11 +51,11 @@ def own_airflow() -> AirflowRest:
     """Return the Airflow that this task runs in.
 
     Raises:
-        NoAirflow: nobody has told where it is.
+        AirflowNotConfigured: GENOPS_AIRFLOW_URL is not set.
     """
     found = known_airflow()
     if found is None:
-        raise NoAirflow(
+        raise AirflowNotConfigured(
             "GENOPS_AIRFLOW_URL is not set, so this task cannot ask Airflow for a log.",
             "Set it where tasks run, with GENOPS_AIRFLOW_TOKEN or GENOPS_AIRFLOW_USERNAME and GENOPS_AIRFLOW_PASSWORD of a "
             "user who may read task logs. The local stack sets it.",

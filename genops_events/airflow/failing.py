@@ -91,7 +91,7 @@ def _none_failed(run: StageRun) -> FailedTries:
 
 
 def _path(run: StageRun) -> str:
-    return record_paths.failures_path(run.candidate, run.stage, run.standing.round)
+    return record_paths.failures_path(run.candidate, run.stage, run.rounds.round)
 
 
 def is_own(error: object) -> bool:

@@ -14,7 +14,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from genops_events.airflow.captured import figures_of
 from genops_events.airflow.priorities import WAITED_FOR_PRIORITY
 from genops_events.airflow.retries import INTAKE_RETRIES, STAGE_DEFAULTS
-from genops_events.asking.form import read_question
+from genops_events.asking.form import read_form
 from genops_events.asking.money import Money
 from genops_events.asking.planning import counted_only, settled_plan
 from genops_events.asking.running import ask, release
@@ -52,7 +52,7 @@ class GenerateContent(BaseOperator):
         config = load_config()
         store = RecordStore.open(config)
         fields = _filled_in(context["params"])
-        question = read_question(fields, config, is_counted_only=bool(fields.get("count_only")))
+        question = read_form(fields, config, is_counted_only=bool(fields.get("count_only")))
         if fields.get("count_only"):
             plan = counted_only(config, store, question)
             log.info("%s", plan.estimate)

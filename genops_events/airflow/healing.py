@@ -27,7 +27,7 @@ from genops_events.errors import GenopsError, PermanentError, TransientError
 from genops_events.gcp.at_once import at_once
 from genops_events.gcp.record_store import RecordStore
 from genops_events.intake.admission import check_arrival
-from genops_events.intake.bucket_sweep import LostArrivals, Standing
+from genops_events.intake.bucket_sweep import LostArrivals, SweepPosition
 from genops_events.intake.open_candidates import (
     Marker,
     claim_waking,
@@ -39,11 +39,11 @@ from genops_events.intake.open_candidates import (
 from genops_events.intake.sweep_figures import SweepFigures
 from genops_events.intake.traces import (
     Activity,
-    Remedies,
+    CandidateRepairs,
     Traces,
     Waking,
+    candidate_repairs,
     is_settled,
-    remedies,
     rest_after,
     waking,
     way_to,
@@ -59,11 +59,11 @@ log = logging.getLogger(__name__)
 LISTING_SECONDS = 60.0
 """How long one sweep lists watched prefixes; the next goes on where it stood."""
 
-STANDING_KEPT_SECONDS = 10.0
+POSITION_KEPT_SECONDS = 10.0
 """How often a sweep notes where it stands: what a killed one has to list again."""
 
 _MARGIN = timedelta(minutes=10)
-_STANDING = "swept"
+_POSITION = "swept"
 
 
 @dataclass(frozen=True)
@@ -125,12 +125,12 @@ def _heal_open(context: Context, config: Config, store: RecordStore, figures: Sw
     settled = [one.marker for one in found if is_settled(one.traces, now=now, patience=patience)]
     at_once(lambda marker: settle(store, marker), settled)
     figures.open_candidates -= len(settled)
-    needed = {one.candidate: remedies(one.traces, now=now, patience=patience) for one in found}
+    needed = {one.candidate: candidate_repairs(one.traces, now=now, patience=patience) for one in found}
     _restore_arrivals(config, store, [one for one in found if not one.traces.has_arrived], figures)
     # What they needed until now, such as a wake-up of a held tuning that their cancellation releases, they need no more.
-    needed |= dict.fromkeys(_end_cancelled(found, figures), Remedies())
+    needed |= dict.fromkeys(_end_cancelled(found, figures), CandidateRepairs())
     beyond_help = [one.candidate for one in found if one.traces.may_be_beyond_help]
-    needed |= dict.fromkeys(end_beyond_help(beyond_help, figures), Remedies())
+    needed |= dict.fromkeys(end_beyond_help(beyond_help, figures), CandidateRepairs())
     _announce(found, needed, figures)
     answered = {
         one.candidate for one in found if one.traces.answered and Stage.PROMOTION in needed[one.candidate].close
@@ -138,7 +138,7 @@ def _heal_open(context: Context, config: Config, store: RecordStore, figures: Sw
     heal_answered(sorted(answered), figures)
     unended = {one.candidate: one.traces for one in found if one.candidate not in answered}
     returned = end_or_return(context, store, unended, needed, figures, now=now, patience=patience)
-    needed |= {name: Remedies(wake=(*needed[name].wake, *stages)) for name, stages in returned.items()}
+    needed |= {name: CandidateRepairs(wake=(*needed[name].wake, *stages)) for name, stages in returned.items()}
     waiting = [one for one in found if needed[one.candidate].wake and one.may_be_woken(now, patience)]
     _wake(context, store, waiting, needed, figures, now=now)
 
@@ -204,7 +204,7 @@ def _end_cancelled(found: Sequence[_Open], figures: SweepFigures) -> set[str]:
     return ended
 
 
-def _announce(found: Sequence[_Open], needed: dict[str, Remedies], figures: SweepFigures) -> None:
+def _announce(found: Sequence[_Open], needed: dict[str, CandidateRepairs], figures: SweepFigures) -> None:
     for one in found:
         for stage in needed[one.candidate].announce:
             run = StageRun(stage, one.candidate, figures.run_id)
@@ -240,7 +240,7 @@ def _wake(
     context: Context,
     store: RecordStore,
     found: Sequence[_Open],
-    needed: dict[str, Remedies],
+    needed: dict[str, CandidateRepairs],
     figures: SweepFigures,
     *,
     now: datetime,
@@ -274,10 +274,10 @@ def _wake(
 
 def _find_lost(context: Context, config: Config, store: RecordStore, figures: SweepFigures) -> None:
     state: Any = context["asset_state_store"][TRAINING_ARRIVALS]
-    lost = LostArrivals(config, store, _standing(state.get(_STANDING)), now=datetime.now(UTC))
+    lost = LostArrivals(config, store, _position(state.get(_POSITION)), now=datetime.now(UTC))
     deadline = time.monotonic() + LISTING_SECONDS
-    keep_at = time.monotonic() + STANDING_KEPT_SECONDS
-    standing = lost.standing
+    keep_at = time.monotonic() + POSITION_KEPT_SECONDS
+    position = lost.position
     for page in lost.pages():
         taken = page.lost[: max(0, WOKEN_AT_ONCE - len(figures.woken))]
         new = mint(store, taken)
@@ -288,27 +288,27 @@ def _find_lost(context: Context, config: Config, store: RecordStore, figures: Sw
         figures.woken |= new
         if len(taken) < len(page.lost):
             break
-        standing = page.standing
+        position = page.position
         figures.objects += page.objects
         figures.stands_at = page.stands_at
         if time.monotonic() > keep_at:
-            state.set(_STANDING, standing.model_dump(mode="json"))
-            keep_at = time.monotonic() + STANDING_KEPT_SECONDS
+            state.set(_POSITION, position.model_dump(mode="json"))
+            keep_at = time.monotonic() + POSITION_KEPT_SECONDS
         if page.more and time.monotonic() > deadline:
             break
     else:
-        standing = lost.standing
+        position = lost.position
         figures.reached_end = True
         figures.stands_at = None
-    state.set(_STANDING, standing.model_dump(mode="json"))
+    state.set(_POSITION, position.model_dump(mode="json"))
 
 
-def _standing(value: Any) -> Standing:
+def _position(value: Any) -> SweepPosition:
     try:
-        return Standing.model_validate(value or {})
+        return SweepPosition.model_validate(value or {})
     except ValidationError:
         log.exception("Where the last sweep stood cannot be read; this one begins anew: %s", value)
-        return Standing()
+        return SweepPosition()
 
 
 def _minutes(duration: timedelta) -> str:

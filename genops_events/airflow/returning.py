@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from genops_events.gcp.record_store import RecordStore
     from genops_events.intake.sweep_figures import SweepFigures
-    from genops_events.intake.traces import Remedies, Traces
+    from genops_events.intake.traces import CandidateRepairs, Traces
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ def end_or_return(
     context: Context,
     store: RecordStore,
     found: Mapping[str, Traces],
-    needed: Mapping[str, Remedies],
+    needed: Mapping[str, CandidateRepairs],
     figures: SweepFigures,
     *,
     now: datetime,
@@ -78,7 +78,7 @@ def end_or_return(
             if intent.run_id not in over:
                 continue
             run, traces = StageRun(stage, candidate, figures.run_id), found[candidate]
-            rest = rest_after(traces.standing(stage).returns, patience=patience)
+            rest = rest_after(traces.rounds(stage).returns, patience=patience)
             if traces.moved_at is not None and now - traces.moved_at < rest:
                 figures.left_alone["resting"] += 1
                 continue
@@ -95,7 +95,7 @@ def end_or_return(
 
 
 def _intent(store: RecordStore, stage: Stage, found: Mapping[str, Traces], candidate: str) -> Intent | None:
-    path = record_paths.intent_path(candidate, stage, found[candidate].standing(stage).round)
+    path = record_paths.intent_path(candidate, stage, found[candidate].rounds(stage).round)
     try:
         return store.read(path, Intent)
     except PermanentError:
@@ -105,14 +105,12 @@ def _intent(store: RecordStore, stage: Stage, found: Mapping[str, Traces], candi
 
 def _end_or_return(run: StageRun, traces: Traces, intent: Intent, figures: SweepFigures) -> bool:
     """Return whether the stage goes on: another Dag run has to be woken for it."""
-    standing = traces.standing(run.stage)
+    rounds = traces.rounds(run.stage)
     unwanted = traces.is_unwanted(run.stage)
     told = f"Dag run {intent.run_id} ended without a verdict"
-    if unwanted or standing.returns >= MOST_RETURNS * (1 + standing.retries):
+    if unwanted or rounds.returns >= MOST_RETURNS * (1 + rounds.retries):
         times = (
-            "."
-            if not standing.returns
-            else f", as {standing.returns} before it: nothing that Airflow began has ended it."
+            "." if not rounds.returns else f", as {rounds.returns} before it: nothing that Airflow began has ended it."
         )
         end = STAGE_ENDS[run.stage]
         verdict = end.failed(run, f"{told}{times}")
@@ -129,8 +127,8 @@ def _end_or_return(run: StageRun, traces: Traces, intent: Intent, figures: Sweep
         candidate=run.candidate,
         written_at=datetime.now(UTC),
         stage=run.stage,
-        number=standing.returns + 1,
-        round=standing.round + 1,
+        number=rounds.returns + 1,
+        round=rounds.round + 1,
         run_id=intent.run_id,
         started_at=intent.started_at,
         reason=reason,

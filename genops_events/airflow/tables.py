@@ -16,7 +16,7 @@ from genops_events.config.tables import AnalysisTables
 from genops_events.errors import PermanentError
 from genops_events.gcp.at_once import widen
 from genops_events.gcp.record_store import RecordStore
-from genops_events.tables.parts import Written, write_parts
+from genops_events.tables.parts import WrittenParts, write_parts
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class ExportTables(BaseOperator):
         config = load_config()
         store = RecordStore.open(config)
         widen(store.bucket.client)
-        written = Written()
+        written = WrittenParts()
         for _ in range(_ROUNDS):
             found = write_parts(config, store)
             written.candidates += found.candidates

@@ -13,7 +13,7 @@ from genops_events.airflow.task_context import stepping_aside
 from genops_events.cascade.stage_run import StageRun
 from genops_events.record import paths as record_paths
 from genops_events.record.stages import Stage
-from genops_events.record.tuning import Progress, Submission
+from genops_events.record.tuning import Submission, TuningProgress
 from genops_events.record.verdicts import Verdict
 from genops_events.tuning.cancellation import cancel_jobs
 from genops_events.tuning.submission import SubmitLater, cancelled, known_job, submit
@@ -120,7 +120,9 @@ class TuneModel(StageOperator):
         log.warning("%s", error)
         run.store.put(
             record_paths.progress_path(run.candidate),
-            Progress(candidate=run.candidate, written_at=datetime.now(UTC), state=f"waits to be submitted: {error}"),
+            TuningProgress(
+                candidate=run.candidate, written_at=datetime.now(UTC), state=f"waits to be submitted: {error}"
+            ),
         )
         self.defer(trigger=DateTimeTrigger(moment=error.until), method_name="go_on")
         raise AssertionError("deferring raises")

@@ -20,6 +20,10 @@ _CONFLICTS = (404, 409)
 _SERVER_ERROR = 500
 
 
+class AirflowNotConfigured(PermanentError):
+    """GENOPS_AIRFLOW_URL does not say where Airflow's REST API is."""
+
+
 class AirflowUnavailable(TransientError):
     """Airflow's API server does not answer, or not as one."""
 

@@ -65,7 +65,7 @@ COMMAND = FieldNames(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class AskForm:
     """A form that is filled in well. Exactly one of `row` and `file` is given, and one of `model` and `champion_of`."""
 
     row: bytes | None
@@ -82,9 +82,9 @@ class Question:
     names: FieldNames = FORM
 
 
-def read_question(
+def read_form(
     values: Mapping[str, Any], config: Config, *, names: FieldNames = FORM, is_counted_only: bool = False
-) -> Question:
+) -> AskForm:
     """Return what is asked.
 
     Args:
@@ -129,7 +129,7 @@ def read_question(
         raise WrongForm("\n".join(wrong), "Nothing was asked.")
     if unlimited is not None and not is_counted_only:
         raise unlimited
-    return Question(
+    return AskForm(
         row=row,
         file=file,
         model=model,

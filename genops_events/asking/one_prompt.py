@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from genops_events.asking.form import ARGUMENTS, read_question
+from genops_events.asking.form import ARGUMENTS, read_form
 from genops_events.errors import GenopsError, PermanentError
 from genops_events.record.asks import AskResult, run_of
 from genops_events.record.endings import State
@@ -106,7 +106,7 @@ def generate(
         "settings": settings,
         "budget_usd": budget_usd,
     }
-    question = read_question(values, config, names=ARGUMENTS)
+    question = read_form(values, config, names=ARGUMENTS)
     store = RecordStore.open(config)
     run = run_of(uuid.uuid4().hex if name is None else f"{name}/{_digest(values)}")
     plan = settled_plan(config, store, question, run=run, by=name or "generate")

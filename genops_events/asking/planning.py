@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genops_events.asking.counting import counted
-from genops_events.asking.form import FieldNames, Question
+from genops_events.asking.form import AskForm, FieldNames
 from genops_events.asking.prompt_copy import put_prompts, remove_prompts, rows_in_place
 from genops_events.errors import PermanentError
 from genops_events.gemini.requests import cache_contents
@@ -49,7 +49,7 @@ class _Target:
 
 
 def settled_plan(
-    config: Config, store: RecordStore, question: Question, *, run: str, by: str, content: Path | None = None
+    config: Config, store: RecordStore, question: AskForm, *, run: str, by: str, content: Path | None = None
 ) -> AskPlan:
     """Settle what a run asks and what that costs at most, once; a retry of the run gets the same.
 
@@ -83,7 +83,7 @@ def settled_plan(
     return store.create_or_read(places.plan_path(run), plan)
 
 
-def counted_only(config: Config, store: RecordStore, question: Question, *, content: Path | None = None) -> AskPlan:
+def counted_only(config: Config, store: RecordStore, question: AskForm, *, content: Path | None = None) -> AskPlan:
     """Return what a run would ask and what that would cost at most; nothing is asked, reserved or kept.
 
     Args:
@@ -129,7 +129,7 @@ def over_budget(config: Config, plan: AskPlan, names: FieldNames) -> OverBudget:
     )
 
 
-def _draft(config: Config, store: RecordStore, question: Question, *, run: str, by: str) -> AskPlan:
+def _draft(config: Config, store: RecordStore, question: AskForm, *, run: str, by: str) -> AskPlan:
     """Return the plan without its figures.
 
     Raises:
@@ -167,7 +167,7 @@ def _draft(config: Config, store: RecordStore, question: Question, *, run: str, 
     )
 
 
-def _target(config: Config, store: RecordStore, question: Question) -> _Target:
+def _target(config: Config, store: RecordStore, question: AskForm) -> _Target:
     if question.champion_of is None:
         assert question.model is not None
         return _Target(question.model, question.model)

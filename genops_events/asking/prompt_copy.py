@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genops_events.asking.form import Question, WrongForm
+from genops_events.asking.form import AskForm, WrongForm
 from genops_events.errors import GenopsError
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
 from genops_events.gcp.errors import google_call
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _CHUNK_BYTES = 1024 * 1024
 
 
-def put_prompts(bucket: Bucket, question: Question, name: str, content: Path | None) -> None:
+def put_prompts(bucket: Bucket, question: AskForm, name: str, content: Path | None) -> None:
     """Copy the prompts as they are now; nothing where an earlier try of the run has made the copy.
 
     Args:
@@ -65,7 +65,7 @@ def remove_prompts(bucket: Bucket, name: str) -> None:
 
 
 def rows_in_place(
-    bucket: Bucket, question: Question, content: Path | None, *, readable: Readable
+    bucket: Bucket, question: AskForm, content: Path | None, *, readable: Readable
 ) -> Iterator[PromptRow | BadRow]:
     """Yield the rows of the prompts where they are; nothing is copied.
 
@@ -87,11 +87,11 @@ def rows_in_place(
         raise _unreadable(question, f"cannot be read: {error.strerror}") from error
 
 
-def _unreadable(question: Question, why: str) -> WrongForm:
+def _unreadable(question: AskForm, why: str) -> WrongForm:
     return WrongForm(f"{question.names.file}: {question.file} {why}.", "Nothing was asked.")
 
 
-def _source(bucket: Bucket, question: Question) -> Blob:
+def _source(bucket: Bucket, question: AskForm) -> Blob:
     file = question.file or ""
     place, _, name = file.removeprefix("gs://").partition("/") if file.startswith("gs://") else (bucket.name, "", file)
     return bucket.client.bucket(place).blob(name)

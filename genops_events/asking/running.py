@@ -112,7 +112,7 @@ class _WithinBudget(Requests):
         return {**body, "contents": [*self._common_contents, *row.contents]}
 
 
-class _Counted(KeptRows):
+class _CostKeeper(KeptRows):
     """Keeps rows, and tells the budget what they have cost."""
 
     def __init__(self, bucket: Bucket, prefix: str, budget: TokenBudget) -> None:
@@ -133,7 +133,7 @@ def _read(rows: Iterable[KeptRow]) -> Iterator[Mapping[str, Any]]:
 def _asked(config: Config, store: RecordStore, plan: AskPlan, on_progress: Callable[[Totals], None]) -> AskResult:
     bucket, run = store.bucket, plan.candidate
     budget = TokenBudget(plan.budget_usd, config.rates(plan.billed_model), share=plan.share)
-    kept = _Counted(bucket, places.parts_prefix(run), budget)
+    kept = _CostKeeper(bucket, places.parts_prefix(run), budget)
     try:
         answer_online(
             config,

@@ -34,7 +34,7 @@ def check_budget(run: StageRun) -> Verdict:
     dataset = run.dataset
     sizes, cost = priced(
         run,
-        record_paths.prompts_path(run.candidate, run.standing.released),
+        record_paths.prompts_path(run.candidate, run.rounds.released),
         batch=dataset.inference.mode == "batch",
         limits=PromptLimits(
             context_window_tokens=run.config.call_limits(dataset.billed_model).context_window_tokens,

@@ -11,15 +11,14 @@ from pydantic import BaseModel
 from genops_events.errors import PermanentError
 from genops_events.record import paths as record_paths
 from genops_events.record.candidates import Candidate
-from genops_events.record.holds import Approval, Hold, Intent
-from genops_events.record.holds import standing as standing_in
+from genops_events.record.holds import Approval, Hold, Intent, stage_rounds
 from genops_events.record.inference import InferenceProgress
 from genops_events.record.inference import progress_path as inference_progress_path
 from genops_events.record.intake import Arrival
 from genops_events.record.promotion import PersonsAnswer, Question, answer_path, question_path
 from genops_events.record.retries import Retry
 from genops_events.record.stages import Stage
-from genops_events.record.tuning import Cancellation, Progress
+from genops_events.record.tuning import Cancellation, TuningProgress
 from genops_events.record.verdicts import VERDICTS
 from genops_events.waiting import queue as tuning_queue
 
@@ -106,25 +105,25 @@ class CandidateReader:
         holds: dict[Stage, Hold] = {}
         approvals: dict[Stage, Approval] = {}
         retries: dict[Stage, Retry] = {}
-        standings = {stage: standing_in(generations, candidate, stage) for stage in Stage}
-        at = record_paths.verdict_path(candidate, Stage.PROMOTION, standings[Stage.PROMOTION].retries)
+        rounds_by_stage = {stage: stage_rounds(generations, candidate, stage) for stage in Stage}
+        at = record_paths.verdict_path(candidate, Stage.PROMOTION, rounds_by_stage[Stage.PROMOTION].retries)
         promoted = at in generations
-        for stage, standing in standings.items():
-            path = record_paths.verdict_path(candidate, stage, standing.retries)
+        for stage, rounds in rounds_by_stage.items():
+            path = record_paths.verdict_path(candidate, stage, rounds.retries)
             verdict = self._read(path, VERDICTS[stage])
             if verdict is not None:
                 verdicts[stage] = verdict
                 continue
-            if standing.retries:
-                retry = self._read(record_paths.retry_path(candidate, stage, standing.retries), Retry)
+            if rounds.retries:
+                retry = self._read(record_paths.retry_path(candidate, stage, rounds.retries), Retry)
                 retries |= {} if retry is None else {stage: retry}
-            if standing.is_held and (stage is Stage.INFERENCE or not promoted):
-                hold = self._read(record_paths.hold_path(candidate, stage, standing.holds), Hold)
+            if rounds.is_held and (stage is Stage.INFERENCE or not promoted):
+                hold = self._read(record_paths.hold_path(candidate, stage, rounds.holds), Hold)
                 holds |= {} if hold is None else {stage: hold}
-            elif standing.released:
-                approval = self._read(record_paths.approval_path(candidate, stage, standing.released), Approval)
+            elif rounds.released:
+                approval = self._read(record_paths.approval_path(candidate, stage, rounds.released), Approval)
                 approvals |= {} if approval is None else {stage: approval}
-            intent = self._read(record_paths.intent_path(candidate, stage, standing.round), Intent)
+            intent = self._read(record_paths.intent_path(candidate, stage, rounds.round), Intent)
             if intent is not None:
                 intents[stage] = intent
         tunes = Stage.TUNING not in verdicts
@@ -134,7 +133,7 @@ class CandidateReader:
             intents=intents,
             verdicts=verdicts,
             champion=None if champion is None else champion.candidate,
-            progress=self._read(record_paths.progress_path(candidate), Progress) if tunes else None,
+            progress=self._read(record_paths.progress_path(candidate), TuningProgress) if tunes else None,
             inference_progress=None
             if Stage.INFERENCE in verdicts
             else self._read(inference_progress_path(candidate), InferenceProgress),

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from genops_events.intake.open_candidates import note_release
 from genops_events.record import holds
 from genops_events.record import paths as record_paths
-from genops_events.record.holds import HOLDABLE, Approval, Hold, Standing
+from genops_events.record.holds import HOLDABLE, Approval, Hold, StageRounds
 from genops_events.record.retries import Retry, Return
 from genops_events.record.stages import Stage
 
@@ -28,29 +28,29 @@ if TYPE_CHECKING:
     from genops_events.gcp.record_store import RecordStore
 
 
-def standing_of(store: RecordStore, candidate: str, stage: Stage) -> Standing:
+def standing_of(store: RecordStore, candidate: str, stage: Stage) -> StageRounds:
     """Return how often `stage` was held, and let go on: one listing, which is empty for nearly every candidate."""
-    return holds.standing(_names(store, candidate), candidate, stage)
+    return holds.stage_rounds(_names(store, candidate), candidate, stage)
 
 
 def is_released(store: RecordStore, candidate: str) -> bool:
     """Return whether any stage of the candidate was ever let go on: what was done before it is passed at once."""
     names = _names(store, candidate)
-    return any(holds.standing(names, candidate, stage).round for stage in Stage)
+    return any(holds.stage_rounds(names, candidate, stage).round for stage in Stage)
 
 
-def began_before(store: RecordStore, candidate: str, stage: Stage, standing: Standing) -> datetime | None:
+def began_before(store: RecordStore, candidate: str, stage: Stage, rounds: StageRounds) -> datetime | None:
     """Return when the stage began that a return or a retry lets go on in this round; None where the round is its first.
 
     What it costs stays in the ledger of that month, wherever the first try has reserved it.
     """
     kinds: tuple[tuple[type[Return | Retry], str], ...] = (
-        *([(Return, record_paths.return_path(candidate, stage, standing.returns))] if standing.returns else ()),
-        *([(Retry, record_paths.retry_path(candidate, stage, standing.retries))] if standing.retries else ()),
+        *([(Return, record_paths.return_path(candidate, stage, rounds.returns))] if rounds.returns else ()),
+        *([(Retry, record_paths.retry_path(candidate, stage, rounds.retries))] if rounds.retries else ()),
     )
     for kind, path in kinds:
         found = store.read(path, kind)
-        if found is not None and found.round == standing.round:
+        if found is not None and found.round == rounds.round:
             return found.started_at
     return None
 
@@ -58,7 +58,7 @@ def began_before(store: RecordStore, candidate: str, stage: Stage, standing: Sta
 def is_retried(store: RecordStore, candidate: str) -> bool:
     """Return whether a failed verdict of the candidate was ever set aside."""
     names = _names(store, candidate)
-    return any(holds.standing(names, candidate, stage).retries for stage in Stage)
+    return any(holds.stage_rounds(names, candidate, stage).retries for stage in Stage)
 
 
 def _names(store: RecordStore, candidate: str) -> set[str]:
@@ -69,11 +69,11 @@ def _names(store: RecordStore, candidate: str) -> set[str]:
     return names
 
 
-def approval_of(store: RecordStore, candidate: str, stage: Stage, standing: Standing) -> Approval | None:
+def approval_of(store: RecordStore, candidate: str, stage: Stage, rounds: StageRounds) -> Approval | None:
     """Return what the last release of the stage allows; None where it was never held, or was released by a cancellation."""
-    if not standing.released:
+    if not rounds.released:
         return None
-    return store.read(record_paths.approval_path(candidate, stage, standing.released), Approval)
+    return store.read(record_paths.approval_path(candidate, stage, rounds.released), Approval)
 
 
 def held(store: RecordStore, candidate: str) -> tuple[Hold, ...]:
@@ -81,9 +81,9 @@ def held(store: RecordStore, candidate: str) -> tuple[Hold, ...]:
     names = _names(store, candidate)
     found = []
     for stage in HOLDABLE:
-        standing = holds.standing(names, candidate, stage)
-        if standing.is_held:
-            hold = store.read(record_paths.hold_path(candidate, stage, standing.holds), Hold)
+        rounds = holds.stage_rounds(names, candidate, stage)
+        if rounds.is_held:
+            hold = store.read(record_paths.hold_path(candidate, stage, rounds.holds), Hold)
             found += [] if hold is None else [hold]
     return tuple(found)
 
@@ -91,8 +91,8 @@ def held(store: RecordStore, candidate: str) -> tuple[Hold, ...]:
 def approvals(store: RecordStore, candidate: str) -> tuple[Approval, ...]:
     """Return the last approval of each stage that was let go on."""
     names = _names(store, candidate)
-    standings = ((stage, holds.standing(names, candidate, stage)) for stage in HOLDABLE)
-    found = (approval_of(store, candidate, stage, one) for stage, one in standings)
+    rounds_by_stage = ((stage, holds.stage_rounds(names, candidate, stage)) for stage in HOLDABLE)
+    found = (approval_of(store, candidate, stage, one) for stage, one in rounds_by_stage)
     return tuple(one for one in found if one is not None)
 
 

@@ -68,7 +68,7 @@ def pay_for(
     refusal = _reserve(run, purpose, amount, dry_run=is_over or bool(over), again=again)
     if refusal is None and not is_over and not over:
         return None
-    approval = approval_of(run.store, run.candidate, run.stage, run.standing)
+    approval = approval_of(run.store, run.candidate, run.stage, run.rounds)
     if approval is not None and _covers(approval, amount, over):
         _reserve(run, purpose, amount, approved_by=approval.by, again=again)
         return approval.by
@@ -143,7 +143,7 @@ def _hold(
     limits: Sequence[str],
     over: Sequence[PromptOver],
 ) -> Hold:
-    number = run.standing.released + 1
+    number = run.rounds.released + 1
     now = datetime.now(UTC)
     mine = Hold(
         candidate=run.candidate,

@@ -13,7 +13,7 @@ from genops_events.errors import PermanentError, StepAside
 from genops_events.gcp.record_store import RecordStore
 from genops_events.intake.admission import NoCandidateId, check_arrival, check_candidate_id
 from genops_events.record import paths as record_paths
-from genops_events.record.holds import Intent, Standing
+from genops_events.record.holds import Intent, StageRounds
 from genops_events.record.intake import Arrival
 from genops_events.record.stages import Outcome, Stage
 from genops_events.record.verdicts import VERDICTS, TuningVerdict, Verdict
@@ -123,11 +123,11 @@ class StageRun:
     def owner(self) -> Intent | None:
         """Return the intent of the Dag run that has taken the stage on, or None where none has."""
         return self._taken_on or self.store.read(
-            record_paths.intent_path(self.candidate, self.stage, self.standing.round), Intent
+            record_paths.intent_path(self.candidate, self.stage, self.rounds.round), Intent
         )
 
     @cached_property
-    def standing(self) -> Standing:
+    def rounds(self) -> StageRounds:
         """Return how often the stage was held for an approval, and released."""
         return standing_of(self.store, self.candidate, self.stage)
 
@@ -137,9 +137,9 @@ class StageRun:
         Raises:
             StepAside: another Dag run of the same candidate does it already, or it waits for an approval.
         """
-        if self.standing.is_held:
+        if self.rounds.is_held:
             raise StepAside(f"{self.stage} of {self.candidate} is held until `genops approve` lets it go on")
-        before_promotion = self.standing.released and self.stage is not Stage.INFERENCE
+        before_promotion = self.rounds.released and self.stage is not Stage.INFERENCE
         if before_promotion and self.store.verdict(self.candidate, Stage.PROMOTION) is not None:
             raise StepAside("the candidate has ended meanwhile, so there is nothing to pay for")
         mine = Intent(
@@ -149,9 +149,7 @@ class StageRun:
             run_id=self.run_id,
             started_at=self._begun_at(),
         )
-        owner = self.store.create_or_read(
-            record_paths.intent_path(self.candidate, self.stage, self.standing.round), mine
-        )
+        owner = self.store.create_or_read(record_paths.intent_path(self.candidate, self.stage, self.rounds.round), mine)
         if owner.run_id != self.run_id:
             raise StepAside(f"{self.stage} of {self.candidate} is under way in Dag run {owner.run_id}")
         object.__setattr__(self, "_taken_on", owner)
@@ -159,7 +157,7 @@ class StageRun:
 
     def _begun_at(self) -> datetime:
         """Return when the stage began that goes on in this round; now, where it begins with it."""
-        began = began_before(self.store, self.candidate, self.stage, self.standing)
+        began = began_before(self.store, self.candidate, self.stage, self.rounds)
         return _now() if began is None else began
 
     def started_at(self) -> datetime:
@@ -178,11 +176,11 @@ class StageRun:
                 "reason": reason,
                 "started_at": self.started_at(),
                 "ended_at": _now(),
-                "retries": self.standing.retries or None,
+                "retries": self.rounds.retries or None,
                 **figures,
             }
         )
-        path = record_paths.verdict_path(self.candidate, self.stage, self.standing.retries)
+        path = record_paths.verdict_path(self.candidate, self.stage, self.rounds.retries)
         return self.store.create_or_read(path, verdict)
 
     @cached_property

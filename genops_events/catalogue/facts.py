@@ -57,13 +57,13 @@ Count = Annotated[int, Field(strict=True, ge=1)]
 Locations = Annotated[tuple[str, ...], AfterValidator(_some)]
 
 
-class Row(BaseModel):
+class CataloguePart(BaseModel):
     """A part of the catalogue: unknown keys are refused, and nothing is changed once it is read."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Sourced(Row):
+class Sourced(CataloguePart):
     """A group of figures that were read in one place."""
 
     source: str | None = None
@@ -151,7 +151,7 @@ class Serving(Sourced):
     """Regions and multi-regions (`us`, `eu`); `tuning` stands for the region that it was tuned in."""
 
 
-class Thinking(Sourced):
+class ThinkingFacts(Sourced):
     """How thinking is limited."""
 
     by: Literal["budget", "level"] | None = None
@@ -172,7 +172,7 @@ class Thinking(Sourced):
     """By level: the one where a request says nothing."""
 
     @model_validator(mode="after")
-    def _check_form(self) -> Thinking:
+    def _check_form(self) -> ThinkingFacts:
         if self.by == "budget" and (self.levels or self.default_level):
             raise_wrongs([wrong(("levels",), self.levels, 'Input should be left out with `by = "budget"`')])
         if self.by == "level" and self.max_tokens is not None:
@@ -191,7 +191,7 @@ class Thinking(Sourced):
         return {}
 
 
-class MediaTokens(Row):
+class MediaTokens(CataloguePart):
     """Tokens that files are counted as."""
 
     image_tokens: Count | None = None
@@ -227,7 +227,7 @@ class CacheFacts(Sourced):
     """Whether a model that was tuned from this one can have one."""
 
 
-class Requests(Sourced):
+class RequestFacts(Sourced):
     """What a request may not say."""
 
     ignored: tuple[str, ...] = ()
@@ -251,7 +251,7 @@ class Prices(Sourced):
     """Share of input and output that a batch job saves; that of `billing` where not given."""
 
 
-class Model(Row):
+class Model(CataloguePart):
     """One published model."""
 
     like: str | None = None
@@ -265,10 +265,10 @@ class Model(Row):
     asking: Asking = Asking()
     tuning: TuningFacts = TuningFacts()
     serving: Serving = Serving()
-    thinking: Thinking = Thinking()
+    thinking: ThinkingFacts = ThinkingFacts()
     media: Media = Media()
     cache: CacheFacts = CacheFacts()
-    requests: Requests = Requests()
+    requests: RequestFacts = RequestFacts()
     prices: Prices = Prices()
 
 

@@ -58,7 +58,7 @@ KNOWN_METRICS: tuple[str, ...] = (*COMPUTED, "pointwise", *READY_MADE, PAIRWISE)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class JudgeCalls:
     """Which judge is asked, and how often about each row."""
 
     model: str
@@ -110,7 +110,7 @@ def computed(name: str) -> Metric:
     return Metric(name, "computed", needs_reference=True, low=0.0, high=1.0)
 
 
-def pointwise(name: str, rubric: Rubric, judge: Asked) -> Metric:
+def pointwise(name: str, rubric: Rubric, judge: JudgeCalls) -> Metric:
     """Return a metric by which the judge rates one answer."""
     return Metric(
         name,
@@ -124,13 +124,13 @@ def pointwise(name: str, rubric: Rubric, judge: Asked) -> Metric:
     )
 
 
-def ready_made(name: str, judge: Asked) -> Metric:
+def ready_made(name: str, judge: JudgeCalls) -> Metric:
     """Return one of the metrics that need no definition: `pointwise`, or one of Vertex AI's examples."""
     rubric = AGAINST_REFERENCE if name == "pointwise" else READY_MADE[name]
     return pointwise(name, rubric, judge)
 
 
-def pairwise(criteria: Mapping[str, str], *, show_reference: bool, judge: Asked) -> Metric:
+def pairwise(criteria: Mapping[str, str], *, show_reference: bool, judge: JudgeCalls) -> Metric:
     """Return the metric by which the judge chooses between the candidate's answer and the champion's."""
     return Metric(
         PAIRWISE,

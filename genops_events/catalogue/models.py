@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from genops_events.catalogue.facts import GROUPS, METHODS, Billing, Kind, Method, Model, Row
+from genops_events.catalogue.facts import GROUPS, METHODS, Billing, CataloguePart, Kind, Method, Model
 from genops_events.errors import ConfigError, ConfigProblem, PermanentError
 from genops_events.reading.toml_tables import check_table, parse_toml
 
@@ -31,7 +31,7 @@ class UnknownFigureError(PermanentError):
     """The catalogue has the model, and not this figure of it."""
 
 
-class Catalogue(Row):
+class Catalogue(CataloguePart):
     """All models that are known, with their figures."""
 
     as_of: date

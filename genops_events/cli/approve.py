@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ApprovalResult:
     """What came of an approval of money."""
 
     candidate: str
@@ -75,7 +75,7 @@ def approve(
 
 def approve_budget(
     config: Config, store: RecordStore, candidate: str, *, by: str, reason: str, claimed: str | None = None
-) -> Answer:
+) -> ApprovalResult:
     """Record that every stage which a limit holds may go on.
 
     The record comes first: whatever dies after it, a sweep finds the approval and wakes the candidate.
@@ -94,20 +94,22 @@ def approve_budget(
         text = f"The record knows no candidate {candidate}, so nothing was approved."
         raise NoSuchCandidate(text, "`genops candidates` lists the known ones.")
     if found.state is not CandidateState.UNDER_WAY:
-        return Answer(candidate, f"{candidate} has ended already, as {found.state}: nothing was approved.")
+        return ApprovalResult(candidate, f"{candidate} has ended already, as {found.state}: nothing was approved.")
     waiting = holds.held(store, candidate)
     if waiting:
         made = tuple(holds.approve(store, one, by=by, reason=reason, claimed=claimed) for one in waiting)
         told = " ".join(_told(hold, approval, by) for hold, approval in zip(waiting, made, strict=True))
-        return Answer(candidate, told, made, goes_on=True)
+        return ApprovalResult(candidate, told, made, goes_on=True)
     pending = tuple(
         one for one in holds.approvals(store, candidate) if one.stage not in {*found.verdicts, *found.intents}
     )
     if pending:
         note_release(store, candidate)  # whoever approved may have died before
         told = " ".join(f"{one.stage} was approved already, by {one.by}: {one.reason}" for one in pending)
-        return Answer(candidate, told.capitalize(), pending, goes_on=True)
-    return Answer(candidate, f"No limit holds {candidate}: nothing was approved. `genops watch {candidate}` shows it.")
+        return ApprovalResult(candidate, told.capitalize(), pending, goes_on=True)
+    return ApprovalResult(
+        candidate, f"No limit holds {candidate}: nothing was approved. `genops watch {candidate}` shows it."
+    )
 
 
 def _told(hold: Hold, approval: Approval, by: str) -> str:

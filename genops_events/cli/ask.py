@@ -19,7 +19,7 @@ from genops_events.errors import GenopsError, TransientError
 from genops_events.reading.printable import printable
 
 if TYPE_CHECKING:
-    from genops_events.asking.form import Question
+    from genops_events.asking.form import AskForm
     from genops_events.config import Config
     from genops_events.gcp.record_store import RecordStore
     from genops_events.record.asks import AskPlan, AskResult
@@ -131,20 +131,20 @@ def _asker() -> str:
 
 def _question(
     config: Config, given: dict[str, Any], settings: Sequence[str], *, is_counted_only: bool
-) -> tuple[Question, Path | None]:
+) -> tuple[AskForm, Path | None]:
     """Return what is asked, and the file of prompts where it is here.
 
     Raises:
         WrongForm: an option makes no sense.
         NoLimit: nothing in genops.yaml limits what asking costs.
     """
-    from genops_events.asking.form import COMMAND, WrongForm, read_question
+    from genops_events.asking.form import COMMAND, WrongForm, read_form
 
     values = dict(given)
     if values["prompt"] == "-":
         values["prompt"] = sys.stdin.read()
     values["settings"] = dict(_setting(one) for one in settings)
-    question = read_question(values, config, names=COMMAND, is_counted_only=is_counted_only)
+    question = read_form(values, config, names=COMMAND, is_counted_only=is_counted_only)
     if question.file is None or question.file.startswith("gs://"):
         return question, None
     path = Path(question.file)
@@ -166,7 +166,7 @@ def _setting(text: str) -> tuple[str, Any]:
         return key.strip(), value
 
 
-def _count(config: Config, store: RecordStore, question: Question, content: Path | None, *, as_json: bool) -> None:
+def _count(config: Config, store: RecordStore, question: AskForm, content: Path | None, *, as_json: bool) -> None:
     from genops_events.asking.money import Money
     from genops_events.asking.planning import counted_only, over_budget
 

@@ -35,7 +35,7 @@ class NoSuchCandidate(PermanentError):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CancellationResult:
     """What came of a wish to cancel."""
 
     candidate: str
@@ -82,7 +82,7 @@ def cancel(
 
 def cancel_candidate(
     config: Config, store: RecordStore, candidate: str, *, by: str, reason: str, claimed: str | None = None
-) -> Answer:
+) -> CancellationResult:
     """Cancel the tuning of `candidate` wherever it stands.
 
     Raises:
@@ -96,7 +96,7 @@ def cancel_candidate(
 
     found = known(config, store, candidate, otherwise=_NOTHING)
     if Stage.TUNING in found.verdicts:
-        return Answer(candidate, _ended_text(found), cancelled=False)
+        return CancellationResult(candidate, _ended_text(found), cancelled=False)
 
     jobs = cancel_tuning(config, store, candidate, by=by, reason=reason, claimed=claimed)
     newest = find(config, candidate)
@@ -108,9 +108,11 @@ def cancel_candidate(
     if jobs:
         asked = f"Asked Vertex AI to cancel {' and '.join(jobs)}{_in_brackets(found)}."
         text = f"{asked}{_asked_before(found)} {candidate} ends as failed {_soon(config, found)}."
-        return Answer(candidate, f"{text} {_follow(candidate)}", cancelled=True, jobs=tuple(jobs), wish=wish)
+        return CancellationResult(
+            candidate, f"{text} {_follow(candidate)}", cancelled=True, jobs=tuple(jobs), wish=wish
+        )
     cancelled, text = _nothing_to_ask(config, store, found, newest)
-    return Answer(candidate, f"{text} {_follow(candidate)}", cancelled=cancelled, wish=wish)
+    return CancellationResult(candidate, f"{text} {_follow(candidate)}", cancelled=cancelled, wish=wish)
 
 
 def known(config: Config, store: RecordStore, candidate: str, *, otherwise: str) -> Candidate:

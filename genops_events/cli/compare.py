@@ -31,17 +31,13 @@ if TYPE_CHECKING:
     from genops_events.airflow_rest.client import AirflowRest
     from genops_events.config import Config
     from genops_events.gcp.record_store import RecordStore
-    from genops_events.record.comparison import Comparison, ContestantResult
+    from genops_events.record.comparison import ComparisonSummary, ContestantResult
 
 DAG_ID = "genops_comparison"
 LOOK_SECONDS = 1.0
 RUN_LOOK_SECONDS = 5.0
 _CHUNK_BYTES = 1024 * 1024
 _STYLES = {"completed": "green", "failed": "bold red", "refused": "bold yellow"}
-
-
-class NoAirflow(PermanentError):
-    """Nobody said where Airflow is."""
 
 
 class DagPaused(PermanentError):
@@ -57,7 +53,7 @@ class NoSuchComparison(PermanentError):
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
+class StartedComparison:
     """A comparison whose Dag run has been created."""
 
     comparison: str
@@ -112,11 +108,12 @@ def compare(  # noqa: PLR0917 - typer's parameters
                 )
             _print(shown, as_json=as_json)
             return
+        from genops_events.airflow_rest.client import AirflowNotConfigured
         from genops_events.cli.diagnosis import known_airflow
 
         airflow = known_airflow()
         if airflow is None:
-            raise NoAirflow(
+            raise AirflowNotConfigured(
                 "GENOPS_AIRFLOW_URL is not set, so the comparison cannot be started.",
                 'Set it to the address of Airflow\'s API server; beside a local stack: `eval "$(genops env)"`.',
             )
@@ -228,7 +225,7 @@ def refuse_paused(airflow: AirflowRest) -> None:
         )
 
 
-def start(airflow: AirflowRest, conf: dict[str, Any]) -> Started:
+def start(airflow: AirflowRest, conf: dict[str, Any]) -> StartedComparison:
     """Create the Dag run. Its id is made up here, so that the comparison's id is known.
 
     Raises:
@@ -240,20 +237,25 @@ def start(airflow: AirflowRest, conf: dict[str, Any]) -> Started:
     run_id = f"compare__{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}__{uuid.uuid4().hex[:8]}"
     body = {"dag_run_id": run_id, "logical_date": None, "conf": conf, "note": f"genops compare, by {me()}"}
     airflow.post(f"/api/v2/dags/{DAG_ID}/dagRuns", body)
-    return Started(comparison_id(conf["dataset"], run_id), run_id, conf["dataset"])
+    return StartedComparison(comparison_id(conf["dataset"], run_id), run_id, conf["dataset"])
 
 
-def read_comparison(store: RecordStore, comparison: str) -> Comparison | None:
+def read_comparison(store: RecordStore, comparison: str) -> ComparisonSummary | None:
     """Return a comparison that has ended; None where it has not, or is not known."""
-    from genops_events.record.comparison import Comparison
+    from genops_events.record.comparison import ComparisonSummary
     from genops_events.record.comparison_plan import summary_path
 
-    return store.read(summary_path(comparison), Comparison)
+    return store.read(summary_path(comparison), ComparisonSummary)
 
 
 def follow(
-    store: RecordStore, airflow: AirflowRest, started: Started, *, timeout_seconds: float | None, console: Console
-) -> Comparison | None:
+    store: RecordStore,
+    airflow: AirflowRest,
+    started: StartedComparison,
+    *,
+    timeout_seconds: float | None,
+    console: Console,
+) -> ComparisonSummary | None:
     """Print who has ended as they do, and return the comparison; None when the time is up.
 
     Raises:
@@ -286,7 +288,7 @@ def follow(
             time.sleep(LOOK_SECONDS)
 
 
-def _is_over(airflow: AirflowRest, started: Started) -> bool:
+def _is_over(airflow: AirflowRest, started: StartedComparison) -> bool:
     try:
         run = airflow.get(f"/api/v2/dags/{DAG_ID}/dagRuns/{quote(started.run_id, safe='')}")
     except TransientError:
@@ -311,7 +313,7 @@ def _line(one: ContestantResult) -> str:
     return f"{one.name:<20} {one.status}  {means}  {one.reason}".rstrip()
 
 
-def _print(found: Comparison, *, as_json: bool) -> None:
+def _print(found: ComparisonSummary, *, as_json: bool) -> None:
     if as_json:
         print_json(found.model_dump(mode="json", by_alias=True, exclude_none=True))
         return
@@ -332,7 +334,7 @@ def _print(found: Comparison, *, as_json: bool) -> None:
         console.lines(f"Rows:   {found.rows_uri}\n        {found.parquet_uri}")
 
 
-def shown(found: Comparison) -> Table:
+def shown(found: ComparisonSummary) -> Table:
     """Return the summary as a table: a line for each contestant."""
     from genops_events.cli.terminal import table
 

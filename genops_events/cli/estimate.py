@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from genops_events.config import Config, Dataset
-    from genops_events.money.steps import Estimate, Step
+    from genops_events.money.steps import Estimate, PaidStep
 
 OVER_LIMIT = 2
 """Exit code where the candidate would be held; 1 is for what could not be estimated at all."""
@@ -100,16 +100,16 @@ def estimated(config: Config, dataset: str, file: Path, *, evaluation: Path, pro
     )
 
 
-def _known(names: tuple[str, ...], make: Callable[[], tuple[Step, ...]]) -> tuple[Step, ...]:
-    from genops_events.money.steps import Step
+def _known(names: tuple[str, ...], make: Callable[[], tuple[PaidStep, ...]]) -> tuple[PaidStep, ...]:
+    from genops_events.money.steps import PaidStep
 
     try:
         return make()
     except GenopsError as error:
-        return tuple(Step(name, None, why=f"not known: {error.message}") for name in names)
+        return tuple(PaidStep(name, None, why=f"not known: {error.message}") for name in names)
 
 
-def _evaluation(config: Config, entry: Dataset, file: Path) -> tuple[Step, ...]:
+def _evaluation(config: Config, entry: Dataset, file: Path) -> tuple[PaidStep, ...]:
     from genops_events.evaluation.estimate import evaluation_steps
     from genops_events.evaluation.examples import lines_of_file, read_evaluation_examples
 
@@ -128,7 +128,7 @@ def _evaluation(config: Config, entry: Dataset, file: Path) -> tuple[Step, ...]:
     )
 
 
-def _inference(config: Config, entry: Dataset, file: Path) -> tuple[Step, ...]:
+def _inference(config: Config, entry: Dataset, file: Path) -> tuple[PaidStep, ...]:
     from genops_events.gemini.estimate import inference_step, prompt_tokens
     from genops_events.gemini.prompts import read_rows
     from genops_events.gemini.served import served_requests

@@ -30,7 +30,7 @@ CandidateArgument = Annotated[str, typer.Argument(help="Candidate id, as `genops
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class AnswerResult:
     """What came of an answer."""
 
     candidate: str
@@ -92,7 +92,7 @@ def answer_promotion(
     by: str,
     reason: str,
     claimed: str | None = None,
-) -> Answered:
+) -> AnswerResult:
     """Record a person's answer, and tell the Airflow task that waits for one.
 
     The record decides: a task that could not be told is made good by the next sweep. A candidate that nobody was asked about
@@ -106,7 +106,9 @@ def answer_promotion(
 
     found = known(config, store, candidate, otherwise="nothing was answered")
     if found.state is not CandidateState.UNDER_WAY or Stage.PROMOTION in found.verdicts:
-        return Answered(candidate, f"{_decided_text(found)}{_tell_who_waits(store, airflow, found)}", accepted=False)
+        return AnswerResult(
+            candidate, f"{_decided_text(found)}{_tell_who_waits(store, airflow, found)}", accepted=False
+        )
     mine = PersonsAnswer(
         candidate=candidate,
         written_at=datetime.now(UTC),
@@ -125,9 +127,11 @@ def answer_promotion(
     )
     if found.holds and not kept.approved:
         ends = _end_held(config, store, airflow, found, kept)
-        return Answered(candidate, f"{said} {ends}", accepted=agreed, answer=kept)
+        return AnswerResult(candidate, f"{said} {ends}", accepted=agreed, answer=kept)
     told = _tell_airflow(airflow, found.question, kept) if found.question is not None else _not_asked(config, found)
-    return Answered(candidate, f"{said} {told} Follow it with: genops watch {candidate}", accepted=agreed, answer=kept)
+    return AnswerResult(
+        candidate, f"{said} {told} Follow it with: genops watch {candidate}", accepted=agreed, answer=kept
+    )
 
 
 def _end_held(

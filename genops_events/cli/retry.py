@@ -28,7 +28,7 @@ _NOTHING = "nothing was changed"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RetryResult:
     """What came of a wish to try again."""
 
     candidate: str
@@ -75,7 +75,7 @@ def retry(candidate: CandidateArgument, reason: Reason = NO_REASON, as_json: AsJ
 
 def retry_candidate(
     config: Config, store: RecordStore, candidate: str, *, by: str, reason: str, claimed: str | None = None
-) -> Answer:
+) -> RetryResult:
     """Set the failed verdicts of `candidate` aside, if its failure was not its own.
 
     The record comes first: whatever dies after it, a sweep finds the candidate and wakes it.
@@ -92,13 +92,13 @@ def retry_candidate(
     if found.state is CandidateState.UNDER_WAY and pending:
         retrying.reopen(store, found)  # whoever asked may have died before
         told = " ".join(f"{one.by} has asked for {one.stage} to be tried again: {one.reason}" for one in pending)
-        return Answer(candidate, told, pending)
+        return RetryResult(candidate, told, pending)
     if found.state is not CandidateState.FAILED:
-        return Answer(candidate, _instead(found))
+        return RetryResult(candidate, _instead(found))
     made = retrying.retry(config, store, found, by=by, reason=reason, claimed=claimed)
     if isinstance(made, retrying.NotRetried):
-        return Answer(candidate, f"{made.text} So {_NOTHING}.")
-    return Answer(candidate, " ".join(_told(one, by) for one in made), made)
+        return RetryResult(candidate, f"{made.text} So {_NOTHING}.")
+    return RetryResult(candidate, " ".join(_told(one, by) for one in made), made)
 
 
 def _told(one: Retry, by: str) -> str:

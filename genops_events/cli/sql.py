@@ -17,7 +17,7 @@ from genops_events.cli.target import connect
 from genops_events.reading.printable import printable, spreadsheet_cell
 
 if TYPE_CHECKING:
-    from genops_events.tables.query import Answer
+    from genops_events.tables.query import QueryResult
     from genops_events.tables.schema import Table
 
 _CELL = 80
@@ -62,7 +62,7 @@ def sql(
     _show(found, as_json=as_json, as_csv=as_csv)
 
 
-def _show(found: Answer, *, as_json: bool, as_csv: bool) -> None:
+def _show(found: QueryResult, *, as_json: bool, as_csv: bool) -> None:
     if as_json:
         print_json([dict(zip(found.columns, map(_plain, row), strict=True)) for row in found.rows])
         return

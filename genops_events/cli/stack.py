@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from genops_events.config import Config
     from genops_events.stack.processes import ProcessId
-    from genops_events.stack.stack import StackPlan, Started
+    from genops_events.stack.stack import StackPlan, StartedStack
     from genops_events.stack.state import StackState
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document to standard output.")]
@@ -208,7 +208,7 @@ def _bring_up(plan: StackPlan, config: Config, *, detach: bool, timeout_seconds:
         raise
 
 
-def _stay(started: Started) -> int:
+def _stay(started: StartedStack) -> int:
     """Show changes until Ctrl-C; return if the stack ends by itself."""
     from genops_events.cli.stack_view import StackView
 

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from genops_events.config import Config
-    from genops_events.stack.stack import Started
+    from genops_events.stack.stack import StartedStack
     from genops_events.stack.state import StackState
 
 _LOOK_SECONDS = 0.2
 _CONFLICT_SECONDS = 60.0
 
 
-def until_up(started: Started, config: Config, config_file: Path, *, timeout_seconds: float) -> StackState:
+def until_up(started: StartedStack, config: Config, config_file: Path, *, timeout_seconds: float) -> StackState:
     """Show the stack until it is up or has failed; set up what it needs as soon as there is somebody to ask for it.
 
     Raises:
@@ -59,7 +59,7 @@ def until_up(started: Started, config: Config, config_file: Path, *, timeout_sec
             time.sleep(_LOOK_SECONDS)
 
 
-def _too_late(started: Started, state: StackState, timeout_seconds: float) -> StackError:
+def _too_late(started: StartedStack, state: StackState, timeout_seconds: float) -> StackError:
     left = (
         "It runs on."
         if started.already

@@ -21,8 +21,8 @@ from genops_events.record import comparison_plan as places
 from genops_events.record.comparison import (
     ComparedAnswer,
     ComparedRow,
-    Comparison,
     ComparisonOutcome,
+    ComparisonSummary,
     ContestantResult,
     Measured,
 )
@@ -44,7 +44,7 @@ FORGOTTEN_AFTER = timedelta(days=1)
 NO_RESULT = "Its task ended without a result; the log of the task in Airflow says more."
 
 
-def conclude(config: Config, store: RecordStore, plan: ComparisonPlan) -> Comparison:
+def conclude(config: Config, store: RecordStore, plan: ComparisonPlan) -> ComparisonSummary:
     """Return the comparison as it has ended, recorded and announced.
 
     A contestant that left no result has failed. What was concluded before, and has not changed since, is left as it is,
@@ -67,7 +67,7 @@ def refuse(
     *,
     missing: Decimal,
     most: Mapping[str, Decimal],
-) -> Comparison:
+) -> ComparisonSummary:
     """Return the comparison as refused, recorded and announced: nobody was asked, and nothing spent.
 
     Where its Dag run was cleared, who has completed before stays so, and what others have spent until now is told.
@@ -105,9 +105,9 @@ def _unasked(store: RecordStore, plan: ComparisonPlan, one: Contestant, most: De
     )
 
 
-def fail(config: Config, store: RecordStore, plan: ComparisonPlan, reason: str) -> Comparison:
+def fail(config: Config, store: RecordStore, plan: ComparisonPlan, reason: str) -> ComparisonSummary:
     """Return the comparison as failed before it began, recorded and announced; what somebody has completed before stays."""
-    before = store.read(places.summary_path(plan.id), Comparison)
+    before = store.read(places.summary_path(plan.id), ComparisonSummary)
     if before is not None and before.outcome == "completed":
         announce(config, store, before)
         return before
@@ -127,8 +127,8 @@ def _record(  # noqa: PLR0917 - what is common to all ends
     reason: str,
     results: Sequence[ContestantResult],
     **figures: Any,
-) -> Comparison:
-    before = store.read(places.summary_path(plan.id), Comparison)
+) -> ComparisonSummary:
+    before = store.read(places.summary_path(plan.id), ComparisonSummary)
     rows = _rows(store, plan)
     if before is not None and before.contestants == tuple(results) and before.outcome == outcome:
         comparison = before
@@ -158,7 +158,7 @@ def _record(  # noqa: PLR0917 - what is common to all ends
             "parquet_uri": config.uri(f"{_part(EVALUATIONS.name, plan.id, plan.written_at)}.parquet") if rows else None,
             "report_uri": config.uri(places.report_path(plan.id)),
         }
-        comparison = Comparison.model_validate(given | figures)
+        comparison = ComparisonSummary.model_validate(given | figures)
         # Before the summary: from that on, a sweep announces it where this task comes to nothing.
         store.put(places.unannounced_path(comparison.id, comparison.number), comparison)
         _write(config, store, plan, comparison, rows)
@@ -166,7 +166,7 @@ def _record(  # noqa: PLR0917 - what is common to all ends
     return comparison
 
 
-def announce(config: Config, store: RecordStore, comparison: Comparison) -> None:
+def announce(config: Config, store: RecordStore, comparison: ComparisonSummary) -> None:
     """Publish the end of a comparison, and write it into the table of completions; may be repeated."""
     announce_comparison(config, store, comparison)
     events = [
@@ -179,7 +179,7 @@ def announce(config: Config, store: RecordStore, comparison: Comparison) -> None
     remove_parts(store.bucket, places.unannounced_path(comparison.id, comparison.number))
 
 
-def unannounced(store: RecordStore, name: str, *, before: datetime) -> Comparison | None:
+def unannounced(store: RecordStore, name: str, *, before: datetime) -> ComparisonSummary | None:
     """Return an end of a comparison that was recorded before this moment, and is still to be announced.
 
     Where no summary was written after it, it has not come about: its task died on the way, and has to be cleared.
@@ -189,10 +189,10 @@ def unannounced(store: RecordStore, name: str, *, before: datetime) -> Compariso
         name: of one of the objects below `UNANNOUNCED`.
         before: what is younger is left to the task that recorded it.
     """
-    one = store.read(name, Comparison)
+    one = store.read(name, ComparisonSummary)
     if one is None or one.written_at > before:
         return None
-    summary = store.read(places.summary_path(one.id), Comparison)
+    summary = store.read(places.summary_path(one.id), ComparisonSummary)
     if summary is not None and summary.number >= one.number:
         return one
     if one.written_at < before - FORGOTTEN_AFTER:
@@ -201,7 +201,7 @@ def unannounced(store: RecordStore, name: str, *, before: datetime) -> Compariso
 
 
 def _write(
-    config: Config, store: RecordStore, plan: ComparisonPlan, comparison: Comparison, rows: Sequence[ComparedRow]
+    config: Config, store: RecordStore, plan: ComparisonPlan, comparison: ComparisonSummary, rows: Sequence[ComparedRow]
 ) -> None:
     """Write everything that the summary names, and then the summary itself."""
     if rows:

@@ -23,7 +23,7 @@ from genops_events.evaluation import files as kept
 from genops_events.evaluation.examples import evaluation_examples
 from genops_events.evaluation.pipeline import PythonMetric
 from genops_events.evaluation.rows import Row, causes, failed_rows, summarise
-from genops_events.evaluation.scored_run import Contender, ScoredRun
+from genops_events.evaluation.scored_run import AnsweringModel, ScoredRun
 from genops_events.gcp import ledger_store
 from genops_events.gemini.replies import Totals
 from genops_events.money.ledger import LedgerDamaged, Refusal
@@ -135,7 +135,7 @@ class Contest:
             examples=asked.examples,
             metrics=asked.metrics,
             scores=places.scores_prefix(plan.id, self._name),
-            candidate=Contender(
+            candidate=AnsweringModel(
                 respondent=asked.respondent,
                 rates=asked.rates,
                 answers=places.answers_path(plan.id, self._name),

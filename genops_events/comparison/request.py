@@ -7,14 +7,14 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from genops_events.config.values import Part, refuse_bool
+from genops_events.config.values import ConfigPart, refuse_bool
 
 
 def _without_blanks(value: Any) -> Any:
     return [one for one in value if not isinstance(one, str) or one.strip()] if isinstance(value, list) else value
 
 
-class ComparisonRequest(Part):
+class ComparisonRequest(ConfigPart):
     """What a form or a command asks for; what is not given is as genops.yaml says."""
 
     dataset: str = ""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from genops_events.evaluation.rows import Row
-from genops_events.record.comparison import ComparedRow, Comparison, ContestantResult
+from genops_events.record.comparison import ComparedRow, ComparisonSummary, ContestantResult
 from genops_events.tables.rows import TableRow, scored_rows
 from genops_events.tables.schema import Column, Table
 
@@ -49,7 +49,7 @@ SUMMARY = Table(
 """The columns of a comparison's `summary.parquet`; it is no table of BigQuery."""
 
 
-def summary_rows(comparison: Comparison) -> list[TableRow]:
+def summary_rows(comparison: ComparisonSummary) -> list[TableRow]:
     """Return the figures: a row for each contestant and metric."""
     common = {"comparison": comparison.id, "dataset": comparison.dataset, "ended_at": comparison.ended_at}
     return [
@@ -85,7 +85,7 @@ def _measured(one: ContestantResult, metric: str) -> dict[str, Any]:
     return one.metrics[metric].model_dump(include={"mean", "standard_deviation", "low", "high", "count", "failed"})
 
 
-def evaluation_rows(comparison: Comparison, rows: Sequence[ComparedRow]) -> list[TableRow]:
+def evaluation_rows(comparison: ComparisonSummary, rows: Sequence[ComparedRow]) -> list[TableRow]:
     """Return the scores as rows of the table `evaluations`: one for each prompt, metric and contestant."""
     found: list[TableRow] = []
     for one in comparison.contestants:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import InitErrorDetails
 
-from genops_events.config.values import MaxOutputTokens, Part, refuse_bool, unique_items
+from genops_events.config.values import ConfigPart, MaxOutputTokens, refuse_bool, unique_items
 from genops_events.reading.problems import raise_wrongs, wrong, wrong_value
 
 _FUNCTION = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
@@ -43,7 +43,7 @@ def _grounding(value: Any) -> Any:
     return {"google_search": True} if value == "google_search" else value
 
 
-class Thinking(Part):
+class Thinking(ConfigPart):
     """How long the model thinks before it answers; thinking is billed as output."""
 
     budget_tokens: Annotated[int, Field(strict=True, ge=-1, le=32_768)] | None = None
@@ -63,7 +63,7 @@ class Thinking(Part):
         return self
 
 
-class Safety(Part):
+class Safety(ConfigPart):
     """From which probability of harm on an answer is blocked; the model's own default where not given."""
 
     harassment: Threshold | None = None
@@ -76,7 +76,7 @@ class Safety(Part):
     """Help with what harms."""
 
 
-class Function(Part):
+class Function(ConfigPart):
     """A function that the model may ask to be called; nothing calls it, the answer says what was asked."""
 
     name: Annotated[str, AfterValidator(_function_name)]
@@ -96,7 +96,7 @@ class Function(Part):
         return self
 
 
-class FunctionCalling(Part):
+class FunctionCalling(ConfigPart):
     """Whether the model calls functions."""
 
     mode: Literal["auto", "any", "none", "validated"] = "auto"
@@ -105,7 +105,7 @@ class FunctionCalling(Part):
     """With `any`: only these of `functions`."""
 
 
-class Grounding(Part):
+class Grounding(ConfigPart):
     """What the answer is grounded in: exactly one of the two."""
 
     google_search: bool = False
@@ -120,7 +120,7 @@ class Grounding(Part):
         return self
 
 
-class AnswerSettings(Part):
+class AnswerSettings(ConfigPart):
     """How the model answers; what is not given is the model's own default."""
 
     temperature: Annotated[Number, Field(ge=0, le=2)] | None = None

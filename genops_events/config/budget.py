@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from genops_events.config.values import Part, PositiveInt, refuse_bool
+from genops_events.config.values import ConfigPart, PositiveInt, refuse_bool
 from genops_events.reading.problems import wrong_value
 
 Amount = Annotated[Decimal, BeforeValidator(refuse_bool), Field(ge=0, allow_inf_nan=False)]
@@ -22,7 +22,7 @@ def _toml_file(value: str) -> str:
 TomlFile = Annotated[str, AfterValidator(_toml_file)]
 
 
-class Budget(Part):
+class Budget(ConfigPart):
     """Limits in US dollars. What would exceed one is held before anything is spent, until a person approves it."""
 
     tuning_usd: Amount
@@ -39,14 +39,14 @@ class Budget(Part):
     """Most billable characters (all but white space) of one prompt, system instruction included; no limit if not given."""
 
 
-class ProjectBudget(Part):
+class ProjectBudget(ConfigPart):
     """Limits in US dollars for all datasets of this configuration together."""
 
     monthly_usd: Amount | None = None
     """Most that all datasets together may cost in a calendar month (UTC); no limit if not given."""
 
 
-class Ask(Part):
+class Ask(ConfigPart):
     """What one asking of a model may cost: `genops ask`, the form `genops_generate_content`, `generate`."""
 
     budget_usd: Amount | None = None

@@ -12,7 +12,7 @@ from pydantic_core import InitErrorDetails
 from genops_events.catalogue.metrics import PAIRWISE
 from genops_events.catalogue.models import Catalogue
 from genops_events.config.contestants import Contestants, wrong_models
-from genops_events.config.values import ObjectName, Part, refuse_bool, unique_items
+from genops_events.config.values import ConfigPart, ObjectName, refuse_bool, unique_items
 from genops_events.reading.problems import below, wrong
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Amount = Annotated[Decimal, BeforeValidator(refuse_bool), Field(ge=0, allow_inf_nan=False)]
 
 
-class Comparison(Part):
+class Comparison(ConfigPart):
     """Who is held against the others after each promotion, and by what."""
 
     contestants: Contestants = ()

@@ -22,7 +22,7 @@ from genops_events.catalogue.models import Catalogue
 from genops_events.catalogue.partners import plain_name, refusal
 from genops_events.config.answers import AnswerSettings
 from genops_events.config.model_settings import wrong_for
-from genops_events.config.values import Part
+from genops_events.config.values import ConfigPart
 from genops_events.errors import PermanentError
 from genops_events.reading.problems import below, describe_problems, raise_wrongs, wrong, wrong_value
 from genops_events.reading.yaml_lines import YamlDocument, YamlProblem, parse_yaml
@@ -92,7 +92,7 @@ def _whole(value: Any) -> Any:
     return value
 
 
-class Contestant(Part):
+class Contestant(ConfigPart):
     """One who takes part. What is not given is as for all others: the dataset's system instruction, temperature 0."""
 
     name: Annotated[str, AfterValidator(_name)]
@@ -153,7 +153,7 @@ ContestantItem = Annotated[Contestant, BeforeValidator(_whole)]
 Contestants = Annotated[tuple[ContestantItem, ...], AfterValidator(_own_names)]
 
 
-class _Given(Part):
+class _ContestantList(ConfigPart):
     contestants: Contestants
 
 
@@ -165,10 +165,10 @@ def read_contestants(given: Sequence[Any]) -> tuple[Contestant, ...]:
     """
     values = [_from_yaml(one) for one in given]
     try:
-        return _Given.model_validate({"contestants": values}).contestants
+        return _ContestantList.model_validate({"contestants": values}).contestants
     except ValidationError as error:
         nowhere = YamlDocument(value=values, lines={})
-        problems = [replace(one, line=None) for one in describe_problems(error, _Given, nowhere)]
+        problems = [replace(one, line=None) for one in describe_problems(error, _ContestantList, nowhere)]
     count = "is 1 problem" if len(problems) == 1 else f"are {len(problems)} problems"
     raise BadContestants(
         f"There {count} with the contestants (counted from 0):\n" + "\n".join(map(str, problems)),

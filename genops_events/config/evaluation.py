@@ -13,7 +13,7 @@ from genops_events.catalogue import metrics as kinds
 from genops_events.catalogue.metrics import COMPUTED, KNOWN_METRICS, PAIRWISE, Metric
 from genops_events.catalogue.partners import plain_name, refusal
 from genops_events.catalogue.rubrics import PAIRWISE_CRITERIA, Rubric
-from genops_events.config.values import MaxOutputTokens, ObjectName, Part, unique_items
+from genops_events.config.values import ConfigPart, MaxOutputTokens, ObjectName, unique_items
 from genops_events.reading.problems import raise_wrongs, wrong, wrong_value
 
 MOST_SAMPLES = 32
@@ -53,7 +53,7 @@ def _judge_model(value: str) -> str:
 Criteria = Annotated[dict[str, str], BeforeValidator(_named_criteria)]
 
 
-class OwnMetric(Part):
+class OwnMetric(ConfigPart):
     """A metric of your own: the judge rates each answer by it."""
 
     criteria: Criteria
@@ -64,7 +64,7 @@ class OwnMetric(Part):
     """Whether the judge sees the reference answer, too."""
 
 
-class Pairwise(Part):
+class Pairwise(ConfigPart):
     """How the judge chooses between the candidate's answer and the champion's."""
 
     criteria: Criteria = Field(default=dict(PAIRWISE_CRITERIA))
@@ -73,7 +73,7 @@ class Pairwise(Part):
     """Whether the judge sees the reference answer, too."""
 
 
-class Judge(Part):
+class Judge(ConfigPart):
     """The model that judges."""
 
     model: Annotated[str, AfterValidator(_judge_model)] | None = None
@@ -82,7 +82,7 @@ class Judge(Part):
     """Times that the judge is asked about each row (and is paid for), of which one score is made."""
 
 
-class Evaluation(Part):
+class Evaluation(ConfigPart):
     """How a tuned model is judged."""
 
     file: ObjectName
@@ -166,7 +166,7 @@ class Evaluation(Part):
         return tuple(metric for name in wanted if (metric := self._metric(name)) is not None)
 
     def _metric(self, name: str) -> Metric | None:
-        judge = kinds.Asked(self.judge.model or "", self.judge.samples)
+        judge = kinds.JudgeCalls(self.judge.model or "", self.judge.samples)
         if name in COMPUTED:
             return kinds.computed(name)
         if name == PAIRWISE:

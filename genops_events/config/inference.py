@@ -10,13 +10,20 @@ from pydantic_core import InitErrorDetails
 
 from genops_events.config.answers import AnswerSettings, Number
 from genops_events.config.media import media_uri
-from genops_events.config.values import MaxOutputTokens, ObjectName, Part, PositiveFloat, PositiveInt, unique_items
+from genops_events.config.values import (
+    ConfigPart,
+    MaxOutputTokens,
+    ObjectName,
+    PositiveFloat,
+    PositiveInt,
+    unique_items,
+)
 from genops_events.reading.problems import raise_wrongs, wrong
 
 Mode = Literal["auto", "online", "batch"]
 
 
-class Batch(Part):
+class Batch(ConfigPart):
     """When answers are made by a batch prediction job, and how it is waited for."""
 
     from_rows: PositiveInt = 2000
@@ -29,7 +36,7 @@ class Batch(Part):
     """A job that takes longer is cancelled; Vertex AI may keep one in its queue for three days."""
 
 
-class Cache(Part):
+class Cache(ConfigPart):
     """What all prompts have in common, sent once and kept by Vertex AI for as long as a run takes."""
 
     text: Annotated[str, Field(min_length=1)] | None = None

@@ -19,14 +19,14 @@ from genops_events.catalogue.locations import (
     served_in,
 )
 from genops_events.catalogue.models import Catalogue
-from genops_events.config.values import Part
+from genops_events.config.values import ConfigPart
 from genops_events.reading.problems import wrong
 
 Place = Annotated[str, Field(pattern=PLACE)]
 """A region, e.g. us-central1, a multi-region (us, eu) or global."""
 
 
-class Locations(Part):
+class Locations(ConfigPart):
     """Where models answer; a model is tuned in `location`."""
 
     serving: Place | None = None
@@ -37,14 +37,14 @@ class Locations(Part):
     """Where published models are asked: a region, `us`, `eu` or `global`; by the catalogue of models if not given."""
 
 
-class OwnLocations(Part):
+class OwnLocations(ConfigPart):
     """Where the tuned models of one dataset answer."""
 
     serving: Place | None = None
     """In place of the configuration's `locations.serving`."""
 
 
-class Served(Protocol):
+class ServedDataset(Protocol):
     """What a dataset says that decides where its tuned models answer."""
 
     @property
@@ -69,7 +69,7 @@ class Places:
     """`location` of genops.yaml."""
     given: Locations
 
-    def serving(self, dataset: Served) -> str:
+    def serving(self, dataset: ServedDataset) -> str:
         """Return where the tuned models of a dataset answer."""
         own = dataset.locations.serving or self.given.serving
         return own or served_in(self.catalogue.named(dataset.billed_model), tuned_in=self.tuning)
@@ -93,7 +93,7 @@ class Places:
         known = self.catalogue.find(model)
         return self.judging if known is None or is_asked_in(known, self.judging) else self.of(model)
 
-    def served_endpoint(self, dataset: Served, endpoint: str) -> str:
+    def served_endpoint(self, dataset: ServedDataset, endpoint: str) -> str:
         """Return what a tuned model is called by: its endpoint, in a location where such models are served.
 
         A model of 3.x is tuned in a region and answers in a multi-region alone, whatever region its job names.
@@ -104,7 +104,7 @@ class Places:
             return endpoint
         return moved_to(endpoint, wanted)
 
-    def wrong_for(self, dataset: Served) -> Iterator[InitErrorDetails]:
+    def wrong_for(self, dataset: ServedDataset) -> Iterator[InitErrorDetails]:
         """Yield the location in which the tuned models of a dataset would not answer."""
         model = self.catalogue.named(dataset.billed_model)
         own = dataset.locations.serving or self.given.serving

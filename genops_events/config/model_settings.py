@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic_core import InitErrorDetails
 
-from genops_events.catalogue.facts import Model
-from genops_events.catalogue.facts import Thinking as ThinkingFacts
+from genops_events.catalogue.facts import Model, ThinkingFacts
 from genops_events.reading.problems import wrong
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from genops_events.config.values import Part, PositiveFloat
+from genops_events.config.values import ConfigPart, PositiveFloat
 
 
-class Promotion(Part):
+class Promotion(ConfigPart):
     """How a candidate that passed gate and budget becomes champion."""
 
     approval: Literal["none", "person"] = "none"

@@ -29,7 +29,7 @@ from genops_events.config.tables import AnalysisTables
 from genops_events.config.thinking import Thinker, thinker_of
 from genops_events.config.tuning import Tuning
 from genops_events.config.values import (
-    Part,
+    ConfigPart,
     PositiveFloat,
     PositiveInt,
     catalogue_of,
@@ -51,7 +51,7 @@ TopicId = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9._~+%-]{2,254}$"), A
 """https://cloud.google.com/pubsub/docs/pubsub-basics#resource_names (read 2026-11-30)"""
 
 
-class Topics(Part):
+class Topics(ConfigPart):
     """Pub/Sub topics, without `projects/…/topics/`."""
 
     arrivals: TopicId = "genops-arrivals"
@@ -60,7 +60,7 @@ class Topics(Part):
     """This project announces verdicts here."""
 
 
-class Intake(Part):
+class Intake(ConfigPart):
     """How arrivals without a message, and lost wake-ups, are found."""
 
     sweep_minutes: Annotated[int, Field(strict=True, ge=1, le=1440)] = 10
@@ -74,7 +74,7 @@ class Intake(Part):
         return timedelta(minutes=self.patience_minutes)
 
 
-class Dataset(Part):
+class Dataset(ConfigPart):
     """A watched prefix and how its models are tuned, judged, paid for and used."""
 
     prefix: Annotated[str, AfterValidator(watched_prefix)]
@@ -148,7 +148,7 @@ class Dataset(Part):
             yield ("tuning", "validation_file"), self.tuning.validation_file
 
 
-class Config(Part):
+class Config(ConfigPart):
     """Everything that a user decides."""
 
     project: Annotated[str, Field(pattern=r"^([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]$")]

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from genops_events.config.values import Part
+from genops_events.config.values import ConfigPart
 from genops_events.reading.problems import wrong_value
 
 OFF = "off"
@@ -25,7 +25,7 @@ def _dataset(value: str) -> str:
     return value
 
 
-class AnalysisTables(Part):
+class AnalysisTables(ConfigPart):
     """Rows of candidates, evaluations, spend and completions: always as Parquet in the bucket, and in BigQuery if wanted."""
 
     bigquery: Annotated[str, BeforeValidator(_off), AfterValidator(_dataset)] = OFF

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from genops_events.catalogue.facts import Level
-from genops_events.catalogue.facts import Thinking as ThinkingFacts
+from genops_events.catalogue.facts import Level, ThinkingFacts
 from genops_events.config.answers import AnswerSettings, Thinking
 
 if TYPE_CHECKING:

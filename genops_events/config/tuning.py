@@ -17,8 +17,8 @@ from genops_events.catalogue.facts import METHODS, Method
 from genops_events.catalogue.models import Catalogue
 from genops_events.catalogue.tuning_models import ModelLimits, load_limits, models_that_take
 from genops_events.config.values import (
+    ConfigPart,
     ObjectName,
-    Part,
     PositiveFloat,
     is_model_resource,
     kms_key_name,
@@ -44,7 +44,7 @@ _KEYS_OF: dict[str, Method] = {
 }
 
 
-class Tuning(Part):
+class Tuning(ConfigPart):
     """How a model is tuned, what becomes of it, and how its tuning job is waited for."""
 
     method: Method = "supervised"

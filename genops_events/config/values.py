@@ -26,7 +26,7 @@ _LABEL_CHARACTERS = 63
 _OWN_LABELS = "genops-"
 
 
-class Part(BaseModel):
+class ConfigPart(BaseModel):
     """A part of genops.yaml: unknown keys are refused, and nothing is changed once it is read."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -94,13 +94,13 @@ def reopen(store: RecordStore, found: Candidate) -> None:
 def _set_aside(
     store: RecordStore, names: set[str], verdict: Verdict, *, by: str, reason: str, claimed: str | None
 ) -> Retry:
-    standing = holds.standing(names, verdict.candidate, verdict.stage)
+    rounds = holds.stage_rounds(names, verdict.candidate, verdict.stage)
     mine = Retry(
         candidate=verdict.candidate,
         written_at=datetime.now(UTC),
         stage=verdict.stage,
-        number=standing.retries + 1,
-        round=standing.round + 1,
+        number=rounds.retries + 1,
+        round=rounds.round + 1,
         by=by,
         claimed=claimed,
         reason=reason,

@@ -13,7 +13,7 @@ from genops_events.evaluation.judge_usage import judge_cost, judge_tokens
 from genops_events.gemini.estimate import answers_step
 from genops_events.gemini.requests import Requests
 from genops_events.gemini.served import evaluation_requests
-from genops_events.money.steps import Step
+from genops_events.money.steps import PaidStep
 
 if TYPE_CHECKING:
     from genops_events.config import Config, Dataset
@@ -26,7 +26,7 @@ def evaluation_steps(
     examples: Sequence[EvaluationExample],
     *,
     champion_model: str | None = None,
-) -> tuple[Step, Step]:
+) -> tuple[PaidStep, PaidStep]:
     """Return what an evaluation costs at most: the answers, and the judge. What is reserved for it is this, too.
 
     Args:
@@ -53,4 +53,4 @@ def evaluation_steps(
     usd = judge_cost(config.rates, evaluation, tokens)
     judged = ", ".join(metric.name for metric in metrics if metric.judged)
     why = f"{tokens.calls:,} calls of {priced_as(evaluation)} for {judged}" if judged else "no metric asks a judge"
-    return answers, Step("judge", usd, None, tokens.input_tokens, tokens.output_tokens, why)
+    return answers, PaidStep("judge", usd, None, tokens.input_tokens, tokens.output_tokens, why)

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 
-class _Part(msgspec.Struct, gc=False):
+class _TurnPart(msgspec.Struct, gc=False):
     text: str | None = None
 
 
 class _Turn(msgspec.Struct, gc=False):
     role: str | None = None
-    parts: list[_Part] = []
+    parts: list[_TurnPart] = []
 
 
 class _Line(msgspec.Struct, gc=False):

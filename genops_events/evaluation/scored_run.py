@@ -42,7 +42,7 @@ def prompt_rows(examples: Sequence[EvaluationExample]) -> list[PromptRow]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Contender:
+class AnsweringModel:
     """A model whose answers are scored, or compared with."""
 
     respondent: Respondent
@@ -77,8 +77,8 @@ class ScoredRun:
         examples: Sequence[EvaluationExample],
         metrics: Sequence[Metric],
         scores: str,
-        candidate: Contender,
-        champion: Contender | None = None,
+        candidate: AnsweringModel,
+        champion: AnsweringModel | None = None,
         paid_scores: Mapping[str, Score] | None = None,
     ) -> None:
         self._config, self._evaluation, self._bucket = config, evaluation, bucket
@@ -196,7 +196,7 @@ class ScoredRun:
         remove_parts(self._bucket, self._scores)
 
     @staticmethod
-    def _bought(one: Contender, kept: KeptAnswers) -> Totals:
+    def _bought(one: AnsweringModel, kept: KeptAnswers) -> Totals:
         return Totals.of(reply for number, reply in kept.answers.items() if number not in one.paid)
 
     def _without_paid(self, row: Row) -> Row:

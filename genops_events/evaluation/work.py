@@ -22,7 +22,7 @@ from genops_events.evaluation.judge_usage import judged_tokens
 from genops_events.evaluation.python_metrics import functions_of
 from genops_events.evaluation.report import Report, report_html
 from genops_events.evaluation.rows import Row, answers_in, causes, failed_rows, summarise
-from genops_events.evaluation.scored_run import Contender, ScoredRun, prompt_rows
+from genops_events.evaluation.scored_run import AnsweringModel, ScoredRun, prompt_rows
 from genops_events.gemini.kept_answers import answers_to
 from genops_events.gemini.online import Respondent
 from genops_events.gemini.served import evaluation_requests
@@ -80,7 +80,7 @@ class Evaluating:
                     "scores": champion.scores,
                 }
             )
-        return self.run.store.create_or_read(plan_path(self.candidate, self.run.standing.released), plan)
+        return self.run.store.create_or_read(plan_path(self.candidate, self.run.rounds.released), plan)
 
     @cached_property
     def metrics(self) -> list[Metric]:
@@ -154,7 +154,7 @@ class Evaluating:
             examples=asked,
             metrics=self.metrics,
             scores=judgements_prefix(self.candidate),
-            candidate=Contender(
+            candidate=AnsweringModel(
                 respondent=Respondent(
                     self.run.endpoint, own, name=self.run.tuning.model or self.run.endpoint, settings=own.asked_as
                 ),
@@ -164,12 +164,12 @@ class Evaluating:
             champion=self._champion(asked) if any(metric.name == PAIRWISE for metric in self.metrics) else None,
         )
 
-    def _champion(self, asked: Sequence[EvaluationExample]) -> Contender:
+    def _champion(self, asked: Sequence[EvaluationExample]) -> AnsweringModel:
         """Return the champion as one that answers, too; what it answered when it was evaluated itself is paid for."""
         # The same settings; the least thinking is that of the model which the champion was tuned from.
         requests = evaluation_requests(self.run.config, self.run.dataset, self.champion_model)
         endpoint, before = self.plan.endpoint or "", evaluation_answers_path(self.plan.champion or "")
-        return Contender(
+        return AnsweringModel(
             respondent=Respondent(endpoint, requests, name=self.plan.model or endpoint, settings=requests.asked_as),
             rates=self.run.config.rates(self.champion_model),
             answers=champion_answers_path(self.candidate),

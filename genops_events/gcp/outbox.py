@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from genops_events.gcp.clients import idempotent_retry, publisher_client
 from genops_events.gcp.errors import google_call
 from genops_events.gcp.table_marks import note_due
-from genops_events.record.comparison import Comparison
+from genops_events.record.comparison import ComparisonSummary
 from genops_events.record.document import Announcement
 from genops_events.record.events import (
     announcement,
@@ -49,7 +49,7 @@ def announce_hold(config: Config, store: RecordStore, hold: Hold) -> None:
     deliver(config, store, path, hold_announcement(hold, bucket=store.bucket.name, now=datetime.now(UTC)))
 
 
-def announce_comparison(config: Config, store: RecordStore, comparison: Comparison) -> None:
+def announce_comparison(config: Config, store: RecordStore, comparison: ComparisonSummary) -> None:
     """Announce the end of a comparison, as `announce` does a verdict; its tables are written by whoever ends it."""
     event = comparison_announcement(comparison, bucket=store.bucket.name, now=datetime.now(UTC))
     deliver(config, store, comparison_announcement_path(comparison), event, of_a_candidate=False)

@@ -15,7 +15,7 @@ from genops_events.gcp.errors import google_call
 from genops_events.gcp.streams import read_whole
 from genops_events.record import paths as record_paths
 from genops_events.record.document import Announcement, Document
-from genops_events.record.holds import standing
+from genops_events.record.holds import stage_rounds
 from genops_events.record.promotion import Champion
 from genops_events.record.stages import Outcome, Stage
 from genops_events.record.verdicts import VERDICTS, Verdict
@@ -174,7 +174,7 @@ class RecordStore:
         if verdict is None or verdict.outcome is not Outcome.FAILED:
             return verdict
         names = set(self.names(record_paths.holds_folder(candidate)))
-        retries = standing(names, candidate, stage).retries
+        retries = stage_rounds(names, candidate, stage).retries
         return (
             verdict if not retries else self.read(record_paths.verdict_path(candidate, stage, retries), VERDICTS[stage])
         )

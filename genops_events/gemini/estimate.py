@@ -12,7 +12,7 @@ from genops_events.catalogue.tokens import estimated_tokens
 from genops_events.config.inference import Inference
 from genops_events.gemini.prompts import BadRow, PromptRow
 from genops_events.gemini.requests import Requests
-from genops_events.money.steps import Step
+from genops_events.money.steps import PaidStep
 from genops_events.training.file_tokens import Assumed, FileTokens, take_file
 
 
@@ -23,7 +23,7 @@ def answers_step(
     prompts: Sequence[str],
     *,
     champion: tuple[Rates, Requests] | None = None,
-) -> Step:
+) -> PaidStep:
     """Return what answering these prompts costs at most: by the candidate, and by the champion where there is one.
 
     Args:
@@ -42,7 +42,7 @@ def answers_step(
     why = f"{len(prompts):,} prompts, answers of at most {requests.usual_longest_answer:,} tokens, thoughts included"
     if champion is not None:
         why += ", by the candidate and the champion"
-    return Step(name, usd, None, asked, answered, why)
+    return PaidStep(name, usd, None, asked, answered, why)
 
 
 @dataclass(slots=True)
@@ -98,7 +98,7 @@ def _files_of(row: PromptRow, *, has_resolution: bool) -> FileTokens:
     return found
 
 
-def inference_step(rates: Rates, inference: Inference, found: PromptTokens, *, limit_usd: Decimal) -> Step:
+def inference_step(rates: Rates, inference: Inference, found: PromptTokens, *, limit_usd: Decimal) -> PaidStep:
     """Return what answering a prompt file costs at most, in the way that is sure: online, unless `mode` is batch."""
     cache = inference.cache
     why = f"{found.rows:,} prompts, answers of at most {found.answered:,} tokens together"
@@ -108,7 +108,7 @@ def inference_step(rates: Rates, inference: Inference, found: PromptTokens, *, l
             if cache is not None and cache.files
             else f"{found.with_files:,} have files of unknown length"
         )
-        return Step(
+        return PaidStep(
             "inference", None, limit_usd, None, found.answered, f"{why}; {files}, which the budget stage counts"
         )
     why = "; ".join((why, *(one.rstrip(".") for one in found.assumed.told(0))))
@@ -116,4 +116,4 @@ def inference_step(rates: Rates, inference: Inference, found: PromptTokens, *, l
     common = 0 if cache is None else estimated_tokens(cache.text or "") * (found.rows + 1)
     asked = found.asked + common
     usd = rates.most_for(asked, found.answered, batch=inference.mode == "batch")
-    return Step("inference", usd, limit_usd, asked, found.answered, why)
+    return PaidStep("inference", usd, limit_usd, asked, found.answered, why)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 NAME_PREFIX = "genops-"
 
 
-class Cache:
+class ContextCache:
     """A cache of one run; call `extend` now and then while it is used.
 
     Args:
@@ -57,7 +57,7 @@ class Cache:
 @contextmanager
 def cached(
     config: Config, inference: Inference, *, model: str, candidate: str, system_instruction: str | None
-) -> Iterator[Cache | None]:
+) -> Iterator[ContextCache | None]:
     """Make the cache that `inference.cache` asks for, or find the one of an earlier try, and remove it in the end.
 
     A task that dies leaves it behind, and so does one that is tried again: the next try finds it by its display name, since
@@ -77,7 +77,7 @@ def cached(
     made = found or _create(config, inference, model, candidate, system_instruction)
     assert made.name is not None
     tokens = (made.usage_metadata and made.usage_metadata.total_token_count) or 0
-    cache = Cache(config, made.name, 60 * inference.cache.ttl_minutes, tokens=tokens, is_new=found is None)
+    cache = ContextCache(config, made.name, 60 * inference.cache.ttl_minutes, tokens=tokens, is_new=found is None)
     is_over = True
     try:
         yield cache

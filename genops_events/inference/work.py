@@ -24,7 +24,7 @@ from genops_events.gemini.replies import Totals
 from genops_events.gemini.requests import Requests
 from genops_events.gemini.results import Written, copy_prompts, nothing_to_ask, rows_of, write_results
 from genops_events.gemini.served import served_requests
-from genops_events.inference.cache import Cache, cached
+from genops_events.inference.cache import ContextCache, cached
 from genops_events.inference.choice import choose
 from genops_events.record import inference as places
 from genops_events.record.endings import in_words
@@ -178,7 +178,7 @@ class Answering:
         remove_parts(self.bucket, places.parts_prefix(self.candidate))
         return verdict
 
-    def _making_usd(self, cache: Cache | None) -> Decimal:
+    def _making_usd(self, cache: ContextCache | None) -> Decimal:
         """Return what making the cache cost; reading it is billed with each answer."""
         if cache is None:
             return Decimal(0)

@@ -46,7 +46,7 @@ class Cleared(BaseModel):
     since: AwareDatetime
 
 
-class Standing(BaseModel):
+class SweepPosition(BaseModel):
     """Where sweeps stand: kept between them, so that each goes on where the last one stopped, or was killed."""
 
     model_config = ConfigDict(frozen=True)
@@ -62,13 +62,13 @@ class Standing(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class ListingPage:
     """What one page of a listing gave."""
 
     objects: int
     lost: tuple[Arrival, ...]
     """Objects that never became a candidate."""
-    standing: Standing
+    position: SweepPosition
     """Where the sweep stands once these arrivals are recorded."""
     stands_at: str
     more: bool
@@ -81,43 +81,43 @@ class LostArrivals:
     Args:
         config: says what is watched.
         store: the record.
-        standing: where the last sweep stood.
+        position: where the last sweep stood.
         now: aware, UTC.
     """
 
-    def __init__(self, config: Config, store: RecordStore, standing: Standing, *, now: datetime) -> None:
+    def __init__(self, config: Config, store: RecordStore, position: SweepPosition, *, now: datetime) -> None:
         self._config = config
         self._store = store
-        self._standing = standing
+        self._position = position
         self._now = now
 
-    def pages(self) -> Iterator[Page]:
+    def pages(self) -> Iterator[ListingPage]:
         """Yield page by page, from where the last sweep stood to the end of the last prefix.
 
-        The caller records what was lost, keeps the page's standing, and may stop at any page.
+        The caller records what was lost, keeps the page's position, and may stop at any page.
 
         Raises:
             CloudUnavailable: a page could not be had, the client's own retries included.
         """
         for name in sorted(self._config.datasets):
-            if self._standing.dataset is None or name >= self._standing.dataset:
+            if self._position.dataset is None or name >= self._position.dataset:
                 yield from self._dataset(name)
         # Places that are not watched any more would fill the state, which has room for some hundreds.
         places = {self._place(name) for name in self._config.datasets}
-        cleared = {place: one for place, one in self._standing.cleared.items() if place in places}
-        self._standing = Standing(cleared=cleared)
+        cleared = {place: one for place, one in self._position.cleared.items() if place in places}
+        self._position = SweepPosition(cleared=cleared)
 
     def _place(self, name: str) -> str:
         return f"{name} gs://{self._config.bucket}/{self._config.datasets[name].prefix}"
 
     @property
-    def standing(self) -> Standing:
+    def position(self) -> SweepPosition:
         """Where the sweep stands: at the beginning again, once `pages` has come to the end."""
-        return self._standing
+        return self._position
 
-    def _dataset(self, name: str) -> Iterator[Page]:
+    def _dataset(self, name: str) -> Iterator[ListingPage]:
         prefix = self._config.datasets[name].prefix
-        kept = self._standing
+        kept = self._position
         resumed = kept.dataset == name and kept.after.startswith(prefix) and kept.began_at is not None
         began_at = kept.began_at if resumed and kept.began_at is not None else self._now
         after = kept.after if resumed else ""
@@ -132,14 +132,14 @@ class LostArrivals:
         for blobs in _pages(listing, f"list gs://{self._config.bucket}/{prefix}"):
             lost = known.without_candidate(self._arrivals(name, blobs, cleared))
             after = blobs[-1].name if blobs else after
-            self._standing = Standing(dataset=name, after=after, began_at=began_at, cleared=self._standing.cleared)
+            self._position = SweepPosition(dataset=name, after=after, began_at=began_at, cleared=self._position.cleared)
             more = listing.next_page_token is not None
-            yield Page(len(blobs), tuple(lost), self._standing, f"{name}: {after}", more)
+            yield ListingPage(len(blobs), tuple(lost), self._position, f"{name}: {after}", more)
         # Only here, when the caller has recorded what the last page showed: younger objects are looked at again.
         before = began_at - self._config.intake.patience - CLOCK_SKEW
         since = began_at if cleared is None else cleared.since
-        self._standing = self._standing.model_copy(
-            update={"cleared": {**self._standing.cleared, place: Cleared(before=before, since=since)}}
+        self._position = self._position.model_copy(
+            update={"cleared": {**self._position.cleared, place: Cleared(before=before, since=since)}}
         )
 
     def _arrivals(self, name: str, blobs: Sequence[Blob], cleared: Cleared | None) -> list[Arrival]:

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from genops_events.back_off import back_off_seconds
 from genops_events.record.events import EVENT_TYPES, announcement_path, event_type, hold_announcement_path
-from genops_events.record.holds import HOLDABLE, Standing, standing
+from genops_events.record.holds import HOLDABLE, StageRounds, stage_rounds
 from genops_events.record.inference import cancellation_path as batch_cancellation_path
 from genops_events.record.paths import (
     arrival_path,
@@ -80,26 +80,24 @@ class Traces:
     @property
     def taken_on(self) -> set[Stage]:
         """Return the stages that a Dag run has taken on, since their last release if they were held."""
-        return {
-            stage for stage in Stage if intent_path(self.candidate, stage, self.standing(stage).round) in self.names
-        }
+        return {stage for stage in Stage if intent_path(self.candidate, stage, self.rounds(stage).round) in self.names}
 
-    def standing(self, stage: Stage) -> Standing:
+    def rounds(self, stage: Stage) -> StageRounds:
         """Return how often `stage` was held for an approval, and let go on."""
-        return standing(self.names, self.candidate, stage)
+        return stage_rounds(self.names, self.candidate, stage)
 
     def _retries(self, stage: Stage) -> int:
-        return self.standing(stage).retries
+        return self.rounds(stage).retries
 
     @property
     def held(self) -> set[Stage]:
         """Return the stages that wait for somebody's approval: neither to be closed nor to be woken."""
-        return {stage for stage in HOLDABLE if self.standing(stage).is_held}
+        return {stage for stage in HOLDABLE if self.rounds(stage).is_held}
 
     @property
     def released(self) -> set[Stage]:
         """Return the stages that were let go on, and that nobody has taken on since."""
-        return {stage for stage in Stage if self.standing(stage).round and not self.held & {stage}} - self.taken_on
+        return {stage for stage in Stage if self.rounds(stage).round and not self.held & {stage}} - self.taken_on
 
     @property
     def unannounced_holds(self) -> tuple[tuple[Stage, int], ...]:
@@ -107,7 +105,7 @@ class Traces:
         return tuple(
             (stage, number)
             for stage in HOLDABLE
-            for number in range(1, self.standing(stage).holds + 1)
+            for number in range(1, self.rounds(stage).holds + 1)
             if hold_announcement_path(self.candidate, stage, number) not in self.published
         )
 
@@ -164,7 +162,7 @@ class Traces:
 
 
 @dataclass(frozen=True)
-class Remedies:
+class CandidateRepairs:
     """What one candidate needs; all empty for nearly every one."""
 
     announce: tuple[Stage, ...] = ()
@@ -177,7 +175,7 @@ class Remedies:
     """Stage and number of holds whose event was never published."""
 
 
-def remedies(traces: Traces, *, now: datetime, patience: timedelta) -> Remedies:
+def candidate_repairs(traces: Traces, *, now: datetime, patience: timedelta) -> CandidateRepairs:
     """Return what `traces` needs; nothing while anything about the candidate moved within `patience`.
 
     Only what somebody has approved is woken at once: nothing of it is on its way.
@@ -188,15 +186,15 @@ def remedies(traces: Traces, *, now: datetime, patience: timedelta) -> Remedies:
         patience: how long something may be on its way before it is taken for lost.
     """
     if not traces.has_arrived:
-        return Remedies()
+        return CandidateRepairs()
     taken_on, ended, held = traces.taken_on, traces.ended, traces.held
     if not traces.quiet(now=now, patience=patience):
         released = traces.released - ended
-        return Remedies(wake=tuple(stage for stage in ready_stages(traces.outcomes) if stage in released))
+        return CandidateRepairs(wake=tuple(stage for stage in ready_stages(traces.outcomes) if stage in released))
     announce, holds = traces.unannounced, traces.unannounced_holds
     if announce or candidate_state(traces.outcomes) is not CandidateState.UNDER_WAY:
-        return Remedies(announce=announce, announce_holds=holds)
-    return Remedies(
+        return CandidateRepairs(announce=announce, announce_holds=holds)
+    return CandidateRepairs(
         close=tuple(stage for stage in Stage if stage in taken_on - ended - held),
         wake=tuple(stage for stage in ready_stages(traces.outcomes) if stage not in taken_on | held),
         announce_holds=holds,

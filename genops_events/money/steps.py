@@ -13,7 +13,7 @@ from genops_events.catalogue.prices import Rates
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class PaidStep:
     """One paid step."""
 
     name: str
@@ -42,11 +42,11 @@ class Step:
         }
 
 
-def tuning_step(rates: Rates, *, tokens: int, epochs: int, limit_usd: Decimal) -> Step:
+def tuning_step(rates: Rates, *, tokens: int, epochs: int, limit_usd: Decimal) -> PaidStep:
     """Return what tuning costs: the file's tokens, once for each epoch."""
     passes = f"{epochs} {'epoch' if epochs == 1 else 'epochs'}"
     why = f"{tokens:,} tokens, {passes}"
-    return Step("tuning", rates.tuning_cost(tokens, epochs), limit_usd, tokens * epochs, None, why)
+    return PaidStep("tuning", rates.tuning_cost(tokens, epochs), limit_usd, tokens * epochs, None, why)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Estimate:
     model: str
     as_of: str
     """Day of the price table."""
-    steps: tuple[Step, ...]
+    steps: tuple[PaidStep, ...]
     candidate_limit_usd: Decimal | None = None
     notes: tuple[str, ...] = ()
 

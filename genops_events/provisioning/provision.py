@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from genops_events.config import Config
 
-__all__ = ["ACK_DEADLINE_SECONDS", "MAX_DELIVERY_ATTEMPTS", "RETENTION_DAYS", "Step", "provision", "steps"]
+__all__ = ["ACK_DEADLINE_SECONDS", "MAX_DELIVERY_ATTEMPTS", "RETENTION_DAYS", "ProvisioningStep", "provision", "steps"]
 
 PROPAGATION_SECONDS = 120.0
 """How long a right, or an account that Google has just made, may take until it counts everywhere
@@ -41,7 +41,7 @@ class AgentMissing(PermanentError):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ProvisioningStep:
     """Something that is missing or wrong."""
 
     what: str
@@ -61,7 +61,7 @@ def provision(config: Config) -> list[str]:
     return done
 
 
-def steps(config: Config) -> Iterator[Step]:
+def steps(config: Config) -> Iterator[ProvisioningStep]:
     """Yield what is missing or wrong, in the order in which it can be put right.
 
     Whoever does not take a step sees what else there is to do; nothing is changed then, but that Cloud Storage makes the
@@ -74,7 +74,7 @@ def steps(config: Config) -> Iterator[Step]:
     client = storage_client(config)
     found = _look_at_bucket(client, config)
     if found is None:
-        yield Step(f"bucket {config.bucket}", partial(_create_bucket, client, config))
+        yield ProvisioningStep(f"bucket {config.bucket}", partial(_create_bucket, client, config))
     agents = _Agents.of(client, config, found)
     letters = dead_letter_topic(config)
     bucket, is_there = client.bucket(config.bucket), found is not None
@@ -82,7 +82,9 @@ def steps(config: Config) -> Iterator[Step]:
     try:
         for topic in (config.topics.arrivals, config.topics.completions, letters):
             if not existing.topic_exists(publisher, config.project, topic, timeout_seconds=CALL_TIMEOUT_SECONDS):
-                yield Step(f"topic {topic}", partial(_create_topic, publisher, cloud_setup.topic_name(config, topic)))
+                yield ProvisioningStep(
+                    f"topic {topic}", partial(_create_topic, publisher, cloud_setup.topic_name(config, topic))
+                )
         with subscriber_client() as subscriber:
             yield from _subscriptions(subscriber, bucket, config, is_there=is_there)
             # First what arrivals need; then what Pub/Sub needs for dead letters, which it moves as itself: it takes them
@@ -123,16 +125,18 @@ def _create_bucket(client: storage.Client, config: Config) -> None:
             return  # created a moment ago, by somebody who does the same
 
 
-def _notification(bucket: storage.Bucket, config: Config, *, is_there: bool) -> Iterator[Step]:
+def _notification(bucket: storage.Bucket, config: Config, *, is_there: bool) -> Iterator[ProvisioningStep]:
     """Yield one notification for all that is watched, and those that it makes superfluous; a bucket may have only ten."""
     found = existing.notifications(bucket, timeout_seconds=CALL_TIMEOUT_SECONDS) if is_there else []
     if cloud_setup.unannounced(found, config):
-        yield Step(f"notification to {config.topics.arrivals}", partial(_create_notification, bucket, config))
+        yield ProvisioningStep(
+            f"notification to {config.topics.arrivals}", partial(_create_notification, bucket, config)
+        )
         if is_there:
             found = existing.notifications(bucket, timeout_seconds=CALL_TIMEOUT_SECONDS)
     for one in cloud_setup.surplus(found, config):
         what = f"one notification less: {one.id} (`{one.prefix}`) announces what another does"
-        yield Step(what, partial(_remove_notification, bucket, one.id))
+        yield ProvisioningStep(what, partial(_remove_notification, bucket, one.id))
 
 
 def _create_notification(bucket: storage.Bucket, config: Config) -> None:
@@ -210,12 +214,14 @@ def _wanted_subscriptions(config: Config) -> dict[str, dict[str, Any]]:
 
 def _subscriptions(
     subscriber: SubscriberClient, bucket: storage.Bucket, config: Config, *, is_there: bool
-) -> Iterator[Step]:
+) -> Iterator[ProvisioningStep]:
     wanted = _wanted_subscriptions(config)
     for name, settings in wanted.items():
         found = existing.subscription(subscriber, config.project, name, timeout_seconds=CALL_TIMEOUT_SECONDS)
         if found is None:
-            yield Step(f"subscription {name}", partial(_create_subscription, subscriber, config, name, settings))
+            yield ProvisioningStep(
+                f"subscription {name}", partial(_create_subscription, subscriber, config, name, settings)
+            )
             continue
         faults = list(cloud_setup.subscription_faults(found, cloud_setup.wanted_subscriptions(config)[name], config))
         told = "; ".join(one.found for one in faults)
@@ -223,13 +229,13 @@ def _subscriptions(
             # One that is detached or exports its messages has none to pull.
             holds_letters = name == dead_letter_topic(config) and not (found.detached or found.destination)
             take = partial(recreate, config, bucket, subscriber, name, settings, holds_letters=holds_letters)
-            yield Step(f"subscription {name}, anew: {told}", take)
+            yield ProvisioningStep(f"subscription {name}, anew: {told}", take)
         elif faults:
             take = partial(_change_subscription, subscriber, config, name, settings, {one.setting for one in faults})
-            yield Step(f"subscription {name}: {told}", take)
+            yield ProvisioningStep(f"subscription {name}: {told}", take)
     for name in sorted(wanted.keys() & kept(bucket)) if is_there else ():
         what = f"what subscription {name} held, and who may use it: kept since it was made anew"
-        yield Step(what, partial(restore, config, bucket, subscriber, name))
+        yield ProvisioningStep(what, partial(restore, config, bucket, subscriber, name))
 
 
 def _create_subscription(subscriber: SubscriberClient, config: Config, name: str, settings: dict[str, Any]) -> None:
@@ -285,12 +291,12 @@ class _Agents:
 
 def _right(
     client: PublisherClient | SubscriberClient, resource: str, member: str, *, role: str = _PUBLISHER
-) -> Iterator[Step]:
+) -> Iterator[ProvisioningStep]:
     policy = policy_of(client, resource)
     if policy is None or not is_granted(policy, role, member):
         _, _, kind, name = resource.split("/")
         what = f"{role} on {kind.removesuffix('s')} {name} for {member}"
-        yield Step(what, partial(_grant, client, resource, role, member))
+        yield ProvisioningStep(what, partial(_grant, client, resource, role, member))
 
 
 def _grant(client: PublisherClient | SubscriberClient, resource: str, role: str, member: str) -> None:

@@ -13,7 +13,7 @@ from genops_events.record.intake import Arrival
 from genops_events.record.promotion import PersonsAnswer, Question
 from genops_events.record.retries import Retry
 from genops_events.record.stages import CandidateState, Outcome, Stage, candidate_state, ready_stages
-from genops_events.record.tuning import Cancellation, Progress
+from genops_events.record.tuning import Cancellation, TuningProgress
 from genops_events.record.verdicts import Verdict
 
 WAITS_FOR_A_PERSON = "waits for a person"
@@ -30,7 +30,7 @@ class Candidate:
     verdicts: Mapping[Stage, Verdict]
     champion: str | None
     """Id of the candidate whose model the dataset serves now."""
-    progress: Progress | None = None
+    progress: TuningProgress | None = None
     """How far its tuning job is."""
     queued_behind: int | None = None
     """How many candidates come before it in the queue for tuning jobs; None where it does not wait there."""

@@ -27,11 +27,11 @@ ComparisonOutcome = Literal["completed", "failed", "refused"]
 """`completed`: at least one contestant has; `failed`: none has; `refused`: nobody was asked, for money."""
 
 
-class _Part(BaseModel):
+class _FrozenModel(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class Latency(_Part):
+class Latency(_FrozenModel):
     """How long answers took, from the request to its answer, without the wait for the throttle."""
 
     count: int
@@ -40,7 +40,7 @@ class Latency(_Part):
     p95_seconds: float
 
 
-class Measured(_Part):
+class Measured(_FrozenModel):
     """A metric that all contestants were measured by."""
 
     name: str
@@ -55,7 +55,7 @@ class Measured(_Part):
         return cls(name=metric.name, kind=metric.kind, low=metric.low, high=metric.high)
 
 
-class ContestantResult(_Part):
+class ContestantResult(_FrozenModel):
     """One contestant: what it is, and what came of it. What is not known is None, never 0."""
 
     name: str
@@ -111,7 +111,7 @@ class ContestantResult(_Part):
         return {"blocked": self.blocked, "cut": self.cut, "empty": self.empty}
 
 
-class Comparison(Document):
+class ComparisonSummary(Document):
     """A comparison that has ended, whole: the summary."""
 
     SCHEMA: ClassVar[str] = "genops.comparison.v1"

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import JsonValue
 from pydantic.json_schema import models_json_schema
 
-from genops_events.record.comparison import Comparison
+from genops_events.record.comparison import ComparisonSummary
 from genops_events.record.comparison_plan import folder as comparison_folder
 from genops_events.record.document import Announcement, Document
 from genops_events.record.holds import HOLDABLE, Hold
@@ -91,7 +91,7 @@ def hold_announcement_path(candidate: str, stage: Stage, number: int) -> str:
     return f"{folder(candidate)}events/{_NUMBER[stage] - 5:02}-genops.{stage}.held.v1-{number}.json"
 
 
-def comparison_announcement_path(comparison: Comparison) -> str:
+def comparison_announcement_path(comparison: ComparisonSummary) -> str:
     """Return where the completion event of a comparison lies; one that ends anew is announced anew."""
     return f"{comparison_folder(comparison.id)}events/{comparison.number:02}-genops.comparison.{comparison.outcome}.v1.json"
 
@@ -122,7 +122,7 @@ def hold_announcement(hold: Hold, *, bucket: str, now: datetime) -> Announcement
     return _announcement(hold, kind, event_id, at=hold.held_at, bucket=bucket, now=now)
 
 
-def comparison_announcement(comparison: Comparison, *, bucket: str, now: datetime) -> Announcement:
+def comparison_announcement(comparison: ComparisonSummary, *, bucket: str, now: datetime) -> Announcement:
     """Return the completion event of a comparison; its subject is the comparison's id."""
     kind = f"genops.comparison.{comparison.outcome}.v1"
     event_id = f"{comparison.id}/{kind}/{comparison.number}"
@@ -192,8 +192,8 @@ def data_schema(kind: str) -> dict[str, JsonValue]:
         fixed = _fixed(held, Outcome.HELD)
         return _schema(kind, Hold, fixed, {*Hold.model_fields, *fixed})
     if (outcome_ := COMPARISON_TYPES.get(kind)) is not None:
-        given = {name for name, one in Comparison.model_fields.items() if one.is_required()}
-        return _schema(kind, Comparison, {"outcome": {"const": outcome_}}, {*given, "contestants", "cost_usd"})
+        given = {name for name, one in ComparisonSummary.model_fields.items() if one.is_required()}
+        return _schema(kind, ComparisonSummary, {"outcome": {"const": outcome_}}, {*given, "contestants", "cost_usd"})
     stage = EVENT_TYPES[kind]
     outcome = next(one for one in STAGES[stage].outcomes if event_type(stage, one) == kind)
     return _schema(kind, VERDICTS[stage], _fixed(stage, outcome), Verdict.model_fields.keys() - {"retries"})

@@ -77,7 +77,7 @@ HOLDABLE = tuple(stage for stage, facts in STAGES.items() if facts.reserves is n
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class StageRounds:
     """How often a stage was held, and how often it was let go on again."""
 
     holds: int = 0
@@ -98,7 +98,7 @@ class Standing:
         return self.released + self.returns + self.retries
 
 
-def standing(names: Collection[str], candidate: str, stage: Stage) -> Standing:
+def stage_rounds(names: Collection[str], candidate: str, stage: Stage) -> StageRounds:
     """Return where `stage` stands.
 
     Args:
@@ -115,8 +115,8 @@ def standing(names: Collection[str], candidate: str, stage: Stage) -> Standing:
         holds += 1
     if stage is Stage.TUNING and cancellation_path(candidate) in names:
         # Nobody waits for money any more: the stage goes on, and ends as cancelled.
-        return Standing(holds, holds, returns, retries)
+        return StageRounds(holds, holds, returns, retries)
     released = 0
     while released < holds and approval_path(candidate, stage, released + 1) in names:
         released += 1
-    return Standing(holds, released, returns, retries)
+    return StageRounds(holds, released, returns, retries)

@@ -84,7 +84,7 @@ class Cancellation(Document):
     """Who the environment of the command said it was; None where no command did it, and in older documents."""
 
 
-class Progress(Document):
+class TuningProgress(Document):
     """How far the tuning job is, as the triggerer saw it last: overwritten while it waits, nobody decides by it."""
 
     SCHEMA: ClassVar[str] = "genops.progress.v1"

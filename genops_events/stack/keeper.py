@@ -23,7 +23,7 @@ from genops_events.stack.processes import (
     last_error,
     session_members,
 )
-from genops_events.stack.progress import Progress, Signs
+from genops_events.stack.progress import Signs, StallTimer
 from genops_events.stack.stack_errors import ComponentError
 from genops_events.stack.state import ComponentState
 
@@ -68,7 +68,7 @@ class Birth:
     monotonic: float
 
 
-class Keeper:
+class ComponentKeeper:
     """Keeps one component running until it is told to stop.
 
     Args:
@@ -154,7 +154,7 @@ class Keeper:
         return code
 
     async def _until_ready(self, born: Birth) -> None:
-        progress, looked, stalled = Progress(now=born.monotonic), born.monotonic, 0.0
+        progress, looked, stalled = StallTimer(now=born.monotonic), born.monotonic, 0.0
         while True:
             probe = await self._look(born)
             now = time.monotonic()

@@ -16,7 +16,7 @@ class Signs:
     """Used by all its processes: on a machine that is far too busy, often the only sign for minutes."""
 
 
-class Progress:
+class StallTimer:
     """Counts for how long the signs of one component have not changed.
 
     Args:

@@ -27,7 +27,7 @@ from genops_events.stack.shell import clean_environment
 from genops_events.stack.stack_errors import StackError
 from genops_events.stack.state import EXIT_LOCKED, ComponentState, StackPlan, StackState, load, save, write_private
 
-__all__ = ["StackPlan", "StackState", "Started", "environment", "faults", "log_of", "read_state", "start", "stop"]
+__all__ = ["StackPlan", "StackState", "StartedStack", "environment", "faults", "log_of", "read_state", "start", "stop"]
 
 # Longer than the bounds in STOP_ORDER add up to.
 _SUPERVISOR_STOP_SECONDS = 40.0
@@ -49,7 +49,7 @@ _MARK_TEXT = "This folder holds a local genops stack. `genops down --purge` remo
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
+class StartedStack:
     """A stack that was asked to start; follow it with `state`."""
 
     home: Path
@@ -78,7 +78,7 @@ class Started:
         raise StackError(f"The supervisor ended with exit code {code}: {last_error(path)}", f"Its log: {path}")
 
 
-def start(plan: StackPlan) -> Started:
+def start(plan: StackPlan) -> StartedStack:
     """Start a stack in the background; if it runs already, start nothing.
 
     Raises:
@@ -97,7 +97,7 @@ def start(plan: StackPlan) -> Started:
             f"The folder of the stack cannot be written: {error}", "Set GENOPS_HOME to a folder of yours."
         ) from error
     if _locked(home):
-        return Started(home, "", already=True)
+        return StartedStack(home, "", already=True)
     _sweep(load(home))
     write_private(home / "plan.json", msgspec.json.format(msgspec.json.encode(plan, enc_hook=str)))
     run = secrets.token_hex(8)
@@ -108,7 +108,7 @@ def start(plan: StackPlan) -> Started:
         cwd=home,
         death_signal=0,  # It outlives the command that started it.
     )
-    return Started(home, run, already=False, process=process)
+    return StartedStack(home, run, already=False, process=process)
 
 
 def read_state(home: Path) -> StackState:

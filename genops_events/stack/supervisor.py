@@ -25,7 +25,7 @@ from genops_events.stack.airflow_probes import AirflowApi, DagsParsed, Probe, ap
 from genops_events.stack.airflow_processes import AirflowProcesses, Child
 from genops_events.stack.components import PORTS, STOP_ORDER, Component, component_list, log_file
 from genops_events.stack.credentials import AIRFLOW_USER, secrets_of, write_airflow_password, write_credentials
-from genops_events.stack.keeper import Birth, Keeper
+from genops_events.stack.keeper import Birth, ComponentKeeper
 from genops_events.stack.loopback_http import get_json
 from genops_events.stack.ports import choose
 from genops_events.stack.processes import ProcessId, kill_children, kill_session, last_error, reap_strangers, spawn
@@ -76,19 +76,19 @@ class Supervisor:
         )
         self._keepers = {one.name: self._keeper(one) for one in components}
 
-    def _keeper(self, one: Component) -> Keeper:
+    def _keeper(self, one: Component) -> ComponentKeeper:
         async def nothing() -> None:
             pass
 
         if one.kind == "postgres":
-            return Keeper(
+            return ComponentKeeper(
                 one,
                 prepare=self._cluster,
                 start=self._start_postgres,
                 look=self._look_at_postgres,
                 changed=self._publish,
             )
-        return Keeper(
+        return ComponentKeeper(
             one,
             prepare=self._database if one.is_airflow else nothing,
             start=lambda: self._start(one),

@@ -61,7 +61,7 @@ MOST_CANDIDATES = 1_000
 
 
 @dataclass(slots=True)
-class Written:
+class WrittenParts:
     """What one run wrote into the bucket."""
 
     candidates: int = 0
@@ -75,7 +75,7 @@ class Written:
     """What could not be read or held, a sentence each; the rest was written, and this stays marked."""
 
 
-def write_parts(config: Config, store: RecordStore) -> Written:
+def write_parts(config: Config, store: RecordStore) -> WrittenParts:
     """Write the rows of all candidates and ledgers that have changed since they were written last.
 
     Any number of these may run at once. Dying anywhere and calling it again gives the same parts.
@@ -89,7 +89,7 @@ def write_parts(config: Config, store: RecordStore) -> Written:
         state = TablesState()
     _mark_new(store, state)
     due = listed(store, DUE, most=MOST_CANDIDATES + 1)
-    written = Written(more=len(due) > MOST_CANDIDATES)
+    written = WrittenParts(more=len(due) > MOST_CANDIDATES)
     writer = _Writer(config, store, written)
     for rows in at_once(lambda mark: _tolerant(writer.candidate, mark, written), due[:MOST_CANDIDATES]):
         written.candidates += rows is not None
@@ -158,7 +158,7 @@ def _duckdb() -> duckdb.DuckDBPyConnection:
 class _Writer:
     """Writes parts; each call may be made in a thread of its own."""
 
-    def __init__(self, config: Config, store: RecordStore, written: Written) -> None:
+    def __init__(self, config: Config, store: RecordStore, written: WrittenParts) -> None:
         self._config = config
         self._store = store
         self._written = written
@@ -207,7 +207,7 @@ class _Writer:
         return len(rows) - len(left_out)
 
 
-def _tolerant(write: Callable[[Any], int | None], about: Any, written: Written) -> int | None:
+def _tolerant(write: Callable[[Any], int | None], about: Any, written: WrittenParts) -> int | None:
     """Return what `write` returns; None where a document cannot be read, which must not keep the others out.
 
     Whatever the error is: others may write into the bucket that holds the record, and what they have written is as

@@ -35,7 +35,7 @@ class SqlProblem(PermanentError):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class QueryResult:
     """What a query found."""
 
     columns: tuple[str, ...]
@@ -44,7 +44,7 @@ class Answer:
     """Parts that were read for it."""
 
 
-def query(store: RecordStore, sql: str, *, cache: Path | None) -> Answer:
+def query(store: RecordStore, sql: str, *, cache: Path | None) -> QueryResult:
     """Return what a query in DuckDB's SQL finds in the tables.
 
     Args:
@@ -70,7 +70,7 @@ def query(store: RecordStore, sql: str, *, cache: Path | None) -> Answer:
             columns, rows = _answer(connection, sql)
         except duckdb.Error as error:
             raise _problem(error) from error
-    return Answer(columns, rows, files)
+    return QueryResult(columns, rows, files)
 
 
 def _answer(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:

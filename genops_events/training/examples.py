@@ -18,9 +18,9 @@ from genops_events.training.parts import (
     MODEL,
     SYSTEM,
     USER,
+    ExampleTally,
     Part,
     Side,
-    Tally,
     refuse_two_spellings,
     take_parts,
     text_only,
@@ -214,21 +214,21 @@ def _fewest(value: Any) -> int:
     return found
 
 
-def opened(example: Conversation, form: str) -> Tally:
+def opened(example: Conversation, form: str) -> ExampleTally:
     """Return a tally of the system instruction; raise BadExample for that, or where there are no turns to follow."""
     if not example.contents:
         raise BadExample(
             Reason.MISSING_CONTENTS, f"`contents` is missing or empty; an example reads {form}.", place="contents"
         )
     refuse_two_spellings(example, {"system_instruction": "systemInstruction"}, "")
-    tally = Tally()
+    tally = ExampleTally()
     if (system := example.systemInstruction or example.system_instruction) is not None:
         name = "systemInstruction" if example.systemInstruction else "system_instruction"
         take_parts(system.parts or [], name, SYSTEM, tally)
     return tally
 
 
-def take_turns(contents: list[Content], tally: Tally, *, texts_only: bool = False) -> Side:
+def take_turns(contents: list[Content], tally: ExampleTally, *, texts_only: bool = False) -> Side:
     """Add all turns to `tally` and return who has the last one; raise BadExample with the first thing that is wrong."""
     before = MODEL
     for index, content in enumerate(contents):

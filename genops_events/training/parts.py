@@ -85,7 +85,7 @@ _NOT_TUNED_ON = Part.__struct_fields__[Part.__struct_fields__.index("executableC
 
 
 @dataclass(slots=True)
-class Tally:
+class ExampleTally:
     """What was found so far in an example."""
 
     tokens: int = 0
@@ -136,7 +136,7 @@ def _two_spellings(snake: str, camel: str, place: str) -> BadExample:
     )
 
 
-def take_parts(parts: list[Part], place: str, side: Side, tally: Tally) -> None:
+def take_parts(parts: list[Part], place: str, side: Side, tally: ExampleTally) -> None:
     """Add the parts of one turn to `tally`; raise BadExample with the first thing that is wrong with them."""
     if not parts:
         raise BadExample(Reason.EMPTY_PART, f"`{place}.parts` is missing or empty.", place=f"{place}.parts")
@@ -207,7 +207,7 @@ _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_"
 _GROUP = 4
 
 
-def _take_file(value: dict[str, Any], at: str, tally: Tally) -> None:
+def _take_file(value: dict[str, Any], at: str, tally: ExampleTally) -> None:
     _take_media(value, f"{at}.fileData", tally)
     uri = _either(value, "fileUri", "file_uri")
     if (problem := form_problem(uri)) is not None:
@@ -219,7 +219,7 @@ def _take_file(value: dict[str, Any], at: str, tally: Tally) -> None:
     tally.files.append(uri)
 
 
-def _take_inline(value: dict[str, Any], at: str, tally: Tally) -> None:
+def _take_inline(value: dict[str, Any], at: str, tally: ExampleTally) -> None:
     data = value["data"].encode(errors="replace")
     # What remains beside the letters of both alphabets; `=` fills up the last group of four, or is left out.
     rest = data.translate(None, _BASE64)
@@ -234,7 +234,7 @@ def _take_inline(value: dict[str, Any], at: str, tally: Tally) -> None:
     _take_media(value, f"{at}.inlineData", tally)
 
 
-def _take_media(value: dict[str, Any], at: str, tally: Tally) -> None:
+def _take_media(value: dict[str, Any], at: str, tally: ExampleTally) -> None:
     mime_type = _either(value, "mimeType", "mime_type")
     if not _MIME_TYPE.fullmatch(mime_type):
         raise BadExample(
@@ -254,13 +254,13 @@ def _take_media(value: dict[str, Any], at: str, tally: Tally) -> None:
     tally.odd_types += kind != mime_type.partition(";")[0].strip()
 
 
-def _take_call(value: dict[str, Any], at: str, tally: Tally) -> None:
+def _take_call(value: dict[str, Any], at: str, tally: ExampleTally) -> None:
     _refuse_no_object(value.get("args"), f"{at}.functionCall.args")
     tally.calls[value["name"]] += 1
     tally.tokens += json_tokens(value)
 
 
-def _take_response(value: dict[str, Any], at: str, tally: Tally) -> None:
+def _take_response(value: dict[str, Any], at: str, tally: ExampleTally) -> None:
     name = value["name"]
     _refuse_no_object(value.get("response"), f"{at}.functionResponse.response")
     if value.get("response") is None and not value.get("parts"):

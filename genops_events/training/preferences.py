@@ -10,7 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from genops_events.training.examples import Content, Conversation, Measure, opened, take_turns
-from genops_events.training.parts import MODEL, Tally, take_parts, text_only
+from genops_events.training.parts import MODEL, ExampleTally, take_parts, text_only
 from genops_events.training.reasons import BadExample, Reason, shown
 from genops_events.training.wording import decoded, refuse_non_utf8
 
@@ -80,7 +80,7 @@ def _answer_tokens(completions: list[_Completion]) -> list[int]:
                 f"`{at}.completion.role` is {shown(one.completion.role or '')}, an answer is the model's.",
                 place=f"{at}.completion.role",
             )
-        tally = Tally()
+        tally = ExampleTally()
         take_parts(one.completion.parts or [], f"{at}.completion", text_only(MODEL), tally)
         tokens.append(tally.tokens)
     if completions[0].score == completions[1].score:

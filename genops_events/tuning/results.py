@@ -27,7 +27,7 @@ class NoSuchCheckpoint(PermanentError):
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ServedModel:
     """What is evaluated, promoted and called."""
 
     model: str
@@ -70,7 +70,7 @@ def epochs_of(job: TuningJob) -> int | None:
     return None if parameters is None else _number(parameters.epoch_count)
 
 
-def served(job: TuningJob, tuning: Tuning) -> Served:
+def served(job: TuningJob, tuning: Tuning) -> ServedModel:
     """Return the checkpoint of a job that succeeded which `tuning.serve_checkpoint` asks for.
 
     Raises:
@@ -84,15 +84,17 @@ def served(job: TuningJob, tuning: Tuning) -> Served:
     checkpoints = tuned.checkpoints or []
     if wanted == "last":
         last = _last(tuned, checkpoints)
-        return Served(tuned.model, tuned.endpoint, last.checkpoint_id if last else None, last.epoch if last else None)
+        return ServedModel(
+            tuned.model, tuned.endpoint, last.checkpoint_id if last else None, last.epoch if last else None
+        )
     of_epoch = [one for one in checkpoints if one.epoch == wanted and one.endpoint]
     if of_epoch:
         # More than one, if ever: the later one has seen more of the epoch.
         found = max(of_epoch, key=lambda one: one.step or 0)
         assert found.endpoint
-        return Served(tuned.model, found.endpoint, found.checkpoint_id, found.epoch)
+        return ServedModel(tuned.model, found.endpoint, found.checkpoint_id, found.epoch)
     if wanted == epochs_of(job):
-        return Served(tuned.model, tuned.endpoint, None, wanted)  # the last epoch is the model itself
+        return ServedModel(tuned.model, tuned.endpoint, None, wanted)  # the last epoch is the model itself
     there = sorted({one.epoch for one in checkpoints if one.epoch is not None and one.endpoint})
     raise NoSuchCheckpoint(
         f"Tuning job {job.name} has no checkpoint of epoch {wanted}, which `tuning.serve_checkpoint` asks for; "

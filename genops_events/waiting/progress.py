@@ -17,7 +17,7 @@ from genops_events.waiting.jobs import JobView, describe_state, expected_end
 if TYPE_CHECKING:
     from genops_events.gcp.record_store import RecordStore
     from genops_events.record.inference import InferenceProgress
-    from genops_events.record.tuning import Progress
+    from genops_events.record.tuning import TuningProgress
 
 log = logging.getLogger(__name__)
 
@@ -101,12 +101,12 @@ class ProgressRecorder:
 # In the thread that calls these: the record's models take 0.2 s of a core to be imported.
 
 
-def _tuning_progress(news: News) -> tuple[str, Progress]:
+def _tuning_progress(news: News) -> tuple[str, TuningProgress]:
     from genops_events.record import paths as record_paths
-    from genops_events.record.tuning import Progress
+    from genops_events.record.tuning import TuningProgress
 
     view = news.view
-    progress = Progress(
+    progress = TuningProgress(
         candidate=news.candidate,
         written_at=news.seen_at,
         job=news.job,

@@ -40,7 +40,7 @@ _COLLECTIONS = {JobKind.TUNING: "tuningJobs", JobKind.BATCH: "batchPredictionJob
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class JobPage:
     """Some jobs, newest first, and whether there are older ones."""
 
     jobs: tuple[JobView, ...]
@@ -64,7 +64,7 @@ class JobViews:
         self._collection = f"projects/{project}/locations/{location}/{_COLLECTIONS[kind]}"
         self._token = ""
 
-    def first_page(self) -> Page:
+    def first_page(self) -> JobPage:
         """Return the newest jobs.
 
         Raises:
@@ -74,7 +74,7 @@ class JobViews:
         self._token = ""
         return self.next_page()
 
-    def next_page(self) -> Page:
+    def next_page(self) -> JobPage:
         """Return the jobs before those of the page before; raises as `first_page` does."""
         with google_call(f"list the {self._kind} jobs"):
             content = self._get(self._collection, {"pageSize": str(PAGE_SIZE), "pageToken": self._token})
@@ -82,7 +82,7 @@ class JobViews:
                 page = _decode_page(content)
                 jobs = tuple(map(_READERS[self._kind], (*page.tuningJobs, *page.batchPredictionJobs)))
         self._token = page.nextPageToken
-        return Page(jobs, more=bool(self._token))
+        return JobPage(jobs, more=bool(self._token))
 
     def one(self, name: str) -> JobView | None:
         """Return the job of this name, or None where there is none; raises as `first_page` does."""
@@ -193,14 +193,14 @@ class _BatchJob(_KnownJob, kw_only=True):
     completionStats: _Rows | None = None
 
 
-class _Page(msgspec.Struct):
+class _JobPage(msgspec.Struct):
     tuningJobs: list[msgspec.Raw] = []
     batchPredictionJobs: list[msgspec.Raw] = []
     nextPageToken: str = ""
 
 
 # Not strict: numbers may be texts.
-_decode_page = msgspec.json.Decoder(_Page, strict=False).decode
+_decode_page = msgspec.json.Decoder(_JobPage, strict=False).decode
 _decode_tuning = msgspec.json.Decoder(_TuningJob, strict=False).decode
 _decode_batch = msgspec.json.Decoder(_BatchJob, strict=False).decode
 _decode_job = msgspec.json.Decoder(_Job, strict=False).decode

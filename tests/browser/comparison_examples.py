@@ -15,7 +15,7 @@ from genops_events.evaluation.rows import Row, summarise
 from genops_events.record.comparison import (
     ComparedAnswer,
     ComparedRow,
-    Comparison,
+    ComparisonSummary,
     ContestantResult,
     Measured,
     latency_of,
@@ -93,7 +93,7 @@ def result(name: str, rows: Sequence[ComparedRow], measured: Sequence[Metric], *
     return ContestantResult(name=name, **{**figures, **known})
 
 
-def comparison(contestants: Sequence[ContestantResult], **known: Any) -> Comparison:
+def comparison(contestants: Sequence[ContestantResult], **known: Any) -> ComparisonSummary:
     """Return the summary of these contestants."""
     missing = [one.name for one in contestants if one.status != "completed"]
     figures: dict[str, Any] = {
@@ -117,10 +117,10 @@ def comparison(contestants: Sequence[ContestantResult], **known: Any) -> Compari
         "report_uri": f"{PREFIX}report.html",
         "written_at": datetime(2026, 11, 23, 8, 4, tzinfo=UTC),
     }
-    return Comparison(**{**figures, **known})
+    return ComparisonSummary(**{**figures, **known})
 
 
-def intents() -> tuple[Comparison, list[ComparedRow]]:
+def intents() -> tuple[ComparisonSummary, list[ComparedRow]]:
     """Five contestants on 100 bank messages; a sixth may not be asked, a seventh is too dear."""
     rows = intent_rows(RIGHT)
     measured = (EXACT, ROUGE, FLUENCY)

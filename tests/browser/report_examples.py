@@ -13,7 +13,7 @@ from genops_events.evaluation.rows import Row, failed_rows, summarise
 from genops_events.record.endings import State
 
 CANDIDATE, CHAMPION = "banking77-2cdbbb2a21d6eddc", "banking77-7c1f0a94be52d3f0"
-ASKED = metrics.Asked(model="", samples=1)
+ASKED = metrics.JudgeCalls(model="", samples=1)
 EXACT, ROUGE = metrics.computed("exact_match"), metrics.computed("rouge_1")
 FLUENCY = metrics.ready_made("fluency", ASKED)
 PAIRWISE = metrics.pairwise({"correct": "Names the right intent."}, show_reference=True, judge=ASKED)

@@ -19,7 +19,7 @@ from genops_events.config import Config, load_config
 from genops_events.gcp import ledger_store
 from genops_events.gcp.record_store import RecordStore
 from genops_events.money.ledger import Posting, month_of
-from genops_events.record.comparison import Comparison, ContestantResult
+from genops_events.record.comparison import ComparisonSummary, ContestantResult
 from genops_events.record.comparison_plan import ContestantDocument, result_path, rows_path, summary_path
 
 GONE = "projects/genops-local/locations/us-central1/endpoints/404"
@@ -62,7 +62,7 @@ def conclude(run: Any) -> dict[str, Any]:
     return ConcludeComparison(task_id="report").execute(run)
 
 
-def whole(run: Any) -> Comparison:
+def whole(run: Any) -> ComparisonSummary:
     """Do all that the Dag run does, whoever fails, and return what is recorded."""
     for name in plan(run):
         with suppress(AirflowFailException):
@@ -74,9 +74,9 @@ def whole(run: Any) -> Comparison:
     return found
 
 
-def recorded(run: Any) -> Comparison | None:
+def recorded(run: Any) -> ComparisonSummary | None:
     comparing = comparing_of(run)
-    return comparing.store.read(summary_path(comparing.id), Comparison)
+    return comparing.store.read(summary_path(comparing.id), ComparisonSummary)
 
 
 def result(run: Any, name: str) -> ContestantResult:
@@ -86,17 +86,17 @@ def result(run: Any, name: str) -> ContestantResult:
     return found.result
 
 
-def one(comparison: Comparison, name: str) -> ContestantResult:
+def one(comparison: ComparisonSummary, name: str) -> ContestantResult:
     found = comparison.contestant(name)
     assert found is not None
     return found
 
 
-def rows_text(store: RecordStore, comparison: Comparison) -> str:
+def rows_text(store: RecordStore, comparison: ComparisonSummary) -> str:
     return str(store.bucket.blob(rows_path(comparison.id)).download_as_text())
 
 
-def postings(store: RecordStore, comparison: Comparison) -> dict[str, Posting]:
+def postings(store: RecordStore, comparison: ComparisonSummary) -> dict[str, Posting]:
     """Return what the ledger says, by contestant."""
     ledger = ledger_store.read(store, month_of(comparison.started_at))
     entries = {} if ledger is None else ledger.entries

@@ -11,7 +11,7 @@ from genops_events.comparison.report.choice import Chosen, differ_most, rows_sho
 from genops_events.comparison.report.summary import ContestantLine, FailureLine, contestant_lines, failure_lines
 from genops_events.comparison.report.trade import Trade, trade
 from genops_events.comparison.report.who import Who, who
-from genops_events.record.comparison import ComparedRow, Comparison
+from genops_events.record.comparison import ComparedRow, ComparisonSummary
 from genops_events.reports import Signal, VerdictBox, html_page, number, short
 
 _REASON_CHARACTERS = 2_000
@@ -71,7 +71,7 @@ class ComparisonPage:
     files: Sequence[File]
 
 
-def render(comparison: Comparison, rows: Iterable[ComparedRow]) -> str:
+def render(comparison: ComparisonSummary, rows: Iterable[ComparedRow]) -> str:
     """Return the report as one HTML document; whatever stands in prompts, answers and names is text in it, never markup.
 
     Its size is bounded, however many rows there are: of them, it shows those on which the contestants differ most.
@@ -83,7 +83,7 @@ def render(comparison: Comparison, rows: Iterable[ComparedRow]) -> str:
     return html_page(_PACKAGE, page_of(comparison, rows))
 
 
-def page_of(comparison: Comparison, rows: Iterable[ComparedRow]) -> ComparisonPage:
+def page_of(comparison: ComparisonSummary, rows: Iterable[ComparedRow]) -> ComparisonPage:
     """Return what stands on the comparison's page."""
     metrics = [one.name for one in comparison.metrics]
     chosen = differ_most(rows, metrics, rows_shown(len(comparison.contestants)))
@@ -113,7 +113,7 @@ def page_of(comparison: Comparison, rows: Iterable[ComparedRow]) -> ComparisonPa
     )
 
 
-def _verdict(comparison: Comparison) -> VerdictBox:
+def _verdict(comparison: ComparisonSummary) -> VerdictBox:
     passed = comparison.outcome == "completed"
     state: Signal = "refused"
     if passed:
@@ -121,7 +121,7 @@ def _verdict(comparison: Comparison) -> VerdictBox:
     return VerdictBox(state, _state(comparison).capitalize(), short(comparison.reason, _REASON_CHARACTERS))
 
 
-def _state(comparison: Comparison) -> str:
+def _state(comparison: ComparisonSummary) -> str:
     """Return how it went in a few words; that somebody is missing is among them."""
     missing, every = _missing(comparison), len(comparison.contestants)
     if comparison.outcome != "completed" or not missing:
@@ -129,11 +129,11 @@ def _state(comparison: Comparison) -> str:
     return f"completed without {missing} of {every} contestants"
 
 
-def _missing(comparison: Comparison) -> int:
+def _missing(comparison: ComparisonSummary) -> int:
     return sum(one.status != "completed" for one in comparison.contestants)
 
 
-def _tiles(comparison: Comparison) -> list[ComparisonTile]:
+def _tiles(comparison: ComparisonSummary) -> list[ComparisonTile]:
     """Return the figures that are looked for first."""
     completed = len(comparison.contestants) - _missing(comparison)
     names = [one.name for one in comparison.metrics]
@@ -148,7 +148,7 @@ def _tiles(comparison: Comparison) -> list[ComparisonTile]:
     ]
 
 
-def _highest(comparison: Comparison, metric: str) -> ComparisonTile:
+def _highest(comparison: ComparisonSummary, metric: str) -> ComparisonTile:
     """Return who is first in a metric, and how sure that is."""
     found = [
         (figures.mean, place, one.name, figures)
@@ -167,7 +167,7 @@ def _highest(comparison: Comparison, metric: str) -> ComparisonTile:
     return ComparisonTile(f"highest {metric}", number(mean), sure if len(found) > 1 else "", who(place, name))
 
 
-def _answers(comparison: Comparison, chosen: Chosen, metrics: Sequence[str]) -> PromptCards:
+def _answers(comparison: ComparisonSummary, chosen: Chosen, metrics: Sequence[str]) -> PromptCards:
     shown, total = len(chosen.rows), chosen.total
     if shown == total:
         which = "the row" if total == 1 else f"all {total:,} rows"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from genops_events.comparison.report.chart import dollars
 from genops_events.comparison.report.who import Who, who
-from genops_events.record.comparison import Comparison, ContestantResult
+from genops_events.record.comparison import ComparisonSummary, ContestantResult
 from genops_events.record.evaluation import MetricSummary
 from genops_events.reports import Signal, number, short
 
@@ -65,7 +65,7 @@ def thousand_usd(one: ContestantResult) -> float | None:
     return float(one.answers_usd / one.answered * 1000)
 
 
-def contestant_lines(comparison: Comparison) -> list[ContestantLine]:
+def contestant_lines(comparison: ComparisonSummary) -> list[ContestantLine]:
     """Return the contestants in the order in which they were named, a line each."""
     highest = {
         metric.name: max(

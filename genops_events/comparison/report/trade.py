@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from genops_events.comparison.report.chart import Point, dollars, quality_against_cost
 from genops_events.comparison.report.summary import thousand_usd
 from genops_events.comparison.report.who import Who, who
-from genops_events.record.comparison import Comparison, ContestantResult, Measured
+from genops_events.record.comparison import ComparisonSummary, ContestantResult, Measured
 from genops_events.reports import Chart
 
 
@@ -38,7 +38,7 @@ class Trade:
     others: Sequence[MetricChart]
 
 
-def trade(comparison: Comparison) -> Trade | None:
+def trade(comparison: ComparisonSummary) -> Trade | None:
     """Return the charts; None where there is nothing to draw."""
     drawn = [(metric, points) for metric in comparison.metrics if (points := _points(comparison, metric))]
     if not drawn:
@@ -50,7 +50,7 @@ def trade(comparison: Comparison) -> Trade | None:
     return Trade(first, _explained(comparison, *drawn[0]), others)
 
 
-def _points(comparison: Comparison, metric: Measured) -> list[Point]:
+def _points(comparison: ComparisonSummary, metric: Measured) -> list[Point]:
     return [
         Point(place, one.name, figures.mean, figures.low, figures.high, cost)
         for place, one in enumerate(comparison.contestants, start=1)
@@ -60,7 +60,7 @@ def _points(comparison: Comparison, metric: Measured) -> list[Point]:
     ]
 
 
-def _explained(comparison: Comparison, metric: Measured, points: Sequence[Point]) -> list[Explained]:
+def _explained(comparison: ComparisonSummary, metric: Measured, points: Sequence[Point]) -> list[Explained]:
     """Return whom each number stands for, those too who are not in the chart."""
     drawn = {point.number: f"{point.quality:.4g} for {dollars(point.cost_usd)}" for point in points}
     return [

@@ -11,8 +11,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from genops_events.airflow.failed_tasks import FailedTask, NoAirflow, NoFailure, last_failure, log_of, own_airflow
-from genops_events.airflow_rest.client import AirflowRefused, AirflowRest, AirflowUnavailable
+from genops_events.airflow.failed_tasks import FailedTask, NoFailure, last_failure, log_of, own_airflow
+from genops_events.airflow_rest.client import AirflowNotConfigured, AirflowRefused, AirflowRest, AirflowUnavailable
 
 RUN = "manual__2026-11-23T12:00:00+00:00"
 
@@ -159,7 +159,7 @@ def test_without_an_address_it_says_which_variables_to_set(
     airflow: FakeAirflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("GENOPS_AIRFLOW_URL", raising=False)
-    with pytest.raises(NoAirflow, match="GENOPS_AIRFLOW_TOKEN"):
+    with pytest.raises(AirflowNotConfigured, match="GENOPS_AIRFLOW_TOKEN"):
         own_airflow()
     monkeypatch.setenv("GENOPS_AIRFLOW_URL", airflow.url)
     monkeypatch.setenv("GENOPS_AIRFLOW_TOKEN", "mine")

@@ -65,7 +65,7 @@ def test_a_sweep_that_fails_midway_keeps_what_it_has_woken_and_where_it_stood(
 ) -> None:
     list_blobs = store.bucket.list_blobs
     monkeypatch.setattr(store.bucket, "list_blobs", lambda **given: list_blobs(**{**given, "page_size": 2}))
-    monkeypatch.setattr(healing, "STANDING_KEPT_SECONDS", 0.0)
+    monkeypatch.setattr(healing, "POSITION_KEPT_SECONDS", 0.0)
     for number in range(5):
         store.bucket.blob(f"{PREFIX}{number}.jsonl").upload_from_string(b"x")
     woken = 0

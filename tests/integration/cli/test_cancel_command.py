@@ -21,7 +21,7 @@ from genops_events.config import Config
 from genops_events.gcp.record_store import RecordStore
 from genops_events.record.paths import cancellation_path, progress_path, submission_path
 from genops_events.record.stages import Outcome, Stage
-from genops_events.record.tuning import Cancellation, Progress, Submission
+from genops_events.record.tuning import Cancellation, Submission, TuningProgress
 from genops_events.tuning import jobs as tuning_jobs
 from genops_events.waiting import queue as tuning_queue
 
@@ -75,7 +75,7 @@ def test_a_running_job_is_cancelled_and_the_verdict_and_its_event_say_by_whom_an
 ) -> None:
     cloud.vertex.faults(job_seconds=600)
     job = submit(candidate)
-    progress = Progress(candidate=candidate, written_at=now(), job=job, state="tuning", epochs=0, epochs_total=3)
+    progress = TuningProgress(candidate=candidate, written_at=now(), job=job, state="tuning", epochs=0, epochs_total=3)
     store.put(progress_path(candidate), progress)
     code, text = cancel(candidate, "--reason", "Wrong\nfile")
     assert code == 0

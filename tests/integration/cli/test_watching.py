@@ -23,7 +23,7 @@ from genops_events.gcp.record_store import RecordStore
 from genops_events.record.candidates import Candidate
 from genops_events.record.paths import cancellation_path, progress_path, submission_path, validation_path
 from genops_events.record.stages import CandidateState, Outcome, Stage
-from genops_events.record.tuning import Cancellation, Progress, Submission, Validation
+from genops_events.record.tuning import Cancellation, Submission, TuningProgress, Validation
 from genops_events.waiting import queue as tuning_queue
 
 JOB = "projects/genops-local/locations/us-central1/tuningJobs/7"
@@ -77,7 +77,7 @@ def submitted(store: RecordStore, candidate: str) -> None:
 
 
 def progressed(store: RecordStore, candidate: str, state: str, **figures: Any) -> None:
-    made = Progress(candidate=candidate, written_at=now(), job=JOB, state=state, **figures)
+    made = TuningProgress(candidate=candidate, written_at=now(), job=JOB, state=state, **figures)
     store.put(progress_path(candidate), made)
 
 

@@ -15,7 +15,7 @@ from genops_events.config import Config
 from genops_events.errors import TransientError
 from genops_events.gcp import outbox
 from genops_events.gcp.record_store import RecordStore
-from genops_events.record.comparison import Comparison
+from genops_events.record.comparison import ComparisonSummary
 from genops_events.record.comparison_plan import UNANNOUNCED, summary_path, unannounced_path
 
 pytestmark = pytest.mark.little_patience
@@ -75,7 +75,7 @@ def test_the_sweep_leaves_an_end_alone_that_its_task_is_about_to_announce_or_to_
 def test_each_end_of_a_comparison_that_was_cleared_is_announced_also_beside_a_marker_that_nobody_can_read(  # noqa: PLR0917
     airflow: Airflow, config: Config, store: RecordStore, cloud: StandIns, completions: Reader, ended_unheard: str
 ) -> None:
-    first = store.read(unannounced_path(ended_unheard, 1), Comparison)
+    first = store.read(unannounced_path(ended_unheard, 1), ComparisonSummary)
     assert first is not None
     second = first.model_copy(update={"number": 2, "outcome": "failed"})
     store.put(unannounced_path(ended_unheard, 2), second)

@@ -13,10 +13,10 @@ from genops_events.config.identity import candidate_id
 from genops_events.gcp.outbox import announce
 from genops_events.gcp.record_store import RecordStore
 from genops_events.intake import bucket_sweep
-from genops_events.intake.bucket_sweep import CHECKED_AGAIN, CLOCK_SKEW, LostArrivals, Standing
+from genops_events.intake.bucket_sweep import CHECKED_AGAIN, CLOCK_SKEW, LostArrivals, SweepPosition
 from genops_events.intake.notifications import Notice, arrival
 from genops_events.intake.open_candidates import mint, traces_of
-from genops_events.intake.traces import Remedies, remedies
+from genops_events.intake.traces import CandidateRepairs, candidate_repairs
 from genops_events.record.events import announcement, announcement_path
 from genops_events.record.intake import Arrival
 from genops_events.record.paths import arrival_path, folder, intent_path, open_path, verdict_path
@@ -34,8 +34,8 @@ def coming(config: Config, name: str, generation: int = 1) -> Arrival:
     return arrival(notice, dataset=DATASET, found_by="notification", now=now())
 
 
-def needed(store: RecordStore, config: Config, candidate: str) -> Remedies:
-    return remedies(traces_of(store, candidate), now=later(config), patience=config.intake.patience)
+def needed(store: RecordStore, config: Config, candidate: str) -> CandidateRepairs:
+    return candidate_repairs(traces_of(store, candidate), now=later(config), patience=config.intake.patience)
 
 
 # Traces
@@ -69,7 +69,7 @@ def test_traces_are_had_without_reading_a_document(cloud: StandIns, config: Conf
     candidate = arrived(config, store).candidate
     announce(config, store, tuned(store, candidate))
     cloud.storage.faults(error_code="403", error_share=1.0, error_methods=["objects.get"])
-    assert needed(store, config, candidate) == Remedies(wake=(Stage.EVALUATION, Stage.BUDGET))
+    assert needed(store, config, candidate) == CandidateRepairs(wake=(Stage.EVALUATION, Stage.BUDGET))
 
 
 def test_what_was_lost_is_found_once_patience_is_over(config: Config, store: RecordStore) -> None:
@@ -81,13 +81,13 @@ def test_what_was_lost_is_found_once_patience_is_over(config: Config, store: Rec
     held = arrived(config, store).candidate
     announce(config, store, ended(store, Stage.PROMOTION, Outcome.HELD, held))
     for candidate, wanted in {
-        never_woken: Remedies(wake=(Stage.TUNING,)),
-        never_closed: Remedies(close=(Stage.TUNING,)),
-        never_announced: Remedies(announce=(Stage.TUNING,)),
-        held: Remedies(),
+        never_woken: CandidateRepairs(wake=(Stage.TUNING,)),
+        never_closed: CandidateRepairs(close=(Stage.TUNING,)),
+        never_announced: CandidateRepairs(announce=(Stage.TUNING,)),
+        held: CandidateRepairs(),
     }.items():
         found = traces_of(store, candidate)
-        assert remedies(found, now=now(), patience=config.intake.patience) == Remedies()
+        assert candidate_repairs(found, now=now(), patience=config.intake.patience) == CandidateRepairs()
         assert needed(store, config, candidate) == wanted
 
 
@@ -98,7 +98,7 @@ def test_marking_an_event_published_is_what_the_next_sweep_goes_by(config: Confi
         announcement_path(candidate, Stage.TUNING, Outcome.SUCCEEDED),
         announcement(made, bucket=config.bucket, now=now()),
     )
-    assert needed(store, config, candidate) == Remedies(announce=(Stage.TUNING,))
+    assert needed(store, config, candidate) == CandidateRepairs(announce=(Stage.TUNING,))
     announce(config, store, made)
     assert needed(store, config, candidate).announce == ()
 
@@ -107,11 +107,11 @@ def test_marking_an_event_published_is_what_the_next_sweep_goes_by(config: Confi
 
 
 def swept(
-    config: Config, store: RecordStore, *, at: datetime, standing: Standing | None = None
-) -> tuple[list[Arrival], Standing]:
+    config: Config, store: RecordStore, *, at: datetime, position: SweepPosition | None = None
+) -> tuple[list[Arrival], SweepPosition]:
     """Return what a whole sweep finds lost, and where it stands then."""
-    sweep = LostArrivals(config, store, standing or Standing(), now=at)
-    return [one for page in sweep.pages() for one in page.lost], sweep.standing
+    sweep = LostArrivals(config, store, position or SweepPosition(), now=at)
+    return [one for page in sweep.pages() for one in page.lost], sweep.position
 
 
 def lost(config: Config, store: RecordStore, *, at: datetime) -> list[Arrival]:
@@ -214,22 +214,22 @@ def test_a_sweep_that_stops_at_any_page_is_gone_on_with_by_the_next_and_nothing_
     config: Config, store: RecordStore
 ) -> None:
     names = {uploaded(store, f"{number}.jsonl")[0] for number in range(7)}
-    standing = Standing()
+    position = SweepPosition()
     found: list[str] = []
     stops = 0
     while True:
-        sweep = LostArrivals(config, store, standing, now=later(config))
+        sweep = LostArrivals(config, store, position, now=later(config))
         page = next(sweep.pages(), None)
         fresh = [one.object for one in page.lost if one.object not in found] if page is not None else []
         found += fresh
         if not fresh:
             break
-        # The standing survives as JSON; a sweep that is killed here begins again with it.
-        standing = Standing.model_validate_json(page.standing.model_dump_json())
+        # The position survives as JSON; a sweep that is killed here begins again with it.
+        position = SweepPosition.model_validate_json(page.position.model_dump_json())
         stops += 1
     assert set(found) == names
     assert stops >= len(names) // 2
-    assert standing.dataset == DATASET
+    assert position.dataset == DATASET
 
 
 @pytest.mark.usefixtures("small_pages")
@@ -238,16 +238,16 @@ def test_a_listing_that_fails_midway_leaves_the_pages_before_it_and_where_they_s
 ) -> None:
     for number in range(5):
         uploaded(store, f"{number}.jsonl")
-    sweep = LostArrivals(config, store, Standing(), now=later(config))
+    sweep = LostArrivals(config, store, SweepPosition(), now=later(config))
     pages = sweep.pages()
     first = next(pages)
     cloud.storage.faults(error_code="403", error_share=1.0, error_methods=["objects.list"])
     with pytest.raises(Exception, match="403"):
         next(pages)
     cloud.storage.faults()
-    assert sweep.standing == first.standing
-    assert first.standing.cleared == {}
-    rest, _ = swept(config, store, at=later(config), standing=sweep.standing)
+    assert sweep.position == first.position
+    assert first.position.cleared == {}
+    rest, _ = swept(config, store, at=later(config), position=sweep.position)
     assert {one.object for one in first.lost} | {one.object for one in rest} == {
         f"{PREFIX}{number}.jsonl" for number in range(5)
     }
@@ -258,45 +258,45 @@ def test_after_a_whole_sweep_only_younger_objects_are_looked_up_again(
 ) -> None:
     name, _ = uploaded(store, "old.jsonl")
     first = later(config)
-    found, standing = swept(config, store, at=first)
+    found, position = swept(config, store, at=first)
     assert [one.object for one in found] == [name]
-    assert (standing.dataset, standing.after) == (None, "")
-    (cleared,) = standing.cleared.values()
+    assert (position.dataset, position.after) == (None, "")
+    (cleared,) = position.cleared.values()
     assert cleared.before == first - config.intake.patience - CLOCK_SKEW
     assert cleared.since == first
     # Not yet among those: its clock may be wrong by that much.
-    again, _ = swept(config, store, at=first + timedelta(minutes=1), standing=standing)
+    again, _ = swept(config, store, at=first + timedelta(minutes=1), position=position)
     assert [one.object for one in again] == [name]
     mint(store, found)
     long_after = first + CLOCK_SKEW + config.intake.patience + timedelta(minutes=1)
-    _, standing = swept(config, store, at=long_after, standing=standing)
+    _, position = swept(config, store, at=long_after, position=position)
     cloud.storage.faults(error_code="403", error_share=1.0, error_methods=["objects.get"])
-    found, _ = swept(config, store, at=long_after + timedelta(minutes=1), standing=standing)
+    found, _ = swept(config, store, at=long_after + timedelta(minutes=1), position=position)
     assert found == [], "and nothing was asked for it"
 
 
 def test_once_a_day_everything_is_looked_up_again(config: Config, store: RecordStore) -> None:
     uploaded(store, "forgotten.jsonl")
     first = later(config)
-    standing = Standing()
+    position = SweepPosition()
     for minutes in (0, 30):
-        _, standing = swept(config, store, at=first + timedelta(minutes=minutes), standing=standing)
-    found, standing = swept(config, store, at=first + timedelta(minutes=60), standing=standing)
+        _, position = swept(config, store, at=first + timedelta(minutes=minutes), position=position)
+    found, position = swept(config, store, at=first + timedelta(minutes=60), position=position)
     assert found == []
-    found, _ = swept(config, store, at=first + CHECKED_AGAIN + timedelta(minutes=1), standing=standing)
+    found, _ = swept(config, store, at=first + CHECKED_AGAIN + timedelta(minutes=1), position=position)
     assert len(found) == 1
 
 
 def test_a_dataset_whose_prefix_changes_is_looked_at_as_a_whole(config: Config, store: RecordStore) -> None:
     store.bucket.blob("training/elsewhere/old.jsonl").upload_from_string(b"x")
     first = later(config)
-    _, standing = swept(config, store, at=first)
+    _, position = swept(config, store, at=first)
     for minutes in (30, 60):
-        _, standing = swept(config, store, at=first + timedelta(minutes=minutes), standing=standing)
+        _, position = swept(config, store, at=first + timedelta(minutes=minutes), position=position)
     moved = config.model_copy(
         update={"datasets": {DATASET: config.dataset(DATASET).model_copy(update={"prefix": "training/elsewhere/"})}}
     )
-    found, _ = swept(moved, store, at=first + timedelta(minutes=90), standing=standing)
+    found, _ = swept(moved, store, at=first + timedelta(minutes=90), position=position)
     assert [one.object for one in found] == ["training/elsewhere/old.jsonl"]
 
 
@@ -304,7 +304,7 @@ def test_a_place_that_is_not_watched_any_more_is_forgotten(config: Config, store
     watched = config.dataset(DATASET)
     other = watched.model_copy(update={"prefix": "training/other/"})
     both = config.model_copy(update={"datasets": {DATASET: watched, "other": other}})
-    _, standing = swept(both, store, at=later(config))
-    assert len(standing.cleared) == 2
-    _, standing = swept(config, store, at=later(config), standing=standing)
-    assert list(standing.cleared) == [f"{DATASET} gs://{config.bucket}/{PREFIX}"]
+    _, position = swept(both, store, at=later(config))
+    assert len(position.cleared) == 2
+    _, position = swept(config, store, at=later(config), position=position)
+    assert list(position.cleared) == [f"{DATASET} gs://{config.bucket}/{PREFIX}"]

@@ -23,7 +23,7 @@ from genops_events.gcp.record_store import RecordStore
 from genops_events.record import paths as record_paths
 from genops_events.record.promotion import Champion
 from genops_events.record.stages import Outcome, Stage
-from genops_events.record.tuning import Attempt, Progress, Submission
+from genops_events.record.tuning import Attempt, Submission, TuningProgress
 from genops_events.record.verdicts import TuningVerdict
 from genops_events.tuning import jobs as tuning_jobs
 from genops_events.tuning.cancellation import cancel_tuning
@@ -116,7 +116,7 @@ def test_an_attempt_that_nobody_knows_the_end_of_keeps_others_from_submitting_un
     deferral = tune(candidate)
     assert deferral.method_name == "go_on"
     assert deferral.trigger.serialize()[1]["moment"] == noted.written_at + UNANSWERED
-    progress = store.read(record_paths.progress_path(candidate), Progress)
+    progress = store.read(record_paths.progress_path(candidate), TuningProgress)
     assert progress is not None
     assert "waits to be submitted" in progress.summary
     assert jobs(config, candidate) == []

@@ -26,7 +26,7 @@ from genops_events.gcp.record_store import RecordStore
 from genops_events.record import paths as record_paths
 from genops_events.record.holds import Intent
 from genops_events.record.stages import Outcome, Stage
-from genops_events.record.tuning import Cancellation, Progress, Submission
+from genops_events.record.tuning import Cancellation, Submission, TuningProgress
 from genops_events.record.verdicts import TuningVerdict
 from genops_events.tuning import jobs as tuning_jobs
 from genops_events.tuning.cancellation import cancel_tuning
@@ -174,8 +174,8 @@ async def test_how_far_a_job_is_goes_to_the_task_s_log_and_to_the_record(
     (job,) = await asyncio.to_thread(make_jobs, 1)
     waiting = asyncio.create_task(end_of(waiting_for(config, job, candidate=candidate)))
 
-    def progress() -> Progress | None:
-        return store.read(record_paths.progress_path(candidate), Progress)
+    def progress() -> TuningProgress | None:
+        return store.read(record_paths.progress_path(candidate), TuningProgress)
 
     await asyncio.to_thread(until, lambda: (found := progress()) is not None and found.epochs == 1)
     found = progress()

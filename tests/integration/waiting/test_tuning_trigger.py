@@ -15,7 +15,7 @@ from waiting import HANG_SECONDS
 
 from genops_events.config import Config
 from genops_events.tuning import jobs as tuning_jobs
-from genops_events.waiting.views import JobViews, Page
+from genops_events.waiting.views import JobPage, JobViews
 from triggers.tuning_job import TuningJobTrigger
 
 pytestmark = pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")
@@ -106,7 +106,7 @@ async def test_a_job_that_is_absent_for_a_moment_has_not_vanished(
     cloud: StandIns, config: Config, job: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A listing that lags behind: the job is looked at alone, and is not found there either, twice.
-    nothing = Page((), more=False)
+    nothing = JobPage((), more=False)
     monkeypatch.setattr(JobViews, "first_page", lambda _: nothing)
     cloud.vertex.faults(error_code="404", error_share=1.0, error_methods=["tuningJobs.get"])
     before = cloud.vertex_calls("tuningJobs.get")

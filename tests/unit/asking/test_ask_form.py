@@ -12,7 +12,7 @@ from config_texts import example
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genops_events.asking.form import ARGUMENTS, COMMAND, Question, WrongForm, read_question
+from genops_events.asking.form import ARGUMENTS, COMMAND, AskForm, WrongForm, read_form
 from genops_events.config import parse_config
 from genops_events.gemini.prompts import PromptRow, read_rows
 
@@ -21,8 +21,8 @@ CONFIG = parse_config(yaml.safe_dump({**EXAMPLE, "readable": ["gs://bucket/", "g
 MODEL = "gemini-2.5-flash"
 
 
-def read(**values: Any) -> Question:
-    return read_question({"prompt": "where", "model": MODEL, **values}, CONFIG)
+def read(**values: Any) -> AskForm:
+    return read_form({"prompt": "where", "model": MODEL, **values}, CONFIG)
 
 
 def wrong(**values: Any) -> str:
@@ -31,7 +31,7 @@ def wrong(**values: Any) -> str:
     return caught.value.message
 
 
-def row(question: Question) -> PromptRow:
+def row(question: AskForm) -> PromptRow:
     assert question.row is not None
     [found] = read_rows([question.row], readable=CONFIG.addresses)
     assert isinstance(found, PromptRow)
@@ -49,7 +49,7 @@ def test_what_is_not_filled_in_is_the_usual() -> None:
 
 def test_the_usual_budget_is_that_of_genops_yaml() -> None:
     config = parse_config(yaml.safe_dump({**EXAMPLE, "ask": {"budget_usd": 0.25}}))
-    assert read_question({"prompt": "x", "model": MODEL}, config).budget_usd == Decimal("0.25")
+    assert read_form({"prompt": "x", "model": MODEL}, config).budget_usd == Decimal("0.25")
     assert read(budget_usd=0.1).budget_usd == Decimal("0.1")
     assert read(budget_usd="0.30").budget_usd == Decimal("0.30")
     assert read(budget_usd=0).budget_usd == 0
@@ -59,9 +59,9 @@ def test_a_champion_has_the_settings_of_its_dataset_and_what_is_given_overrides_
     data = copy.deepcopy(EXAMPLE)
     data["datasets"]["banking77"]["inference"] |= {"temperature": 0.5, "top_k": 3}
     config = parse_config(yaml.safe_dump(data))
-    found = read_question({"prompt": "x", "champion_of": "banking77", "settings": {"temperature": 1}}, config).settings
+    found = read_form({"prompt": "x", "champion_of": "banking77", "settings": {"temperature": 1}}, config).settings
     assert (found.temperature, found.top_k, found.max_output_tokens) == (1, 3, 64)
-    taken = read_question({"prompt": "x", "champion_of": "banking77", "settings": {"top_k": None}}, config).settings
+    taken = read_form({"prompt": "x", "champion_of": "banking77", "settings": {"top_k": None}}, config).settings
     assert (taken.temperature, taken.top_k) == (0.5, None)
 
 
@@ -107,14 +107,14 @@ def test_a_file_may_be_an_object_of_a_bucket_that_genops_yaml_names(file: str) -
 
 @pytest.mark.parametrize("file", ["/home/me/a.jsonl", "../a.jsonl", "genops/a.jsonl", "a/"])
 def test_in_a_shell_a_file_may_be_a_path(file: str) -> None:
-    found = read_question({"file": file, "model": MODEL}, CONFIG, names=COMMAND)
+    found = read_form({"file": file, "model": MODEL}, CONFIG, names=COMMAND)
     assert found.file == file
 
 
 def test_fields_are_called_as_they_are_where_they_are_filled_in() -> None:
     for names, told in ((COMMAND, "Neither --model nor --dataset"), (ARGUMENTS, "Neither `model` nor `dataset`")):
         with pytest.raises(WrongForm, match=told):
-            read_question({"prompt": "x"}, CONFIG, names=names)
+            read_form({"prompt": "x"}, CONFIG, names=names)
 
 
 def test_files_go_with_a_prompt_that_is_a_text() -> None:

@@ -100,7 +100,7 @@ def test_the_demo_does_not_hear_the_shell(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 @pytest.mark.usefixtures("elsewhere")
 def test_up_does_not_hear_the_shell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def started_only(plan: stack.StackPlan) -> stack.Started:
+    def started_only(plan: stack.StackPlan) -> stack.StartedStack:
         assert heard() == {}
         assert plan.home == tmp_path
         raise StackError("This far and no further.")

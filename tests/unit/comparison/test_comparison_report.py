@@ -19,7 +19,7 @@ from genops_events.comparison.report.chart import Point, dollars, quality_agains
 from genops_events.comparison.report.choice import differ_most
 from genops_events.comparison.report.differences import marked
 from genops_events.comparison.report.labels import Box, placed
-from genops_events.record.comparison import ComparedAnswer, ComparedRow, Comparison, ContestantResult, Measured
+from genops_events.record.comparison import ComparedAnswer, ComparedRow, ComparisonSummary, ContestantResult, Measured
 from genops_events.record.evaluation import MetricSummary
 from genops_events.reports import Chart, Dot, Words
 
@@ -41,8 +41,8 @@ def contestants(count: int) -> list[ContestantResult]:
     ]
 
 
-def comparison(found: list[ContestantResult], *metrics: str) -> Comparison:
-    return Comparison(
+def comparison(found: list[ContestantResult], *metrics: str) -> ComparisonSummary:
+    return ComparisonSummary(
         candidate="banking77-1",
         dataset="banking77",
         outcome="completed",

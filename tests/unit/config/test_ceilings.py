@@ -10,7 +10,7 @@ import pytest
 import yaml
 from config_texts import example
 
-from genops_events.asking.form import COMMAND, WrongForm, read_question
+from genops_events.asking.form import COMMAND, WrongForm, read_form
 from genops_events.config import Config, parse_config
 from genops_events.money.ceilings import NoLimit, OverCeiling, ask_budget, comparison_budget
 
@@ -68,16 +68,16 @@ def test_a_form_a_command_and_a_call_are_held_to_it_with_their_own_words() -> No
     for names, said in ((None, "`budget_usd`"), (COMMAND, "--budget")):
         more = {} if names is None else {"names": names}
         with pytest.raises(WrongForm) as refused:
-            read_question({"prompt": "x", "model": MODEL, "budget_usd": "0.3"}, config, **more)
+            read_form({"prompt": "x", "model": MODEL, "budget_usd": "0.3"}, config, **more)
         assert refused.value.message.startswith(f"{said} is $0.30, and genops.yaml allows $0.25 (`ask.budget_usd`)")
 
 
 def test_counting_costs_nothing_and_needs_no_limit() -> None:
     with pytest.raises(NoLimit):
-        read_question({"prompt": "x", "model": MODEL}, configured())
-    counted = read_question({"prompt": "x", "model": MODEL}, configured(), is_counted_only=True)
+        read_form({"prompt": "x", "model": MODEL}, configured())
+    counted = read_form({"prompt": "x", "model": MODEL}, configured(), is_counted_only=True)
     assert counted.budget_usd == 1
-    assert read_question({"prompt": "x", "champion_of": "banking77"}, configured()).budget_usd == 1
+    assert read_form({"prompt": "x", "champion_of": "banking77"}, configured()).budget_usd == 1
 
 
 def test_a_comparison_costs_no_more_than_its_dataset_allows() -> None:

@@ -10,7 +10,7 @@ import yaml
 from config_texts import changed, problems_of
 from typer.testing import CliRunner
 
-from genops_events.asking.form import WrongForm, read_question
+from genops_events.asking.form import WrongForm, read_form
 from genops_events.catalogue.models import shipped
 from genops_events.cli.config import app
 from genops_events.config import Config
@@ -121,10 +121,10 @@ def test_contestants_are_held_against_their_own_model() -> None:
 def test_who_asks_by_hand_is_told_the_same() -> None:
     config = Config.model_validate(changed() | {"ask": {"budget_usd": 1}})
     with pytest.raises(WrongForm, match=r"thinking\.budget_tokens"):
-        read_question({"prompt": "x", "model": THREE, "settings": {"thinking": {"budget_tokens": 0}}}, config)
+        read_form({"prompt": "x", "model": THREE, "settings": {"thinking": {"budget_tokens": 0}}}, config)
     with pytest.raises(WrongForm, match=r"thinking\.level"):
-        read_question({"prompt": "x", "champion_of": "banking77", "settings": {"thinking": {"level": "low"}}}, config)
-    asked = read_question({"prompt": "x", "model": THREE, "settings": {"thinking": {"level": "low"}}}, config)
+        read_form({"prompt": "x", "champion_of": "banking77", "settings": {"thinking": {"level": "low"}}}, config)
+    asked = read_form({"prompt": "x", "model": THREE, "settings": {"thinking": {"level": "low"}}}, config)
     assert asked.settings.thinking is not None
 
 
@@ -148,7 +148,7 @@ def test_a_partners_model_is_refused_by_name_wherever_a_model_is_named(name: str
         read_contestants([f"them: {{model: {name}}}"])
     config = Config.model_validate(changed() | {"ask": {"budget_usd": 1}})
     with pytest.raises(WrongForm, match=said):
-        read_question({"prompt": "x", "model": name}, config)
+        read_form({"prompt": "x", "model": name}, config)
 
 
 def test_googles_models_are_known_by_their_long_name_too() -> None:

@@ -17,7 +17,7 @@ from genops_events.config import load_config
 from genops_events.evaluation.vertex import Scored, request, scores
 
 CONFIG = load_config(Path(__file__).parents[3] / "examples" / "genops.yaml")
-JUDGE = metrics.Asked("gemini-2.5-pro", 8)
+JUDGE = metrics.JudgeCalls("gemini-2.5-pro", 8)
 ONE = Scored("prompt", "own", "reference", "theirs")
 
 

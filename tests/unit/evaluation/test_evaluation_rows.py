@@ -11,7 +11,7 @@ from genops_events.evaluation.held_out import in_training
 from genops_events.evaluation.rows import Row, Score, causes, failed_rows, summarise, worst
 
 EXACT = metrics.computed("exact_match")
-JUDGE = metrics.Asked("", 4)
+JUDGE = metrics.JudgeCalls("", 4)
 WINS = metrics.pairwise({"Criteria": "better"}, show_reference=False, judge=JUDGE)
 
 
@@ -83,7 +83,7 @@ def test_the_worst_rows_come_first() -> None:
 def test_a_metric_of_the_same_name_that_asks_for_something_else_is_another_one() -> None:
     kind = metrics.pointwise("tone", Rubric({"Tone": "polite"}, {5: "yes", 1: "no"}), JUDGE)
     strict = metrics.pointwise("tone", Rubric({"Tone": "very polite"}, {5: "yes", 1: "no"}), JUDGE)
-    once = metrics.pointwise("tone", Rubric({"Tone": "polite"}, {5: "yes", 1: "no"}), metrics.Asked("", 1))
+    once = metrics.pointwise("tone", Rubric({"Tone": "polite"}, {5: "yes", 1: "no"}), metrics.JudgeCalls("", 1))
     assert len({kind.fingerprint, strict.fingerprint, once.fingerprint}) == 3
     assert (kind.low, kind.high) == (1.0, 5.0)
 

@@ -8,10 +8,10 @@ from decimal import Decimal
 import pytest
 from test_sweep import CANDIDATE, JUDGED, LONG_AGO, NOW, TUNED, remedies, traces
 
-from genops_events.intake.traces import Remedies, Traces
+from genops_events.intake.traces import CandidateRepairs, Traces
 from genops_events.money.ledger import Ledger, Refusal, committed, reserve, settle
 from genops_events.record.events import announcement, announcement_path
-from genops_events.record.holds import Standing, standing
+from genops_events.record.holds import StageRounds, stage_rounds
 from genops_events.record.inference import cancellation_path as batch_cancellation_path
 from genops_events.record.paths import (
     approval_path,
@@ -46,11 +46,11 @@ def test_each_release_return_and_retry_begins_a_round_of_its_own() -> None:
         retry_path(CANDIDATE, Stage.BUDGET, 1),
         retry_path(CANDIDATE, Stage.EVALUATION, 1),
     }
-    found = standing(names, CANDIDATE, Stage.BUDGET)
-    assert found == Standing(holds=1, released=1, returns=2, retries=1)
+    found = stage_rounds(names, CANDIDATE, Stage.BUDGET)
+    assert found == StageRounds(holds=1, released=1, returns=2, retries=1)
     assert (found.round, found.is_held) == (4, False)
-    assert standing(names, CANDIDATE, Stage.EVALUATION).round == 1
-    assert standing(names, CANDIDATE, Stage.PROMOTION).round == 0
+    assert stage_rounds(names, CANDIDATE, Stage.EVALUATION).round == 1
+    assert stage_rounds(names, CANDIDATE, Stage.PROMOTION).round == 0
 
 
 def test_a_cancellation_releases_a_hold_and_takes_no_round_back() -> None:
@@ -59,7 +59,7 @@ def test_a_cancellation_releases_a_hold_and_takes_no_round_back() -> None:
         return_path(CANDIDATE, Stage.TUNING, 1),
         cancellation_path(CANDIDATE),
     }
-    assert standing(names, CANDIDATE, Stage.TUNING) == Standing(holds=1, released=1, returns=1)
+    assert stage_rounds(names, CANDIDATE, Stage.TUNING) == StageRounds(holds=1, released=1, returns=1)
 
 
 def test_a_failed_verdict_that_is_set_aside_ends_nothing_any_more() -> None:
@@ -72,12 +72,12 @@ def test_a_failed_verdict_that_is_set_aside_ends_nothing_any_more() -> None:
 
 @pytest.mark.parametrize("age", [None, timedelta(seconds=1)])
 def test_who_is_tried_again_is_woken_with_patience_and_without(age: timedelta | None) -> None:
-    assert remedies(retried(age=age), now=NOW) == Remedies(wake=(Stage.EVALUATION,))
+    assert remedies(retried(age=age), now=NOW) == CandidateRepairs(wake=(Stage.EVALUATION,))
 
 
 def test_who_took_the_retry_on_is_neither_woken_nor_left_for_good() -> None:
     found = retried(intent_path(CANDIDATE, Stage.EVALUATION, 1))
-    assert remedies(found, now=NOW) == Remedies(close=(Stage.EVALUATION,))
+    assert remedies(found, now=NOW) == CandidateRepairs(close=(Stage.EVALUATION,))
 
 
 def test_the_verdict_of_a_retry_is_announced_beside_the_first() -> None:

@@ -11,7 +11,7 @@ from genops_events.intake.traces import (
     LINGER,
     SILENCE,
     Activity,
-    Remedies,
+    CandidateRepairs,
     Traces,
     Waking,
     is_settled,
@@ -19,7 +19,7 @@ from genops_events.intake.traces import (
     waking,
     way_to,
 )
-from genops_events.intake.traces import remedies as remedies_within
+from genops_events.intake.traces import candidate_repairs as remedies_within
 from genops_events.record.events import announcement_path
 from genops_events.record.paths import arrival_path, intent_path, submission_path, training_path, verdict_path
 from genops_events.record.stages import STAGES, CandidateState, Outcome, Stage, candidate_state, ready_stages
@@ -34,7 +34,7 @@ JUDGED = TUNED | {Stage.EVALUATION: Outcome.PASSED, Stage.BUDGET: Outcome.APPROV
 PROMOTED = JUDGED | {Stage.PROMOTION: Outcome.PROMOTED}
 
 
-def remedies(found: Traces, *, now: datetime) -> Remedies:
+def remedies(found: Traces, *, now: datetime) -> CandidateRepairs:
     return remedies_within(found, now=now, patience=PATIENCE)
 
 
@@ -64,34 +64,34 @@ def traces(
 
 
 def test_an_arrival_that_nobody_woke_is_woken() -> None:
-    assert remedies(traces({}), now=NOW) == Remedies(wake=(Stage.TUNING,))
+    assert remedies(traces({}), now=NOW) == CandidateRepairs(wake=(Stage.TUNING,))
 
 
 def test_a_stage_that_became_ready_and_never_began_is_woken() -> None:
-    assert remedies(traces(TUNED), now=NOW) == Remedies(wake=(Stage.EVALUATION, Stage.BUDGET))
-    assert remedies(traces(JUDGED), now=NOW) == Remedies(wake=(Stage.PROMOTION,))
-    assert remedies(traces(PROMOTED), now=NOW) == Remedies(wake=(Stage.INFERENCE,))
+    assert remedies(traces(TUNED), now=NOW) == CandidateRepairs(wake=(Stage.EVALUATION, Stage.BUDGET))
+    assert remedies(traces(JUDGED), now=NOW) == CandidateRepairs(wake=(Stage.PROMOTION,))
+    assert remedies(traces(PROMOTED), now=NOW) == CandidateRepairs(wake=(Stage.INFERENCE,))
 
 
 def test_a_stage_with_an_intent_and_no_verdict_is_to_be_closed_and_never_woken() -> None:
     for stage, before in ((Stage.TUNING, {}), (Stage.PROMOTION, JUDGED), (Stage.INFERENCE, PROMOTED)):
-        assert remedies(traces(before, under_way=[stage]), now=NOW) == Remedies(close=(stage,))
+        assert remedies(traces(before, under_way=[stage]), now=NOW) == CandidateRepairs(close=(stage,))
 
 
 def test_of_two_siblings_one_is_closed_and_the_other_woken() -> None:
     found = traces(TUNED, under_way=[Stage.BUDGET])
-    assert remedies(found, now=NOW) == Remedies(close=(Stage.BUDGET,), wake=(Stage.EVALUATION,))
+    assert remedies(found, now=NOW) == CandidateRepairs(close=(Stage.BUDGET,), wake=(Stage.EVALUATION,))
 
 
 def test_an_event_that_was_written_and_never_published_is_announced_before_anything_else() -> None:
     found = traces(TUNED, unpublished=[Stage.TUNING], under_way=[Stage.BUDGET])
-    assert remedies(found, now=NOW) == Remedies(announce=(Stage.TUNING,))
+    assert remedies(found, now=NOW) == CandidateRepairs(announce=(Stage.TUNING,))
 
 
 def test_a_verdict_whose_event_was_never_written_is_announced() -> None:
-    assert remedies(traces(TUNED, unwritten=[Stage.TUNING]), now=NOW) == Remedies(announce=(Stage.TUNING,))
+    assert remedies(traces(TUNED, unwritten=[Stage.TUNING]), now=NOW) == CandidateRepairs(announce=(Stage.TUNING,))
     rejected = {Stage.TUNING: Outcome.REJECTED}
-    assert remedies(traces(rejected, unwritten=[Stage.TUNING]), now=NOW) == Remedies(announce=(Stage.TUNING,))
+    assert remedies(traces(rejected, unwritten=[Stage.TUNING]), now=NOW) == CandidateRepairs(announce=(Stage.TUNING,))
 
 
 @pytest.mark.parametrize("outcomes", [{}, TUNED, JUDGED, PROMOTED])
@@ -102,13 +102,13 @@ def test_nothing_is_done_while_anything_moved_within_patience(
 ) -> None:
     found = traces(outcomes, under_way=under_way, unpublished=unpublished)
     found.add(f"{arrival_path(CANDIDATE)}.anything", written_at=NOW - PATIENCE + timedelta(seconds=1), published=False)
-    assert remedies(found, now=NOW) == Remedies()
+    assert remedies(found, now=NOW) == CandidateRepairs()
 
 
 def test_patience_ends_when_it_says() -> None:
-    assert remedies(traces({}, moved_at=NOW - PATIENCE), now=NOW) != Remedies()
-    assert remedies(traces({}, moved_at=NOW - PATIENCE + timedelta(milliseconds=1)), now=NOW) == Remedies()
-    assert remedies_within(traces({}, moved_at=NOW), now=NOW, patience=timedelta(0)) != Remedies()
+    assert remedies(traces({}, moved_at=NOW - PATIENCE), now=NOW) != CandidateRepairs()
+    assert remedies(traces({}, moved_at=NOW - PATIENCE + timedelta(milliseconds=1)), now=NOW) == CandidateRepairs()
+    assert remedies_within(traces({}, moved_at=NOW), now=NOW, patience=timedelta(0)) != CandidateRepairs()
 
 
 @pytest.mark.parametrize(
@@ -126,20 +126,22 @@ def test_patience_ends_when_it_says() -> None:
     ],
 )
 def test_a_candidate_that_has_ended_and_was_announced_needs_nothing(outcomes: dict[Stage, Outcome]) -> None:
-    assert remedies(traces(outcomes), now=NOW) == Remedies()
+    assert remedies(traces(outcomes), now=NOW) == CandidateRepairs()
     # A sibling that was cut short by the failure is left as it is: the candidate has its end.
-    assert remedies(traces(outcomes, under_way=[Stage.BUDGET]), now=NOW) == Remedies()
+    assert remedies(traces(outcomes, under_way=[Stage.BUDGET]), now=NOW) == CandidateRepairs()
 
 
 def test_a_refused_candidate_still_needs_its_promotion() -> None:
-    assert remedies(traces(JUDGED | {Stage.EVALUATION: Outcome.REFUSED}), now=NOW) == Remedies(wake=(Stage.PROMOTION,))
+    assert remedies(traces(JUDGED | {Stage.EVALUATION: Outcome.REFUSED}), now=NOW) == CandidateRepairs(
+        wake=(Stage.PROMOTION,)
+    )
 
 
 def test_what_never_arrived_is_left_alone() -> None:
     found = traces(TUNED, unpublished=[Stage.TUNING])
     found.names.remove(arrival_path(CANDIDATE))
-    assert remedies(found, now=NOW) == Remedies()
-    assert remedies(Traces(CANDIDATE), now=NOW) == Remedies()
+    assert remedies(found, now=NOW) == CandidateRepairs()
+    assert remedies(Traces(CANDIDATE), now=NOW) == CandidateRepairs()
 
 
 @st.composite
@@ -242,8 +244,8 @@ def test_what_is_settled_needs_nothing_now_and_never_will(
     under_way = [stage for stage in ready_stages(outcomes) if stage in taken_on]
     found = traces(outcomes, under_way=under_way, unpublished=unpublished, unwritten=unwritten)
     if settled(found):
-        assert remedies(found, now=NOW + timedelta(days=400)) == Remedies()
-    elif remedies(found, now=NOW) == Remedies():
+        assert remedies(found, now=NOW + timedelta(days=400)) == CandidateRepairs()
+    elif remedies(found, now=NOW) == CandidateRepairs():
         # Nothing to do and yet not settled: only where a failed stage's sibling may still come to its verdict.
         assert candidate_state(outcomes) is CandidateState.FAILED
         assert is_settled(found, now=LONG_AGO + LINGER, patience=PATIENCE)

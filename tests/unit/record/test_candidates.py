@@ -15,7 +15,7 @@ from genops_events.record.candidates import Candidate
 from genops_events.record.holds import Intent
 from genops_events.record.intake import Arrival
 from genops_events.record.stages import STAGES, Outcome, Stage
-from genops_events.record.tuning import Cancellation, Progress
+from genops_events.record.tuning import Cancellation, TuningProgress
 from genops_events.record.verdicts import VERDICTS
 
 NOW = datetime(2026, 11, 23, 1, 2, 3, tzinfo=UTC)
@@ -153,7 +153,7 @@ def test_every_candidate_is_plain_json_with_all_five_stages(outcomes: dict[Stage
     assert ("waiting" in states(candidate(outcomes))) <= (told["state"] == "under_way")
 
 
-PROGRESS = Progress(
+PROGRESS = TuningProgress(
     candidate=CANDIDATE,
     written_at=NOW,
     job="projects/p/locations/l/tuningJobs/1",

@@ -18,7 +18,7 @@ from genops_events.config import load_config
 from genops_events.stack import keeper, processes
 from genops_events.stack.airflow_probes import Probe
 from genops_events.stack.components import Component
-from genops_events.stack.progress import Progress, Signs
+from genops_events.stack.progress import Signs, StallTimer
 from genops_events.stack.stack_errors import StackError
 from genops_events.stack.state import ComponentState, StackState
 
@@ -34,7 +34,7 @@ CONFIG = Path(__file__).parents[3] / "examples" / "genops.yaml"
     ],
 )
 def test_whatever_moves_is_progress(moved: Signs) -> None:
-    progress = Progress(now=100.0)
+    progress = StallTimer(now=100.0)
     still = Signs("no heartbeat yet", 10, 1.0)
     assert progress.stalled_seconds(still, now=110.0) == 0
     assert progress.stalled_seconds(still, now=150.0) == 40
@@ -49,7 +49,7 @@ def test_processor_time_of_a_process_is_counted_and_of_none_is_zero() -> None:
 
 def keeper_of(
     tmp_path: Path, look: Callable[[], Probe], *, code: str = "import time; time.sleep(1000)"
-) -> keeper.Keeper:
+) -> keeper.ComponentKeeper:
     """Return the keeper of a process that only sleeps, and of which `look` says how far it is."""
     component = Component(
         name="storage", kind="storage", argv=(), environment={}, log=tmp_path / "storage.log", cwd=tmp_path
@@ -64,10 +64,10 @@ def keeper_of(
     async def looked(_: keeper.Birth) -> Probe:
         return look()
 
-    return keeper.Keeper(component, prepare=prepare, start=start, look=looked, changed=lambda: None)
+    return keeper.ComponentKeeper(component, prepare=prepare, start=start, look=looked, changed=lambda: None)
 
 
-async def kept_until(one: keeper.Keeper, *states: str) -> ComponentState:
+async def kept_until(one: keeper.ComponentKeeper, *states: str) -> ComponentState:
     task = asyncio.create_task(one.keep())
     try:
         async with asyncio.timeout(HANG_SECONDS):

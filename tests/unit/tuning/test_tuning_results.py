@@ -11,7 +11,7 @@ from genops_events.config.tuning import Tuning
 from genops_events.errors import PermanentError
 from genops_events.tuning.results import (
     NoSuchCheckpoint,
-    Served,
+    ServedModel,
     billable_tokens_of,
     epochs_of,
     examples_of,
@@ -77,12 +77,12 @@ def test_a_count_of_nothing_is_not_taken_for_an_unknown_one() -> None:
 
 
 def test_the_model_itself_is_served_unless_an_epoch_is_asked_for() -> None:
-    assert served(job(*THREE), Tuning()) == Served(MODEL, endpoint(3), "3", 3)
-    assert served(job(), Tuning()) == Served(MODEL, endpoint(3), None, None)
+    assert served(job(*THREE), Tuning()) == ServedModel(MODEL, endpoint(3), "3", 3)
+    assert served(job(), Tuning()) == ServedModel(MODEL, endpoint(3), None, None)
 
 
 def test_the_checkpoint_of_an_epoch_is_served_from_its_own_endpoint() -> None:
-    assert served(job(*THREE), Tuning(serve_checkpoint=2)) == Served(MODEL, endpoint(2), "2", 2)
+    assert served(job(*THREE), Tuning(serve_checkpoint=2)) == ServedModel(MODEL, endpoint(2), "2", 2)
 
 
 def test_of_two_checkpoints_of_an_epoch_the_later_one_is_served() -> None:
@@ -92,7 +92,7 @@ def test_of_two_checkpoints_of_an_epoch_the_later_one_is_served() -> None:
 
 def test_the_last_epoch_is_served_where_only_the_last_checkpoint_was_kept() -> None:
     tuning = Tuning(checkpoints="last", serve_checkpoint=3)
-    assert served(job(supervised_tuning_spec=PARAMETERS), tuning) == Served(MODEL, endpoint(3), None, 3)
+    assert served(job(supervised_tuning_spec=PARAMETERS), tuning) == ServedModel(MODEL, endpoint(3), None, 3)
 
 
 def test_an_epoch_without_a_checkpoint_is_refused_with_those_that_are_there() -> None:
