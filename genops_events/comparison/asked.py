@@ -172,7 +172,14 @@ class Asked:
     @property
     def respondent(self) -> Respondent:
         """Who is asked."""
-        return Respondent(self.called.model, self.requests, name=self.called.name, settings=self.requests.asked_as)
+        called = self.called
+        return Respondent(
+            called.model,
+            self.requests,
+            name=called.name,
+            base_model=called.billed_model,
+            settings=self.requests.asked_as,
+        )
 
     @cached_property
     def paid_answers(self) -> Answers:

@@ -125,11 +125,8 @@ class Contest:
 
     def _scored_run(self) -> ScoredRun:
         asked, plan = self._asked, self._plan
-        config = self._config.model_copy(
-            update={"requests_per_minute": max(1, self._config.requests_per_minute // plan.at_once)}
-        )
         return ScoredRun(
-            config,
+            self._config,
             asked.dataset.evaluation,
             self._bucket,
             examples=asked.examples,

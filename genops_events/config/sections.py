@@ -166,7 +166,7 @@ class Config(ConfigPart):
     intake: Intake = Intake()
     """How arrivals without a message, and lost wake-ups, are found."""
     requests_per_minute: PositiveInt = 300
-    """Quota of online calls of each model in its location, of all runs together; of counting tokens, and of scoring, each run has as many."""
+    """Quota of online calls of each model in its location, of all runs together; each run may count tokens as often."""
     tuning_jobs_at_once: PositiveInt = 1
     """Most tuning jobs that are under way at a time, as the project's quota for concurrent tuning jobs allows; the others wait in order."""
     budget: ProjectBudget = ProjectBudget()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from genops_events.catalogue.metrics import PAIRWISE, Metric
+from genops_events.config.evaluation import USUAL_JUDGE
+from genops_events.config.quotas import Quota, quota_for
 from genops_events.errors import GenopsError
 from genops_events.evaluation.examples import EvaluationExample
 from genops_events.evaluation.rows import Score
@@ -27,10 +30,14 @@ from genops_events.gemini.replies import Reply
 from genops_events.record.digest import digest
 
 if TYPE_CHECKING:
+    from google.cloud.storage import Bucket
+
     from genops_events.config import Config
 
 FUNCTIONS_AT_ONCE = 8
 """Calls of metrics in Python under way at once, each in a thread."""
+SCORING = "evaluation-service"
+"""What stands in place of a model in the quota of computed metrics: no model is asked."""
 _WRONG_ROW = 400
 """The status that one row can cause; any other refusal is about all of them."""
 
@@ -67,10 +74,11 @@ def why_none(reply: Reply) -> str | None:
 
 
 class Pipeline:
-    """One try at answering and scoring rows. Models and judges work at the same time, each at a pace of its own.
+    """One try at answering and scoring rows. Models and judges work at the same time, each at the pace of its quota.
 
     Args:
-        config: project, locations and quota.
+        config: project, locations and quotas.
+        bucket: of the record, by which processes share the quotas.
         rows: of the evaluation file.
         metrics: what is measured.
         functions: the metrics in Python, by name.
@@ -81,6 +89,7 @@ class Pipeline:
     def __init__(
         self,
         config: Config,
+        bucket: Bucket,
         rows: Sequence[EvaluationExample],
         metrics: Sequence[Metric],
         *,
@@ -88,14 +97,14 @@ class Pipeline:
         kept: Mapping[str, Score],
         parts: KeptRows,
     ) -> None:
-        self._config, self._rows, self._metrics, self._functions = config, rows, metrics, functions
+        self._config, self._bucket = config, bucket
+        self._rows, self._metrics, self._functions = rows, metrics, functions
         self._kept = kept
         self._at_once = calls_at_once(config.requests_per_minute)
         self._keeper = Keeper(parts, on_failure=self._stop)
         self._connection = Connection(config, at_once=self._at_once)
         self._slots = asyncio.Semaphore(self._at_once)
-        self._paces: dict[str, Pace] = {}
-        self._waits_for_pace = asyncio.Lock()
+        self._paces: dict[Quota, Pace] = {}
         self._runs: list[OnlineRun] = []
         self._respondents: list[KeptAnswers] = []
         self._to_come = dict.fromkeys(range(len(rows)), 0)
@@ -125,7 +134,11 @@ class Pipeline:
         return self._found
 
     async def _answer_and_score(self) -> None:
-        async with self._connection, self._keeper:
+        quotas = {self._quota_of(kept) for kept in self._respondents if kept.pending}
+        quotas |= {self._quota_of_scoring(metric) for metric in self._metrics if metric.kind != "python"}
+        async with self._connection, self._keeper, AsyncExitStack() as paces:
+            for quota in quotas:
+                self._paces[quota] = await paces.enter_async_context(Pace.of(self._bucket, quota))
             with first_error():
                 async with asyncio.TaskGroup() as self._group:
                     for side, kept in enumerate(self._respondents):
@@ -160,7 +173,7 @@ class Pipeline:
             self._config,
             kept.respondent,
             kept=kept.parts,
-            pace=Pace(requests_per_minute=self._config.requests_per_minute),
+            pace=self._paces[self._quota_of(kept)],
             at_once=self._at_once,
             on_done=partial(self._came, side),
         )
@@ -239,8 +252,9 @@ class Pipeline:
         if metric.kind == "python":
             function, loop = self._functions[metric.name], asyncio.get_running_loop()
             return [await loop.run_in_executor(self._pool, _by_function, metric, function, one) for one in batch]
-        pace = self._pace(metric)
-        turn = partial(self._turn, pace)
+        pace = self._paces[self._quota_of_scoring(metric)]
+        # A judge is asked so often for each row; what is computed is one call for all of them.
+        turn = partial(pace.begin, 0, calls=len(batch) * metric.samples if metric.judged else 1)
         url = self._connection.url_in(self._config.places.judging, "evaluateInstances")
         body = _encode(request(self._config, metric, batch))
         async with self._slots:
@@ -257,16 +271,16 @@ class Pipeline:
             what = f"Could not score answers by {metric.name}: the answer cannot be read: {error}."
             raise CloudUnavailable(what, "The next try asks again.") from error
 
-    async def _turn(self, pace: Pace) -> None:
-        async with self._waits_for_pace:  # one at a time: a pace is waited for by polling
-            await pace.begin(0)
+    def _quota_of(self, kept: KeptAnswers) -> Quota:
+        return self._config.quota_of(kept.respondent.model, kept.respondent.base_model)
 
-    def _pace(self, metric: Metric) -> Pace:
-        """Return the pace of the model that scores; what is computed has one of its own."""
-        name = f"judge {metric.judge_model}" if metric.judged else "computed"
-        if name not in self._paces:
-            self._paces[name] = Pace(requests_per_minute=self._config.requests_per_minute)
-        return self._paces[name]
+    def _quota_of_scoring(self, metric: Metric) -> Quota:
+        """Return the quota of the model that scores; what is computed counts in one of the service's own."""
+        places = self._config.places
+        if not metric.judged:
+            return quota_for(self._config, places.judging, SCORING)
+        judge = metric.judge_model or USUAL_JUDGE
+        return quota_for(self._config, places.of_judge(judge), judge)
 
 
 def _by_function(metric: Metric, function: PythonMetric, one: Scored) -> Score:

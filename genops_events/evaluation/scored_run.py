@@ -117,6 +117,7 @@ class ScoredRun:
             kept.adopt(one.paid)
         pipeline = Pipeline(
             self._config,
+            self._bucket,
             self._examples,
             self._metrics,
             functions=functions,

@@ -156,7 +156,11 @@ class Evaluating:
             scores=judgements_prefix(self.candidate),
             candidate=AnsweringModel(
                 respondent=Respondent(
-                    self.run.endpoint, own, name=self.run.tuning.model or self.run.endpoint, settings=own.asked_as
+                    self.run.endpoint,
+                    own,
+                    name=self.run.tuning.model or self.run.endpoint,
+                    base_model=dataset.billed_model,
+                    settings=own.asked_as,
                 ),
                 rates=config.rates_for(dataset),
                 answers=evaluation_answers_path(self.candidate),
@@ -170,7 +174,13 @@ class Evaluating:
         requests = evaluation_requests(self.run.config, self.run.dataset, self.champion_model)
         endpoint, before = self.plan.endpoint or "", evaluation_answers_path(self.plan.champion or "")
         return AnsweringModel(
-            respondent=Respondent(endpoint, requests, name=self.plan.model or endpoint, settings=requests.asked_as),
+            respondent=Respondent(
+                endpoint,
+                requests,
+                name=self.plan.model or endpoint,
+                base_model=self.champion_model,
+                settings=requests.asked_as,
+            ),
             rates=self.run.config.rates(self.champion_model),
             answers=champion_answers_path(self.candidate),
             paid=answers_to(self.bucket, before, prompt_rows(asked), settings=requests.asked_as),

@@ -53,6 +53,8 @@ class Respondent:
     requests: Requests
     name: str
     """Of the model in the answers."""
+    base_model: str = ""
+    """The published model that it is, or was tuned from: the quota is that model's. Empty where nobody knows it."""
     settings: str | None = None
     """How it is asked (`Requests.asked_as`), where answers that were asked for in another way may lie beside its own."""
 
@@ -128,12 +130,12 @@ def answer_online(
         pace=pace,
         at_once=at_once or calls_at_once(pace.requests_per_minute),
     )
-    asyncio.run(_answer_and_tell(run, pending(rows, kept.in_order(), run.count_kept), on_progress))
+    asyncio.run(_answer_and_tell(run, pace, pending(rows, kept.in_order(), run.count_kept), on_progress))
     return run.tally
 
 
 async def _answer_and_tell(
-    run: OnlineRun, rows: Iterator[PromptRow | BadRow], on_progress: Callable[[Totals], None]
+    run: OnlineRun, pace: Pace, rows: Iterator[PromptRow | BadRow], on_progress: Callable[[Totals], None]
 ) -> None:
     async def tell_on() -> None:
         while True:
@@ -143,7 +145,8 @@ async def _answer_and_tell(
 
     telling = asyncio.create_task(tell_on())
     try:
-        await run.answer(rows)
+        async with pace:
+            await run.answer(rows)
     finally:
         telling.cancel()
 
@@ -162,7 +165,7 @@ class OnlineRun:
         config: project and location.
         respondent: who answers.
         kept: where what is done is kept.
-        pace: lets calls begin; held for as long as the run lasts.
+        pace: lets calls begin; held by the caller for as long as the run lasts.
         at_once: most calls at a time.
         on_done: told each row that is done in this run, with its answer, or why there is none.
     """
@@ -228,7 +231,7 @@ class OnlineRun:
         Raises:
             CloudUnavailable, CloudRefused, AllRefused: as `answer_online`.
         """
-        async with self._connection, self._pace, self._keeper:
+        async with self._connection, self._keeper:
             with first_error():
                 async with asyncio.TaskGroup() as calls:
                     try:

@@ -17,7 +17,7 @@ from genops_events.record.document import Document
 from genops_events.record.paths import COMPARISONS
 
 MOST_AT_ONCE = 4
-"""Contestants that answer at the same time, of all comparisons; those of one keep together to `requests_per_minute`."""
+"""Contestants that answer at the same time, of all comparisons."""
 
 
 UNANNOUNCED = f"{ROOT}unannounced-comparisons/"
@@ -57,11 +57,6 @@ class ComparisonPlan(Document):
     def contestant(self, name: str) -> Contestant:
         """Return the contestant of this name; it is there."""
         return next(one for one in self.contestants if one.name == name)
-
-    @property
-    def at_once(self) -> int:
-        """How many contestants answer at the same time."""
-        return min(len(self.contestants), MOST_AT_ONCE)
 
 
 class ContestantDocument(Document):

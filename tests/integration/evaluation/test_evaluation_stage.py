@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import sys
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from cloud import StandIns
 from evaluations import FILE, evaluated, pairs, rows_of, write
+from google.cloud.storage import Bucket
 from made_up import context, now
 
 from genops_events.airflow.evaluation import EvaluateModel
 from genops_events.airflow.report_link import ReportLink
 from genops_events.airflow.stage import record_failure
+from genops_events.config.quotas import Quota
 from genops_events.evaluation.examples import EvaluationDataError, InputMissing
 from genops_events.evaluation.files import browser_url
+from genops_events.evaluation.pipeline import SCORING
 from genops_events.evaluation.python_metrics import MetricMissing
 from genops_events.gcp.parts import read_parts
 from genops_events.gcp.record_store import RecordStore
+from genops_events.gemini.pace import Pace
+from genops_events.gemini.shared_quota import SharedQuota
 from genops_events.money.ledger import Ledger, month_of
 from genops_events.record.evaluation import EvaluationSummary, judgements_prefix, report_path, summary_path
 from genops_events.record.paths import ledger_path, training_path
@@ -61,6 +67,34 @@ def test_every_row_is_scored_explained_and_summed_up(
     assert told["report_uri"] == f"gs://{store.bucket.name}/{report_path(candidate)}"
     assert ReportLink().get_link(task, ti_key=None) == browser_url(told["report_uri"])  # type: ignore[arg-type]
     assert read_parts(store.bucket, judgements_prefix(candidate)) == [], "nothing is left of the parts"
+
+
+def test_models_and_judges_draw_on_the_quotas_that_all_processes_share(
+    monkeypatch: pytest.MonkeyPatch, settings: Callable[..., None], store: RecordStore, candidate: str
+) -> None:
+    drawn: dict[str, int] = defaultdict(int)
+    begin = Pace.begin
+
+    class Counted(Pace):
+        """The real one, which says what it was asked for."""
+
+        quota: Quota
+
+        async def begin(self, tokens: int, *, calls: int = 1) -> None:
+            drawn[self.quota.model] += calls
+            await begin(self, tokens, calls=calls)
+
+    def counted(bucket: Bucket, quota: Quota) -> Pace:
+        pace = Counted(shared=SharedQuota(bucket, quota))
+        pace.quota = quota
+        return pace
+
+    monkeypatch.setattr(Pace, "of", counted)
+    settings(metrics=["exact_match", "fluency"], judge={"model": "gemini-2.5-pro", "samples": 3})
+    write(store, FILE, *pairs(3, 1))
+    evaluated(candidate)
+    # An answer to each row; three samples of each; one call for what is computed of all of them.
+    assert drawn == {"gemini-2.5-flash": 4, "gemini-2.5-pro": 12, SCORING: 1}
 
 
 def test_a_report_opens_in_a_browser_where_people_log_in(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,8 @@ def asked(
     respondent = Respondent(MODEL, requests, name="the model", settings=requests.asked_as)
     rows = [PromptRow.of_text(number, one, line=number + 1, name=str(number)) for number, one in enumerate(prompts)]
     kept = KeptAnswers(store.bucket, NAME, rows, respondent)
-    Pipeline(config, [EvaluationExample(one) for one in prompts], [], functions={}, kept={}, parts=kept.parts).run(kept)
+    examples = [EvaluationExample(one) for one in prompts]
+    Pipeline(config, store.bucket, examples, [], functions={}, kept={}, parts=kept.parts).run(kept)
     return kept
 
 

@@ -1,4 +1,3 @@
-# ruff: noqa: F401, F811 - fixtures are imported by name, and come back as arguments
 """One quota for all processes that use it: shares by the bucket of the record, with real processes and Google's own client."""
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import pytest
-from cloud import StandIns, cloud, config, connections_closed, stand_ins, store
+from cloud import StandIns
 from waiting import HANG_SECONDS, PAUSE_SECONDS, until, until_async
 
 from genops_events.config import Config
