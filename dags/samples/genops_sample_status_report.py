@@ -14,7 +14,7 @@ from genops_events.airflow.retries import OWN_DAG_DEFAULTS
 # DuckDB's SQL; `genops sql` without a query lists the tables. $since and $until are the period's ends.
 QUERIES = {
     "Candidates, by how they stand": """
-        SELECT dataset, state, count(*) AS candidates, sum(cost_usd) AS cost_usd
+        SELECT dataset, state, count(*) AS candidates, sum(cost_usd) AS cost_usd, count(cost_unknown) AS cost_unknown
         FROM genops.candidates WHERE updated_at >= $since AND updated_at < $until GROUP BY ALL ORDER BY ALL""",
     "Spent and reserved": """
         SELECT dataset, purpose, sum(spent_usd) AS spent_usd, sum(reserved_usd) AS reserved_usd

@@ -30,7 +30,7 @@ Each verdict is a [CloudEvent 1.0](https://cloudevents.io) on the Pub/Sub topic 
 binary mode of a message: attributes `ce-type`, `ce-id`, `ce-subject`, …, and the data as JSON. Subject and ordering key are the candidate id; a
 repeated event has the same `ce-id`. [How to subscribe](../how-to/subscribe.md).
 
-The JSON Schema of each type ships with the package, in `genops_events/schemas/`. What is not known is left out, never 0 or null. Amounts in US
+The JSON Schema of each type ships with the package, in `genops_events/schemas/`. What is not known is left out, but for `cost_usd`, which is null: never 0. Amounts in US
 dollars are decimal numbers as texts, times are those of RFC 3339, in UTC.
 """
 SHOWN: tuple[type[BaseModel], ...] = (*VERDICTS.values(), Hold, Rollback, ComparisonSummary)

@@ -6,7 +6,7 @@ https://docs.cloud.google.com/gemini-enterprise-agent-platform/models/tuning/sup
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gcp_stand_ins.vertex.errors import invalid, not_found
 
@@ -26,6 +26,8 @@ class BaseModel:
         tuned_in: the only regions that tune it; None for any, empty for none.
         adapters: ranks of the adapter that it can be tuned with.
         own_keys: whether what is tuned from it can be encrypted with a key of Cloud KMS.
+        least_cached_tokens: a context cache of fewer is refused:
+            https://docs.cloud.google.com/vertex-ai/generative-ai/docs/context-cache/context-cache-overview
     """
 
     in_regions: bool
@@ -33,16 +35,18 @@ class BaseModel:
     tuned_in: tuple[str, ...] | None
     adapters: tuple[int, ...] = _EVERY_ADAPTER
     own_keys: bool = True
+    least_cached_tokens: int = 2_048
 
 
-_THREE = BaseModel(in_regions=False, in_multi_regions=True, tuned_in=("us-central1", "europe-west4"), own_keys=False)
-_ASKED_ONLY = BaseModel(in_regions=False, in_multi_regions=True, tuned_in=())
+_LITE = BaseModel(in_regions=False, in_multi_regions=True, tuned_in=("us-central1", "europe-west4"), own_keys=False)
+_THREE = replace(_LITE, least_cached_tokens=4_096)
+_ASKED_ONLY = replace(_THREE, tuned_in=(), own_keys=True)
 _TWO = BaseModel(in_regions=True, in_multi_regions=False, tuned_in=None)
 _TWO_EIGHT = BaseModel(in_regions=True, in_multi_regions=False, tuned_in=None, adapters=(1, 2, 4, 8))
 BASE_MODELS = {
     "gemini-3.5-flash": _THREE,
-    "gemini-3.5-flash-lite": _THREE,
-    "gemini-3.1-flash-lite": _THREE,
+    "gemini-3.5-flash-lite": _LITE,
+    "gemini-3.1-flash-lite": _LITE,
     "gemini-3.8-flash": _ASKED_ONLY,
     "gemini-3.7-flash": _ASKED_ONLY,
     "gemini-3.6-flash": _ASKED_ONLY,
@@ -125,11 +129,24 @@ def check_batch(model: str, parent: str, *, is_tuned: bool) -> None:
         raise invalid(f"The model {model} does not support batch prediction in {location}.")
 
 
-def check_cache(model: str, *, is_tuned: bool) -> None:
-    """Raise unless a context cache can be made: none is for what was tuned from a model that single regions do not serve."""
+def check_cache(model: str, *, is_tuned: bool, tokens: int) -> None:
+    """Raise unless a context cache can be made: not one that is too small, nor for what single regions do not serve.
+
+    Of Vertex AI's answer to a small one a user has told the words: https://discuss.ai.google.dev/t/134499 (read 2026-11-30).
+
+    Args:
+        model: short name of the base model.
+        is_tuned: whether a tuned model is to use it.
+        tokens: that it would hold.
+    """
     found = BASE_MODELS.get(model)
-    if is_tuned and found is not None and not found.in_regions:
+    if found is None:
+        return
+    if is_tuned and not found.in_regions:
         raise invalid(f"Explicit caching is not supported for models that were tuned from {model}.")
+    if tokens < found.least_cached_tokens:
+        least = found.least_cached_tokens
+        raise invalid(f"The cached content is of {tokens} tokens. The minimum token count to start caching is {least}.")
 
 
 def served_parent(model: str, parent: str) -> str:

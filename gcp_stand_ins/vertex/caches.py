@@ -60,7 +60,7 @@ class CachedContent:
 
 
 class Caches:
-    """All caches of this stand-in. There is no least size: Vertex AI wants 1,024 tokens or more.
+    """All caches of this stand-in.
 
     Args:
         database: where they are kept.
@@ -75,7 +75,7 @@ class Caches:
         """Accept a new cache and return it.
 
         Raises:
-            ApiError: the request is not valid, or its model is not there.
+            ApiError: the request is not valid, its model is not there, or it has fewer tokens than a cache must have.
         """
         if unknown := sorted(set(body) - _FIELDS):
             raise invalid(f"Invalid JSON payload received. Unknown name \"{unknown[0]}\" at 'cached_content'.")
@@ -83,7 +83,6 @@ class Caches:
         if not isinstance(model, str):
             raise invalid("CachedContent.model is required.")
         job_id, base_model = self._served(model)
-        check_cache(base_model, is_tuned=job_id is not None)
         read_tools(body)
         texts = list(texts_of_request(body))
         now = time.time()
@@ -97,6 +96,7 @@ class Caches:
             text_tokens=sum(count_tokens(text) for _, text in texts) + call_tokens(body.get("contents")),
             media=dict(media_tokens(body.get("contents"))),
         )
+        check_cache(base_model, is_tuned=job_id is not None, tokens=made.tokens)
         self._all.put(made.name, made)
         return _view(made)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, Context, Param, XComArg
@@ -18,6 +19,7 @@ from genops_events.comparison.conclude import conclude, fail, refuse
 from genops_events.comparison.contest import Contest
 from genops_events.comparison.work import Comparing
 from genops_events.config import load_config
+from genops_events.doctor.model_notices import contestants_models, model_notices, models_of
 from genops_events.errors import GenopsError
 from genops_events.evaluation.files import browser_url
 from genops_events.evaluation.python_metrics import functions_of
@@ -55,6 +57,10 @@ class PlanComparison(_ComparisonOperator):
             raise AirflowSkipException(f"{comparing.dataset_name} has no contestants in genops.yaml")
         with stepping_aside():
             plan = comparing.plan()
+        of_plan = contestants_models("contestants", plan.contestants)
+        named = [*models_of(comparing.config, dataset=plan.dataset), *of_plan]
+        for notice in model_notices(comparing.config.catalogue, named, datetime.now(UTC).date()):
+            log.warning("%s", notice)
         asked = comparing.asked(plan)
         functions_of(comparing.dataset.evaluation.measured(plan.metrics))  # before anything is spent
         missing = comparing.unfinished(plan)

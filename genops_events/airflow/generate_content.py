@@ -6,6 +6,7 @@ import logging
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk import BaseOperator, Context
@@ -20,6 +21,7 @@ from genops_events.asking.planning import counted_only, settled_plan
 from genops_events.asking.running import ask, release
 from genops_events.catalogue.models import shipped
 from genops_events.config import Config, load_config
+from genops_events.doctor.model_notices import model_notices
 from genops_events.gcp.record_store import RecordStore
 from genops_events.money.ceilings import USUAL_ASK_USD
 from genops_events.record.asks import AskResult, run_of
@@ -53,6 +55,8 @@ class GenerateContent(BaseOperator):
         store = RecordStore.open(config)
         fields = _filled_in(context["params"])
         question = read_form(fields, config, is_counted_only=bool(fields.get("count_only")))
+        for notice in model_notices(config.catalogue, question.models(config), datetime.now(UTC).date()):
+            log.warning("%s", notice)
         if fields.get("count_only"):
             plan = counted_only(config, store, question)
             log.info("%s", plan.estimate)

@@ -81,6 +81,13 @@ class AskForm:
     budget_usd: Decimal
     names: FieldNames = FORM
 
+    def models(self, config: Config) -> Iterator[tuple[str, str]]:
+        """Yield who names the model that is asked, and the published model that it is or was tuned from."""
+        if self.model is not None:
+            yield self.names.model, self.model
+        elif self.champion_of is not None:
+            yield f"{self.champion_of}: source_model", config.dataset(self.champion_of).billed_model
+
 
 def read_form(
     values: Mapping[str, Any], config: Config, *, names: FieldNames = FORM, is_counted_only: bool = False

@@ -12,8 +12,8 @@ from genops_events.asking.counting import counted
 from genops_events.asking.form import AskForm, FieldNames
 from genops_events.asking.prompt_copy import put_prompts, remove_prompts, rows_in_place
 from genops_events.errors import PermanentError
-from genops_events.gemini.requests import cache_contents
 from genops_events.gemini.results import rows_of
+from genops_events.gemini.served import before_each_prompt
 from genops_events.money.ledger import usd
 from genops_events.record import asks as places
 from genops_events.record.asks import AskPlan
@@ -141,8 +141,6 @@ def _draft(config: Config, store: RecordStore, question: AskForm, *, run: str, b
         # Told to the model, so that it is a bound and no guess.
         longest = config.call_limits(target.billed_model).max_output_tokens
         settings = settings.model_copy(update={"max_output_tokens": longest})
-    inference = target.dataset.inference if target.dataset is not None else None
-    cache = inference.cache if inference is not None else None
     of_dataset = target.dataset.system_instruction if target.dataset is not None else None
     system = of_dataset if question.system_instruction is None else question.system_instruction
     return AskPlan(
@@ -155,7 +153,7 @@ def _draft(config: Config, store: RecordStore, question: AskForm, *, run: str, b
         billed_model=target.billed_model,
         system_instruction=system or None,
         settings=settings.model_dump(mode="json", exclude_none=True),
-        common=[] if cache is None else cache_contents(cache.text, cache.files),
+        common=[] if target.dataset is None else before_each_prompt(target.dataset),
         source=question.file or "the prompt",
         is_single=question.row is not None,
         rows=0,

@@ -95,8 +95,8 @@ class _WithinBudget(Requests):
             AnswerSettings.model_validate(plan.settings),
             system_instruction=plan.system_instruction,
             thinker=thinker_of_plan(config, plan),
+            before=plan.common,
         )
-        self._common_contents = plan.common
         self._common_tokens = common_tokens(plan)
         self._rates = config.rates(plan.billed_model)
         self._budget = budget
@@ -109,7 +109,7 @@ class _WithinBudget(Requests):
         """
         body = super().body(row)
         self._budget.begin(row, most_for_row(self, row, self._rates, common_tokens=self._common_tokens))
-        return {**body, "contents": [*self._common_contents, *row.contents]}
+        return body
 
 
 class _CostKeeper(KeptRows):

@@ -11,11 +11,7 @@ from genops_events.gcp.ledger_store import settle
 from genops_events.gcp.outbox import announce
 from genops_events.money.ledger import Purpose
 from genops_events.record.stages import STAGES, Outcome, Stage
-from genops_events.record.verdicts import InferenceVerdict, Verdict
-
-
-def _nothing_bought(_run: StageRun) -> bool:
-    return False
+from genops_events.record.verdicts import Verdict
 
 
 def _nothing_to_clean_up(_run: StageRun, _verdict: Verdict) -> None:
@@ -30,17 +26,15 @@ def _nothing_left(_run: StageRun) -> None:
 class StageEnd:
     """What tells the end of one stage from those of the others. By default: it has no job, and pays for nothing itself."""
 
-    bought: Callable[[StageRun], bool] = _nothing_bought
-    """Whether the stage, which failed, may have cost something: a job, or an answer or a score that is kept.
-
-    Answers and scores are kept within a second; what was in flight in that second is not seen.
-    """
     clean_up: Callable[[StageRun, Verdict], None] = _nothing_to_clean_up
     """Ends what nobody waits for any more, before the verdict is announced; may be repeated."""
     leftovers: Callable[[StageRun], None] = _nothing_left
     """Removes what a task has left behind whose retries are used up, after its verdict is announced."""
     failed: Callable[[StageRun, str], Verdict | None] = conclude_failed
     """Records that the stage failed for this reason, unless its job says otherwise, which is asked first.
+
+    Its cost is 0 where nothing was bought, and unknown where there may be a job, or an answer or a score is kept. These are
+    kept within a second; what was in flight in that second is not seen.
 
     Returns the verdict: that of a job which has ended, whatever Airflow says of the task. None where there is none to give
     yet: the job is under way, or being cancelled. Raises CloudUnavailable or CloudRefused where the job cannot be asked;
@@ -58,18 +52,16 @@ def settle_and_announce(run: StageRun, verdict: Verdict, end: StageEnd) -> None:
         verdict: recorded.
         end: of its stage.
     """
-    account(run, verdict, end)
+    account(run, verdict)
     end.clean_up(run, verdict)
     announce(run.config, run.store, verdict)
 
 
-def account(run: StageRun, verdict: Verdict, end: StageEnd) -> None:
+def account(run: StageRun, verdict: Verdict) -> None:
     """Settle what the stage spent, and release what will not be spent; repeating it changes nothing."""
     failed = verdict.outcome is Outcome.FAILED
-    # What a failed stage cost is often unknown: what was reserved for it stays reserved, unless nothing was bought.
-    known = not failed or bool(verdict.cost_usd) or not end.bought(run)
-    known = known or (isinstance(verdict, InferenceVerdict) and verdict.answered == 0)
-    if known:
+    # Where nobody knows what a stage cost, what was reserved for it stays reserved.
+    if verdict.cost_usd is not None:
         _settle(run, STAGES[verdict.stage].spends, verdict.cost_usd, again=bool(verdict.retries))
     if verdict.outcome is Outcome.HELD or (failed and verdict.stage is not Stage.INFERENCE):
         _settle(run, STAGES[Stage.INFERENCE].spends, Decimal(0))

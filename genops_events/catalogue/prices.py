@@ -35,19 +35,23 @@ def rates_of(catalogue: Catalogue, model: str, location: str = ANY_REGION, *, tu
     if training is not None:
         by_place["training"] = training
     discount = prices.batch_discount if prices.batch_discount is not None else catalogue.billing.batch_discount
-    return Rates(key, location, by_place, discount or Decimal(0), str(prices.as_of or catalogue.as_of))
+    as_of = str(prices.as_of or catalogue.as_of)
+    return Rates(key, location, by_place, discount or Decimal(0), as_of, tuned_in or location)
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What one model costs in one region."""
+    """What one model costs where it answers, and where it is tuned."""
 
     model: str
     region: str
+    """Where it answers."""
     prices: dict[Kind, Decimal]
     """US dollars per million tokens."""
     batch_discount: Decimal
     as_of: str
+    tuned_in: str
+    """Where the price of training is that of."""
 
     def price(self, kind: Kind) -> Decimal:
         """Return the price of a million tokens of this kind.
@@ -57,7 +61,8 @@ class Rates:
         """
         if (found := self.prices.get(kind)) is not None:
             return found
-        raise no_price(self.model, kind, self.region, self.prices, self.as_of)
+        where = self.tuned_in if kind == "training" else self.region
+        raise no_price(self.model, kind, where, self.prices, self.as_of)
 
     def tuning_cost(self, training_tokens: int, epochs: int) -> Decimal:
         """Return what tuning on this many tokens of the training file, this many times over, costs in US dollars."""

@@ -15,8 +15,7 @@ from typing import Any
 
 import msgspec
 
-_KINDS = bytes.maketrans(b"abcdefghijklmnopqrstuvwxyz 0123456789", b"a" * 27 + b"0" * 10)
-"""What a lower-case letter, a space and a digit are counted as."""
+_PLAIN, _DIGITS = b"abcdefghijklmnopqrstuvwxyz ", b"0123456789"
 _ONE = (
     (0x0370, 0x045F),  # Greek, Cyrillic
     (0x0530, 0x06FF),  # Armenian, Hebrew, Arabic
@@ -42,10 +41,13 @@ def estimated_tokens(text: str) -> int:
     every other ASCII character is one. A letter of Greek, Cyrillic, Arabic, Thai, Chinese, Japanese, Korean and their like is
     one; any other character has as many as its UTF-8 has bytes. No text has more than its UTF-8 has bytes.
     """
-    plain = text.encode("ascii", "ignore")
-    size = len(plain)
-    kinds = plain.translate(_KINDS)
-    thirds = 3 * size - 2 * kinds.count(b"a") + kinds.count(b"0")
+    # Each line of a training file comes here three times: what most texts are is counted in the fewest steps.
+    ascii_text = text.encode() if text.isascii() else text.encode("ascii", "ignore")
+    size = len(ascii_text)
+    others = ascii_text.translate(None, _PLAIN)
+    thirds = size + 2 * len(others)
+    if others and not others.isalpha():
+        thirds += len(others) - len(others.translate(None, _DIGITS))
     if size != len(text):
         for character, times in Counter(text).items():
             if character >= "\x80":

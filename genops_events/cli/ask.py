@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from genops_events.cli.candidates import AsJson
-from genops_events.cli.console import errors_reported, human, print_json
+from genops_events.cli.console import errors_reported, human, print_json, warn_of_models
 from genops_events.cli.target import connect
 from genops_events.errors import GenopsError, TransientError
 from genops_events.reading.printable import printable
@@ -86,8 +86,10 @@ def ask(
         if run is not None:
             _alone(given, settings, count_only=count_only)
             plan = plan_of(store, run)
+            warn_of_models(config.catalogue, [("--run", plan.billed_model)])
         else:
             question, content = _question(config, given, settings or [], is_counted_only=count_only)
+            warn_of_models(config.catalogue, question.models(config))
             if count_only:
                 _count(config, store, question, content, as_json=as_json)
                 return

@@ -47,13 +47,14 @@ def upload(
     as_json: AsJson = False,  # noqa: FBT002 - a command line flag
 ) -> None:
     """Upload a training file and print the candidate that it becomes."""
+    from genops_events.doctor.model_notices import models_of
     from genops_events.intake.uploads import object_name
     from genops_events.intake.uploads import upload as write
 
     with errors_reported():
         config = connect()
         entry = config.dataset(dataset)
-        warn_of_models(config, dataset=dataset)
+        warn_of_models(config.catalogue, models_of(config, dataset=dataset))
         name = {
             Role.TRAINING: object_name(file, entry.prefix, now=datetime.now(UTC)),
             Role.EVALUATION: entry.evaluation.file,
@@ -103,10 +104,11 @@ def _show(found: list[Candidate], *, as_json: bool) -> None:
     if not found:
         human().print("No candidates yet. Begin with: genops upload FILE --dataset NAME", markup=False)
         return
-    human().print(_table(found))
+    human().print(shown(found))
 
 
-def _table(found: list[Candidate]) -> Table:
+def shown(found: list[Candidate]) -> Table:
+    """Return candidates as a table: a line each."""
     from genops_events.cli.terminal import table
 
     headings = ("candidate", "arrived", "state", "stage", "cost", "reason")
@@ -122,7 +124,7 @@ def _row(one: Candidate) -> tuple[str, ...]:
         f"{one.arrival.arrived_at:%Y-%m-%d %H:%M:%S}",
         f"{one.state}{' (held)' if one.holds else ''}{star}",
         str(stage or "-"),
-        f"${one.cost_usd:.4f}",
+        one.cost_told,
         one.explained(stage) if stage is not None else "",
     )
 

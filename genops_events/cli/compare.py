@@ -15,7 +15,7 @@ from urllib.parse import quote
 import typer
 
 from genops_events.cli.candidates import AsJson
-from genops_events.cli.console import errors_reported, human, print_json
+from genops_events.cli.console import errors_reported, human, print_json, warn_of_models
 from genops_events.cli.target import connect
 from genops_events.cli.watch import EXIT_ENDED_OTHERWISE, EXIT_TIMEOUT
 from genops_events.cli.who import me
@@ -146,37 +146,28 @@ def request(
 
     Raises:
         ConfigError: no such dataset, or none named where there are several.
-        BadContestants: a contestant or a metric cannot be used.
+        BadContestants, BadMetrics: a contestant or a metric cannot be used.
         OverCeiling: the budget is above what genops.yaml allows.
     """
-    from genops_events.config.comparison import wrong_metrics
-    from genops_events.config.contestants import CHAMPION, BadContestants, read_contestants, wrong_models
+    from genops_events.config.comparison import refuse_metrics
+    from genops_events.config.contestants import BadContestants, read_contestants
+    from genops_events.doctor.model_notices import contestants_models, models_of
     from genops_events.money.ceilings import comparison_budget
-    from genops_events.reading.problems import close_match
 
     if dataset is None:
         if len(config.datasets) > 1:
             raise ConfigError("There are several datasets.", f"Name one with --dataset: {', '.join(config.datasets)}.")
         dataset = next(iter(config.datasets))
     entry = config.dataset(dataset)
-    read = read_contestants(contestants) or entry.comparison.contestants
+    read = read_contestants(contestants, config.catalogue, entry.billed_model) or entry.comparison.contestants
     if not read:
         raise BadContestants(
             f"There is nobody to compare: `comparison.contestants` of {dataset} is empty.",
             "Name some: --contestant champion --contestant gemini-3.5-flash",
         )
-    models = config.catalogue.names
-    wrongs = [
-        *wrong_models(read, config.catalogue, entry.billed_model),
-        *wrong_metrics(tuple(metrics), entry.evaluation),
-    ]
-    if wrongs:
-        found = str(wrongs[0]["input"])
-        near = close_match(found, (CHAMPION, *models, *entry.evaluation.known_metrics))
-        raise BadContestants(
-            f"{found!r} cannot be used: it {str(wrongs[0]['type']).removeprefix('Input ')}.",
-            f"Did you mean `{near}`?" if near and near != found else "",
-        )
+    refuse_metrics(tuple(metrics), entry.evaluation)
+    own = contestants_models("--contestant", read if contestants else ())
+    warn_of_models(config.catalogue, [*models_of(config, dataset=dataset), *own])
     comparison_budget(entry, None if budget_usd is None else Decimal(str(budget_usd)), name="--budget")
     conf: dict[str, Any] = {"dataset": dataset}
     if contestants:
@@ -340,7 +331,7 @@ def shown(found: ComparisonSummary) -> Table:
 
     metrics = [one.name for one in found.metrics]
     numbers = (*metrics, "failed rows", "tokens in", "out", "answers", "spent", "p50", "p95")
-    title = f"{found.id}: {found.outcome}, {found.rows:,} prompts, ${found.cost_usd:.4f}"
+    title = f"{found.id}: {found.outcome}, {found.rows:,} prompts, {found.cost_told}"
     rows = (_row(one, metrics) for one in found.contestants)
     return table(("contestant", "model", "state", *numbers), rows, title=title, numbers=numbers)
 
@@ -357,7 +348,7 @@ def _row(one: ContestantResult, metrics: Sequence[str]) -> tuple[str | Text, ...
         _count(one.input_tokens),
         _count(one.output_tokens),
         "" if one.answers_usd is None else f"${one.answers_usd:.6f}",
-        f"${one.cost_usd:.6f}",
+        "unknown" if one.cost_usd is None else f"${one.cost_usd:.6f}",
         "" if one.latency is None else f"{one.latency.p50_seconds:.2f} s",
         "" if one.latency is None else f"{one.latency.p95_seconds:.2f} s",
     )

@@ -36,6 +36,7 @@ def check(
     from genops_events.config import load_config
     from genops_events.config.environment import Settings
     from genops_events.config.model_settings import without_effect
+    from genops_events.doctor.model_notices import models_of
 
     path = file if file is not None else Settings().config
     try:
@@ -47,7 +48,7 @@ def check(
         else:
             human().lines(str(error))
         raise typer.Exit(1) from error
-    warnings = warn_of_models(config) + _warn_of_quotas(config)
+    warnings = warn_of_models(config.catalogue, models_of(config)) + _warn_of_quotas(config)
     if as_json:
         datasets = {name: dataset.prefix for name, dataset in config.datasets.items()}
         typer.echo(_json(path, valid=True, problems=[], datasets=datasets, warnings=warnings))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -17,8 +17,8 @@ from genops_events.reading.printable import printable_json
 from genops_events.stack.stack_errors import StackError
 
 if TYPE_CHECKING:
+    from genops_events.catalogue.models import Catalogue
     from genops_events.cli.terminal import PeopleConsole
-    from genops_events.config import Config
 
 _FILE_WIDTH = 240
 
@@ -48,11 +48,11 @@ def interrupt_on_signals() -> None:
         signal.signal(number, interrupt)
 
 
-def warn_of_models(config: Config, *, dataset: str | None = None) -> list[str]:
-    """Say on standard error which models of a configuration, or of one of its datasets, are retired or retire soon; return it."""
+def warn_of_models(catalogue: Catalogue, named: Iterable[tuple[str, str]]) -> list[str]:
+    """Say on standard error which of these models are retired or retire soon, and return it; arguments as `model_notices`."""
     from genops_events.doctor.model_notices import model_notices
 
-    found = [str(one) for one in model_notices(config, datetime.now(UTC).date(), dataset=dataset)]
+    found = [str(one) for one in model_notices(catalogue, named, datetime.now(UTC).date())]
     for text in found:
         human().print(f"warning: {text}", markup=False)
     return found

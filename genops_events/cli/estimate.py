@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from genops_events.cli.candidates import AsJson
-from genops_events.cli.console import errors_reported, human, print_json
+from genops_events.cli.console import errors_reported, human, print_json, warn_of_models
 from genops_events.cli.seed import SEED_FOLDER
 from genops_events.cli.spend import usd
 from genops_events.errors import GenopsError, PermanentError
@@ -44,11 +44,13 @@ def estimate(
     """Say what a training file will cost: tuning, evaluation with its judge, inference. Exit 2: over a limit."""
     from genops_events.config import load_config
     from genops_events.config.environment import Settings
+    from genops_events.doctor.model_notices import models_of
 
     with errors_reported():
         config = load_config()
         folder = Settings().config.absolute().parent / SEED_FOLDER
         entry = config.dataset(dataset)
+        warnings = warn_of_models(config.catalogue, models_of(config, dataset=dataset))
         found = estimated(
             config,
             dataset,
@@ -57,7 +59,7 @@ def estimate(
             prompts=prompts or folder / entry.inference.prompts,
         )
     if as_json:
-        print_json({"file": str(file), **found.to_json()})
+        print_json({"file": str(file), **found.to_json(), "warnings": warnings})
     else:
         human().print(shown(found))
         for note in found.notes:

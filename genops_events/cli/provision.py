@@ -18,6 +18,7 @@ def provision(
     as_json: AsJson = False,  # noqa: FBT002 - a command line flag
 ) -> None:
     """List what bucket and Pub/Sub lack: topics, subscriptions, rights, notification. --apply creates and mends it."""
+    from genops_events.doctor.model_notices import models_of
     from genops_events.provisioning.provision import steps
 
     console = human()
@@ -27,7 +28,7 @@ def provision(
         config = connect()
         where = "on the local stack" if "STORAGE_EMULATOR_HOST" in os.environ else "in Google Cloud"
         console.print(f"Project {config.project} {where}, bucket {config.bucket}:", markup=False)
-        warn_of_models(config)
+        warn_of_models(config.catalogue, models_of(config))
         try:
             for step in steps(config):
                 console.print(f"  {'doing' if apply else 'to do'}  {step.what}", markup=False)

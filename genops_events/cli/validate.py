@@ -14,12 +14,13 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
-from genops_events.cli.console import errors_reported, human, print_json
+from genops_events.cli.console import errors_reported, human, print_json, warn_of_models
 from genops_events.errors import PermanentError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from genops_events.catalogue.models import Catalogue
     from genops_events.catalogue.prices import Rates
     from genops_events.training.validator import InvalidLines, Method, ModelLimits, ValidationExamples, ValidationReport
 
@@ -45,6 +46,13 @@ class _Plan:
     note: str = ""
     rates: Rates | None = None
     """The prices of the user's configuration, where there is one."""
+    catalogue: Catalogue | None = None
+    """The models of the user's configuration, where there is one."""
+
+    @property
+    def named_by(self) -> str:
+        """Who names the model: the dataset, or an option of the command."""
+        return "--model" if self.dataset is None else f"{self.dataset}: source_model"
 
 
 def validate(
@@ -70,6 +78,8 @@ def validate(
         if file == validation == "-":
             raise UnusableInput("Standard input cannot be both files.", "Give one of them by its name.")
         plan = _plan(dataset, model, method, has_validation=validation is not None)
+        catalogue = plan.catalogue or shipped()
+        warn_of_models(catalogue, [(plan.named_by, plan.limits.model)])
         about: ValidationReport | None = None
         examples: ValidationExamples | None = None
         if validation is not None:
@@ -83,9 +93,9 @@ def validate(
                 validation=examples,
                 method=plan.method,
             )
-    about_price = tuning_note(shipped(), plan.method)
+    about_price = tuning_note(catalogue, plan.method)
     notes = [note for note in (plan.note, about_price and f"{about_price}.") if note]
-    rates = plan.rates or rates_of(shipped(), plan.limits.model)
+    rates = plan.rates or rates_of(catalogue, plan.limits.model)
     try:
         cost = rates.tuning_cost(report.tokens_estimate, plan.epochs)
     except UnknownFigureError as error:
@@ -188,6 +198,7 @@ def _plan_of_dataset(dataset: str | None, *, has_validation: bool) -> _Plan:
         dataset,
         note,
         config.rates_for(entry),
+        config.catalogue,
     )
 
 

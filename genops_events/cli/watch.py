@@ -145,7 +145,7 @@ def shown(candidate: str, found: Candidate | None) -> Table:
     def row(stage: Stage) -> tuple[str | Text, ...]:
         one = stages[str(stage)]
         explained = "" if found is None else found.explained(stage)
-        cost = "" if float(one.get("cost_usd", 0)) == 0 else f"${float(one['cost_usd']):.4f}"
+        cost = _cost(one.get("cost_usd", "0"))
         return (
             str(stage),
             Text(one["state"], style=styles.get(one["state"], "dim")),
@@ -161,8 +161,14 @@ def shown(candidate: str, found: Candidate | None) -> Table:
 def _title(candidate: str, found: Candidate | None) -> str:
     if found is None:
         return f"{candidate}: waiting for the arrival"
-    total = f", ${found.cost_usd:.4f}" if found.cost_usd else ""
-    return f"{candidate}: {found.state}{total}"
+    is_free = found.cost_usd == 0
+    return f"{candidate}: {found.state}" + ("" if is_free else f", {found.cost_told}")
+
+
+def _cost(usd: str | None) -> str:
+    if usd is None:
+        return "unknown"
+    return "" if float(usd) == 0 else f"${float(usd):.4f}"
 
 
 def _duration(row: dict[str, Any]) -> str:

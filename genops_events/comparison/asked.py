@@ -9,11 +9,13 @@ from functools import cached_property
 
 from pydantic import ValidationError
 
+from genops_events.catalogue.facts import Model
 from genops_events.catalogue.metrics import Metric
 from genops_events.catalogue.prices import Rates
 from genops_events.config import Config, Dataset
 from genops_events.config.answers import AnswerSettings, merged
 from genops_events.config.contestants import Contestant
+from genops_events.config.model_settings import wrong_for
 from genops_events.config.thinking import Thinker
 from genops_events.errors import PermanentError
 from genops_events.evaluation.examples import EvaluationExample
@@ -28,6 +30,8 @@ from genops_events.gemini.estimate import answers_step
 from genops_events.gemini.kept_answers import Answers, answers_to
 from genops_events.gemini.online import Respondent
 from genops_events.gemini.requests import Requests
+from genops_events.gemini.served import before_each_prompt, taken_by
+from genops_events.gemini.token_counts import files_before_tokens
 from genops_events.record import evaluation as evaluation_record
 from genops_events.record import paths as record_paths
 from genops_events.record.comparison_plan import ComparisonPlan
@@ -142,26 +146,33 @@ class Asked:
         """What makes its requests: as in an evaluation, but for what is its own.
 
         Raises:
-            UnfitSettings: its own settings do not go together with the dataset's.
+            UnfitSettings: its model refuses its own settings, or they do not go together with the dataset's.
         """
-        thinker = self._config.thinker(self.called.billed_model, is_tuned=self.contestant.kind != "published")
+        name = self.called.billed_model
+        thinker = self._config.thinker(name, is_tuned=self.contestant.kind != "published")
+        model = self._config.catalogue.find(name)
+        # Which model a candidate was tuned from stands in the record, which nobody reads who checks a form.
+        for one in () if model is None else wrong_for(self.contestant.generation_config, model, name):
+            raise UnfitSettings(
+                f"`{'.'.join(map(str, one['loc']))}` of the contestant is {one['input']!r}: {_small(str(one['type']))}.",
+                "Change it in the contestant's generation_config.",
+            )
         try:
-            settings = merged(self._usual(thinker), self.contestant.generation_config)
+            settings = merged(self._usual(thinker, model), self.contestant.generation_config)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             raise UnfitSettings(
                 f"`{'.'.join(map(str, first['loc']))}` of the contestant, with the dataset's `inference`: {first['msg']}",
                 "Set it in the contestant's generation_config; null takes a setting of the dataset away.",
             ) from None
-        return Requests(settings, system_instruction=self.system_instruction, thinker=thinker)
+        before = before_each_prompt(self.dataset)
+        return Requests(settings, system_instruction=self.system_instruction, thinker=thinker, before=before)
 
-    def _usual(self, thinker: Thinker) -> AnswerSettings:
+    def _usual(self, thinker: Thinker, model: Model | None) -> AnswerSettings:
         """Return how the dataset's answers are served, without what the contestant replaces or its model does not take."""
-        usual, own = self.dataset.evaluated_with, self.contestant.generation_config.model_fields_set
+        own = self.contestant.generation_config.model_fields_set
         left_out = {name for key, names in _REPLACES.items() if key in own for name in names}
-        if usual.thinking is not None and not thinker.takes(usual.thinking):
-            left_out.add("thinking")  # another model than the dataset's, which would answer 400
-        return usual.model_copy(update=dict.fromkeys(left_out))
+        return taken_by(self.dataset.evaluated_with.model_copy(update=dict.fromkeys(left_out)), thinker, model)
 
     @property
     def system_instruction(self) -> str | None:
@@ -221,7 +232,8 @@ class Asked:
         """
         requests = self.requests
         prompts = [one.prompt for number, one in enumerate(self.examples) if number not in self.paid_answers]
-        answers = answers_step("comparison", self.rates, requests, prompts)
+        shown = files_before_tokens(self._config, self.dataset, self.called.billed_model) if prompts else 0
+        answers = answers_step("comparison", self.rates, requests, prompts, file_tokens=shown)
         judged = [one for number, one in enumerate(self.examples) if not self._is_judged(number, one)]
         tokens = judge_tokens(self.metrics, judged, answer_tokens=requests.usual_judged_tokens)
         assert answers.usd is not None
@@ -236,3 +248,8 @@ class Asked:
             return True  # nobody judges it
         one = Scored(example.prompt, answer.scored_text, example.reference)
         return all(score_key(metric, one) in self.paid_scores for metric in self.metrics if metric.judged)
+
+
+def _small(text: str) -> str:
+    """Return a text that begins a sentence as a part of one."""
+    return text[:1].lower() + text[1:]

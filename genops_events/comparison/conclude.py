@@ -150,7 +150,7 @@ def _record(  # noqa: PLR0917 - what is common to all ends
             "metrics": tuple(Measured.of(one) for one in dataset.evaluation.measured(plan.metrics)),
             "contestants": tuple(results),
             "notes": plan.notes,
-            "cost_usd": sum((one.cost_usd for one in results), Decimal(0)),
+            "cost_usd": _known_cost(results),
             "estimated_usd": sum(estimated, Decimal(0)) if estimated else None,
             "started_at": plan.written_at,
             "ended_at": now,
@@ -250,3 +250,9 @@ def _part(table: str, comparison: str, started_at: datetime) -> str:
 def _upload(store: RecordStore, name: str, content: bytes, kind: str) -> None:
     with google_call(f"write gs://{store.bucket.name}/{name}"):
         store.bucket.blob(name).upload_from_string(content, content_type=kind, timeout=CALL_TIMEOUT_SECONDS)
+
+
+def _known_cost(results: Sequence[ContestantResult]) -> Decimal | None:
+    """Return what the contestants cost of whom that is known; None where one's is not, and the others' is nothing."""
+    known = sum((one.cost_usd for one in results if one.cost_usd is not None), Decimal(0))
+    return None if not known and any(one.cost_usd is None for one in results) else known

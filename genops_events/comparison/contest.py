@@ -110,8 +110,10 @@ class Contest:
         message, help_ = (error, None) if isinstance(error, str) else (error.message, error.hint or None)
         try:
             figures = self._so_far()
-        except PermanentError:
-            figures = {}  # whoever is not there has nothing
+        except (
+            PermanentError
+        ):  # whoever is not there has nothing; else nobody knows what the answers cost that are kept
+            figures = {"cost_usd": None} if self._has_answers() else {}
         return self._record("failed", message, help_, **figures)
 
     def _contend(self, functions: Mapping[str, PythonMetric], most: Decimal) -> ContestantResult:
@@ -140,6 +142,10 @@ class Contest:
             ),
             paid_scores=asked.paid_scores,
         )
+
+    def _has_answers(self) -> bool:
+        answers = places.answers_path(self._plan.id, self._name).removesuffix(".jsonl")
+        return bool(self._store.names(answers))
 
     def _so_far(self) -> dict[str, Any]:
         """Return the figures of what is kept, for a contestant that comes no further."""
@@ -226,6 +232,8 @@ class Contest:
         return result
 
     def _settle(self, document: ContestantDocument) -> None:
+        if document.spent_usd is None:
+            return  # what was reserved stays so
         ledger_store.settle(
             self._store,
             candidate=places.account(self._plan.id, self._name, document.round),
@@ -234,14 +242,15 @@ class Contest:
             at=self._plan.written_at,
         )
 
-    def _spent_since(self, cost: Decimal) -> Decimal:
-        """Return what this try has added: what an earlier one bought is settled with it."""
-        return max(cost - self._paid_before, Decimal(0))
+    def _spent_since(self, cost: Decimal | None) -> Decimal | None:
+        """Return what this try has added: what an earlier one bought is settled with it. None where nobody knows."""
+        return None if cost is None else max(cost - self._paid_before, Decimal(0))
 
     @property
     def _paid_before(self) -> Decimal:
         """What earlier tries have spent, and settled."""
-        return Decimal(0) if self._before is None else self._before.result.cost_usd
+        before = None if self._before is None else self._before.result.cost_usd
+        return Decimal(0) if before is None else before
 
     def _who(self) -> dict[str, Any]:
         figures: dict[str, Any] = {}

@@ -41,7 +41,7 @@ SUMMARY = Table(
         Column("input_tokens", "INTEGER", "Of all answers"),
         Column("output_tokens", "INTEGER", "Of all answers, thinking included"),
         Column("answers_usd", "NUMERIC", "What the answers cost, whoever paid"),
-        Column("cost_usd", "NUMERIC", "What the comparison spent on it"),
+        Column("cost_usd", "NUMERIC", "What the comparison spent on it; NULL if unknown"),
         Column("p50_seconds", "FLOAT", "Middle of the answers' times"),
         Column("p95_seconds", "FLOAT", "95th percentile of the answers' times"),
     ),

@@ -15,7 +15,7 @@ from genops_events.catalogue.metrics import PAIRWISE
 from genops_events.comparison.asked import Asked
 from genops_events.comparison.request import ComparisonRequest
 from genops_events.config import Config, Dataset, load_config
-from genops_events.config.comparison import usual_metrics, wrong_metrics
+from genops_events.config.comparison import refuse_metrics, usual_metrics
 from genops_events.config.contestants import Contestant, read_contestants
 from genops_events.config.identity import dataset_of
 from genops_events.config.values import object_name
@@ -28,7 +28,6 @@ from genops_events.intake.admission import check_candidate_id
 from genops_events.money.ceilings import comparison_budget
 from genops_events.money.ledger import Refusal, usd
 from genops_events.money.unpriced import GROUNDING
-from genops_events.reading.problems import close_match
 from genops_events.record import comparison_plan as places
 from genops_events.record.comparison_plan import ComparisonPlan, ContestantDocument
 
@@ -134,7 +133,7 @@ class Comparing:
 
         Raises:
             StepAside: another Dag run does this comparison, or has done it.
-            BadContestants, BadRequest, EvaluationDataError, InputMissing: it cannot be done; nothing was spent.
+            BadContestants, BadMetrics, BadRequest, EvaluationDataError, InputMissing: it cannot be done; nothing was spent.
             OverCeiling: the form allows more than genops.yaml does.
         """
         plan = self.known_plan()
@@ -152,7 +151,8 @@ class Comparing:
     def _settled(self) -> ComparisonPlan:
         comparison, evaluation = self.dataset.comparison, self.dataset.evaluation
         comparison_budget(self.dataset, self.request.budget_usd)
-        contestants = read_contestants(self.request.contestants) or comparison.contestants
+        given, tuned_from = self.request.contestants, self.dataset.billed_model
+        contestants = read_contestants(given, self.config.catalogue, tuned_from) or comparison.contestants
         if not contestants:
             raise BadRequest(
                 f"There is nobody to compare: neither the form nor `comparison.contestants` of {self.dataset_name} names "
@@ -160,14 +160,7 @@ class Comparing:
                 "Name contestants such as champion and gemini-3.5-flash.",
             )
         metrics = self.request.metrics or comparison.measured_with(evaluation)
-        if wrongs := list(wrong_metrics(metrics, evaluation)):
-            known = [one for one in evaluation.known_metrics if one != PAIRWISE]
-            found = str(wrongs[0]["input"])
-            near = close_match(found, known)
-            raise BadRequest(
-                f"The metric {found!r} cannot be measured here.",
-                (f"Did you mean `{near}`? " if near and near != found else "") + f"Known are {', '.join(known)}.",
-            )
+        refuse_metrics(metrics, evaluation)
         notes = []
         if PAIRWISE in evaluation.metrics and metrics == usual_metrics(evaluation):
             notes.append(
@@ -276,7 +269,8 @@ class Comparing:
         """Return what earlier tries of the contestants have cost, without those of `but`."""
         others = (one.name for one in plan.contestants if one.name not in but)
         found = (self.store.read(places.result_path(plan.id, name), ContestantDocument) for name in others)
-        return sum((one.result.cost_usd for one in found if one is not None), Decimal(0))
+        costs = (one.result.cost_usd for one in found if one is not None)
+        return sum((cost for cost in costs if cost is not None), Decimal(0))
 
     def _budget(self, settled: Decimal | None) -> Decimal | None:
         """Return the budget that counts, the lower of the form's and that of genops.yaml as it is now; `settled` without both."""

@@ -13,7 +13,8 @@ from genops_events.catalogue.metrics import PAIRWISE
 from genops_events.catalogue.models import Catalogue
 from genops_events.config.contestants import Contestants, wrong_models
 from genops_events.config.values import ConfigPart, ObjectName, refuse_bool, unique_items
-from genops_events.reading.problems import below, wrong
+from genops_events.errors import PermanentError
+from genops_events.reading.problems import below, close_match, wrong
 
 if TYPE_CHECKING:
     from genops_events.config.evaluation import Evaluation
@@ -48,6 +49,21 @@ class Comparison(ConfigPart):
         if self.metrics is not None:
             yield from wrong_metrics(self.metrics, evaluation)
         yield from (below(("contestants",), one) for one in wrong_models(self.contestants, catalogue, model))
+
+
+class BadMetrics(PermanentError):
+    """A metric that a form or a command names cannot be measured."""
+
+
+def refuse_metrics(metrics: tuple[str, ...], evaluation: Evaluation) -> None:
+    """Raise BadMetrics unless all of these metrics, of a form or a command, can be measured."""
+    if first := next(wrong_metrics(metrics, evaluation), None):
+        found, known = str(first["input"]), [name for name in evaluation.known_metrics if name != PAIRWISE]
+        near = close_match(found, known)
+        raise BadMetrics(
+            f"The metric {found!r} cannot be measured here: it {str(first['type']).removeprefix('Input ')}.",
+            f"Did you mean `{near}`?" if near else "",
+        )
 
 
 def usual_metrics(evaluation: Evaluation) -> tuple[str, ...]:

@@ -15,14 +15,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, ValidationError, ValidationInfo, model_validator
 from pydantic_core import InitErrorDetails
 
 from genops_events.catalogue.models import Catalogue
 from genops_events.catalogue.partners import plain_name, refusal
 from genops_events.config.answers import AnswerSettings
 from genops_events.config.model_settings import wrong_for
-from genops_events.config.values import ConfigPart
+from genops_events.config.values import ConfigPart, catalogue_of
 from genops_events.errors import PermanentError
 from genops_events.reading.problems import below, describe_problems, raise_wrongs, wrong, wrong_value
 from genops_events.reading.yaml_lines import YamlDocument, YamlProblem, parse_yaml
@@ -156,16 +156,28 @@ Contestants = Annotated[tuple[ContestantItem, ...], AfterValidator(_own_names)]
 class _ContestantList(ConfigPart):
     contestants: Contestants
 
+    @model_validator(mode="after")
+    def _check_models(self, info: ValidationInfo) -> _ContestantList:
+        found = wrong_models(self.contestants, catalogue_of(info), (info.context or {})["tuned_from"])
+        raise_wrongs([below(("contestants",), one) for one in found])
+        return self
 
-def read_contestants(given: Sequence[Any]) -> tuple[Contestant, ...]:
-    """Return the contestants that a form or a command names: texts in YAML, or what YAML makes of them.
+
+def read_contestants(given: Sequence[Any], catalogue: Catalogue, tuned_from: str) -> tuple[Contestant, ...]:
+    """Return the contestants that a form or a command names, checked as those of genops.yaml are.
+
+    Args:
+        given: texts in YAML, or what YAML makes of them.
+        catalogue: the models that are known.
+        tuned_from: the published model that the dataset's champion and candidates are tuned from.
 
     Raises:
         BadContestants: which of them is wrong, what was found, what is allowed.
     """
     values = [_from_yaml(one) for one in given]
+    context = {"catalogue": catalogue, "tuned_from": tuned_from}
     try:
-        return _ContestantList.model_validate({"contestants": values}).contestants
+        return _ContestantList.model_validate({"contestants": values}, context=context).contestants
     except ValidationError as error:
         nowhere = YamlDocument(value=values, lines={})
         problems = [replace(one, line=None) for one in describe_problems(error, _ContestantList, nowhere)]

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from genops_events.doctor import rules
 from genops_events.doctor.findings import Check, Finding, failed, ok, skipped, warning
-from genops_events.doctor.model_notices import model_notices
+from genops_events.doctor.model_notices import model_notices, models_of
 from genops_events.gcp import needs as cloud_setup
 from genops_events.gcp.clients import genai_client, publisher_client, storage_client, subscriber_client
 from genops_events.gcp.errors import CloudRefused, CloudUnavailable, google_call
@@ -215,7 +215,7 @@ class CloudChecks:
 
     def ends_of_models(self) -> Finding:
         """Look whether Google has announced the end of a model that genops.yaml names."""
-        found = model_notices(self._config, datetime.now(UTC).date())
+        found = model_notices(self._config.catalogue, models_of(self._config), datetime.now(UTC).date())
         if found:
             text = "A tuned model ends with the model that it was tuned from. Only Google refuses: the cascade goes on until then."
             return warning(" ".join(map(str, found)), text, "genops config check")

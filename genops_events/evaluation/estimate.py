@@ -26,6 +26,7 @@ def evaluation_steps(
     examples: Sequence[EvaluationExample],
     *,
     champion_model: str | None = None,
+    file_tokens: int | None = None,
 ) -> tuple[PaidStep, PaidStep]:
     """Return what an evaluation costs at most: the answers, and the judge. What is reserved for it is this, too.
 
@@ -35,6 +36,7 @@ def evaluation_steps(
         metrics: what is measured; for `pairwise`, the champion answers, too.
         examples: the rows that are asked about.
         champion_model: the one that the champion is billed as; the dataset's if not given.
+        file_tokens: as in `answers_step`.
     """
     evaluation = dataset.evaluation
 
@@ -47,6 +49,7 @@ def evaluation_steps(
         *asked(dataset.billed_model),
         [one.prompt for one in examples],
         champion=asked(champion_model or dataset.billed_model) if compares else None,
+        file_tokens=file_tokens,
     )
     longest = asked(dataset.billed_model)[1].usual_judged_tokens
     tokens = judge_tokens(metrics, examples, answer_tokens=longest)

@@ -26,6 +26,7 @@ from genops_events.evaluation.scored_run import AnsweringModel, ScoredRun, promp
 from genops_events.gemini.kept_answers import answers_to
 from genops_events.gemini.online import Respondent
 from genops_events.gemini.served import evaluation_requests
+from genops_events.gemini.token_counts import files_before_tokens
 from genops_events.record.endings import remedies
 from genops_events.record.evaluation import (
     Answers,
@@ -137,8 +138,16 @@ class Evaluating:
 
     def _most(self, asked: Sequence[EvaluationExample]) -> Decimal:
         """Return the most that answers and judge can cost, by an estimate of the prompts and every answer at its longest."""
+        config, dataset = self.run.config, self.run.dataset
         answers, judge = evaluation_steps(
-            self.run.config, self.run.dataset, self.metrics, asked, champion_model=self.champion_model
+            config,
+            dataset,
+            self.metrics,
+            asked,
+            champion_model=self.champion_model,
+            file_tokens=max(
+                files_before_tokens(config, dataset, one) for one in {dataset.billed_model, self.champion_model}
+            ),
         )
         assert answers.usd is not None
         assert judge.usd is not None

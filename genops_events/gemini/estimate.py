@@ -15,6 +15,8 @@ from genops_events.gemini.requests import Requests
 from genops_events.money.steps import PaidStep
 from genops_events.training.file_tokens import Assumed, FileTokens, take_file
 
+_CACHED_FILES = "`inference.cache` has files"
+
 
 def answers_step(
     name: str,
@@ -23,6 +25,7 @@ def answers_step(
     prompts: Sequence[str],
     *,
     champion: tuple[Rates, Requests] | None = None,
+    file_tokens: int | None = None,
 ) -> PaidStep:
     """Return what answering these prompts costs at most: by the candidate, and by the champion where there is one.
 
@@ -32,16 +35,22 @@ def answers_step(
         requests: make what it is asked: with them come system instruction, functions, and the longest answer.
         prompts: none has settings of its own.
         champion: the same of the champion, which answers the same prompts.
+        file_tokens: of files that come before each prompt, counted by the service; None where nobody has counted them.
     """
     texts = sum(map(estimated_tokens, prompts))
     usd, asked, answered = Decimal(0), 0, 0
     for whose_rates, whose in [(rates, requests), *([] if champion is None else [champion])]:
-        own = (texts + len(prompts) * whose.usual_tokens, len(prompts) * whose.usual_longest_answer)
+        own = (
+            texts + len(prompts) * (whose.usual_tokens + (file_tokens or 0)),
+            len(prompts) * whose.usual_longest_answer,
+        )
         usd += whose_rates.most_for(*own)
         asked, answered = asked + own[0], answered + own[1]
     why = f"{len(prompts):,} prompts, answers of at most {requests.usual_longest_answer:,} tokens, thoughts included"
     if champion is not None:
         why += ", by the candidate and the champion"
+    if requests.shows_files_before and file_tokens is None:
+        return PaidStep(name, None, None, None, answered, f"{why}; {_CACHED_FILES}, which the evaluation stage counts")
     return PaidStep(name, usd, None, asked, answered, why)
 
 
@@ -104,9 +113,7 @@ def inference_step(rates: Rates, inference: Inference, found: PromptTokens, *, l
     why = f"{found.rows:,} prompts, answers of at most {found.answered:,} tokens together"
     if found.with_files or (cache is not None and cache.files):
         files = (
-            "`inference.cache` has files"
-            if cache is not None and cache.files
-            else f"{found.with_files:,} have files of unknown length"
+            _CACHED_FILES if cache is not None and cache.files else f"{found.with_files:,} have files of unknown length"
         )
         return PaidStep(
             "inference", None, limit_usd, None, found.answered, f"{why}; {files}, which the budget stage counts"

@@ -59,6 +59,7 @@ class Requests:
         thinker: how the model thinks.
         model: the published model that is asked, or that the asked one was tuned from, with its figures: what it refuses
             is refused before it is asked. None where nobody knows it.
+        before: contents that come before every prompt, sent with each: what a cache would hold.
     """
 
     def __init__(
@@ -69,8 +70,10 @@ class Requests:
         cache: str | None = None,
         thinker: Thinker = NOT_KNOWN,
         model: tuple[str, Model] | None = None,
+        before: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         self._model = model
+        self.before = tuple(before)
         self._settings = AnswerSettings.model_validate(
             {name: getattr(settings, name) for name in AnswerSettings.model_fields}
         )
@@ -88,7 +91,7 @@ class Requests:
         """
         own = row.settings
         if own is None or not own.model_fields_set:
-            return {**self._common, "contents": row.contents}
+            return {**self._common, "contents": [*self.before, *row.contents]}
         if self._cache is not None and (kept := sorted(own.model_fields_set & IN_CACHE)):
             raise CannotAsk(f"`{kept[0]}` cannot be a row's own where the dataset has a cache: it is part of the cache")
         try:
@@ -105,16 +108,17 @@ class Requests:
         has_own = "system_instruction" in own.model_fields_set
         instruction = own.system_instruction if has_own else self._system_instruction
         common = request_json(settings, system_instruction=instruction, cache=self._cache, thinker=self._thinker)
-        return {**common, "contents": row.contents}
+        return {**common, "contents": [*self.before, *row.contents]}
 
     def common(self) -> dict[str, Any]:
-        """Return the request of a prompt without settings of its own, but for the prompt."""
+        """Return the request of a prompt without settings of its own, but for its contents: `before`, then the prompt."""
         return {**self._common}
 
     @property
     def asked_as(self) -> str:
         """What tells answers that were asked for in this way from those that were asked for in another."""
-        return hashlib.sha256(json.dumps(self._common, sort_keys=True).encode()).hexdigest()[:24]
+        told = self._common | ({"contents": self.before} if self.before else {})
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:24]
 
     def longest_answer(self, row: PromptRow) -> int:
         """Return the most output tokens that a row can be billed, thoughts included."""
@@ -138,8 +142,19 @@ class Requests:
 
     @property
     def usual_tokens(self) -> int:
-        """About how many tokens come with such a prompt: system instruction, functions, and the schema of the answer."""
-        return estimated_tokens(self._system_instruction or "") + self._declared_tokens
+        """About how many tokens come with such a prompt: system instruction, functions, schema of the answer, texts before it.
+
+        What files before it have, the service counts.
+        """
+        texts = (part.get("text", "") for turn in self.before for part in turn["parts"])
+        return (
+            estimated_tokens(self._system_instruction or "") + self._declared_tokens + sum(map(estimated_tokens, texts))
+        )
+
+    @property
+    def shows_files_before(self) -> bool:
+        """Whether a file comes before every prompt."""
+        return any("fileData" in part for turn in self.before for part in turn["parts"])
 
     def declared_tokens(self, row: PromptRow) -> int:
         """Return about how many tokens its functions and the schema of its answer have: billed as input, and not counted."""

@@ -15,9 +15,10 @@ import msgspec
 
 from genops_events.gcp.errors import CloudRefused, CloudUnavailable
 from genops_events.gemini.calls import Connection, Retries
+from genops_events.gemini.requests import cache_contents
 
 if TYPE_CHECKING:
-    from genops_events.config import Config
+    from genops_events.config import Config, Dataset
 
 COUNTED_PROMPTS_PER_CALL = 100
 COUNTED_BYTES_PER_CALL = 8 * 1024 * 1024
@@ -62,6 +63,28 @@ def count_tokens(
             return await counter.count(prompts)
 
     return asyncio.run(count())
+
+
+def files_before_tokens(config: Config, dataset: Dataset, model: str) -> int:
+    """Return how many tokens the files have that come before every prompt; 0 for none.
+
+    Args:
+        config: project and location.
+        dataset: whose prompts.
+        model: the published model that counts.
+
+    Raises:
+        CloudRefused: a file cannot be counted.
+        CloudUnavailable: Vertex AI does not answer.
+    """
+    cache = dataset.inference.cache
+    if cache is None or not cache.files:
+        return 0
+    common = cache_contents(None, cache.files)
+    resolution = dataset.inference.media_resolution
+    return count_tokens(
+        config, model=model, prompts=[common], system_instruction=None, media_resolution=resolution
+    ).tokens
 
 
 class TokenCounter:

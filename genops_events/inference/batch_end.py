@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from genops_events.errors import PermanentError
@@ -12,7 +13,8 @@ from genops_events.inference import batch_work as batch_answers
 from genops_events.inference.batch_cancellation import cancel_batches
 from genops_events.inference.work import Answering
 from genops_events.record import inference as places
-from genops_events.record.inference import BatchAttempt, BatchSubmission
+from genops_events.record.inference import BatchAttempt, BatchSubmission, InferencePlan
+from genops_events.record.paths import answers_path
 from genops_events.record.stages import Outcome
 from genops_events.record.verdicts import InferenceVerdict
 from genops_events.tuning.submission import UNANSWERED
@@ -39,7 +41,8 @@ def as_the_batch_says(run: StageRun, reason: str) -> Verdict | None:
     if submission is None:
         if attempt is not None and datetime.now(UTC) - attempt.written_at < UNANSWERED:
             return None  # there may be a job that no listing shows yet
-        return run.conclude(InferenceVerdict, Outcome.FAILED, reason)
+        cost_usd = None if _may_have_paid(run) else Decimal(0)
+        return run.conclude(InferenceVerdict, Outcome.FAILED, reason, cost_usd=cost_usd)
     try:
         state = batch_jobs.get(run.config, submission.job).state
     except CloudRefused as error:
@@ -61,6 +64,7 @@ def as_the_batch_says(run: StageRun, reason: str) -> Verdict | None:
             InferenceVerdict,
             Outcome.FAILED,
             told,
+            cost_usd=None,
             job=submission.job,
             end=str(end),
             way="batch",
@@ -84,3 +88,15 @@ def _submitted(run: StageRun) -> tuple[BatchSubmission | None, BatchAttempt | No
     if recorded is not None or attempt is None:
         return recorded, attempt
     return batch_answers.known_job(run), attempt
+
+
+def _may_have_paid(run: StageRun) -> bool:
+    """Return whether an answer is kept, or online calls were about to begin that have a context cache made first."""
+    answers = answers_path(run.candidate).removesuffix(".jsonl")  # and their parts, while it is under way
+    if run.store.names(answers):
+        return True
+    dataset = run.config.datasets.get(run.arrival.dataset)
+    if dataset is None or dataset.inference.cache is None:
+        return False
+    plan = run.store.read(places.plan_path(run.candidate), InferencePlan)
+    return plan is not None and plan.way == "online"

@@ -169,7 +169,8 @@ def _ended_badly(run: StageRun, job: BatchJob, name: str, end: JobEnd) -> Verdic
 
 
 def _failed(run: StageRun, end: JobEnd, name: str, reason: str) -> Verdict:
-    return run.conclude(InferenceVerdict, Outcome.FAILED, reason, job=name, end=str(end), way="batch", help=_AGAIN)
+    told = {"job": name, "end": str(end), "way": "batch", "help": _AGAIN}
+    return run.conclude(InferenceVerdict, Outcome.FAILED, reason, cost_usd=None, **told)  # what it cost, nobody knows
 
 
 def _note_attempt(run: StageRun, *, noted: BatchAttempt | None = None) -> BatchAttempt:

@@ -4,18 +4,10 @@ from __future__ import annotations
 
 from genops_events.cascade.stage_end import StageEnd
 from genops_events.cascade.stage_run import StageRun
-from genops_events.inference import batch_jobs
 from genops_events.inference.batch_cancellation import cancel_batches
 from genops_events.inference.cache import remove_all
-from genops_events.record.paths import answers_path
 from genops_events.record.stages import Outcome
 from genops_events.record.verdicts import Verdict
-
-
-def _bought(run: StageRun) -> bool:
-    """Return whether an answer is kept, or there is, or was, a batch job."""
-    answers = answers_path(run.candidate).removesuffix(".jsonl")  # and their parts, while it is under way
-    return bool(run.store.names(answers)) or batch_jobs.was_submitted(run.config, run.store, run.candidate)
 
 
 def _clean_up(run: StageRun, verdict: Verdict) -> None:
@@ -37,4 +29,4 @@ def _failed(run: StageRun, reason: str) -> Verdict | None:
     return as_the_batch_says(run, reason)
 
 
-INFERENCE_END = StageEnd(bought=_bought, clean_up=_clean_up, leftovers=_leftovers, failed=_failed)
+INFERENCE_END = StageEnd(clean_up=_clean_up, leftovers=_leftovers, failed=_failed)

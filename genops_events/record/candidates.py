@@ -65,9 +65,25 @@ class Candidate:
         return candidate_state(self.outcomes)
 
     @property
-    def cost_usd(self) -> Decimal:
-        """Return what was spent on the candidate so far, by the price table."""
-        return sum((verdict.cost_usd for verdict in self.verdicts.values()), Decimal(0))
+    def cost_usd(self) -> Decimal | None:
+        """Return what was spent on the candidate so far, by the price table; None where nothing of it is known.
+
+        Where `cost_unknown` names stages, it is the least.
+        """
+        known = sum((one.cost_usd for one in self.verdicts.values() if one.cost_usd is not None), Decimal(0))
+        return None if self.cost_unknown and not known else known
+
+    @property
+    def cost_unknown(self) -> tuple[Stage, ...]:
+        """Return the stages that have cost something of which nobody knows how much it was."""
+        return tuple(stage for stage, verdict in self.verdicts.items() if verdict.cost_usd is None)
+
+    @property
+    def cost_told(self) -> str:
+        """Return what was spent so far, in words: `$0.4900`, `at least $0.4900`, or `unknown`."""
+        if self.cost_usd is None:
+            return "unknown"
+        return f"{'at least ' if self.cost_unknown else ''}${self.cost_usd:.4f}"
 
     def to_json(self) -> dict[str, Any]:
         """Return the candidate as `genops watch --json` prints it."""
@@ -78,7 +94,8 @@ class Candidate:
             "object": f"gs://{self.arrival.bucket}/{self.arrival.object}",
             "generation": self.arrival.generation,
             "arrived_at": self.arrival.arrived_at.isoformat(),
-            "cost_usd": str(self.cost_usd),
+            "cost_usd": _told(self.cost_usd),
+            "cost_unknown": [str(stage) for stage in self.cost_unknown],
             "stages": {str(stage): self.stage_json(stage) for stage in Stage},
             "champion": self.champion,
         }
@@ -92,7 +109,7 @@ class Candidate:
                 "started_at": verdict.started_at.isoformat(),
                 "ended_at": verdict.ended_at.isoformat(),
                 "reason": verdict.reason,
-                "cost_usd": str(verdict.cost_usd),
+                "cost_usd": _told(verdict.cost_usd),
                 **verdict.figures(),
             }
         if self.state is not CandidateState.UNDER_WAY:
@@ -168,3 +185,8 @@ class Candidate:
             "started_at": None if intent is None else intent.started_at.isoformat(),
             "ended_at": None,
         }
+
+
+def _told(amount: Decimal | None) -> str | None:
+    """Return an amount as JSON has it: a text, or null for one that nobody knows."""
+    return None if amount is None else str(amount)

@@ -90,8 +90,8 @@ class ContestantResult(_FrozenModel):
     """Rows that have no score in some metric."""
     failures: dict[str, int] = Field(default_factory=dict)
     """How often each cause left a row without a score; the most frequent 20."""
-    cost_usd: Decimal = Decimal(0)
-    """What this comparison spent on it: answers and judge, but not what was paid for before."""
+    cost_usd: Decimal | None = Decimal(0)
+    """What this comparison spent on it: answers and judge, but not what was paid for before. Null where nobody knows."""
     answers_usd: Decimal | None = None
     """What its answers cost by their tokens, whoever paid for them: what contestants are compared by. None without answers."""
     judge_usd: Decimal | None = None
@@ -137,8 +137,8 @@ class ComparisonSummary(Document):
     """In the order in which they were named."""
     notes: tuple[str, ...] = ()
     """What is to be known of all of them, such as a metric that was left out."""
-    cost_usd: Decimal = Decimal(0)
-    """What the comparison spent."""
+    cost_usd: Decimal | None = Decimal(0)
+    """What the comparison spent: the least, where nobody knows what a contestant cost; null where nothing of it is known."""
     estimated_usd: Decimal | None = None
     """What it could cost at most: reserved, or asked for where it was refused."""
     missing_usd: Decimal | None = None
@@ -155,6 +155,14 @@ class ComparisonSummary(Document):
     def id(self) -> str:
         """The comparison's id."""
         return self.candidate
+
+    @property
+    def cost_told(self) -> str:
+        """What the comparison spent, in words: `$0.4900`, `at least $0.4900`, or `unknown`."""
+        if self.cost_usd is None:
+            return "unknown"
+        is_least = any(one.cost_usd is None for one in self.contestants)
+        return f"{'at least ' if is_least else ''}${self.cost_usd:.4f}"
 
     def contestant(self, name: str) -> ContestantResult | None:
         """Return the contestant of this name; None where there is none."""

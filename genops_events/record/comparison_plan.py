@@ -66,7 +66,7 @@ class ContestantDocument(Document):
 
     round: int = 1
     """How often it was tried until its end: each has a reservation of its own."""
-    spent_usd: Decimal = Decimal(0)
+    spent_usd: Decimal | None = Decimal(0)
     """What this round has spent: `result` has what all of them have."""
     result: ContestantResult
 

@@ -170,6 +170,9 @@ def event_data(document: Document) -> dict[str, Any]:
     # By way of the text: only there is a score that is no number a string, as JSON needs it.
     text = document.model_dump_json(by_alias=True, exclude={"schema_name", "written_at"}, exclude_none=True)
     data: dict[str, Any] = json.loads(text)
+    # An unknown cost is told as such: left out, it would be taken for none.
+    for one in (data, *data.get("contestants", ())) if isinstance(document, Verdict | ComparisonSummary) else ():
+        one.setdefault("cost_usd", None)
     # A hold is no verdict; who listens tells it from one by its type, and by this.
     return {**data, "outcome": str(Outcome.HELD)} if isinstance(document, Hold) else data
 
@@ -217,7 +220,7 @@ def _schema(
         "title": kind,
         "description": f"Data of the completion event {kind}: {meaning(kind)}",
         "type": "object",
-        "properties": _without_null(properties),
+        "properties": _without_null(properties, told=frozenset(required)),
         "required": [*sorted(name for name in required if name in properties)],
         **_definitions(properties, definitions),
     }
@@ -233,11 +236,11 @@ def _definitions(properties: Mapping[str, Any], definitions: Mapping[str, Any]) 
     return {"$defs": used} if used else {}
 
 
-def _without_null(properties: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `properties` without the null alternative and default: absent figures are left out, never null."""
+def _without_null(properties: Mapping[str, Any], *, told: Collection[str]) -> dict[str, Any]:
+    """Return `properties` without default and null alternative: absent figures are left out; those of `told` are null."""
     plain = {}
     for name, value in properties.items():
-        kept = [one for one in value.get("anyOf", []) if one != {"type": "null"}]
+        kept = [one for one in value.get("anyOf", []) if one != {"type": "null"} or name in told]
         merged = {**{k: v for k, v in value.items() if k not in {"anyOf", "default"}}}
         if kept:
             merged |= kept[0] if len(kept) == 1 else {"anyOf": kept}

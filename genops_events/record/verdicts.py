@@ -22,8 +22,8 @@ class Verdict(Document):
     stage: Stage
     outcome: Outcome
     reason: str
-    cost_usd: Annotated[Decimal, Field(ge=0, lt=10**15)] = Decimal(0)
-    """What this stage spent, by the price table."""
+    cost_usd: Annotated[Decimal, Field(ge=0, lt=10**15)] | None = Decimal(0)
+    """What this stage spent, by the price table; null where nobody knows, as of a job that failed."""
     started_at: AwareDatetime
     ended_at: AwareDatetime
     retries: int | None = None

@@ -36,6 +36,7 @@ def candidate_row(candidate: Candidate) -> TableRow:
         "updated_at": arrival.arrived_at if last is None else last.ended_at,
         **{str(stage): str(verdict.outcome) for stage, verdict in verdicts.items()},
         "cost_usd": candidate.cost_usd,
+        "cost_unknown": ", ".join(candidate.cost_unknown) or None,
     }
     for stage in (Stage.TUNING, Stage.EVALUATION, Stage.INFERENCE):
         if stage in verdicts:

@@ -14,7 +14,7 @@ from genops_events.gcp.errors import CloudRefused
 from genops_events.record import paths as record_paths
 from genops_events.record.document import BY_AIRFLOW, BY_THE_CLOCK
 from genops_events.record.stages import Outcome
-from genops_events.record.tuning import Attempt, Submission, Validation
+from genops_events.record.tuning import Attempt, Validation
 from genops_events.record.verdicts import TuningVerdict, Verdict
 from genops_events.tuning import jobs as tuning_jobs
 from genops_events.tuning.cancellation import cancel_jobs, cancel_tuning, has_ended
@@ -112,6 +112,7 @@ def ended(run: StageRun, job: TuningJob, *, tuned_on: str, wish: Cancellation | 
     if end is JobEnd.SUCCEEDED and "cost_usd" not in figures and "estimated_usd" in figures:
         # What it cost is not told, as it never is of a distillation. That is not nothing.
         figures["cost_usd"] = figures["estimated_usd"]
+    figures.setdefault("cost_usd", None)  # nobody knows
     if end is JobEnd.SUCCEEDED:
         if wish is not None and _came_before(wish, job):
             reason = (
@@ -148,7 +149,8 @@ def ended(run: StageRun, job: TuningJob, *, tuned_on: str, wish: Cancellation | 
 
 
 def _failed(run: StageRun, end: JobEnd, reason: str, hint: str, **figures: Any) -> Verdict:
-    return run.conclude(TuningVerdict, Outcome.FAILED, reason, end=str(end), help=hint, **figures)
+    told = {"cost_usd": None, **figures}  # there is a job, and unless it says so, nobody knows what it cost
+    return run.conclude(TuningVerdict, Outcome.FAILED, reason, end=str(end), help=hint, **told)
 
 
 def _assumed(end: JobEnd, figures: Mapping[str, Any]) -> str:
@@ -194,12 +196,6 @@ def _figures(run: StageRun, job: TuningJob) -> dict[str, Any]:
     return {name: value for name, value in figures.items() if value is not None}
 
 
-def _bought(run: StageRun) -> bool:
-    """Return whether the candidate has, or had, a tuning job."""
-    recorded = run.store.read(record_paths.submission_path(run.candidate), Submission)
-    return recorded is not None or tuning_jobs.find(run.config, run.candidate) is not None
-
-
 def _clean_up(run: StageRun, verdict: Verdict) -> None:
     """Take the candidate out of the queue; after a failure, cancel its jobs."""
     tuning_queue.leave(run.store, run.candidate)
@@ -207,4 +203,4 @@ def _clean_up(run: StageRun, verdict: Verdict) -> None:
         cancel_jobs(run.config, run.candidate)
 
 
-TUNING_END = StageEnd(bought=_bought, clean_up=_clean_up, failed=as_the_job_says)
+TUNING_END = StageEnd(clean_up=_clean_up, failed=as_the_job_says)

@@ -285,11 +285,16 @@ def test_a_prompt_over_the_context_window_is_refused(vertex: VertexStandIn) -> N
     assert "(11) exceeds the maximum number of tokens allowed (10)" in refused(vertex, "x" * 31)
 
 
-def make_cache(vertex: VertexStandIn, model: str | None = None, **config: Any) -> types.CachedContent:
+BOOK = "x" * 6_300
+
+
+def make_cache(
+    vertex: VertexStandIn, model: str | None = None, *, text: str = BOOK, **config: Any
+) -> types.CachedContent:
     return vertex.client.caches.create(
         model=model or vertex.base_model,
         config=types.CreateCachedContentConfig(
-            display_name="a book", contents=[types.Content(role="user", parts=[types.Part(text="x" * 400)])], **config
+            display_name="a book", contents=[types.Content(role="user", parts=[types.Part(text=text)])], **config
         ),
     )
 
@@ -298,14 +303,14 @@ def test_a_cache_comes_before_the_prompt_and_is_counted_as_such(vertex: VertexSt
     for model in (vertex.base_model, tuned.endpoint):
         made = make_cache(vertex, model, ttl="300s", system_instruction="Be kind.", tools=[function()])
         assert made.usage_metadata
-        assert made.usage_metadata.total_token_count == 134 + 4
+        assert made.usage_metadata.total_token_count == 2_100 + 4
         assert made.expire_time
         assert made.create_time
         assert 299 < (made.expire_time - made.create_time).total_seconds() < 301
         answer = ask(vertex, "phone stolen", model, cached_content=made.name)
         assert answer.usage_metadata
-        assert answer.usage_metadata.cached_content_token_count == 134 + 4
-        assert answer.usage_metadata.prompt_token_count == 134 + 4 + 4
+        assert answer.usage_metadata.cached_content_token_count == 2_100 + 4
+        assert answer.usage_metadata.prompt_token_count == 2_100 + 4 + 4
         assert ask(vertex, "block it", model, cached_content=made.name).function_calls
         vertex.client.caches.delete(name=str(made.name))
 
@@ -329,6 +334,22 @@ def test_a_cache_can_be_listed_extended_deleted_and_is_gone_after_its_time(verte
     with pytest.raises(errors.ClientError, match="Not found: cached content"):
         vertex.client.caches.get(name=short)
     assert short not in [one.name for one in vertex.client.caches.list()]
+
+
+@pytest.mark.parametrize(("model", "least"), [("gemini-2.5-flash", 2_048), ("gemini-3.5-flash", 4_096)])
+def test_a_cache_below_the_least_size_of_its_model_is_refused(vertex: VertexStandIn, model: str, least: int) -> None:
+    client = vertex.new_genai("us-central1" if model.startswith("gemini-2") else "us")
+    contents = [types.Content(role="user", parts=[types.Part(text="x" * (3 * least))])]
+    enough = client.caches.create(model=model, config=types.CreateCachedContentConfig(contents=contents))
+    assert enough.usage_metadata
+    assert enough.usage_metadata.total_token_count == least
+    contents = [types.Content(role="user", parts=[types.Part(text="x" * (3 * least - 3))])]
+    with pytest.raises(errors.ClientError) as caught:
+        client.caches.create(model=model, config=types.CreateCachedContentConfig(contents=contents))
+    assert (caught.value.code, caught.value.status) == (400, "INVALID_ARGUMENT")
+    told = f"The cached content is of {least - 1} tokens. The minimum token count to start caching is {least}."
+    assert caught.value.message == told
+    client.close()
 
 
 def test_a_cache_is_for_its_model_and_holds_the_instruction(vertex: VertexStandIn, tuned: types.TunedModel) -> None:

@@ -117,7 +117,7 @@ def test_a_batch_job_runs_where_its_model_answers(vertex: VertexStandIn) -> None
 def test_what_is_tuned_from_a_model_of_today_has_no_context_cache(vertex: VertexStandIn) -> None:
     found = vertex.ended(tuned_in(vertex, "us-central1", THREE)).tuned_model
     assert found is not None
-    config = types.CreateCachedContentConfig(contents="A long book. " * 700)
+    config = types.CreateCachedContentConfig(contents="A long book. " * 800)
     with at(vertex, "us") as client:
         assert client.caches.create(model=THREE, config=config).name
         with pytest.raises(

@@ -144,8 +144,15 @@ def _tiles(comparison: ComparisonSummary) -> list[ComparisonTile]:
         ComparisonTile("contestants", f"{completed} of {len(comparison.contestants)}", "completed"),
         ComparisonTile("prompts", f"{comparison.rows:,}", f"scored by {len(names)} metric{'s' * (len(names) != 1)}"),
         *([_highest(comparison, names[0])] if names else []),
-        ComparisonTile("spent", dollars(float(comparison.cost_usd)), reserved or "by this comparison"),
+        ComparisonTile("spent", _spent(comparison), reserved or "by this comparison"),
     ]
+
+
+def _spent(comparison: ComparisonSummary) -> str:
+    if comparison.cost_usd is None:
+        return "unknown"
+    is_least = any(one.cost_usd is None for one in comparison.contestants)
+    return f"{'at least ' if is_least else ''}{dollars(float(comparison.cost_usd))}"
 
 
 def _highest(comparison: ComparisonSummary, metric: str) -> ComparisonTile:

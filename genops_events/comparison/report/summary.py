@@ -157,6 +157,8 @@ def _cost(one: ContestantResult) -> Cell:
         for name, amount in (("answers", one.answers_usd), ("judge", one.judge_usd), ("spent", one.cost_usd))
         if amount is not None
     ]
+    if one.cost_usd is None:
+        notes.append("spent: unknown")
     return _cell(number(None) if cost is None else dollars(cost), *notes)
 
 

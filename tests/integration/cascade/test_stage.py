@@ -26,11 +26,10 @@ from genops_events.gcp.errors import CloudUnavailable
 from genops_events.gcp.ledger_store import reserve
 from genops_events.gcp.record_store import RecordStore
 from genops_events.money.ledger import Ledger, Posting, Purpose, month_of
-from genops_events.record.paths import ledger_path, submission_path, verdict_path
+from genops_events.record.paths import ledger_path, verdict_path
 from genops_events.record.stages import Outcome, Stage
-from genops_events.record.tuning import Submission
 from genops_events.record.verdicts import EvaluationVerdict
-from genops_events.tuning import jobs as tuning_jobs
+from genops_events.tuning import end as tuning_end
 
 PATIENCE = Intake().patience
 OPERATORS: dict[Stage, type[StageOperator]] = {
@@ -295,9 +294,9 @@ def test_each_end_of_a_stage_settles_what_was_bought_and_releases_what_will_not_
         tuned(store, candidate, started_at=begun)
     reserved(store, candidate, at=begun)
     made = verdict(stage, outcome, candidate, cost_usd=Decimal(cost))
-    account(StageRun(stage, candidate, "run-1"), made, STAGE_ENDS[stage])
+    account(StageRun(stage, candidate, "run-1"), made)
     assert postings(store, candidate, at=begun) == UNTOUCHED | changed
-    account(StageRun(stage, candidate, "run-2"), made, STAGE_ENDS[stage])
+    account(StageRun(stage, candidate, "run-2"), made)
     assert postings(store, candidate, at=begun) == UNTOUCHED | changed
 
 
@@ -318,29 +317,34 @@ def test_what_a_failed_stage_has_bought_in_part_stays_reserved_since_its_cost_is
     tuned(store, candidate, started_at=begun)
     reserved(store, candidate, at=begun)
     store.bucket.blob(f"genops/candidates/{candidate}/{kept}").upload_from_string("{}")
-    account(StageRun(stage, candidate, "run-1"), verdict(stage, Outcome.FAILED, candidate), STAGE_ENDS[stage])
+    run = StageRun(stage, candidate, "run-1")
+    made = STAGE_ENDS[stage].failed(run, "It broke.")
+    assert made is not None
+    assert made.cost_usd is None
+    account(run, made)
     assert postings(store, candidate, at=begun)[str(stage)] == UNTOUCHED[str(stage)]
 
 
-@pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")
-@pytest.mark.parametrize("found_by", ["name", "label"])
-def test_a_failed_tuning_whose_job_was_submitted_stays_reserved(
-    candidate: str, config: Config, store: RecordStore, found_by: str
-) -> None:
+def test_a_failed_tuning_whose_job_was_submitted_stays_reserved(candidate: str, store: RecordStore) -> None:
     begun = taken_on(store, Stage.TUNING, candidate).started_at
     reserved(store, candidate, at=begun, purposes={"tuning": Decimal(10)})
-    if found_by == "name":
-        store.create(submission_path(candidate), Submission(candidate=candidate, written_at=now(), job="a job"))
-    else:
-        store.bucket.blob("copy.jsonl").upload_from_string(b"whatever")
-        uri = f"gs://{config.bucket}/copy.jsonl"
-        tuning_jobs.submit(config, config.dataset(DATASET), candidate=candidate, training_uri=uri)
-    account(
-        StageRun(Stage.TUNING, candidate, "run-1"),
-        verdict(Stage.TUNING, Outcome.FAILED, candidate),
-        STAGE_ENDS[Stage.TUNING],
-    )
+    run = StageRun(Stage.TUNING, candidate, "run-1")
+    made = tuning_end.vanished(run, "a job")
+    assert made.cost_usd is None
+    account(run, made)
     assert postings(store, candidate, at=begun)["tuning"] == ("10", "0")
+
+
+@pytest.mark.parametrize("stage", Stage)
+def test_a_failed_stage_that_has_bought_nothing_has_cost_nothing_and_that_is_known(
+    candidate: str, store: RecordStore, stage: Stage
+) -> None:
+    begun = taken_on(store, Stage.TUNING, candidate).started_at
+    if stage is not Stage.TUNING:
+        tuned(store, candidate, started_at=begun)
+    made = STAGE_ENDS[stage].failed(StageRun(stage, candidate, "run-1"), "It broke.")
+    assert made is not None
+    assert (made.outcome, made.cost_usd) == (Outcome.FAILED, 0)
 
 
 def test_nothing_is_recorded_where_the_job_cannot_be_asked_and_money_is_released_once_it_can(
@@ -368,16 +372,12 @@ def test_all_costs_go_to_the_month_in_which_tuning_began(candidate: str, store: 
     tuned(store, candidate, started_at=last_month)
     reserved(store, candidate, at=last_month)
     made = verdict(Stage.EVALUATION, Outcome.PASSED, candidate, cost_usd=Decimal(1))
-    account(StageRun(Stage.EVALUATION, candidate, "run-1"), made, STAGE_ENDS[Stage.EVALUATION])
+    account(StageRun(Stage.EVALUATION, candidate, "run-1"), made)
     assert postings(store, candidate, at=last_month)["evaluation"] == ("0", "1")
     assert store.read(ledger_path(month_of(now())), Ledger) is None
 
 
 def test_a_candidate_that_reserved_nothing_leaves_no_ledger(candidate: str, store: RecordStore) -> None:
     taken_on(store, Stage.TUNING, candidate)
-    account(
-        StageRun(Stage.TUNING, candidate, "run-1"),
-        verdict(Stage.TUNING, Outcome.REJECTED, candidate),
-        STAGE_ENDS[Stage.TUNING],
-    )
+    account(StageRun(Stage.TUNING, candidate, "run-1"), verdict(Stage.TUNING, Outcome.REJECTED, candidate))
     assert store.names("genops/ledger/") == []

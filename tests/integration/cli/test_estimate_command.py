@@ -18,6 +18,7 @@ from genops_events.evaluation.judge_usage import EXPLANATION_TOKENS
 from genops_events.money.unpriced import CACHE, GROUNDING
 
 BUCKET = ROOT / "examples" / "bucket"
+EVALUATION = BUCKET / "evaluation" / "banking77.jsonl"
 
 
 def estimate(*words: object) -> tuple[int, str, str]:
@@ -126,9 +127,12 @@ def test_what_prompts_have_in_common_is_estimated_with_each_of_them(
     asked = []
     for cache in (None, {"text": "x" * 40_000}):
         changed(tmp_path, monkeypatch, inference={"mode": "online", "cache": cache})
-        step = json.loads(estimate(TRAIN, "--json", "--prompts", prompts)[1])["steps"]["inference"]
-        asked.append(step["input_tokens"])
-    assert asked[1] - asked[0] == 13_334 * (rows + 1)
+        files = ("--prompts", prompts, "--evaluation", EVALUATION)
+        steps = json.loads(estimate(TRAIN, "--json", *files)[1])["steps"]
+        asked.append((steps["inference"]["input_tokens"], steps["evaluation"]["input_tokens"]))
+    evaluated = len(EVALUATION.read_text().splitlines())
+    assert asked[1][0] - asked[0][0] == 13_334 * (rows + 1)
+    assert asked[1][1] - asked[0][1] == 13_334 * evaluated, "an evaluation sends it with each prompt"
 
 
 @pytest.mark.parametrize(
@@ -144,12 +148,14 @@ def test_the_tokens_of_files_are_not_guessed(
     changed(tmp_path, monkeypatch, inference=inference)
     file = tmp_path / "prompts.jsonl"
     file.write_text(json.dumps(row))
-    code, out, _ = estimate(TRAIN, "--json", "--prompts", file)
+    code, out, _ = estimate(TRAIN, "--json", "--prompts", file, "--evaluation", EVALUATION)
     document = json.loads(out)
     assert code == 0
     assert document["complete"] is False
     assert document["steps"]["inference"]["usd"] is None
     assert told in document["steps"]["inference"]["why"]
+    evaluation = document["steps"]["evaluation"]
+    assert (evaluation["usd"] is None, told in (evaluation["why"] or "")) == (("cache" in inference,) * 2)
 
 
 def test_a_prompt_file_without_a_row_that_can_be_asked_says_why(

@@ -170,7 +170,11 @@ def test_a_run_that_ends_without_a_comparison_is_an_error_and_time_that_is_up_is
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--contestant", "gemini-2.5-flsh"], "Did you mean `gemini-2.5-flash`?"),
+        (["--contestant", "gemini-2.5-flsh"], "did you mean `gemini-2.5-flash`"),
+        (
+            ["--contestant", f"x: {{model: {MODEL}, generation_config: {{thinking: {{level: low}}}}}}"],
+            "refuses a level and takes `thinking.budget_tokens`",
+        ),
         (["--contestant", "champion", "--contestant", "champion"], "a name that no other contestant has"),
         (["--contestant", MODEL, "--metric", "exact_mtch"], "Did you mean `exact_match`?"),
         (["--contestant", MODEL, "--metric", "pairwise"], "each has a score of its own"),

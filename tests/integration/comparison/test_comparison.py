@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
+import yaml
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from cloud import DATASET, Reader, StandIns
 from comparisons import (
@@ -26,9 +28,11 @@ from comparisons import (
 from evaluations import FILE, MODEL, pairs, promoted, write
 
 from genops_events.airflow.comparison import record_failed_contestant, record_failed_plan
+from genops_events.catalogue.tokens import estimated_tokens
 from genops_events.comparison.table import summary_rows
 from genops_events.comparison.work import BadRequest
 from genops_events.config import Config
+from genops_events.config.comparison import BadMetrics
 from genops_events.config.contestants import BadContestants
 from genops_events.gcp.record_store import RecordStore
 from genops_events.record.comparison import ComparedRow
@@ -93,9 +97,9 @@ def test_who_fails_fails_alone_and_the_end_says_so(compared: Callable[..., Confi
     compared()
     write(store, FILE, *pairs(3))
     nobody = f"{DATASET}-{'0' * 16}"
-    run = asked(MODEL, THEIRS, "gemini-9-none", nobody, "champion")
+    run = asked(MODEL, THEIRS, "gemini-3.7-flash", nobody, "champion")
     names = plan(run)
-    assert names == [MODEL, "theirs", "gemini-9-none", nobody, "champion"]
+    assert names == [MODEL, "theirs", "gemini-3.7-flash", nobody, "champion"]
     assert contest(run, MODEL) == {"exact_match": 1.0}
     reasons = {}
     for name in names[1:]:
@@ -103,7 +107,7 @@ def test_who_fails_fails_alone_and_the_end_says_so(compared: Callable[..., Confi
             contest(run, name)
         reasons[name] = str(caught.value)
     assert "endpoints/404" in reasons["theirs"]
-    assert "No price is known for the model 'gemini-9-none'" in reasons["gemini-9-none"]
+    assert "No price is known for input tokens of gemini-3.7-flash" in reasons["gemini-3.7-flash"]
     assert f"no tuned model of a candidate {nobody}" in reasons[nobody]
     assert "has no champion yet" in reasons["champion"]
     with pytest.raises(AirflowFailException, match=r"1 of 5 contestants answered .* theirs failed: "):
@@ -120,7 +124,7 @@ def test_who_fails_fails_alone_and_the_end_says_so(compared: Callable[..., Confi
         assert failed.cost_usd == 0
         assert failed.metrics == {}
     report = store.bucket.blob(f"genops/comparisons/{found.id}/report.html").download_as_text()
-    assert "gemini-9-none" in report
+    assert "gemini-3.7-flash" in report
     paid = postings(store, found)
     assert paid[MODEL].spent_usd == one(found, MODEL).cost_usd > 0
     assert all(posting.settled and posting.reserved_usd == 0 for posting in paid.values())
@@ -293,9 +297,15 @@ def test_a_task_whose_retries_are_used_up_leaves_the_reason_and_one_that_died_is
             BadContestants,
             "`temperature`",
         ),
+        ({"contestants": ["gemini-2.5-flsh"]}, BadContestants, "did you mean `gemini-2.5-flash`"),
+        (
+            {"contestants": [f"x: {{model: {MODEL}, generation_config: {{thinking: {{level: low}}}}}}"]},
+            BadContestants,
+            "refuses a level and takes `thinking.budget_tokens`",
+        ),
         ({"contestants": []}, BadRequest, "There is nobody to compare"),
-        ({"contestants": [MODEL], "metrics": ["exact_mtch"]}, BadRequest, "Did you mean `exact_match`"),
-        ({"contestants": [MODEL], "metrics": ["pairwise"]}, BadRequest, "cannot be measured here"),
+        ({"contestants": [MODEL], "metrics": ["exact_mtch"]}, BadMetrics, "Did you mean `exact_match`"),
+        ({"contestants": [MODEL], "metrics": ["pairwise"]}, BadMetrics, "cannot be measured here"),
         ({"contestants": [MODEL], "prompts": "genops/ledger/x"}, BadRequest, "records are kept there"),
         ({"contestants": [MODEL], "budget_usd": "much"}, BadRequest, "`budget_usd` of the form is 'much'"),
     ],
@@ -323,6 +333,22 @@ def test_blank_lines_of_the_form_name_nobody_and_nothing(compared: Callable[...,
     found = whole(asked(MODEL, "", " ", metrics=["bleu", ""], prompts=None, budget_usd=None))
     assert [each.name for each in found.contestants] == [MODEL]
     assert [each.name for each in found.metrics] == ["bleu"]
+
+
+def test_contestants_are_sent_what_inference_keeps_in_a_cache(
+    compared: Callable[..., Config], store: RecordStore, tmp_path: Path
+) -> None:
+    compared()
+    write(store, FILE, *pairs(2))
+    without = one(whole(asked(MODEL)), MODEL)
+    book = "A long book. " * 700
+    file = tmp_path / "genops.yaml"
+    data = yaml.safe_load(file.read_text(encoding="utf-8"))
+    data["datasets"][DATASET]["inference"]["cache"] = {"text": book}
+    file.write_text(yaml.safe_dump(data), encoding="utf-8")
+    found = one(whole(asked(MODEL, run_id="manual-2")), MODEL)
+    assert found.input_tokens == (without.input_tokens or 0) + 2 * estimated_tokens(book)
+    assert found.metrics["exact_match"].mean == without.metrics["exact_match"].mean
 
 
 def test_a_comparison_of_other_prompts_reads_them_from_the_bucket(

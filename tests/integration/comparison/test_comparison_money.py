@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 from cloud import DATASET, Reader, StandIns
-from comparisons import WARM, asked, conclude, contest, one, plan, postings, recorded, result, whole
+from comparisons import GONE, asked, conclude, contest, one, plan, postings, recorded, result, whole
 from evaluations import FILE, MODEL, die, pairs, write
 from made_up import now
 
@@ -21,8 +21,9 @@ from genops_events.gcp import ledger_store
 from genops_events.gcp.record_store import RecordStore
 from genops_events.money.ceilings import OverCeiling
 from genops_events.money.ledger import month_of, usd
+from genops_events.record.comparison_plan import prompts_path
 
-PRO = "gemini-2.5-pro"
+PRO, LITE = "gemini-2.5-pro", "gemini-2.5-flash-lite"
 JUDGED = {"metrics": ["exact_match", "fluency"], "judge": {"samples": 2}}
 
 
@@ -158,7 +159,7 @@ def test_a_contestant_without_a_price_is_never_asked(
     compared()
     write(store, FILE, *pairs(2))
     before = calls(cloud)
-    found = whole(asked("gemini-9-none", WARM.replace(MODEL, "gemini-8-none")))
+    found = whole(asked("gemini-3.7-flash", f"other: {{model: {GONE}, base_model: gemini-3.7-flash}}"))
     assert found.outcome == "failed"
     assert calls(cloud) == before
     assert all("No price is known" in each.reason for each in found.contestants)
@@ -228,6 +229,35 @@ def test_a_contestant_that_is_refused_later_keeps_what_it_has_spent(
     contest(run, MODEL)
     found = whole(run)
     assert sum(each.spent_usd for each in postings(store, found).values()) == found.cost_usd == paid
+
+
+def test_what_a_contestant_cost_is_unknown_where_its_answers_are_kept_and_cannot_be_priced(
+    compared: Callable[..., Config], store: RecordStore, completions: Reader
+) -> None:
+    compared()
+    write(store, FILE, *pairs(2))
+    run = asked(MODEL, LITE)
+    plan(run)
+    contest(run, LITE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("genops_events.comparison.contest.Contest._write_rows", die)
+        with pytest.raises(KeyboardInterrupt):
+            contest(run, MODEL)
+    store.bucket.blob(prompts_path(comparing_of(run).id)).delete()  # without them, nobody can tell what was answered
+    record_failed_contestant({**run, "task": RunContestant(task_id="contest", contestant=MODEL), "exception": None})
+    with pytest.raises(AirflowFailException):
+        conclude(run)
+    found = recorded(run)
+    assert found is not None
+    paid, spent = postings(store, found), one(found, LITE).cost_usd
+    assert spent is not None
+    assert (one(found, MODEL).cost_usd, found.cost_usd, found.cost_told) == (None, spent, f"at least ${spent:.4f}")
+    assert (paid[MODEL].settled, paid[MODEL].reserved_usd > 0) == (False, True), "it stays reserved"
+    [event] = completions.read_some()
+    assert [each["cost_usd"] for each in event.data["contestants"]] == [None, str(spent)]
+    page = store.bucket.blob(f"genops/comparisons/{found.id}/report.html").download_as_text()
+    assert "at least $" in page
+    assert "spent: unknown" in page
 
 
 def test_functions_and_a_schema_of_the_answer_are_reserved_for_as_input(

@@ -14,6 +14,7 @@ from cloud import DATASET, StandIns
 from evaluations import FILE, evaluated, pairs, promoted, rows_of, write
 from made_up import arrived, tuned
 
+from genops_events.catalogue.tokens import estimated_tokens
 from genops_events.config import Config, load_config
 from genops_events.gcp.record_store import RecordStore
 from genops_events.record.stages import Stage
@@ -105,6 +106,7 @@ def test_a_tuned_model_does_not_think_and_one_that_is_told_to_has_room_for_it(
     assert Decimal(thought["estimated_usd"]) > Decimal(told["estimated_usd"])
     verdict = store.verdict(again, Stage.EVALUATION)
     assert verdict is not None
+    assert verdict.cost_usd is not None
     assert verdict.cost_usd < Decimal(thought["estimated_usd"])
 
 
@@ -135,3 +137,49 @@ def test_champion_and_candidate_are_asked_in_the_same_way_and_answers_to_other_s
         _, told = evaluated(challenger)
         assert cloud.vertex_calls("generateContent") == before + asked
         assert told["metrics"]["pairwise"]["mean"] == 0.5
+
+
+BOOK = "A long book. " * 700
+
+
+def test_what_inference_keeps_in_a_cache_comes_before_each_prompt(
+    *, cloud: StandIns, change: Change, store: RecordStore, config: Config, candidate: str
+) -> None:
+    change({}, {"cache": {"text": BOOK}}, system_instruction="Be kind.")
+    write(store, FILE, *pairs(2))
+    _, told = evaluated(candidate)
+    assert told["scores"] == {"exact_match": 1.0}, "the prompt comes last, and is what is answered"
+    assert told["input_tokens"] > 2 * estimated_tokens(BOOK), "with each"
+    assert cloud.vertex_calls("cachedContents.create") == 0
+    verdict = store.verdict(candidate, Stage.EVALUATION)
+    assert verdict is not None
+    assert verdict.cost_usd is not None
+    assert verdict.cost_usd <= Decimal(told["estimated_usd"]), "what it costs was reserved"
+
+
+def test_files_that_inference_keeps_in_a_cache_are_counted_and_reserved_for(
+    *, change: Change, store: RecordStore, config: Config, candidate: str
+) -> None:
+    change({"failed_rows": 2}, {"cache": {"files": [f"gs://{config.bucket}/one.png", f"gs://{config.bucket}/two.png"]}})
+    write(store, FILE, *pairs(2))
+    _, told = evaluated(candidate)
+    assert told["input_tokens"] > 2 * 2 * 258
+    verdict = store.verdict(candidate, Stage.EVALUATION)
+    assert verdict is not None
+    assert verdict.cost_usd is not None
+    assert verdict.cost_usd <= Decimal(told["estimated_usd"])
+
+
+def test_answers_that_were_asked_for_without_the_cache_are_asked_for_anew(
+    *, cloud: StandIns, change: Change, store: RecordStore, config: Config, endpoint: str
+) -> None:
+    pairwise = {"metrics": ["exact_match", "pairwise"], "judge": {"samples": 2}}
+    change(pairwise, {})
+    write(store, FILE, *pairs(2))
+    promoted(config, store, endpoint)
+    change(pairwise, {"cache": {"text": BOOK}})
+    challenger = arrived(config, store).candidate
+    tuned(store, challenger, endpoint=endpoint)
+    before = cloud.vertex_calls("generateContent")
+    evaluated(challenger)
+    assert cloud.vertex_calls("generateContent") == before + 4, "of the challenger, and of the champion"

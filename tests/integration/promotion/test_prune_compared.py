@@ -14,6 +14,7 @@ from made_up import arrived, context, ended, now, tuned
 
 from genops_events.airflow.promotion import PromoteModel
 from genops_events.cascade.stage_run import StageRun
+from genops_events.catalogue.models import shipped
 from genops_events.config import Config, load_config
 from genops_events.config.contestants import read_contestants
 from genops_events.gcp.record_store import RecordStore
@@ -79,7 +80,7 @@ def test_contestants_stay_until_their_comparison_has_ended_or_is_given_up(
         run_id="manual-1",
         started_by="person",
         champion=former,
-        contestants=read_contestants(["champion", lost, MODEL]),
+        contestants=read_contestants(["champion", lost, MODEL], shipped(), MODEL),
         prompts="evaluation/x.jsonl",
         metrics=("exact_match",),
     )

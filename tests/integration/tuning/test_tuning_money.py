@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.sdk.exceptions import TaskDeferred
-from cloud import PREFIX, until
+from cloud import PREFIX, Reader, until
 from made_up import arrived, context
 
 from genops_events.airflow.tuning import TuneModel
-from genops_events.cascade.stage_end import account
+from genops_events.cascade.candidate_reader import read_candidate
+from genops_events.cascade.stage_end import account, settle_and_announce
 from genops_events.cascade.stage_run import StageRun
 from genops_events.config import Config
 from genops_events.errors import StepAside
@@ -96,6 +97,22 @@ def test_a_job_that_does_not_say_what_it_is_billed_for_has_cost_what_was_reserve
     verdict = tuning_end.ended(run, job, tuned_on="20 examples", wish=None)
     assert verdict.cost_usd == reserved > 0
     assert verdict.reason.endswith("what was reserved for it is taken for its cost.")
-    account(run, verdict, tuning_end.TUNING_END)
+    account(run, verdict)
     settled = posting(store, run)
     assert (settled.settled, settled.reserved_usd, settled.spent_usd) == (True, Decimal(0), reserved)
+
+
+def test_a_job_that_is_gone_has_cost_nobody_knows_how_much_and_the_event_says_so(
+    config: Config, store: RecordStore, completions: Reader
+) -> None:
+    run = StageRun(Stage.TUNING, candidate_of(config, store, {"text": "a"}, examples=20), "run-1")
+    name = str(succeeded(config, run).name)
+    reserved = posting(store, run).reserved_usd
+    settle_and_announce(run, tuning_end.vanished(run, name), tuning_end.TUNING_END)
+    [event] = completions.read_some()
+    assert (event.attributes["ce-type"], event.data["cost_usd"]) == ("genops.tuning.failed.v1", None)
+    found = read_candidate(store, run.candidate)
+    assert found is not None
+    assert (found.cost_usd, found.cost_told) == (None, "unknown")
+    kept = posting(store, run)
+    assert (kept.settled, kept.reserved_usd) == (False, reserved), "it stays reserved"

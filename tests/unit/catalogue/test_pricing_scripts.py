@@ -15,14 +15,14 @@ def test_the_most_that_answers_cost_is_priced_as_the_dearer_of_answers_and_think
 ) -> None:
     prices = {"input": Decimal(10), "output": Decimal(2)}
     prices |= {} if thinking is None else {"thinking": Decimal(thinking)}
-    rates = Rates("a", "b", prices, Decimal(0), "2026-11-01")  # type: ignore[arg-type]
+    rates = Rates("a", "b", prices, Decimal(0), "2026-11-01", "b")  # type: ignore[arg-type]
     assert rates.most_for(1_000_000, 1_000_000) == most
     assert all(rates.generation_cost(1_000_000, 1_000_000 - n, thinking_tokens=n) <= most for n in (0, 1, 10**6))
 
 
 def test_the_most_that_answers_cost_of_a_batch_job_or_with_a_cache_is_that_much_less() -> None:
     prices = {"input": Decimal(10), "output": Decimal(2), "thinking": Decimal(4), "cached": Decimal(1)}
-    rates = Rates("a", "b", prices, Decimal("0.5"), "2026-11-01")  # type: ignore[arg-type]
+    rates = Rates("a", "b", prices, Decimal("0.5"), "2026-11-01", "b")  # type: ignore[arg-type]
     assert rates.most_for(1_000_000, 1_000_000) == 14
     assert rates.most_for(1_000_000, 1_000_000, batch=True) == 7
     assert rates.most_for(1_000_000, 1_000_000, cached_tokens=500_000) == Decimal("9.5")
@@ -40,7 +40,7 @@ def test_the_most_that_answers_cost_of_a_batch_job_or_with_a_cache_is_that_much_
 )
 def test_the_discounts_of_a_cache_and_of_a_batch_job_do_not_add_up(cached: str | None, spent: str, most: str) -> None:
     prices = {"input": Decimal(10), "output": Decimal(2)} | ({} if cached is None else {"cached": Decimal(cached)})
-    rates = Rates("a", "b", prices, Decimal("0.5"), "2026-11-01")  # type: ignore[arg-type]
+    rates = Rates("a", "b", prices, Decimal("0.5"), "2026-11-01", "b")  # type: ignore[arg-type]
     million = 1_000_000
     assert rates.generation_cost(million, million, cached_tokens=million // 2, batch=True) == Decimal(spent)
     assert rates.most_for(million, million, batch=True) == Decimal(most)

@@ -18,7 +18,7 @@ from genops_events.catalogue.models import shipped
 from genops_events.catalogue.retirement import not_looked_at, notice
 from genops_events.cli.config import app
 from genops_events.config import Config
-from genops_events.doctor.model_notices import model_notices
+from genops_events.doctor.model_notices import model_notices, models_of
 
 TODAY = date(2026, 11, 30)
 JUDGE = {"file": "e.jsonl", "metrics": ["fluency"], "judge": {"model": "gemini-2.5-flash-lite"}}
@@ -62,7 +62,8 @@ def test_nothing_is_said_of_a_model_that_stays(life: dict[str, Any]) -> None:
 def test_each_role_that_a_model_has_is_named_once() -> None:
     contestants = ["champion", "gemini-2.5-flash-lite"]
     data = changed(source_model="gemini-2.5-flash-lite", evaluation=JUDGE, comparison={"contestants": contestants})
-    (found,) = model_notices(Config.model_validate(data), TODAY)
+    config = Config.model_validate(data)
+    (found,) = model_notices(config.catalogue, models_of(config), TODAY)
     assert found.roles == (
         "banking77: source_model",
         "banking77: evaluation.judge.model",
@@ -70,7 +71,7 @@ def test_each_role_that_a_model_has_is_named_once() -> None:
     )
     assert "retires on 2027-01-28, in 59 days" in str(found)
     assert "Google names gemini-3.1-flash-lite in its place." in str(found)
-    assert model_notices(Config.model_validate(data), TODAY, dataset="another") == ()
+    assert model_notices(config.catalogue, models_of(config, dataset="another"), TODAY) == ()
 
 
 def test_a_model_of_today_is_not_spoken_of_today() -> None:

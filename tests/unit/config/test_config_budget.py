@@ -151,7 +151,7 @@ def test_a_model_that_genops_does_not_know_is_tuned_and_priced_by_the_users_file
 def test_a_model_without_a_price_of_training_asks_for_it_and_shows_the_lines(tmp_path: Path) -> None:
     file = written(tmp_path)
     file.write_text(file.read_text().replace(FLASH, "gemini-3.5-flash"))
-    with pytest.raises(ConfigError, match=r"No price is known for training tokens of gemini-3\.5-flash") as caught:
+    with pytest.raises(ConfigError, match=r"training tokens of gemini-3\.5-flash in us-central1 \(") as caught:
         load_config(file)
     (problem,) = caught.value.problems
     assert problem.key == "datasets.banking77.source_model"

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from config_texts import MINIMAL, changed, problems_of
 
+from genops_events.catalogue.models import shipped
 from genops_events.config import json_schema, parse_config
 from genops_events.config.comparison import Comparison
 from genops_events.config.contestants import BadContestants, Contestant, kind_of, read_contestants
@@ -128,18 +129,40 @@ def test_the_json_schema_takes_every_form() -> None:
         jsonschema.validate(changed(comparison={"contestants": [{"a": {"modell": "champion"}}]}), json_schema())
 
 
+def read(texts: list[str]) -> tuple[Contestant, ...]:
+    return read_contestants(texts, shipped(), "gemini-2.5-flash")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("gemini-2.5-flsh", "did you mean `gemini-2.5-flash`"),
+        ("x: {model: gemini-3.5-flash, generation_config: {thinking: {budget_tokens: 5}}}", "refuses a budget"),
+        ("x: {model: champion, generation_config: {thinking: {level: low}}}", "gemini-2.5-flash refuses a level"),
+        ("x: {model: gemini-3.5-flash-lite, generation_config: {presence_penalty: 1}}", "refuses it"),
+        (f"x: {{model: {ENDPOINT}, base_model: gemini-9}}", "contestants.0.base_model"),
+    ],
+)
+def test_what_a_contestants_model_does_not_take_is_refused_when_a_form_or_a_command_names_it(
+    text: str, said: str
+) -> None:
+    with pytest.raises(BadContestants) as caught:
+        read([text])
+    assert said in caught.value.message
+
+
 def test_texts_of_a_form_are_read_as_yaml() -> None:
     texts = [
         "champion",
         "warm: {model: champion, generation_config: {temperature: 1.0}}",
         '{"name": "x", "model": "champion"}',
     ]
-    assert [one.name for one in read_contestants(texts)] == ["champion", "warm", "x"]
-    assert read_contestants([]) == ()
+    assert [one.name for one in read(texts)] == ["champion", "warm", "x"]
+    assert read([]) == ()
     with pytest.raises(BadContestants, match="is no YAML"):
-        read_contestants(["a: {b"])
+        read(["a: {b"])
     with pytest.raises(BadContestants, match=r"3 problems (?s:.)*did you mean `temperature`"):
-        read_contestants(["a: {model: champion, generation_config: {temprature: 1}}", "9!"])
+        read(["a: {model: champion, generation_config: {temprature: 1}}", "9!"])
 
 
 def test_a_model_of_no_form_is_of_no_kind() -> None:

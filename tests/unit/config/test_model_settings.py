@@ -19,6 +19,7 @@ from genops_events.config.cache_limits import CacheTooSmall, refuse_small
 from genops_events.config.contestants import BadContestants, read_contestants
 from genops_events.gemini.prompts import PromptRow, read_rows
 from genops_events.gemini.requests import CannotAsk, Requests
+from genops_events.gemini.served import evaluation_requests
 from genops_events.reading.addresses import Readable
 
 THREE, LITE, TWO, PRO = "gemini-3.5-flash", "gemini-3.5-flash-lite", "gemini-2.5-flash", "gemini-2.5-pro"
@@ -145,7 +146,7 @@ def test_a_partners_model_is_refused_by_name_wherever_a_model_is_named(name: str
     ):
         assert said in problems_of(data)[key].allowed
     with pytest.raises(BadContestants, match=said):
-        read_contestants([f"them: {{model: {name}}}"])
+        read_contestants([f"them: {{model: {name}}}"], shipped(), TWO)
     config = Config.model_validate(changed() | {"ask": {"budget_usd": 1}})
     with pytest.raises(WrongForm, match=said):
         read_form({"prompt": "x", "model": name}, config)
@@ -186,3 +187,19 @@ def test_a_setting_that_the_model_does_not_heed_is_told_where_it_was_given(tmp_p
         done = CliRunner().invoke(app, ["check", str(file)])
         assert done.exit_code == 0
         assert ("inference.temperature has no effect: gemini-3.5-flash-lite ignores it" in done.stderr) is told
+
+
+def test_a_champion_of_another_model_is_asked_without_what_that_model_refuses() -> None:
+    own = {"presence_penalty": 0.5, "thinking": {"budget_tokens": 100}, "top_p": 0.9}
+    config = Config.model_validate(changed(source_model=TWO, **{f"inference__{key}": one for key, one in own.items()}))
+    dataset = config.dataset("banking77")
+    as_served = evaluation_requests(config, dataset, TWO).common()["generationConfig"]
+    assert (as_served["presencePenalty"], as_served["thinkingConfig"], as_served["topP"]) == (
+        0.5,
+        {"thinkingBudget": 100},
+        0.9,
+    )
+    by_another = evaluation_requests(config, dataset, LITE).common()["generationConfig"]
+    assert "presencePenalty" not in by_another
+    assert "thinkingBudget" not in by_another.get("thinkingConfig", {})
+    assert by_another["topP"] == 0.9

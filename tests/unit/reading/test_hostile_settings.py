@@ -8,6 +8,7 @@ import pytest
 import yaml
 from config_texts import example
 
+from genops_events.catalogue.models import shipped
 from genops_events.config import load_config, parse_config
 from genops_events.config.contestants import BadContestants, read_contestants
 from genops_events.errors import ConfigError
@@ -39,7 +40,7 @@ def test_a_bomb_of_aliases_is_refused_before_it_is_unfolded(text: str) -> None:
         parse_config(text)
     assert "line " in caught.value.message
     with pytest.raises(BadContestants, match="with its aliases"):
-        read_contestants([text])
+        read_contestants([text], shipped(), "gemini-2.5-flash")
 
 
 def test_aliases_that_are_few_are_what_they_were() -> None:

@@ -10,13 +10,17 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.table import Table
 
+from genops_events.cli.candidates import shown as candidates_table
+from genops_events.cli.watch import shown as watch_table
 from genops_events.record.candidates import Candidate
 from genops_events.record.holds import Intent
 from genops_events.record.intake import Arrival
 from genops_events.record.stages import STAGES, Outcome, Stage
 from genops_events.record.tuning import Cancellation, TuningProgress
 from genops_events.record.verdicts import VERDICTS
+from genops_events.tables.rows import candidate_row
 
 NOW = datetime(2026, 11, 23, 1, 2, 3, tzinfo=UTC)
 CANDIDATE = "banking77-0123456789abcdef"
@@ -84,6 +88,7 @@ def test_a_candidate_prints_all_that_the_record_says() -> None:
         "generation": 1700000000000001,
         "arrived_at": "2026-11-23T01:02:03+00:00",
         "cost_usd": "1.5012",
+        "cost_unknown": [],
         "stages": {
             "tuning": {
                 "state": "succeeded",
@@ -141,6 +146,42 @@ def test_a_stage_that_was_under_way_when_its_sibling_failed_is_skipped_and_shows
 def test_a_candidate_without_verdicts_has_cost_nothing() -> None:
     assert candidate({}).to_json()["cost_usd"] == "0"
     assert candidate({}).to_json()["champion"] is None
+
+
+@pytest.mark.parametrize(
+    ("tuning", "evaluation", "usd", "unknown", "told"),
+    [
+        ("1.5", "0.25", "1.75", [], "$1.7500"),
+        ("1.5", None, "1.5", ["evaluation"], "at least $1.5000"),
+        (None, None, None, ["tuning", "evaluation"], "unknown"),
+        (None, "0", None, ["tuning"], "unknown"),
+        ("0", "0", "0", [], "$0.0000"),
+    ],
+)
+def test_a_cost_that_nobody_knows_is_said_to_be_unknown_and_never_taken_for_nothing(
+    tuning: str | None, evaluation: str | None, usd: str | None, unknown: list[str], told: str
+) -> None:
+    figures = {Stage.TUNING: {"cost_usd": tuning}, Stage.EVALUATION: {"cost_usd": evaluation}}
+    one = candidate(TUNED | {Stage.EVALUATION: Outcome.FAILED}, figures=figures)
+    document = one.to_json()
+    assert (document["cost_usd"], document["cost_unknown"], one.cost_told) == (usd, unknown, told)
+    assert [document["stages"][name]["cost_usd"] for name in ("tuning", "evaluation")] == [tuning, evaluation]
+    row = candidate_row(one)
+    assert (row["cost_usd"], row["cost_unknown"]) == (None if usd is None else Decimal(usd), ", ".join(unknown) or None)
+    assert row["evaluation_usd"] == (None if evaluation is None else Decimal(evaluation))
+
+
+def test_the_commands_say_unknown_where_a_cost_is() -> None:
+    figures = {Stage.TUNING: {"cost_usd": "1.5"}, Stage.EVALUATION: {"cost_usd": None}}
+    one = candidate(TUNED | {Stage.EVALUATION: Outcome.FAILED}, figures=figures)
+    watched, listed = (cells(shown) for shown in (watch_table(one.id, one), candidates_table([one])))
+    assert watched["cost"] == ["$1.5000", "unknown", "", "", ""]
+    assert listed["cost"] == ["at least $1.5000"]
+    assert str(watch_table(one.id, one).title) == f"{CANDIDATE}: failed, at least $1.5000"
+
+
+def cells(shown: Table) -> dict[str, list[str]]:
+    return {str(column.header): [str(cell) for cell in column.cells] for column in shown.columns}
 
 
 @given(st.fixed_dictionaries({}, optional={stage: st.sampled_from(STAGES[stage].outcomes) for stage in Stage}))

@@ -7,6 +7,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genops_events.catalogue.models import shipped
 from genops_events.config.contestants import read_contestants
 from genops_events.config.identity import dataset_of
 from genops_events.record.comparison import ComparedAnswer, ComparedRow, ContestantResult, latency_of
@@ -68,6 +69,7 @@ def test_the_end_names_who_is_missing_and_why() -> None:
 
 
 def test_what_was_not_given_does_not_come_back_as_given() -> None:
+    texts = ["champion", "a: {model: champion, generation_config: {top_p: null}}"]
     plan = ComparisonPlan.model_validate(
         {
             "candidate": "banking77-0123456789abcdef",
@@ -75,7 +77,7 @@ def test_what_was_not_given_does_not_come_back_as_given() -> None:
             "dataset": "banking77",
             "run_id": "r",
             "started_by": "person",
-            "contestants": read_contestants(["champion", "a: {model: champion, generation_config: {top_p: null}}"]),
+            "contestants": read_contestants(texts, shipped(), "gemini-2.5-flash"),
             "prompts": "p.jsonl",
             "metrics": ["bleu"],
         }

@@ -88,6 +88,13 @@ def test_the_data_of_an_event_fits_the_schema_that_ships(stage, outcome):
         jsonschema.validate({**data, "outcome": "something else"}, shipped)
 
 
+@pytest.mark.parametrize(("stage", "outcome"), EVERY_VERDICT)
+def test_an_unknown_cost_is_told_as_null_and_the_schema_knows_that(stage, outcome):
+    data = announcement(verdict(stage, outcome, cost_usd=None), bucket="b", now=NOW).data
+    assert data["cost_usd"] is None
+    jsonschema.validate(data, data_schema(event_type(stage, outcome)))
+
+
 @pytest.mark.parametrize("stage", HOLD_TYPES.values())
 def test_a_hold_has_an_event_of_its_own_each_time_that_fits_the_schema_that_ships(stage):
     hold = Hold(
