@@ -21,7 +21,7 @@ EXAMPLES = 160
 """Ten steps of the stand-in: each job has news more often than its progress is told."""
 TRAINING_FILE = "waiting.jsonl"
 TUNING_BEGINS, HANGS_AFTER = 0.25, 0.575
-"""Shares of a hanging job's duration: between them, its steps grow (`local/vertex/tuning_jobs.py`)."""
+"""Shares of a hanging job's duration: between them, its steps grow (`gcp_stand_ins/vertex/tuning_jobs.py`)."""
 CANCELLING_SECONDS = 0.5
 _TIMEOUT_SECONDS = 60.0
 

@@ -54,9 +54,9 @@ class ArrivalProducer(SharedStreamProducer):
         self._room = asyncio.Event()
         self._ending = asyncio.Event()
         self._config: Config | None = None
-        self._unread = _Sparing("Arrivals are read again")
-        self._unsettled = _Sparing("Messages are settled again")
-        self._unconfigured = _Sparing("genops.yaml is read again")
+        self._unread = _WarningLimiter("Arrivals are read again")
+        self._unsettled = _WarningLimiter("Messages are settled again")
+        self._unconfigured = _WarningLimiter("genops.yaml is read again")
 
     async def open_stream(self) -> AsyncIterator[tuple[Any, Any]]:
         """Yield `((delivery, config), delivery)`; waits instead of raising when Google Cloud does not answer."""
@@ -217,7 +217,7 @@ class ArrivalProducer(SharedStreamProducer):
             await opened.close()
 
 
-class _Sparing:
+class _WarningLimiter:
     """A warning for the first failure and then once a minute, and a word when it is over."""
 
     def __init__(self, over: str) -> None:

@@ -55,7 +55,7 @@ with DAG(
             raise AirflowSkipException("nothing was sent")
 
         from genops_events import generate
-        from genops_events.airflow.captured import told
+        from genops_events.airflow.captured_content import returned_figures
 
         found = generate(
             prompt,
@@ -65,6 +65,6 @@ with DAG(
             budget_usd=params["budget_usd"],
             name=run_id,  # a retry of this task pays once
         )
-        return told(found, {"explanation": found.text}, task=str(failed))
+        return returned_figures(found, {"explanation": found.text}, task=str(failed))
 
     explain()

@@ -39,7 +39,7 @@ with DAG(
     def answer(params: Any = None, run_id: Any = None) -> dict[str, Any]:
         """Return the answer, its sources and its cost."""
         from genops_events import generate
-        from genops_events.airflow.captured import told
+        from genops_events.airflow.captured_content import returned_figures
 
         store = params["data_store"]
         found = generate(
@@ -59,6 +59,6 @@ with DAG(
                 f"The model gave no source for its answer: `genops ask --run {found.run}` shows it"
             )
         cited = [f"{one['title']}: {one['uri']}" for one in found.sources]
-        return told(found, {"answer": found.text, "sources": cited}, cited=len(cited))
+        return returned_figures(found, {"answer": found.text, "sources": cited}, cited=len(cited))
 
     answer()

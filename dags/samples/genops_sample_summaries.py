@@ -51,7 +51,7 @@ with DAG(
     def summarize(file: str, params: Any = None, run_id: Any = None) -> dict[str, Any]:
         """Return the summary of a file, and what it cost."""
         from genops_events import generate
-        from genops_events.airflow.captured import told
+        from genops_events.airflow.captured_content import returned_figures
 
         found = generate(
             ASKED,
@@ -68,6 +68,6 @@ with DAG(
         )
         if found.state != "complete":
             raise AirflowFailException(f"The summary is {found.state}: {found.reason}")
-        return told(found, json.loads(found.text), file=file)
+        return returned_figures(found, json.loads(found.text), file=file)
 
     summarize.expand(file=files())

@@ -18,8 +18,8 @@ from genops_events.errors import TransientError
 from genops_events.gcp.at_once import at_once
 from genops_events.gcp.record_store import RecordStore
 from genops_events.intake.admission import Admitted, admission
-from genops_events.intake.arrived import Told, arrivals_of
 from genops_events.intake.notifications import Notice
+from genops_events.intake.notified_objects import NotifiedObject, arrivals_of
 from genops_events.intake.open_candidates import mint
 from genops_events.record import paths as record_paths
 from genops_events.record.holds import Intent
@@ -128,14 +128,14 @@ def _stored(value: Any) -> Watermark:
         return Watermark()
 
 
-def _told(config: Config, payloads: Iterable[Any]) -> Iterator[Told]:
+def _told(config: Config, payloads: Iterable[Any]) -> Iterator[NotifiedObject]:
     """Yield what the watcher told, each object once; an event that somebody else made wakes this task, and says nothing.
 
     Airflow marks what came by REST: whoever may edit assets can post such an event, and with any payload
     (`CreateAssetEventsBody.set_from_rest_api` in airflow/api_fastapi/core_api/datamodels/assets.py, 3.3.2). What lies in
     the bucket is found by the sweep, whoever posts what.
     """
-    seen: set[Told] = set()
+    seen: set[NotifiedObject] = set()
     for extra in payloads:
         if not isinstance(extra, Mapping) or extra.get("from_rest_api") or extra.get("from_trigger") is not True:
             log.warning("An event of training_arrivals that the watcher did not make tells of no arrival: passed over")
@@ -150,7 +150,7 @@ def _told(config: Config, payloads: Iterable[Any]) -> Iterator[Told]:
         if not isinstance(found, Admitted):
             log.warning("%r is no arrival: %s", f"gs://{notice.bucket}/{notice.object}", found.reason)
             continue
-        one = Told(notice, found.dataset)
+        one = NotifiedObject(notice, found.dataset)
         if one not in seen:
             seen.add(one)
             yield one

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from genops_events.airflow.log_masking import Excerpt, excerpt, secret_values
-from genops_events.airflow_rest.client import AirflowKnowsNone, AirflowNotConfigured, AirflowRest, known_airflow
+from genops_events.airflow_rest.client import AirflowNotConfigured, AirflowNotFound, AirflowRest, known_airflow
 from genops_events.errors import PermanentError
 
 ANY = "~"
@@ -84,7 +84,7 @@ def last_failure(
     path = f"/api/v2/dags/{_in_path(dag_id or ANY)}/dagRuns/{_in_path(run_id or ANY)}/taskInstances"
     try:
         page = airflow.get(path, {"state": "failed", "order_by": "-end_date", "limit": _LOOKED_AT})
-    except AirflowKnowsNone as error:
+    except AirflowNotFound as error:
         raise NoFailure(f"Airflow does not know {where}.", "`airflow dags list` names the Dags.") from error
     found = [_failed(one) for one in page["task_instances"] if one["dag_id"] != but]
     if not found:

@@ -32,7 +32,7 @@ class AirflowRefused(PermanentError):
     """Airflow wants to know who asks, or does not let this user see it."""
 
 
-class AirflowKnowsNone(PermanentError):
+class AirflowNotFound(PermanentError):
     """Airflow has not got what it was asked for (404)."""
 
 
@@ -141,7 +141,7 @@ def _check(url: str, answer: Response) -> None:
     if not answer.ok:
         kind: type[PermanentError | TransientError] = PermanentError
         if answer.status_code == _NOT_THERE:
-            kind = AirflowKnowsNone
+            kind = AirflowNotFound
         elif answer.status_code >= _SERVER_ERROR:
             kind = AirflowUnavailable
         raise kind(f"{url} answers {answer.status_code}, which no Airflow 3 does: {answer.text[:200]}")

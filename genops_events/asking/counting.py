@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from genops_events.asking.form import FieldNames, WrongForm
 from genops_events.catalogue.tokens import estimated_tokens
 from genops_events.config.answers import AnswerSettings
-from genops_events.config.thinking import Thinker
+from genops_events.config.thinking import ThinkingModel
 from genops_events.gemini.prompts import BadRow, PromptRow, in_chunks
 from genops_events.gemini.requests import Requests
 from genops_events.gemini.token_budget import most_for_row
@@ -69,7 +69,7 @@ def counted(config: Config, plan: AskPlan, found: Iterable[PromptRow | BadRow], 
     )
 
 
-def thinker_of_plan(config: Config, plan: AskPlan) -> Thinker:
+def thinker_of_plan(config: Config, plan: AskPlan) -> ThinkingModel:
     """Return how the model thinks that a plan asks: a champion is a tuned one."""
     return config.thinker(plan.billed_model, is_tuned=plan.champion is not None)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from genops_events.cli.caller import NO_REASON, Reason, me, sentence
 from genops_events.cli.cancel import NoSuchCandidate
 from genops_events.cli.candidates import AsJson
 from genops_events.cli.console import errors_reported, human, print_json
@@ -15,7 +16,6 @@ from genops_events.cli.promotion import CandidateArgument, answer_and_exit
 from genops_events.cli.sweep_now import sweep_now
 from genops_events.cli.target import connect
 from genops_events.cli.watch import EXIT_ENDED_OTHERWISE, check_id
-from genops_events.cli.who import NO_REASON, Reason, me, sentence
 from genops_events.record.stages import CandidateState
 
 if TYPE_CHECKING:

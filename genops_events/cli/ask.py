@@ -126,7 +126,7 @@ def _alone(given: dict[str, Any], settings: Sequence[str] | None, *, count_only:
 
 
 def _asker() -> str:
-    from genops_events.cli.who import me
+    from genops_events.cli.caller import me
 
     return f"genops ask, {me()}"
 

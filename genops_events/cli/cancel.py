@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from genops_events.cli.caller import NO_REASON, me, sentence
 from genops_events.cli.candidates import AsJson
 from genops_events.cli.console import errors_reported, human, print_json
 from genops_events.cli.target import connect
 from genops_events.cli.watch import EXIT_ENDED_OTHERWISE, check_id
-from genops_events.cli.who import NO_REASON, me, sentence
 from genops_events.errors import ConfigError, PermanentError
 from genops_events.record.stages import CandidateState, Stage
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from genops_events.cli.caller import NO_REASON, Reason, me, sentence
 from genops_events.cli.candidates import AsJson
 from genops_events.cli.console import errors_reported, human, print_json
 from genops_events.cli.target import connect
-from genops_events.cli.who import NO_REASON, Reason, me, sentence
 
 if TYPE_CHECKING:
     from rich.table import Table

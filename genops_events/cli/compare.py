@@ -14,11 +14,11 @@ from urllib.parse import quote
 
 import typer
 
+from genops_events.cli.caller import me
 from genops_events.cli.candidates import AsJson
 from genops_events.cli.console import errors_reported, human, print_json, warn_of_models
 from genops_events.cli.target import connect
 from genops_events.cli.watch import EXIT_ENDED_OTHERWISE, EXIT_TIMEOUT
-from genops_events.cli.who import me
 from genops_events.errors import ConfigError, PermanentError, TransientError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class DagPaused(PermanentError):
     """The Dag run would wait for as long as its Dag is paused."""
 
 
-class NotCompared(PermanentError):
+class ComparisonMissing(PermanentError):
     """The Dag run ended, and left no comparison."""
 
 
@@ -250,7 +250,7 @@ def follow(
     """Print who has ended as they do, and return the comparison; None when the time is up.
 
     Raises:
-        NotCompared: the Dag run has ended without one.
+        ComparisonMissing: the Dag run has ended without one.
     """
     deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
     seen: set[str] = set()
@@ -266,7 +266,7 @@ def follow(
         if found is not None:
             return found
         if over:
-            raise NotCompared(
+            raise ComparisonMissing(
                 f"The Dag run {started.run_id} has ended, and left no comparison.",
                 f"The logs of its tasks say why: {airflow.url}/dags/{DAG_ID}/runs/{quote(started.run_id, safe='')}",
             )

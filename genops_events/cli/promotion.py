@@ -9,13 +9,13 @@ from urllib.parse import quote
 
 import typer
 
+from genops_events.cli.caller import NO_REASON, Reason, me, sentence
 from genops_events.cli.cancel import known
 from genops_events.cli.candidates import AsJson
 from genops_events.cli.console import errors_reported, human, print_json
 from genops_events.cli.sweep_now import sweep_now
 from genops_events.cli.target import connect
 from genops_events.cli.watch import EXIT_ENDED_OTHERWISE
-from genops_events.cli.who import NO_REASON, Reason, me, sentence
 from genops_events.errors import GenopsError
 from genops_events.record.stages import CandidateState, Stage
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from genops_events.cli.caller import me
 from genops_events.cli.candidates import AsJson
 from genops_events.cli.console import errors_reported, human, print_json
 from genops_events.cli.target import connect
-from genops_events.cli.who import me
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -16,7 +16,7 @@ from genops_events.config import Config, Dataset
 from genops_events.config.answers import AnswerSettings, merged
 from genops_events.config.contestants import Contestant
 from genops_events.config.model_settings import wrong_for
-from genops_events.config.thinking import Thinker
+from genops_events.config.thinking import ThinkingModel
 from genops_events.errors import PermanentError
 from genops_events.evaluation.examples import EvaluationExample
 from genops_events.evaluation.files import read_rows
@@ -168,7 +168,7 @@ class Asked:
         before = before_each_prompt(self.dataset)
         return Requests(settings, system_instruction=self.system_instruction, thinker=thinker, before=before)
 
-    def _usual(self, thinker: Thinker, model: Model | None) -> AnswerSettings:
+    def _usual(self, thinker: ThinkingModel, model: Model | None) -> AnswerSettings:
         """Return how the dataset's answers are served, without what the contestant replaces or its model does not take."""
         own = self.contestant.generation_config.model_fields_set
         left_out = {name for key, names in _REPLACES.items() if key in own for name in names}

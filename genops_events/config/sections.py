@@ -26,7 +26,7 @@ from genops_events.config.model_settings import wrong_for
 from genops_events.config.promotion import Promotion
 from genops_events.config.quotas import Quota, quota_for
 from genops_events.config.tables import AnalysisTables
-from genops_events.config.thinking import Thinker, thinker_of
+from genops_events.config.thinking import ThinkingModel, thinker_of
 from genops_events.config.tuning import Tuning
 from genops_events.config.values import (
     ConfigPart,
@@ -285,7 +285,7 @@ class Config(ConfigPart):
         """Return how much one call of a published model takes; raise UnknownFigureError where that is not known."""
         return call_limits_of(self.catalogue, model)
 
-    def thinker(self, model: str, *, is_tuned: bool) -> Thinker:
+    def thinker(self, model: str, *, is_tuned: bool) -> ThinkingModel:
         """Return how a published model, or one that was tuned from it, thinks before it answers."""
         return thinker_of(self.catalogue, model, is_tuned=is_tuned)
 

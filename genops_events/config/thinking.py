@@ -24,7 +24,7 @@ _AS_MUCH_AS_IT_LIKES = -1
 
 
 @dataclass(frozen=True, slots=True)
-class Thinker:
+class ThinkingModel:
     """A model, as far as its thinking goes."""
 
     facts: ThinkingFacts = field(default_factory=ThinkingFacts)
@@ -81,11 +81,11 @@ class Thinker:
         return self.output_tokens(settings) or self.longest or MOST_OUTPUT_TOKENS
 
 
-NOT_KNOWN = Thinker()
+NOT_KNOWN = ThinkingModel()
 """A model of which nothing is known: it is asked as the settings say."""
 
 
-def thinker_of(catalogue: Catalogue, model: str, *, is_tuned: bool) -> Thinker:
+def thinker_of(catalogue: Catalogue, model: str, *, is_tuned: bool) -> ThinkingModel:
     """Return how a model thinks by the catalogue; a model that it does not have is asked as the settings say.
 
     Args:
@@ -96,4 +96,4 @@ def thinker_of(catalogue: Catalogue, model: str, *, is_tuned: bool) -> Thinker:
     found = catalogue.find(model)
     if found is None:
         return NOT_KNOWN
-    return Thinker(found.thinking, found.calls.max_output_tokens, is_tuned)
+    return ThinkingModel(found.thinking, found.calls.max_output_tokens, is_tuned)

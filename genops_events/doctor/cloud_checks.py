@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from genops_events.doctor import rules
 from genops_events.doctor.findings import Check, Finding, failed, ok, skipped, warning
 from genops_events.doctor.model_notices import model_notices, models_of
-from genops_events.gcp import needs as cloud_setup
+from genops_events.gcp import requirements
 from genops_events.gcp.clients import genai_client, publisher_client, storage_client, subscriber_client
 from genops_events.gcp.errors import CloudRefused, CloudUnavailable, google_call
 from genops_events.gcp.record_store import RecordStore, Unreadable
@@ -70,7 +70,7 @@ class CloudChecks:
     def all(self) -> Iterator[Check]:
         """Yield the checks in the order in which a message meets what they look at."""
         config = self._config
-        letters = cloud_setup.dead_letter_topic(config)
+        letters = requirements.dead_letter_topic(config)
         checks = (
             Check("bucket", self.bucket),
             Check("bucket settings", self.bucket_settings, needs=("bucket",)),
@@ -99,7 +99,7 @@ class CloudChecks:
         bucket = self._bucket()
         with google_call(f"look at gs://{bucket.name}"):
             try:
-                granted = bucket.test_iam_permissions(cloud_setup.OBJECT_PERMISSIONS, timeout=CALL_SECONDS, retry=None)
+                granted = bucket.test_iam_permissions(requirements.OBJECT_PERMISSIONS, timeout=CALL_SECONDS, retry=None)
                 if "storage.objects.list" in granted:
                     next(iter(bucket.list_blobs(max_results=1, timeout=CALL_SECONDS, retry=None)), None)
             except NotFound:

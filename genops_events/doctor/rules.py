@@ -10,8 +10,8 @@ from typing import Any
 from genops_events.config import Config, Intake
 from genops_events.doctor.findings import Finding, failed, ok, warning
 from genops_events.doctor.remedies import Remedies
-from genops_events.gcp import needs as cloud_setup
-from genops_events.gcp.needs import Notification, Subscription
+from genops_events.gcp import requirements
+from genops_events.gcp.requirements import Notification, Subscription
 from genops_events.reading.object_names import ROOT
 from genops_events.record.intake import Sweep
 from genops_events.record.paths import QUOTAS
@@ -32,7 +32,7 @@ class Bucket:
 def judge_permissions(granted: Collection[str], remedies: Remedies) -> Finding:
     """Judge what this account may do with objects."""
     name = f"gs://{remedies.config.bucket}"
-    missing = [one for one in cloud_setup.OBJECT_PERMISSIONS if one not in granted]
+    missing = [one for one in requirements.OBJECT_PERMISSIONS if one not in granted]
     if not missing:
         return ok(f"{name} is there; objects may be listed, read, created and replaced")
     return failed(
@@ -87,9 +87,9 @@ def judge_notifications(found: Sequence[Notification], remedies: Remedies) -> Fi
     """Judge whether every watched prefix is announced on the arrivals topic."""
     config = remedies.config
     topic = config.topics.arrivals
-    silent = cloud_setup.unannounced(found, config)
+    silent = requirements.unannounced(found, config)
     if silent:
-        ours = [one for one in found if one.topic == cloud_setup.topic_name(config, topic)]
+        ours = [one for one in found if one.topic == requirements.topic_name(config, topic)]
         prefixes = ", ".join(silent)
         if not found:
             cause = "Nobody created the notification, or somebody deleted it."
@@ -106,15 +106,15 @@ def judge_notifications(found: Sequence[Notification], remedies: Remedies) -> Fi
             f"{cause} Until it is there, arrivals wait for the sweep, up to {config.intake.sweep_minutes} minutes.",
             *remedies.provision(),
         )
-    twice = cloud_setup.announced_twice(found, config)
+    twice = requirements.announced_twice(found, config)
     if twice:
-        topic_name = cloud_setup.topic_name(config, topic)
+        topic_name = requirements.topic_name(config, topic)
         both = [one for one in found if one.announces(twice[0], topic_name)]
         others = [one.id for one in sorted(both, key=lambda one: _worth(one, config, topic_name))[1:]]
         return warning(
             f"Notifications {', '.join(one.id for one in both)} announce the same objects under {', '.join(twice)}.",
             "Each arrival comes more than once. No candidate is made twice, but the messages are paid for.",
-            *(remedies.provision() if cloud_setup.surplus(found, config) else remedies.surplus_notifications(others)),
+            *(remedies.provision() if requirements.surplus(found, config) else remedies.surplus_notifications(others)),
         )
     return ok(f"new objects under {', '.join(sorted(one.prefix for one in config.datasets.values()))} go to {topic}")
 
@@ -122,12 +122,12 @@ def judge_notifications(found: Sequence[Notification], remedies: Remedies) -> Fi
 def _worth(one: Notification, config: Config, topic: str) -> tuple[bool, bool, tuple[int, int, str]]:
     """Return what orders notifications: first those that announce all that is watched, and of them those made as ours are."""
     announces_all = all(one.announces(dataset.prefix, topic) for dataset in config.datasets.values())
-    return not announces_all, not cloud_setup.is_as_ours(one), cloud_setup.breadth(one)
+    return not announces_all, not requirements.is_as_ours(one), requirements.breadth(one)
 
 
 def judge_subscription(name: str, found: Subscription | None, remedies: Remedies) -> Finding:
     """Judge one of the two subscriptions."""
-    wanted = cloud_setup.wanted_subscriptions(remedies.config)[name]
+    wanted = requirements.wanted_subscriptions(remedies.config)[name]
     if found is None:
         return failed(
             f"There is no subscription {name}.",
@@ -139,7 +139,7 @@ def judge_subscription(name: str, found: Subscription | None, remedies: Remedies
             ),
             *remedies.provision(),
         )
-    faults = list(cloud_setup.subscription_faults(found, wanted, remedies.config))
+    faults = list(requirements.subscription_faults(found, wanted, remedies.config))
     if faults:
         judge = failed if any(one.grave for one in faults) else warning
         return judge(

@@ -22,7 +22,7 @@ _TOKEN_UNITS = 1000
 """Tokens are drawn in thousandths of a minute's quota, where it is not shared."""
 
 
-class _Source(Protocol):
+class _PermitSource(Protocol):
     """Where permits come from."""
 
     async def take(self, count: int = 1) -> None:
@@ -51,8 +51,8 @@ class Pace:
         self._shared = shared
         self.requests_per_minute = requests_per_minute if shared is None else shared.quota.requests_per_minute
         """The whole quota, whoever has a share of it; None for no bound."""
-        self._requests: _Source | None = None
-        self._tokens: _Source | None = None
+        self._requests: _PermitSource | None = None
+        self._tokens: _PermitSource | None = None
         if shared is not None:
             self._requests, self._tokens = shared.requests, shared.tokens
         elif requests_per_minute is not None:

@@ -18,7 +18,7 @@ from genops_events.catalogue.tokens import estimated_tokens, json_tokens
 from genops_events.config.answers import AnswerSettings, Safety, Thinking, merged
 from genops_events.config.media import mime_type_of
 from genops_events.config.model_settings import wrong_for
-from genops_events.config.thinking import NOT_KNOWN, Thinker
+from genops_events.config.thinking import NOT_KNOWN, ThinkingModel
 from genops_events.config.tools import tools_json
 from genops_events.gemini.prompts import PromptRow
 
@@ -68,7 +68,7 @@ class Requests:
         *,
         system_instruction: str | None = None,
         cache: str | None = None,
-        thinker: Thinker = NOT_KNOWN,
+        thinker: ThinkingModel = NOT_KNOWN,
         model: tuple[str, Model] | None = None,
         before: Sequence[Mapping[str, Any]] = (),
     ) -> None:
@@ -195,7 +195,7 @@ def request_json(
     *,
     system_instruction: str | None = None,
     cache: str | None = None,
-    thinker: Thinker = NOT_KNOWN,
+    thinker: ThinkingModel = NOT_KNOWN,
 ) -> dict[str, Any]:
     """Return all of a request but its contents: with the thinking that suits the model, and room for it."""
     longest = thinker.output_tokens(settings)

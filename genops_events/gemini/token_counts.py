@@ -37,12 +37,12 @@ class TokenCount:
     billable_characters: int
 
 
-class _Response(msgspec.Struct, rename="camel"):
+class _CountResponse(msgspec.Struct, rename="camel"):
     total_tokens: int = 0
     total_billable_characters: int = 0
 
 
-_decode = msgspec.json.Decoder(_Response, strict=False).decode
+_decode = msgspec.json.Decoder(_CountResponse, strict=False).decode
 
 
 def count_tokens(
@@ -136,7 +136,7 @@ class TokenCounter:
             characters += sum(one.total_billable_characters for one in found)
         return TokenCount(tokens, characters)
 
-    async def _what_can_be(self, some: Sequence[str | Turns], refused: list[CloudRefused]) -> list[_Response]:
+    async def _what_can_be(self, some: Sequence[str | Turns], refused: list[CloudRefused]) -> list[_CountResponse]:
         try:
             return [await self._count(some)]
         except CloudRefused as error:
@@ -148,7 +148,7 @@ class TokenCounter:
         middle = len(some) // 2
         return await self._what_can_be(some[:middle], refused) + await self._what_can_be(some[middle:], refused)
 
-    async def _count(self, some: Sequence[str | Turns]) -> _Response:
+    async def _count(self, some: Sequence[str | Turns]) -> _CountResponse:
         contents = [turn for prompt in some for turn in (*self._instruction, *_turns(prompt))]
         body = msgspec.json.encode({"contents": contents, **self._settings})
         what = "count tokens"

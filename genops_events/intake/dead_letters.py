@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from genops_events.errors import PermanentError
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, subscriber_client
 from genops_events.gcp.errors import google_call
-from genops_events.gcp.needs import dead_letter_topic, topic_name
+from genops_events.gcp.requirements import dead_letter_topic, topic_name
 
 if TYPE_CHECKING:
     from google.cloud.pubsub_v1 import SubscriberClient

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from genops_events.config.identity import candidate_id
 from genops_events.errors import PermanentError
-from genops_events.gcp.needs import FINALIZED
+from genops_events.gcp.requirements import FINALIZED
 from genops_events.reading.storable import MOST_INTEGER
 from genops_events.record.intake import Arrival
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from genops_events.gcp.clients import async_publisher_client, async_subscriber_client, pubsub_credentials
 from genops_events.gcp.errors import google_call
-from genops_events.gcp.needs import dead_letter_topic
+from genops_events.gcp.requirements import dead_letter_topic
 from genops_events.intake.dead_letters import letter_attributes
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ CLOCK_SKEW = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
-class Common:
+class SharedMeans:
     """The means over the rows that both were scored on in the same way: files and failures differ, these rows do not."""
 
     champion: str
@@ -41,7 +41,7 @@ class Contender:
     score: float
     scores: Mapping[str, float]
     arrived_at: datetime
-    common: Common | None = None
+    common: SharedMeans | None = None
     """In `metric`; None where no row was scored for both."""
 
 
@@ -56,8 +56,8 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
-class Bout:
-    """What a contender is measured by."""
+class Terms:
+    """On which terms a contender is held against the champion."""
 
     margin: float
     late_after: timedelta
@@ -65,7 +65,7 @@ class Bout:
     """When somebody asked for this candidate: also in the place of a newer champion, if that one was there already."""
 
 
-def decide(contender: Contender, champion: Champion | None, bout: Bout) -> Decision:
+def decide(contender: Contender, champion: Champion | None, terms: Terms) -> Decision:
     """Let the contender win if its score exceeds the champion's by the margin and it is not late.
 
     Two that arrive within `late_after` of each other compete by score alone, whichever is judged first. One that is
@@ -73,18 +73,18 @@ def decide(contender: Contender, champion: Champion | None, bout: Bout) -> Decis
     that both were scored on, where these are known.
     """
     if champion is None:
-        decided = challenge(contender.score, None, bout.margin)
+        decided = challenge(contender.score, None, terms.margin)
         return Decision(decided.wins, decided.reason)
     own, theirs = contender.score, champion.scores.get(contender.metric)
     common = contender.common
     if common is not None and common.champion == champion.candidate and (own, theirs) != (common.own, common.theirs):
         rows = "the row" if common.rows == 1 else f"the {common.rows:,} rows"
-        decided = challenge(common.own, common.theirs, bout.margin)
+        decided = challenge(common.own, common.theirs, terms.margin)
         reason = f"{decided.reason} These are the means over {rows} that both were scored on."
         decided = dataclasses.replace(decided, reason=reason)
         theirs = common.theirs
     else:
-        decided = challenge(own, theirs, bout.margin)
+        decided = challenge(own, theirs, terms.margin)
     if decided.wins and theirs is None:
         reason = f"{champion.candidate}, the champion, was never measured by {contender.metric}: its place is taken."
         decided = dataclasses.replace(decided, reason=reason)
@@ -92,12 +92,12 @@ def decide(contender: Contender, champion: Champion | None, bout: Bout) -> Decis
         since = f"{champion.candidate} is champion since {moment(champion.promoted_at)}."
         return Decision(wins=False, reason=f"{decided.reason} {since}")
     older_by = _older_by(contender, champion)
-    if older_by <= bout.late_after:
+    if older_by <= terms.late_after:
         return Decision(wins=True, reason=decided.reason)
     late = f"it arrived {duration(older_by)} before {champion.candidate}, the champion"
     asked_before = ""
-    if bout.asked_at is not None:
-        if bout.asked_at >= champion.promoted_at:
+    if terms.asked_at is not None:
+        if terms.asked_at >= champion.promoted_at:
             return Decision(wins=True, reason=f"{decided.reason} Although {late}.")
         asked_before = f" It was approved before {champion.candidate} had the place."
     reason = (

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from genops_events.gcp.record_store import RecordStore
 
 
-class NoWayBack(PermanentError):
+class NoRollbackTarget(PermanentError):
     """There is no candidate to give the champion's place to, or not this one."""
 
 
@@ -50,21 +50,23 @@ def roll_back(
         claimed: who the environment of the command says it is.
 
     Raises:
-        NoWayBack: no champion, none before it, or a candidate that cannot be one; nothing was changed.
+        NoRollbackTarget: no champion, none before it, or a candidate that cannot be one; nothing was changed.
     """
     before = store.champion(dataset)
     if before is None:
-        raise NoWayBack(
+        raise NoRollbackTarget(
             f"{dataset} has no champion, so there is nothing to roll back.", "`genops champions` lists them."
         )
     target = before.predecessor if to is None else to
     if target is None:
-        raise NoWayBack(
+        raise NoRollbackTarget(
             f"{before.candidate} is the first champion of {dataset}: there is none before it.",
             "Name one with `--to CANDIDATE`; `genops candidates` lists them.",
         )
     if target == before.candidate:
-        raise NoWayBack(f"{target} is the champion of {dataset} already.", "`genops champions` lists the earlier ones.")
+        raise NoRollbackTarget(
+            f"{target} is the champion of {dataset} already.", "`genops champions` lists the earlier ones."
+        )
     contender, told = _contender(store, dataset, target, before)
     now = datetime.now(UTC)
     rollback = Rollback(
@@ -86,7 +88,7 @@ def roll_back(
         if champion is None or champion.rollback == rollback:
             return None
         if champion.candidate != before.candidate:
-            raise NoWayBack(
+            raise NoRollbackTarget(
                 f"{champion.candidate} has become champion of {dataset} meanwhile; nothing was changed.",
                 "Look at `genops champions`, and roll back once more if it is still wanted.",
             )
@@ -95,7 +97,7 @@ def roll_back(
     store.update(record_paths.champion_path(dataset), Champion, change)
     if store.read(pruned_path(target), Pruned) is not None:
         _take_back(store, before, rollback)
-        raise NoWayBack(
+        raise NoRollbackTarget(
             f"The model of {target} is being taken away by `genops prune` at this very moment; {before.candidate} stays.",
             "Name another candidate with `--to`, or repeat it if `genops prune` left the model after all.",
         )
@@ -113,18 +115,20 @@ def _contender(store: RecordStore, dataset: str, candidate: str, champion: Champ
     """Return what the record says about a candidate that was champion or could have been, and who was it before."""
     arrival = store.read(record_paths.arrival_path(candidate), Arrival)
     if arrival is None or arrival.dataset != dataset:
-        raise NoWayBack(f"The record knows no candidate {candidate} of {dataset}.", "`genops candidates` lists them.")
+        raise NoRollbackTarget(
+            f"The record knows no candidate {candidate} of {dataset}.", "`genops candidates` lists them."
+        )
     promotion = store.verdict(candidate, Stage.PROMOTION)
     assert promotion is None or isinstance(promotion, PromotionVerdict)
     was_champion = candidate in champion.earlier or (promotion is not None and promotion.outcome == "promoted")
     if not was_champion and not (promotion is not None and promotion.late):
-        raise NoWayBack(
+        raise NoRollbackTarget(
             f"{candidate} never was champion of {dataset}, and was not held for being late.",
             f"Champions before: {', '.join(dict.fromkeys(champion.earlier)) or 'none'}.",
         )
     pruned = store.read(pruned_path(candidate), Pruned)
     if pruned is not None:
-        raise NoWayBack(
+        raise NoRollbackTarget(
             f"The model of {candidate} was taken away by {pruned.by} at {pruned.written_at:%Y-%m-%d %H:%M} UTC.",
             "Upload its training file again to tune it anew; `promotion.keep` says how many are kept.",
         )
@@ -134,7 +138,7 @@ def _contender(store: RecordStore, dataset: str, candidate: str, champion: Champ
         or tuning.endpoint is None
         or not isinstance(evaluation, EvaluationVerdict)
     ):
-        raise NoWayBack(f"The record of {candidate} names no tuned model, or no scores.", "")
+        raise NoRollbackTarget(f"The record of {candidate} names no tuned model, or no scores.", "")
     metric = champion.metric if champion.metric in evaluation.scores else next(iter(evaluation.scores), champion.metric)
     contender = Contender(
         candidate=candidate,

@@ -11,7 +11,15 @@ from genops_events.cascade.stage_run import StageRun
 from genops_events.errors import StepAside
 from genops_events.gcp.outbox import announce
 from genops_events.promotion import registry
-from genops_events.promotion.championship import Bout, Common, Contender, Decision, crowned, decide, predecessor_of
+from genops_events.promotion.championship import (
+    Contender,
+    Decision,
+    SharedMeans,
+    Terms,
+    crowned,
+    decide,
+    predecessor_of,
+)
 from genops_events.record import paths as record_paths
 from genops_events.record.intake import Arrival
 from genops_events.record.paths import champion_path
@@ -66,7 +74,7 @@ def _judged(
     if (
         answer is None
         and run.dataset.promotion.approval == "person"
-        and decide(contender, champion, _bout(run, asked_at=datetime.now(UTC))).wins
+        and decide(contender, champion, _terms(run, asked_at=datetime.now(UTC))).wins
     ):
         return None
     return _challenge(run, evaluation, contender, answer)
@@ -125,17 +133,17 @@ def _contender(run: StageRun, evaluation: EvaluationVerdict) -> Contender | None
     )
 
 
-def _common(evaluation: EvaluationVerdict, metric: str) -> Common | None:
+def _common(evaluation: EvaluationVerdict, metric: str) -> SharedMeans | None:
     found = (evaluation.metrics or {}).get(metric)
     if evaluation.champion is None or found is None or not found.common_rows:
         return None
     if found.common_mean is None or found.champion_mean is None:
         return None
-    return Common(evaluation.champion, own=found.common_mean, theirs=found.champion_mean, rows=found.common_rows)
+    return SharedMeans(evaluation.champion, own=found.common_mean, theirs=found.champion_mean, rows=found.common_rows)
 
 
-def _bout(run: StageRun, *, asked_at: datetime | None) -> Bout:
-    return Bout(margin=run.dataset.evaluation.margin, late_after=run.dataset.promotion.late_after, asked_at=asked_at)
+def _terms(run: StageRun, *, asked_at: datetime | None) -> Terms:
+    return Terms(margin=run.dataset.evaluation.margin, late_after=run.dataset.promotion.late_after, asked_at=asked_at)
 
 
 def _challenge(
@@ -147,14 +155,14 @@ def _challenge(
     the champions before.
     """
     # Who is silent has asked for nothing.
-    bout = _bout(run, asked_at=None if answer is None or answer.through == "timeout" else answer.written_at)
+    terms = _terms(run, asked_at=None if answer is None or answer.through == "timeout" else answer.written_at)
     decisions: list[Decision] = []
 
     def change(champion: Champion | None) -> Champion | None:
         decisions.clear()
         if champion is not None and run.candidate in (champion.candidate, *champion.earlier):
             return None
-        decisions.append(decide(contender, _with_arrival(run, champion), bout))
+        decisions.append(decide(contender, _with_arrival(run, champion), terms))
         return crowned(contender, champion, now=datetime.now(UTC)) if decisions[0].wins else None
 
     champion = run.store.update(champion_path(contender.dataset), Champion, change)
@@ -220,7 +228,7 @@ def _reason_again(run: StageRun, champion: Champion) -> str:
         scores=champion.scores,
         arrived_at=run.arrival.arrived_at,
     )
-    return decide(contender, before, _bout(run, asked_at=None)).reason
+    return decide(contender, before, _terms(run, asked_at=None)).reason
 
 
 def _with_arrival(run: StageRun, champion: Champion | None) -> Champion | None:

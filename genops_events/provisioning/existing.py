@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from genops_events.gcp.errors import google_call
-from genops_events.gcp.needs import Notification, Subscription
+from genops_events.gcp.requirements import Notification, Subscription
 
 if TYPE_CHECKING:
     from google.cloud import storage

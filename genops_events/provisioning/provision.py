@@ -9,10 +9,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from genops_events.errors import PermanentError
-from genops_events.gcp import needs as cloud_setup
+from genops_events.gcp import requirements
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, publisher_client, storage_client, subscriber_client
 from genops_events.gcp.errors import CloudRefused, google_call
-from genops_events.gcp.needs import ACK_DEADLINE_SECONDS, MAX_DELIVERY_ATTEMPTS, RETENTION_DAYS, dead_letter_topic
+from genops_events.gcp.requirements import (
+    ACK_DEADLINE_SECONDS,
+    MAX_DELIVERY_ATTEMPTS,
+    RETENTION_DAYS,
+    dead_letter_topic,
+)
 from genops_events.provisioning import existing
 from genops_events.provisioning.access import grant, is_granted, policy_of
 from genops_events.provisioning.resubscribing import kept, recreate, restore
@@ -83,15 +88,15 @@ def steps(config: Config) -> Iterator[ProvisioningStep]:
         for topic in (config.topics.arrivals, config.topics.completions, letters):
             if not existing.topic_exists(publisher, config.project, topic, timeout_seconds=CALL_TIMEOUT_SECONDS):
                 yield ProvisioningStep(
-                    f"topic {topic}", partial(_create_topic, publisher, cloud_setup.topic_name(config, topic))
+                    f"topic {topic}", partial(_create_topic, publisher, requirements.topic_name(config, topic))
                 )
         with subscriber_client() as subscriber:
             yield from _subscriptions(subscriber, bucket, config, is_there=is_there)
             # First what arrivals need; then what Pub/Sub needs for dead letters, which it moves as itself: it takes them
             # from the subscription, and publishes them.
-            yield from _right(publisher, cloud_setup.topic_name(config, config.topics.arrivals), agents.of_storage)
+            yield from _right(publisher, requirements.topic_name(config, config.topics.arrivals), agents.of_storage)
             yield from _notification(bucket, config, is_there=is_there)
-            yield from _right(publisher, cloud_setup.topic_name(config, letters), agents.of_pubsub)
+            yield from _right(publisher, requirements.topic_name(config, letters), agents.of_pubsub)
             path = subscriber.subscription_path(config.project, config.subscription)
             yield from _right(subscriber, path, agents.of_pubsub, role=_SUBSCRIBER)
     finally:
@@ -128,13 +133,13 @@ def _create_bucket(client: storage.Client, config: Config) -> None:
 def _notification(bucket: storage.Bucket, config: Config, *, is_there: bool) -> Iterator[ProvisioningStep]:
     """Yield one notification for all that is watched, and those that it makes superfluous; a bucket may have only ten."""
     found = existing.notifications(bucket, timeout_seconds=CALL_TIMEOUT_SECONDS) if is_there else []
-    if cloud_setup.unannounced(found, config):
+    if requirements.unannounced(found, config):
         yield ProvisioningStep(
             f"notification to {config.topics.arrivals}", partial(_create_notification, bucket, config)
         )
         if is_there:
             found = existing.notifications(bucket, timeout_seconds=CALL_TIMEOUT_SECONDS)
-    for one in cloud_setup.surplus(found, config):
+    for one in requirements.surplus(found, config):
         what = f"one notification less: {one.id} (`{one.prefix}`) announces what another does"
         yield ProvisioningStep(what, partial(_remove_notification, bucket, one.id))
 
@@ -146,7 +151,7 @@ def _create_notification(bucket: storage.Bucket, config: Config) -> None:
         topic_name=config.topics.arrivals,
         topic_project=config.project,
         event_types=["OBJECT_FINALIZE"],
-        blob_name_prefix=cloud_setup.notification_prefix(config) or None,
+        blob_name_prefix=requirements.notification_prefix(config) or None,
         payload_format="JSON_API_V1",
     )
 
@@ -191,24 +196,24 @@ def _wanted_subscriptions(config: Config) -> dict[str, dict[str, Any]]:
     letters = dead_letter_topic(config)
     common = {
         "ack_deadline_seconds": ACK_DEADLINE_SECONDS,
-        "message_retention_duration": {"seconds": cloud_setup.RETENTION_SECONDS},
+        "message_retention_duration": {"seconds": requirements.RETENTION_SECONDS},
         "expiration_policy": {},  # never: an idle month must not remove the way in
     }
     return {
         config.subscription: {
             **common,
-            "topic": cloud_setup.topic_name(config, config.topics.arrivals),
+            "topic": requirements.topic_name(config, config.topics.arrivals),
             "dead_letter_policy": {
-                "dead_letter_topic": cloud_setup.topic_name(config, letters),
+                "dead_letter_topic": requirements.topic_name(config, letters),
                 "max_delivery_attempts": MAX_DELIVERY_ATTEMPTS,
             },
             "retry_policy": {
-                "minimum_backoff": {"seconds": cloud_setup.MINIMUM_BACKOFF_SECONDS},
-                "maximum_backoff": {"seconds": cloud_setup.MAXIMUM_BACKOFF_SECONDS},
+                "minimum_backoff": {"seconds": requirements.MINIMUM_BACKOFF_SECONDS},
+                "maximum_backoff": {"seconds": requirements.MAXIMUM_BACKOFF_SECONDS},
             },
         },
         # Without a subscription, a topic keeps nothing: dead letters would vanish.
-        letters: {**common, "topic": cloud_setup.topic_name(config, letters)},
+        letters: {**common, "topic": requirements.topic_name(config, letters)},
     }
 
 
@@ -223,7 +228,7 @@ def _subscriptions(
                 f"subscription {name}", partial(_create_subscription, subscriber, config, name, settings)
             )
             continue
-        faults = list(cloud_setup.subscription_faults(found, cloud_setup.wanted_subscriptions(config)[name], config))
+        faults = list(requirements.subscription_faults(found, requirements.wanted_subscriptions(config)[name], config))
         told = "; ".join(one.found for one in faults)
         if any(one.mending == "recreate" for one in faults):
             # One that is detached or exports its messages has none to pull.

@@ -2,7 +2,7 @@
 
 Documents of a candidate are written once. Documents that candidates share (champion, ledger) change by
 compare-and-set on their generation. Formats carry a version in `schema`; readers ignore fields they do not know.
-`verdicts` has the verdicts, `record_paths` says where everything lies.
+`verdicts` has the verdicts, `paths` says where everything lies.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is recorded of a promotion: the contender's bouts, the champion, and rollbacks."""
+"""What is recorded of a promotion: the contender's comparisons with the champion, the champion, and rollbacks."""
 
 from __future__ import annotations
 

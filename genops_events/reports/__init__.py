@@ -1,12 +1,13 @@
 """What the reports for people have in common: templates and stylesheet, charts, figures and boxes of text."""
 
-from genops_events.reports.charts import Bar, Chart, Dot, Line, Shape, Steps, Words
+from genops_events.reports.charts import Bar, Chart, ChartText, Dot, Line, Shape, Steps
 from genops_events.reports.page import html_page
 from genops_events.reports.texts import Piece, Signal, TextBox, Tile, VerdictBox, number, short, shown, text_box
 
 __all__ = [
     "Bar",
     "Chart",
+    "ChartText",
     "Dot",
     "Line",
     "Piece",
@@ -16,7 +17,6 @@ __all__ = [
     "TextBox",
     "Tile",
     "VerdictBox",
-    "Words",
     "html_page",
     "number",
     "short",

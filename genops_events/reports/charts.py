@@ -58,7 +58,7 @@ class Steps:
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class ChartText:
     """A text of one line; x and y are of where it begins, or of its middle or its end, as `style` says."""
 
     kind: ClassVar[str] = "words"
@@ -68,7 +68,7 @@ class Words:
     text: str
 
 
-Shape = Bar | Dot | Line | Steps | Words
+Shape = Bar | Dot | Line | Steps | ChartText
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from genops_events.stack.loopback_http import NotLetIn, get_json, post_json
+from genops_events.stack.loopback_http import LoginRequired, get_json, post_json
 
 JobType = Literal["SchedulerJob", "TriggererJob", "DagProcessorJob"]
 
@@ -50,7 +50,7 @@ class AirflowApi:
         if self._token is not None:
             try:
                 return await get_json(f"{self.url}{path}", token=self._token)
-            except NotLetIn:  # a day old, or of a server with another secret
+            except LoginRequired:  # a day old, or of a server with another secret
                 self._token = None
         body = {"username": self._user, "password": self._password}
         self._token = str((await post_json(f"{self.url}/auth/token", body))["access_token"])

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 _GOOD = (b"200", b"201")
 
 
-class NotLetIn(OSError):
+class LoginRequired(OSError):
     """The server wants to know who asks (401)."""
 
 
@@ -23,7 +23,7 @@ async def get_json(url: str, *, token: str | None = None, timeout_seconds: float
         timeout_seconds: bound on all of it.
 
     Raises:
-        NotLetIn: the token is none, or none that is good.
+        LoginRequired: the token is none, or none that is good.
         OSError: nobody answers there, or not in time, or with another status than 200, or not with JSON.
     """
     shown = "" if token is None else f"Authorization: Bearer {token}\r\n"
@@ -56,7 +56,7 @@ async def _json(method: str, url: str, head: str, body: bytes, timeout_seconds: 
     status = answered.split(b"\r\n", 1)[0].split()
     code = status[1] if len(status) > 1 else b""
     if code not in _GOOD:
-        kind = NotLetIn if code == b"401" else OSError
+        kind = LoginRequired if code == b"401" else OSError
         raise kind(f"{url} answers {answered[:60].decode(errors='replace')!r}")
     try:
         return json.loads(content)

@@ -71,7 +71,7 @@ class Jobs:
                         job = self._look(job_id)
             except CloudRefused as error:
                 details = getattr(error.__cause__, "errors", None) or [{}]
-                raise told(what, details[0], error) from error
+                raise job_error(what, details[0], error) from error
             if found and job.state == "DONE" and job.error_result:
                 number += 1  # of an earlier try: its id is used up
                 self._note_failure(number)
@@ -84,7 +84,7 @@ class Jobs:
                     job = self._look(job_id)
                 if job.state == "DONE" and job.error_result:
                     self._note_failure(number + 1)
-                    raise told(what, job.error_result, error) from error
+                    raise job_error(what, job.error_result, error) from error
                 raise
             return job
 
@@ -112,7 +112,7 @@ def job_base(table: str, step: str, work: Sequence[Any]) -> str:
     return f"genops-{table}-{step}-{digest}"
 
 
-def told(what: str, result: dict[str, Any], error: CloudRefused | CloudUnavailable) -> Exception:
+def job_error(what: str, result: dict[str, Any], error: CloudRefused | CloudUnavailable) -> Exception:
     """Return a failed job's error in words that say what to do."""
     reason, message = str(result.get("reason")), str(result.get("message"))
     if reason == _FULL:

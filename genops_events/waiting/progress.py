@@ -26,7 +26,7 @@ PAUSE_SECONDS = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class JobNews:
     """How a candidate's job stands, and who says so in its task's log.
 
     Args:
@@ -57,7 +57,7 @@ class ProgressRecorder:
     _shared: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, ProgressRecorder]] = WeakKeyDictionary()
 
     def __init__(self) -> None:
-        self._pending: dict[str, News] = {}
+        self._pending: dict[str, JobNews] = {}
         self._store: RecordStore | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -70,7 +70,7 @@ class ProgressRecorder:
         self, job: str, view: JobView, *, candidate: str, say: Callable[[str], None], kind: str = "tuning"
     ) -> None:
         """Have it told soon how a job stands, in place of what was not told yet; returns at once."""
-        self._pending[job] = News(job, candidate, view, say, datetime.now(UTC), contextvars.copy_context(), kind)
+        self._pending[job] = JobNews(job, candidate, view, say, datetime.now(UTC), contextvars.copy_context(), kind)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run(), name="recorder of progress", context=contextvars.Context())
 
@@ -85,7 +85,7 @@ class ProgressRecorder:
                 log.exception("The progress of %s is not recorded", news.job)
             await asyncio.sleep(PAUSE_SECONDS)
 
-    def _tell(self, news: News) -> None:
+    def _tell(self, news: JobNews) -> None:
         path, progress = _batch_progress(news) if news.kind == "batch" else _tuning_progress(news)
         news.say(f"{news.job}: {progress.summary}")
         if not news.candidate:
@@ -101,7 +101,7 @@ class ProgressRecorder:
 # In the thread that calls these: the record's models take 0.2 s of a core to be imported.
 
 
-def _tuning_progress(news: News) -> tuple[str, TuningProgress]:
+def _tuning_progress(news: JobNews) -> tuple[str, TuningProgress]:
     from genops_events.record import paths as record_paths
     from genops_events.record.tuning import TuningProgress
 
@@ -121,7 +121,7 @@ def _tuning_progress(news: News) -> tuple[str, TuningProgress]:
     return record_paths.progress_path(news.candidate), progress
 
 
-def _batch_progress(news: News) -> tuple[str, InferenceProgress]:
+def _batch_progress(news: JobNews) -> tuple[str, InferenceProgress]:
     from genops_events.record import inference as record
 
     view = news.view

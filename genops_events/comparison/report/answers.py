@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from genops_events.comparison.report.contestant_name import ContestantName, contestant_name
 from genops_events.comparison.report.differences import marked
-from genops_events.comparison.report.who import Who, who
 from genops_events.record.comparison import ComparedAnswer, ComparedRow, ContestantResult
 from genops_events.reports import TextBox, short, shown, text_box
 
@@ -20,7 +20,7 @@ _STATES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Summed:
+class SummaryPart:
     """A part of what is to be known of all answers to a prompt: words, and the figure behind them."""
 
     words: str
@@ -39,7 +39,7 @@ class AnswerScore:
 class Givers:
     """Contestants whose answers are the same and have the same scores."""
 
-    who: Sequence[Who]
+    who: Sequence[ContestantName]
     scores: Sequence[AnswerScore]
 
 
@@ -67,10 +67,10 @@ class AnswerCard:
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
+class MissingAnswer:
     """A contestant without an answer."""
 
-    who: Who
+    who: ContestantName
     reason: str
 
 
@@ -79,10 +79,10 @@ class PromptCard:
     """A prompt, with all answers."""
 
     id: str
-    summary: Sequence[Summed]
+    summary: Sequence[SummaryPart]
     asked: Sequence[TextBox]
     answers: Sequence[AnswerCard]
-    missing: Sequence[Missing]
+    missing: Sequence[MissingAnswer]
     more: str
     """How many answers are not shown; empty where all are."""
 
@@ -112,17 +112,17 @@ def prompt_card(row: ComparedRow, contestants: Sequence[ContestantResult], metri
     )
 
 
-def _gathered(row: ComparedRow, contestants: Sequence[ContestantResult]) -> tuple[list[_Given], list[Missing]]:
+def _gathered(row: ComparedRow, contestants: Sequence[ContestantResult]) -> tuple[list[_Given], list[MissingAnswer]]:
     found: dict[tuple[str, str], _Given] = {}
     missing = []
     for number, contestant in enumerate(contestants, start=1):
         answer = row.answers.get(contestant.name)
         if answer is None:
             reason = f"{contestant.status}: {contestant.reason}".removesuffix(": ")
-            missing.append(Missing(who(number, contestant.name), short(reason, _REASON_CHARACTERS)))
+            missing.append(MissingAnswer(contestant_name(number, contestant.name), short(reason, _REASON_CHARACTERS)))
         elif answer.answer is None:
             reason = "; ".join(dict.fromkeys(answer.failures.values())) or contestant.reason
-            missing.append(Missing(who(number, contestant.name), short(reason, _REASON_CHARACTERS)))
+            missing.append(MissingAnswer(contestant_name(number, contestant.name), short(reason, _REASON_CHARACTERS)))
         else:
             state = _STATES.get(answer.state or "", "")
             if state and answer.finish_reason:
@@ -133,25 +133,25 @@ def _gathered(row: ComparedRow, contestants: Sequence[ContestantResult]) -> tupl
 
 
 def _summary(
-    row: ComparedRow, given: Sequence[_Given], missing: Sequence[Missing], metrics: Sequence[str]
-) -> list[Summed]:
+    row: ComparedRow, given: Sequence[_Given], missing: Sequence[MissingAnswer], metrics: Sequence[str]
+) -> list[SummaryPart]:
     different = len({one.answer for one in given})
     counted = {0: "no answer", 1: "one answer"}
-    parts = [Summed(counted.get(different, f"{different} different answers"))]
+    parts = [SummaryPart(counted.get(different, f"{different} different answers"))]
     if missing and different:
-        parts.append(Summed(f"{len(missing)} without one"))
+        parts.append(SummaryPart(f"{len(missing)} without one"))
     for metric in metrics:
         scores = [one.scores[metric] for one in row.answers.values() if metric in one.scores]
         if scores:
             low, high = min(scores), max(scores)
-            parts.append(Summed(metric, f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"))
+            parts.append(SummaryPart(metric, f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"))
     return parts
 
 
 def _card(one: _Given, usual: str, reference: str | None, metrics: Sequence[str]) -> AnswerCard:
-    scored: dict[tuple[AnswerScore, ...], list[Who]] = {}
+    scored: dict[tuple[AnswerScore, ...], list[ContestantName]] = {}
     for number, name, answer in one.by:
-        scored.setdefault(_scores(answer, metrics), []).append(who(number, name))
+        scored.setdefault(_scores(answer, metrics), []).append(contestant_name(number, name))
     pieces = None if usual == one.answer else marked(shown(one.answer), shown(usual))
     numbers = ", ".join(str(number) for number, *_ in one.by)
     return AnswerCard(

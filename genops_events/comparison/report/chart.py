@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from genops_events.comparison.report.labels import Box, placed, width
-from genops_events.reports import Chart, Dot, Line, Shape, Steps, Words, short
+from genops_events.reports import Chart, ChartText, Dot, Line, Shape, Steps, short
 
 _WIDTH, _HEIGHT = 400, 330
 _PLOT = Box(46, 22, 390, 276)
@@ -112,7 +112,7 @@ def quality_against_cost(metric: str, points: Sequence[Point], *, low: float | N
         if box is not None:
             shapes += _leader(x, y, box)
     names = [
-        Words("name middle", (box.left + box.right) / 2, box.bottom - 3, text)
+        ChartText("name middle", (box.left + box.right) / 2, box.bottom - 3, text)
         for text, box in zip(texts, boxes, strict=True)
         if box is not None
     ]
@@ -181,11 +181,11 @@ def _leader(x: float, y: float, box: Box) -> Iterator[Shape]:
 
 
 def _frame(across: _Axis, up: _Axis) -> Iterator[Shape]:
-    yield Words("", 0, 11, "mean")
+    yield ChartText("", 0, 11, "mean")
     for tick in up.ticks:
         y = up.at(tick)
         yield Line("grid", _PLOT.left, y, _PLOT.right, y)
-        yield Words("right", _PLOT.left - 6, y + 4, f"{tick:.4g}")
+        yield ChartText("right", _PLOT.left - 6, y + 4, f"{tick:.4g}")
     yield Line("axis", _PLOT.left, _PLOT.bottom, _PLOT.right, _PLOT.bottom)
     ends = float(_WIDTH)
     for tick in reversed(across.ticks):
@@ -194,10 +194,10 @@ def _frame(across: _Axis, up: _Axis) -> Iterator[Shape]:
         middle = min(x, _WIDTH - half)
         yield Line("axis", x, _PLOT.bottom, x, _PLOT.bottom + 4)
         if middle + half <= ends:  # else it would lie on its neighbour
-            yield Words("middle", middle, _PLOT.bottom + 19, text)
+            yield ChartText("middle", middle, _PLOT.bottom + 19, text)
             ends = middle - half
     scale = ", logarithmic" if across.logarithmic else ""
-    yield Words("middle", (_PLOT.left + _PLOT.right) / 2, _HEIGHT - 8, f"cost of 1,000 answers{scale}")
+    yield ChartText("middle", (_PLOT.left + _PLOT.right) / 2, _HEIGHT - 8, f"cost of 1,000 answers{scale}")
 
 
 def _quality_axis(points: Sequence[Point], low: float | None, high: float | None) -> _Axis:

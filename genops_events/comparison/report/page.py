@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from genops_events.comparison.report.answers import PromptCard, prompt_card
 from genops_events.comparison.report.chart import dollars
 from genops_events.comparison.report.choice import Chosen, differ_most, rows_shown
+from genops_events.comparison.report.contestant_name import ContestantName, contestant_name
 from genops_events.comparison.report.summary import ContestantLine, FailureLine, contestant_lines, failure_lines
 from genops_events.comparison.report.trade import Trade, trade
-from genops_events.comparison.report.who import Who, who
 from genops_events.record.comparison import ComparedRow, ComparisonSummary
 from genops_events.reports import Signal, VerdictBox, html_page, number, short
 
@@ -25,7 +25,7 @@ class ComparisonTile:
     name: str
     figure: str
     note: str
-    who: Who | None = None
+    who: ContestantName | None = None
     """Whose it is; None where it is nobody's alone."""
 
 
@@ -171,7 +171,9 @@ def _highest(comparison: ComparisonSummary, metric: str) -> ComparisonTile:
         if one is not first
     )
     sure = f"intervals of {near} other{'s' * (near != 1)} overlap" if near else "no other interval overlaps"
-    return ComparisonTile(f"highest {metric}", number(mean), sure if len(found) > 1 else "", who(place, name))
+    return ComparisonTile(
+        f"highest {metric}", number(mean), sure if len(found) > 1 else "", contestant_name(place, name)
+    )
 
 
 def _answers(comparison: ComparisonSummary, chosen: Chosen, metrics: Sequence[str]) -> PromptCards:

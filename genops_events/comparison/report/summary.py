@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from genops_events.comparison.report.chart import dollars
-from genops_events.comparison.report.who import Who, who
+from genops_events.comparison.report.contestant_name import ContestantName, contestant_name
 from genops_events.record.comparison import ComparisonSummary, ContestantResult
 from genops_events.record.evaluation import MetricSummary
 from genops_events.reports import Signal, number, short
@@ -38,7 +38,7 @@ class Cell:
 class ContestantLine:
     """A contestant in the table."""
 
-    who: Who
+    who: ContestantName
     state: Signal
     status: str
     model: str
@@ -53,7 +53,7 @@ class ContestantLine:
 class FailureLine:
     """What left rows of a contestant without a score."""
 
-    who: Who
+    who: ContestantName
     cause: str
     times: str
 
@@ -75,7 +75,7 @@ def contestant_lines(comparison: ComparisonSummary) -> list[ContestantLine]:
     }
     return [
         ContestantLine(
-            who=who(place, one.name),
+            who=contestant_name(place, one.name),
             state="passed" if one.status == "completed" else "refused",
             status=one.status,
             model=short(one.model),
@@ -103,7 +103,7 @@ def failure_lines(contestants: Sequence[ContestantResult]) -> list[FailureLine]:
         told = [(short(cause, _CAUSE_CHARACTERS), count) for cause, count in shown]
         if others:
             told.append((f"{len(others)} other causes", sum(count for _, count in others)))
-        lines += [FailureLine(who(place, one.name), cause, f"{count:,}") for cause, count in told]
+        lines += [FailureLine(contestant_name(place, one.name), cause, f"{count:,}") for cause, count in told]
     return lines
 
 

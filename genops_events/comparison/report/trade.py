@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from genops_events.comparison.report.chart import Point, dollars, quality_against_cost
+from genops_events.comparison.report.contestant_name import ContestantName, contestant_name
 from genops_events.comparison.report.summary import thousand_usd
-from genops_events.comparison.report.who import Who, who
 from genops_events.record.comparison import ComparisonSummary, ContestantResult, Measured
 from genops_events.reports import Chart
 
@@ -16,7 +16,7 @@ from genops_events.reports import Chart
 class Explained:
     """A contestant with its figures, or why it is not in the chart."""
 
-    who: Who
+    who: ContestantName
     told: str
 
 
@@ -64,7 +64,7 @@ def _explained(comparison: ComparisonSummary, metric: Measured, points: Sequence
     """Return whom each number stands for, those too who are not in the chart."""
     drawn = {point.number: f"{point.quality:.4g} for {dollars(point.cost_usd)}" for point in points}
     return [
-        Explained(who(place, one.name), drawn.get(place) or f"not in the chart: {_why_not(one, metric)}")
+        Explained(contestant_name(place, one.name), drawn.get(place) or f"not in the chart: {_why_not(one, metric)}")
         for place, one in enumerate(comparison.contestants, start=1)
     ]
 

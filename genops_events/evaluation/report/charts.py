@@ -12,7 +12,7 @@ from genops_events.catalogue.metrics import PAIRWISE, Metric
 from genops_events.evaluation.rows import Row
 from genops_events.evaluation.statistics import histogram
 from genops_events.record.evaluation import Condition, ConditionKind, MetricSummary
-from genops_events.reports import Bar, Chart, Dot, Line, Shape, Words, number
+from genops_events.reports import Bar, Chart, ChartText, Dot, Line, Shape, number
 
 BINS = 10
 _WIDTH = 400
@@ -161,13 +161,13 @@ def distribution(title: str, scores: Sequence[float], champion: Sequence[float],
             x = _LEFT + (index + 0.5) * step + (place - len(groups) / 2) * width
             told = f"{name} {count} {'row' if count == 1 else 'rows'} {slots.told[index]}"
             bars.append(Bar(name, x + 0.75, _BASE - height, width - 1.5, height, told))
-    drawn = [Words("", _LEFT, 11, "rows"), *_grid(ticks), *bars, Line("axis", _LEFT, _BASE, _RIGHT, _BASE)]
+    drawn = [ChartText("", _LEFT, 11, "rows"), *_grid(ticks), *bars, Line("axis", _LEFT, _BASE, _RIGHT, _BASE)]
     if slots.single:
         for index, value in enumerate(slots.edges):
-            drawn.append(Words("middle", _LEFT + (index + 0.5) * step, _BASE + 17, f"{value:.4g}"))
+            drawn.append(ChartText("middle", _LEFT + (index + 0.5) * step, _BASE + 17, f"{value:.4g}"))
     else:
         drawn += _ends(low, high, _LEFT, _RIGHT, _BASE + 17)
-        drawn.append(Words("middle", (_LEFT + _RIGHT) / 2, _BASE + 17, f"{(low + high) / 2:.4g}"))
+        drawn.append(ChartText("middle", (_LEFT + _RIGHT) / 2, _BASE + 17, f"{(low + high) / 2:.4g}"))
     label = f"Distribution of {title}: {'; '.join(bar.told for bar in bars)}"
     return Chart(label, _WIDTH, _BASE + 26, drawn)
 
@@ -235,14 +235,14 @@ def _grid(ticks: Sequence[int]) -> Iterator[Shape]:
     for tick in ticks:
         y = _BASE - (_BASE - _TOP) * tick / ticks[-1]
         yield Line("grid", _LEFT, y, _RIGHT, y)
-        yield Words("right", _LEFT - 6, y + 4, str(tick))
+        yield ChartText("right", _LEFT - 6, y + 4, str(tick))
 
 
 def _ends(low: float, high: float, left: int, right: int, y: int) -> Iterator[Shape]:
-    yield Words("", left, y, f"{low:.4g}")
-    yield Words("right", right, y, f"{high:.4g}")
+    yield ChartText("", left, y, f"{low:.4g}")
+    yield ChartText("right", right, y, f"{high:.4g}")
 
 
 def _named_figure(name: str, figure: str, y: int) -> Iterator[Shape]:
-    yield Words("name", 0, y + 4, name)
-    yield Words("name right", _WIDTH - 6, y + 4, figure)
+    yield ChartText("name", 0, y + 4, name)
+    yield ChartText("name right", _WIDTH - 6, y + 4, figure)

@@ -17,7 +17,7 @@ from genops_events.airflow.budget import CheckBudget
 from genops_events.airflow.promotion import PromoteModel
 from genops_events.cascade import holds
 from genops_events.cascade.candidate_reader import read_candidate
-from genops_events.cli.who import me
+from genops_events.cli.caller import me
 from genops_events.config import Config, Intake
 from genops_events.gcp import ledger_store
 from genops_events.gcp.outbox import announce, announce_hold

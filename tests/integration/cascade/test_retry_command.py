@@ -27,7 +27,7 @@ from genops_events.cascade.candidate_reader import read_candidate
 from genops_events.cascade.stage_end import settle_and_announce
 from genops_events.cascade.stage_run import StageRun
 from genops_events.cli import app
-from genops_events.cli.who import me
+from genops_events.cli.caller import me
 from genops_events.config import Config
 from genops_events.gcp import ledger_store
 from genops_events.gcp.outbox import announce

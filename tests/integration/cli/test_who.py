@@ -18,7 +18,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from genops_events.cli.who import Caller, me
+from genops_events.cli.caller import Caller, me
 from genops_events.stack.credentials import write_credentials
 
 HOST = socket.gethostname()

@@ -19,7 +19,7 @@ from genops_events.config import Config, load_config
 from genops_events.doctor.cloud_checks import CloudChecks
 from genops_events.doctor.findings import Finding, Status
 from genops_events.doctor.remedies import Remedies
-from genops_events.gcp import needs as cloud_setup
+from genops_events.gcp import requirements
 from genops_events.gcp.clients import publisher_client, subscriber_client
 from genops_events.gcp.record_store import RecordStore
 from genops_events.provisioning.provision import provision
@@ -76,22 +76,22 @@ def delete_subscription(config: Config, name: str) -> None:
 
 def create_subscription(config: Config, topic: str, **settings: Any) -> None:
     wanted = {"ack_deadline_seconds": 30, "expiration_policy": {}, **settings}
-    letters = cloud_setup.topic_name(config, cloud_setup.dead_letter_topic(config))
+    letters = requirements.topic_name(config, requirements.dead_letter_topic(config))
     wanted["dead_letter_policy"] = {"dead_letter_topic": letters, "max_delivery_attempts": 5}
     with subscriber_client() as client:
         name = path(config, config.subscription)
-        client.create_subscription(request={"name": name, "topic": cloud_setup.topic_name(config, topic), **wanted})
+        client.create_subscription(request={"name": name, "topic": requirements.topic_name(config, topic), **wanted})
 
 
 def delete_topic(config: Config, name: str) -> None:
     client = publisher_client()
-    client.delete_topic(topic=cloud_setup.topic_name(config, name))
+    client.delete_topic(topic=requirements.topic_name(config, name))
     client.stop()
     client.transport.close()
 
 
 def letters(config: Config) -> str:
-    return cloud_setup.dead_letter_topic(config)
+    return requirements.dead_letter_topic(config)
 
 
 def test_a_provisioned_project_is_healthy_and_looking_changes_nothing(config: Config, bucket: Bucket) -> None:
@@ -194,7 +194,7 @@ def test_a_subscription_of_a_deleted_topic_is_told_apart_when_the_topic_is_back(
     delete_topic(config, config.topics.arrivals)
     assert skipped(look(config)) == {"subscription"}
     client = publisher_client()
-    client.create_topic(name=cloud_setup.topic_name(config, config.topics.arrivals))
+    client.create_topic(name=requirements.topic_name(config, config.topics.arrivals))
     client.stop()
     client.transport.close()
     found = look(config)
@@ -313,7 +313,7 @@ def test_an_unreadable_champion_is_seen_and_left_as_it_is(config: Config, bucket
 
 def test_a_dead_letter_is_counted_and_stays(config: Config, bucket: Bucket) -> None:
     client = publisher_client()
-    client.publish(cloud_setup.topic_name(config, letters(config)), b"?").result(timeout=HANG_SECONDS)
+    client.publish(requirements.topic_name(config, letters(config)), b"?").result(timeout=HANG_SECONDS)
     client.stop()
     client.transport.close()
     for _ in range(2):

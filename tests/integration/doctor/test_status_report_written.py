@@ -14,9 +14,9 @@ from waiting import HANG_SECONDS
 from genops_events.config import Config, load_config
 from genops_events.doctor.status import keep_report, status_report
 from genops_events.doctor.status_report import Period
-from genops_events.gcp.needs import dead_letter_topic, topic_name
 from genops_events.gcp.outbox import announce
 from genops_events.gcp.record_store import RecordStore
+from genops_events.gcp.requirements import dead_letter_topic, topic_name
 from genops_events.intake import dead_letters
 from genops_events.intake.dead_letters import letter_attributes
 from genops_events.record.paths import open_path

@@ -18,8 +18,8 @@ from waiting import until_async
 
 from genops_events.cli import app
 from genops_events.config import Config
-from genops_events.gcp.needs import dead_letter_topic, topic_name
 from genops_events.gcp.record_store import RecordStore
+from genops_events.gcp.requirements import dead_letter_topic, topic_name
 from genops_events.intake import dead_letters
 from genops_events.intake.dead_letters import DeadLetters, count_dead_letters, letter_attributes
 from genops_events.intake.notifications import Notice, read_notification

@@ -18,7 +18,7 @@ from genops_events.cascade.stage_run import StageRun
 from genops_events.config import Config
 from genops_events.gcp.record_store import RecordStore
 from genops_events.promotion import rollbacks
-from genops_events.promotion.rollbacks import NoWayBack, roll_back
+from genops_events.promotion.rollbacks import NoRollbackTarget, roll_back
 from genops_events.record import paths as record_paths
 from genops_events.record.document import Announcement
 from genops_events.record.events import ROLLED_BACK
@@ -183,7 +183,7 @@ def test_of_two_who_roll_back_at_once_one_does_and_the_other_is_told(config: Con
     def back(to: str) -> str:
         try:
             return roll_back(config, RecordStore.open(config), DATASET, to=to, by=to, reason="Why.")[0].champion
-        except NoWayBack as error:
+        except NoRollbackTarget as error:
             return error.message
 
     said = at_once(lambda: back(first), lambda: back(second))

@@ -22,7 +22,7 @@ from waiting import HANG_SECONDS
 from genops_events.cli import app
 from genops_events.config import Config, load_config
 from genops_events.gcp.clients import publisher_client, storage_client, subscriber_client
-from genops_events.gcp.needs import RETENTION_SECONDS, dead_letter_topic, topic_name
+from genops_events.gcp.requirements import RETENTION_SECONDS, dead_letter_topic, topic_name
 from genops_events.intake import dead_letters
 from genops_events.intake.dead_letters import DeadLetters
 from genops_events.provisioning import provision as provisioning

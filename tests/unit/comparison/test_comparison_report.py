@@ -21,7 +21,7 @@ from genops_events.comparison.report.differences import marked
 from genops_events.comparison.report.labels import Box, placed
 from genops_events.record.comparison import ComparedAnswer, ComparedRow, ComparisonSummary, ContestantResult, Measured
 from genops_events.record.evaluation import MetricSummary
-from genops_events.reports import Chart, Dot, Words
+from genops_events.reports import Chart, ChartText, Dot
 
 MEGABYTE = 1_000_000
 
@@ -180,7 +180,7 @@ def test_texts_made_to_be_slow_to_hold_against_each_other_are_not_taken_apart(mo
 
 def ticks(chart: Chart) -> list[float]:
     """Return the figures on the axis of means."""
-    return [float(one.text) for one in chart.shapes if isinstance(one, Words) and one.style == "right"]
+    return [float(one.text) for one in chart.shapes if isinstance(one, ChartText) and one.style == "right"]
 
 
 POINTS = st.lists(

@@ -8,12 +8,12 @@ import pytest
 
 from genops_events.catalogue.models import shipped
 from genops_events.config.answers import AnswerSettings, RowSettings, Thinking, served_with
-from genops_events.config.thinking import MOST_OUTPUT_TOKENS, NOT_KNOWN, ROOM_FOR_LEVEL, Thinker, thinker_of
+from genops_events.config.thinking import MOST_OUTPUT_TOKENS, NOT_KNOWN, ROOM_FOR_LEVEL, ThinkingModel, thinker_of
 from genops_events.gemini.prompts import PromptRow
 from genops_events.gemini.requests import Requests
 
 
-def thinker(model: str, *, is_tuned: bool = True) -> Thinker:
+def thinker(model: str, *, is_tuned: bool = True) -> ThinkingModel:
     return thinker_of(shipped(), model, is_tuned=is_tuned)
 
 

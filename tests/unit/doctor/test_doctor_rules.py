@@ -14,8 +14,8 @@ from genops_events.config import Config, parse_config
 from genops_events.doctor import rules
 from genops_events.doctor.findings import Status
 from genops_events.doctor.remedies import Remedies
-from genops_events.gcp import needs as cloud_setup
-from genops_events.gcp.needs import Notification, Subscription
+from genops_events.gcp import requirements
+from genops_events.gcp.requirements import Notification, Subscription
 from genops_events.record.intake import Sweep
 
 TOPIC = "projects/genops-local/topics/genops-arrivals"
@@ -30,7 +30,7 @@ def two_datasets() -> Config:
 
 CONFIG = two_datasets()
 REMEDIES = Remedies(CONFIG, is_local=False, airflow="http://airflow")
-WANTED = cloud_setup.wanted_subscriptions(CONFIG)[CONFIG.subscription]
+WANTED = requirements.wanted_subscriptions(CONFIG)[CONFIG.subscription]
 
 
 def sweep(**changes: Any) -> Sweep:
@@ -59,7 +59,7 @@ def test_each_wrong_setting_of_the_subscription_is_found_alone(
     changes: dict[str, Any], setting: str, mending: str, status: Status
 ) -> None:
     found = replace(WANTED, **changes)
-    faults = list(cloud_setup.subscription_faults(found, WANTED, CONFIG))
+    faults = list(requirements.subscription_faults(found, WANTED, CONFIG))
     assert [(one.setting, one.mending) for one in faults] == [(setting, mending)]
     finding = rules.judge_subscription(CONFIG.subscription, found, REMEDIES)
     assert finding.status is status
@@ -71,12 +71,12 @@ def test_each_wrong_setting_of_the_subscription_is_found_alone(
 def test_what_is_wanted_and_what_is_more_generous_is_good() -> None:
     for changes in ({}, {"ack_deadline_seconds": 600}, {"retention_seconds": 31 * 86_400}):
         found = replace(WANTED, **changes)
-        assert list(cloud_setup.subscription_faults(found, WANTED, CONFIG)) == []
+        assert list(requirements.subscription_faults(found, WANTED, CONFIG)) == []
         assert rules.judge_subscription(CONFIG.subscription, found, REMEDIES).status is Status.OK
 
 
 def test_the_dead_letter_subscription_needs_no_dead_letters_of_its_own() -> None:
-    name = cloud_setup.dead_letter_topic(CONFIG)
+    name = requirements.dead_letter_topic(CONFIG)
     found = Subscription(topic=f"projects/genops-local/topics/{name}")
     assert rules.judge_subscription(name, found, REMEDIES).status is Status.OK
     gone = rules.judge_subscription(name, None, REMEDIES)
@@ -102,7 +102,7 @@ def test_the_dead_letter_subscription_needs_no_dead_letters_of_its_own() -> None
 def test_a_filter_is_harmless_only_where_it_is_seen_to_let_all_arrivals_through(
     *, expression: str, expected: bool
 ) -> None:
-    assert cloud_setup.is_harmless(expression, CONFIG) is expected
+    assert requirements.is_harmless(expression, CONFIG) is expected
 
 
 def notification(**changes: Any) -> Notification:
@@ -155,12 +155,12 @@ def test_what_keeps_shared_documents_from_changing_has_to_be_mended() -> None:
 
 
 def test_a_missing_permission_is_named_with_the_role_that_grants_it() -> None:
-    granted = [one for one in cloud_setup.OBJECT_PERMISSIONS if not one.endswith("delete")]
+    granted = [one for one in requirements.OBJECT_PERMISSIONS if not one.endswith("delete")]
     finding = rules.judge_permissions(granted, REMEDIES)
     assert finding.status is Status.FAILED
     assert "lacks storage.objects.delete." in finding.found
     assert "roles/storage.objectUser" in finding.remedy[0]
-    assert rules.judge_permissions(cloud_setup.OBJECT_PERMISSIONS, REMEDIES).status is Status.OK
+    assert rules.judge_permissions(requirements.OBJECT_PERMISSIONS, REMEDIES).status is Status.OK
 
 
 def test_the_sweep_is_late_after_twice_its_interval_and_patience() -> None:

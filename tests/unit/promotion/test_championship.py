@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from genops_events.config.promotion import Promotion
 from genops_events.promotion.championship import (
-    Bout,
     Contender,
+    Terms,
     crowned,
     decide,
     duration,
@@ -20,7 +20,7 @@ from genops_events.promotion.championship import (
 from genops_events.record.promotion import Champion, Rollback
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
-BOUT = Bout(margin=0.0, late_after=timedelta(minutes=5))
+BOUT = Terms(margin=0.0, late_after=timedelta(minutes=5))
 
 
 def contender(name: str, score: float, *, arrived: datetime = NOON) -> Contender:
@@ -59,7 +59,7 @@ def test_a_better_candidate_that_arrived_long_before_the_champion_is_late(before
 
 
 def test_a_late_candidate_wins_when_it_is_asked_for_and_only_if_it_is_better() -> None:
-    asked = Bout(margin=0.0, late_after=timedelta(minutes=5), asked_at=NOON)
+    asked = Terms(margin=0.0, late_after=timedelta(minutes=5), asked_at=NOON)
     old = NOON - timedelta(days=2)
     decided = decide(contender("b", 0.6, arrived=old), champion("a", 0.5), asked)
     assert decided.wins

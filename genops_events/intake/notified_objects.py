@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class NotifiedObject:
     """An object that a notification tells of, and the dataset that it is an arrival of."""
 
     notice: Notice
     dataset: str
 
 
-def arrivals_of(store: RecordStore, told: Iterable[Told]) -> list[Arrival]:
+def arrivals_of(store: RecordStore, told: Iterable[NotifiedObject]) -> list[Arrival]:
     """Return what has arrived, with the objects' own times and sizes: one call for each, several at a time.
 
     An object that is gone, or never was, is an arrival all the same: its candidate ends as rejected, with the reason.
@@ -39,7 +39,7 @@ def arrivals_of(store: RecordStore, told: Iterable[Told]) -> list[Arrival]:
     return at_once(lambda one: _arrival(store, one), told)
 
 
-def _arrival(store: RecordStore, told: Told) -> Arrival:
+def _arrival(store: RecordStore, told: NotifiedObject) -> Arrival:
     from google.api_core.exceptions import BadRequest, NotFound
 
     notice, now = told.notice, datetime.now(UTC)

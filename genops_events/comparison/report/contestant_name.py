@@ -8,7 +8,7 @@ from genops_events.reports import short
 
 
 @dataclass(frozen=True, slots=True)
-class Who:
+class ContestantName:
     """A contestant."""
 
     number: int
@@ -16,6 +16,6 @@ class Who:
     name: str
 
 
-def who(number: int, name: str) -> Who:
+def contestant_name(number: int, name: str) -> ContestantName:
     """Return the contestant, with the beginning of its name where that is long."""
-    return Who(number, short(name))
+    return ContestantName(number, short(name))

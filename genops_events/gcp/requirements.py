@@ -82,7 +82,7 @@ def wanted_subscriptions(config: Config) -> dict[str, Subscription]:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class SubscriptionFault:
     """One setting of a subscription that is not as it must be."""
 
     setting: str
@@ -95,23 +95,25 @@ class Fault:
     """Messages are lost or never come; otherwise they may be, one day."""
 
 
-def subscription_faults(found: Subscription, wanted: Subscription, config: Config) -> Iterator[Fault]:
+def subscription_faults(found: Subscription, wanted: Subscription, config: Config) -> Iterator[SubscriptionFault]:
     """Yield what keeps `found` from doing what `wanted` does."""
     if found.topic != wanted.topic:
         is_gone = found.topic == DELETED_TOPIC
         what = "its topic was deleted" if is_gone else f"it is subscribed to {found.topic}"
-        yield Fault("topic", what, f"It gets nothing of what is published to {wanted.topic}.", "recreate")
+        yield SubscriptionFault("topic", what, f"It gets nothing of what is published to {wanted.topic}.", "recreate")
     if found.detached:
-        yield Fault("detached", "it is detached from its topic", "A detached subscription gets nothing.", "recreate")
+        yield SubscriptionFault(
+            "detached", "it is detached from its topic", "A detached subscription gets nothing.", "recreate"
+        )
     if found.filter and not is_harmless(found.filter, config):
         text = f"its filter is `{found.filter}`"
-        yield Fault("filter", text, "Messages that the filter keeps out are gone for good.", "recreate")
+        yield SubscriptionFault("filter", text, "Messages that the filter keeps out are gone for good.", "recreate")
     if found.destination:
         mending: Literal["update", "recreate"] = "update" if found.destination.startswith("http") else "recreate"
         text = f"its messages go to {found.destination}"
-        yield Fault("push_config", text, "Nothing is left for the arrival trigger to pull.", mending)
+        yield SubscriptionFault("push_config", text, "Nothing is left for the arrival trigger to pull.", mending)
     if found.ack_deadline_seconds < wanted.ack_deadline_seconds:
-        yield Fault(
+        yield SubscriptionFault(
             "ack_deadline_seconds",
             f"its ack deadline is {found.ack_deadline_seconds} s, not {wanted.ack_deadline_seconds} s",
             "Arrivals that Airflow is still storing are handed out again, over and over under load.",
@@ -119,14 +121,14 @@ def subscription_faults(found: Subscription, wanted: Subscription, config: Confi
         )
     if wanted.dead_letter_topic is not None and found.dead_letter_topic != wanted.dead_letter_topic:
         is_none = found.dead_letter_topic is None
-        yield Fault(
+        yield SubscriptionFault(
             "dead_letter_policy",
             "it has no dead-letter policy" if is_none else f"its dead letters go to {found.dead_letter_topic}",
             "What cannot be stored is delivered for ever." if is_none else "`genops dead-letters` does not see them.",
             "update",
         )
     if found.retention_seconds < wanted.retention_seconds:
-        yield Fault(
+        yield SubscriptionFault(
             "message_retention_duration",
             f"it keeps messages for {_duration(found.retention_seconds)}, not {_duration(wanted.retention_seconds)}",
             "Arrivals of a longer outage are left to the sweep.",
@@ -134,7 +136,7 @@ def subscription_faults(found: Subscription, wanted: Subscription, config: Confi
             grave=False,
         )
     if found.expires_after_seconds is not None:
-        yield Fault(
+        yield SubscriptionFault(
             "expiration_policy",
             f"it is removed after {_duration(found.expires_after_seconds)} without use",
             "After a long pause nothing arrives any more.",

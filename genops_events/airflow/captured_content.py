@@ -39,7 +39,7 @@ def figures_of(config: Config, result: AskResult) -> dict[str, Any]:
     return figures
 
 
-def told(found: Generated, content: Mapping[str, Any], **beside: Any) -> dict[str, Any]:
+def returned_figures(found: Generated, content: Mapping[str, Any], **beside: Any) -> dict[str, Any]:
     """Return what a task that called `generate` returns: state, cost and where the answer lies.
 
     Args:

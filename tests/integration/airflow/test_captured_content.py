@@ -16,7 +16,7 @@ from evaluations import rows_of, write
 from held import check
 from made_up import DagRun, Task, arrived, context
 
-from genops_events.airflow.captured import told
+from genops_events.airflow.captured_content import returned_figures
 from genops_events.airflow.evaluation import EvaluateModel
 from genops_events.airflow.generate_content import GenerateContent
 from genops_events.airflow.inference import AnswerPrompts
@@ -104,14 +104,14 @@ def test_with_capture_content_a_single_answer_stands_in_log_and_xcom(
     assert done["answer"] == MARKER
     assert any(MARKER in one for one in caplog.messages)
     found = generate(MARKER, model=MODEL)
-    assert told(found, {"explanation": found.text}, task="t")["explanation"] == MARKER
+    assert returned_figures(found, {"explanation": found.text}, task="t")["explanation"] == MARKER
 
 
 def test_what_a_dag_of_ones_own_asks_is_told_by_its_address(
     config: Config, cloud: StandIns, store: RecordStore, seen: list[str]
 ) -> None:
     found = generate(MARKER, model=MODEL)
-    made = told(found, {"explanation": found.text}, task="t")
+    made = returned_figures(found, {"explanation": found.text}, task="t")
     assert made.keys() == {"task", "run", "state", "answer_uri", "cost_usd"}
     seen.append(json.dumps(made))
 
@@ -132,7 +132,11 @@ def test_inference_leaves_no_text_in_airflow(
 def test_an_evaluation_leaves_no_text_in_airflow(
     store: RecordStore, candidate: str, seen: list[str], settings: Any
 ) -> None:
-    settings(metrics=["exact_match", "broken"], python_metrics={"broken": "test_captured:broken_metric"}, failed_rows=5)
+    settings(
+        metrics=["exact_match", "broken"],
+        python_metrics={"broken": "test_captured_content:broken_metric"},
+        failed_rows=5,
+    )
     write(store, "evaluation/own.jsonl", *({"prompt": f"{MARKER} {one}", "reference": MARKER} for one in range(3)))
     done = tried(EvaluateModel(task_id="evaluate"), context(candidate), seen)
     assert done is not None
