@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from genops_events.catalogue.facts import Model
     from genops_events.config import Config, Dataset
     from genops_events.config.answers import AnswerSettings
-    from genops_events.config.thinking import Thinker
+    from genops_events.config.thinking import ThinkingModel
 
 
 def served_requests(config: Config, dataset: Dataset, *, cache: str | None = None) -> Requests:
@@ -60,7 +60,7 @@ def before_each_prompt(dataset: Dataset) -> list[dict[str, Any]]:
     return [] if cache is None else cache_contents(cache.text, cache.files)
 
 
-def taken_by(settings: AnswerSettings, thinker: Thinker, model: Model | None) -> AnswerSettings:
+def taken_by(settings: AnswerSettings, thinker: ThinkingModel, model: Model | None) -> AnswerSettings:
     """Return a dataset's settings for another model than the dataset's: without those that it would answer with 400.
 
     Args:
