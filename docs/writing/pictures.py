@@ -27,6 +27,13 @@ ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "docs" / "pictures"
 TRAIN = ROOT / "examples" / "banking77" / "train.jsonl"
 WINDOW = {"width": 1280, "height": 720}
+WIDE = {"width": 1600, "height": 720}
+"""Of the window in which the whole cascade fits side by side."""
+SHARP = 1.5
+MARGIN = 16
+CHART_HEADING = 88
+"""Pixels above the charts: their heading and the key of colours."""
+SETTLE_SECONDS = 3
 SECONDS = 600
 """How long one command, and one look at a page, may take."""
 
@@ -63,22 +70,45 @@ def _cascade() -> str:
     return champion
 
 
+def _asked(airflow: str, token: str, path: str) -> dict[str, Any]:
+    """Return what Airflow's REST says."""
+    answer = requests.get(f"{airflow}/api/v2/{path}", headers={"Authorization": f"Bearer {token}"}, timeout=SECONDS)
+    answer.raise_for_status()
+    found: dict[str, Any] = answer.json()
+    return found
+
+
 def _run_of(airflow: str, token: str, dag: str, candidate: str) -> str:
     """Return the id of the Dag run that has the candidate as its key."""
-    answer = requests.get(
-        f"{airflow}/api/v2/dags/{dag}/dagRuns", headers={"Authorization": f"Bearer {token}"}, timeout=SECONDS
-    )
-    answer.raise_for_status()
-    runs: list[dict[str, Any]] = answer.json()["dag_runs"]
+    runs: list[dict[str, Any]] = _asked(airflow, token, f"dags/{dag}/dagRuns")["dag_runs"]
     return str(next(one["dag_run_id"] for one in runs if one["partition_key"] == candidate))
 
 
-def _photograph(page: Page, address: str, name: str, *, shown: str) -> None:
-    """Open `address`, wait until the text `shown` is there and nothing moves, and keep a picture."""
+def _opened(page: Page, address: str, *, shown: str) -> None:
+    """Open `address`, and wait until what `shown` selects is there and nothing is loaded any more."""
     page.goto(address)
-    page.get_by_text(shown).first.wait_for(timeout=SECONDS * 1000)
+    page.locator(shown).first.wait_for(timeout=SECONDS * 1000)
     page.wait_for_load_state("networkidle")
-    page.screenshot(path=PICTURES / f"{name}.png", animations="disabled")
+
+
+def _keep(page: Page, name: str, *, around: str = "", above: int = MARGIN) -> None:
+    """Keep a picture of the window, or of the strip around everything that `around` selects.
+
+    Args:
+        page: what is photographed.
+        name: of the picture.
+        around: a selector; empty for the whole window.
+        above: how much more of the page the strip has above, in pixels.
+    """
+    clip: Any = None
+    if around:
+        page.wait_for_timeout(SETTLE_SECONDS * 1000)  # a graph is moved into the window by steps
+        boxes = [box for one in page.locator(around).all() if (box := one.bounding_box()) is not None]
+        left, top = min(one["x"] for one in boxes), min(one["y"] for one in boxes)
+        right, bottom = max(one["x"] + one["width"] for one in boxes), max(one["y"] + one["height"] for one in boxes)
+        size = {"width": right - left + 2 * MARGIN, "height": bottom - top + above + MARGIN}
+        clip = {"x": left - MARGIN, "y": top - above, **size}
+    page.screenshot(path=PICTURES / f"{name}.png", animations="disabled", clip=clip, full_page=bool(around))
 
 
 def _pictures(browser: Browser, variables: dict[str, str], champion: str) -> None:
@@ -86,17 +116,24 @@ def _pictures(browser: Browser, variables: dict[str, str], champion: str) -> Non
 
     airflow = variables["GENOPS_AIRFLOW_URL"].rstrip("/")
     token = _genops("env", "--token").strip()
-    window = browser.new_context(viewport=WINDOW, color_scheme="light")  # type: ignore[arg-type]
+    window = browser.new_context(viewport=WINDOW, color_scheme="light", device_scale_factor=SHARP)  # type: ignore[arg-type]
     window.add_cookies([{"name": "_token", "value": token, "url": airflow}])
     page = window.new_page()
+    asset = next(one for one in _asked(airflow, token, "assets")["assets"] if one["name"] == "tuned_model")
+    page.set_viewport_size(WIDE)  # type: ignore[arg-type]
+    _opened(page, f"{airflow}/assets/{asset['id']}", shown=".react-flow__node")
+    _keep(page, "cascade", around=".react-flow__node")
+    page.set_viewport_size(WINDOW)  # type: ignore[arg-type]
     run = quote(_run_of(airflow, token, "genops_tuning", champion), safe="")
-    _photograph(page, f"{airflow}/dags/genops_tuning/runs/{run}", "tuning", shown="validate")
+    _opened(page, f"{airflow}/dags/genops_tuning/runs/{run}", shown="text=ValidateTrainingData")
+    _keep(page, "tuning")
     os.environ |= variables
     report = storage.Client().bucket(variables["GENOPS_BUCKET"]).blob(f"genops/candidates/{champion}/report.html")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "report.html"
         report.download_to_filename(str(file))
-        _photograph(page, file.as_uri(), "report", shown="exact_match")
+        _opened(page, file.as_uri(), shown="figure")
+        _keep(page, "report", around="figure", above=CHART_HEADING)
 
 
 def main() -> None:
