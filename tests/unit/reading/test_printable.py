@@ -2,6 +2,8 @@
 
 import io
 import json
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,6 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from genops_events.cli import terminal
 from genops_events.cli.terminal import PeopleConsole, table
 from genops_events.reading.printable import printable, printable_json, spreadsheet_cell
 
@@ -127,3 +130,9 @@ def test_on_a_narrow_terminal_only_the_columns_that_may_wrap_do() -> None:
     assert first[0] == "banking77-0123456789abcdef"
     assert [*first[1:], *(word for line in rest for word in line)] == ["one", "two", "three", "four", "five", "six"]
     assert rest
+
+
+def test_every_table_of_the_command_is_made_in_one_place() -> None:
+    folder = Path(terminal.__file__).parent
+    makers = {file.name for file in folder.glob("*.py") if re.search(r"\bTable\(", file.read_text(encoding="utf-8"))}
+    assert makers == {"terminal.py"}
