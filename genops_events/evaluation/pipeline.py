@@ -177,6 +177,7 @@ class Pipeline:
             at_once=self._at_once,
             on_done=partial(self._came, side),
         )
+        run.before.rows = run.before.answered = len(kept.answers)
         self._runs.append(run)
         for row in pending:
             self._to_come[row.number] += 1

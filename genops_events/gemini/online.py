@@ -143,12 +143,11 @@ async def _answer_and_tell(
             with suppress(GenopsError):  # nobody decides by it, and the next one is newer
                 await asyncio.to_thread(on_progress, run.totals)
 
-    telling = asyncio.create_task(tell_on())
-    try:
-        async with pace:
+    with first_error():
+        async with pace, asyncio.TaskGroup() as group:
+            telling = group.create_task(tell_on())
             await run.answer(rows)
-    finally:
-        telling.cancel()
+            telling.cancel()
 
 
 def calls_at_once(requests_per_minute: int | None) -> int:
@@ -190,7 +189,8 @@ class OnlineRun:
         self._connection = Connection(config, at_once=at_once)
         self._on_done = on_done
         self._now = Totals()
-        self._before = Totals()
+        self.before = Totals()
+        """What earlier runs have kept."""
         self._error: GenopsError | None = None
         self._asked = 0
         self._refusals = 0
@@ -208,14 +208,14 @@ class OnlineRun:
     @property
     def totals(self) -> Totals:
         """How many rows are answered, and how many failed, those of earlier runs included."""
-        return self._before + self._now
+        return self.before + self._now
 
     def count_kept(self, content: bytes) -> None:
         """Count a row that an earlier run has kept; from any thread, but one at a time."""
         answered = "answer" in msgspec.json.decode(content)
-        self._before.rows += 1
-        self._before.answered += answered
-        self._before.failed += not answered
+        self.before.rows += 1
+        self.before.answered += answered
+        self.before.failed += not answered
 
     def stop(self, error: GenopsError) -> None:
         """Ask for no further row; what is under way is paid for, and comes to its end. `answer` raises the first error."""
