@@ -23,7 +23,8 @@ from genops_events.evaluation import pipeline
 from genops_events.gcp.errors import CloudRefused, CloudUnavailable
 from genops_events.gcp.parts import read_parts
 from genops_events.gcp.record_store import RecordStore
-from genops_events.gemini import calls
+from genops_events.gemini import calls, online
+from genops_events.gemini.calls import AllRefused
 from genops_events.gemini.kept import Keeper, KeptRows
 from genops_events.record.evaluation import judgements_prefix
 from genops_events.record.stages import Stage
@@ -136,6 +137,26 @@ def test_a_task_that_is_killed_while_its_model_answers_asks_for_no_answer_twice(
     _, told = evaluated(candidate)
     assert told["metrics"]["exact_match"]["count"] == 60
     assert cloud.vertex_calls("generateContent") - before == 60 - 25
+
+
+def test_refusals_end_an_evaluation_early_where_there_is_no_answer_and_not_where_an_earlier_try_has_one(
+    cloud: StandIns, settings: Callable[..., None], store: RecordStore, candidate: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(online, "ALL_REFUSED", 3)
+    cloud.vertex.faults(refused_text="poison", error_methods=["generateContent"])
+    settings(metrics=["exact_match"])
+    refused = [{"prompt": f"poison {number}", "reference": "x"} for number in range(5)]
+    write(store, FILE, *refused)
+    with pytest.raises(AllRefused, match="refused the first 3 prompts, all of them"):
+        evaluated(candidate)
+    write(store, FILE, *pairs(2))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("genops_events.cascade.stage_run.StageRun.conclude", die)
+        with pytest.raises(KeyboardInterrupt):
+            evaluated(candidate)
+    write(store, FILE, *pairs(2), *refused)
+    _, told = evaluated(candidate)
+    assert (told["answers"]["answered"], told["failed_rows"]) == (2, 5)
 
 
 def test_a_row_that_the_service_breaks_on_has_no_answer_and_ends_no_try(
