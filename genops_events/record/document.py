@@ -22,6 +22,7 @@ class Document(BaseModel):
 
     schema_name: Annotated[str, Field(alias="schema")] = ""
     candidate: str
+    """Id of the candidate that it is about."""
     written_at: AwareDatetime
 
     @model_validator(mode="before")
