@@ -1,7 +1,7 @@
 """Let contestants answer the same prompts side by side: champion, candidates, base models, other settings.
 
 Each promotion starts it for the contestants that its dataset has in genops.yaml. By hand, the form says who is compared
-(`genops compare` fills it in). Who fails, fails alone: the others answer, are scored, and stand in the report with it.
+(`genops compare` fills it in). A contestant that fails stops no other one: the others answer and are scored, and the report has them all.
 """
 
 from airflow.sdk import DAG, PartitionedAssetTimetable

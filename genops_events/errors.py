@@ -2,7 +2,7 @@
 
 GenopsError                what happened (message) and what to do (hint)
 ├── TransientError         the same call may succeed later: retry with back-off
-└── PermanentError         repeating changes nothing: somebody or something must change first
+└── PermanentError         repeating changes nothing: something must change first
     └── ConfigError        genops.yaml is missing or wrong; carries one ConfigProblem for each thing to mend
 
 Other modules derive from TransientError or PermanentError, never from GenopsError itself.

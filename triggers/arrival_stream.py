@@ -196,7 +196,7 @@ class ArrivalProducer(SharedStreamProducer):
                 await self._ending.wait()
 
     async def aclose(self) -> None:
-        """Let go of everything: what was not advanced is given back at once, for whoever watches next."""
+        """Let go of everything: what was not advanced is given back at once, for the next watcher."""
         self._ending.set()
         keeper, self._keeper = self._keeper, None
         if keeper is not None:

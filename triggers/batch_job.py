@@ -13,7 +13,7 @@ class BatchJobTrigger(VertexJobTrigger):
     KIND: ClassVar[str] = "batch"
 
     def stop(self, *, ended: bool) -> None:
-        """Cancel the job: a batch that nobody waits for is of no use.
+        """Cancel the job: a batch whose task has ended is of no use.
 
         Where the candidate's task has ended, record and announce that inference has failed.
         """

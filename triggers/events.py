@@ -14,7 +14,7 @@ def event(payload: Mapping[str, Any]) -> TriggerEvent:
     """Return the event with this payload; a test sees to it that nothing else of this project makes one.
 
     Raises:
-        NotStorable: Airflow cannot store it. Inside `run` that fails this trigger alone.
+        NotStorable: Airflow cannot store it. Inside `run` only this trigger fails.
     """
     check_storable(payload)
     return TriggerEvent(dict(payload))

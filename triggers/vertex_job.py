@@ -32,7 +32,7 @@ class VertexJobTrigger(BaseTrigger):
     """Fire once, when a job has ended, vanished or taken too long; every wait shares its project's poller.
 
     The event's payload is `{"job": name, "end": a value of JobEnd}`. The job goes on whatever happens to the trigger,
-    unless somebody ends the task that waits for it.
+    unless a person ends the task that waits for it.
 
     Args:
         project: project of the job.
@@ -100,10 +100,10 @@ class VertexJobTrigger(BaseTrigger):
         recorder.note(self.job, view, candidate=self.candidate, say=self.log.info, kind=self.KIND)
 
     async def on_kill(self) -> None:
-        """Cancel the job if somebody ended the task: marked it failed, cleared it, or deleted its Dag run.
+        """Cancel the job if a person ended the task: marked it failed, cleared it, or deleted its Dag run.
 
         Airflow calls this as well when another triggerer has taken the wait over: then the same try is still deferred, and
-        the job goes on. It also goes on when nobody can tell, and when the task was marked as a success.
+        the job goes on. It also goes on where this cannot be found out, and when the task was marked as a success.
         """
         self._ending = asyncio.get_running_loop().create_task(self._end_with_task())
         await self._until_ended(self._ending)
@@ -136,7 +136,7 @@ class VertexJobTrigger(BaseTrigger):
             if state == "deferred" and await self._waits_as_another_try():
                 state = None  # cleared, and quicker back than Airflow has told us
         except Exception:
-            self.log.exception("Nobody can tell whether the task still waits for %s, so the job goes on", self.job)
+            self.log.exception("Airflow does not say whether the task still waits for %s, so the job goes on", self.job)
             return
         if state in ("deferred", "success"):
             self.log.info("The task that waits for %s is %s: the job goes on", self.job, state)

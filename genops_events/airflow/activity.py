@@ -53,7 +53,7 @@ def event_pages(context: Context, asset: Asset, since: datetime | None) -> Itera
 
 
 class AirflowActivity:
-    """What Airflow does for candidates, asked once in a sweep for each stage and only if somebody wants to know.
+    """What Airflow does for candidates, asked once in a sweep for each stage and only where it is needed.
 
     Args:
         context: of the running task, whose inlets have all assets of `WOKEN_BY`.
@@ -75,7 +75,7 @@ class AirflowActivity:
             try:
                 self._stages[stage] = self._ask(stage)
             except AirflowRuntimeError as error:
-                log.warning("Airflow cannot tell which candidates %s is under way for: %s", stage, error)
+                log.warning("Airflow does not say for which candidates %s is under way: %s", stage, error)
                 self._stages[stage] = Activity.UNKNOWN
         found = self._stages[stage]
         if isinstance(found, Activity):

@@ -23,8 +23,8 @@ _CONTENT = ("answer", "function_calls", "sources", "thoughts", "other_answers")
 def figures_of(config: Config, result: AskResult) -> dict[str, Any]:
     """Return what a task that has asked returns, and log a single answer if that may be.
 
-    Whoever may see a Dag run may see its logs and XCom, which are kept for as long as the run is: other people, and for
-    another time, than who may read the bucket.
+    All who may see a Dag run may see its logs and XCom, which are kept for as long as the run is: these are other people
+    than those who may read the bucket, and it is another time.
     """
     figures = result.figures()
     if result.row is None:

@@ -135,7 +135,7 @@ class ConcludeComparison(_ComparisonOperator):
         """Return how it went, and where the results are.
 
         Raises:
-            AirflowFailException: somebody did not complete: all that there is, is written and announced.
+            AirflowFailException: a contestant did not complete: all that there is, is written and announced.
         """
         comparing = comparing_of(context)
         comparison = conclude(comparing.config, comparing.store, _known(comparing))
@@ -242,7 +242,7 @@ def form() -> dict[str, Param]:
             type=["null", "number"],
             minimum=0,
             title="Budget (US dollars)",
-            description="Most that the comparison may cost: over it, nobody is asked. No more than genops.yaml allows the "
-            "dataset, and that if empty.",
+            description="Most that the comparison may cost; if it may cost more, no model is asked. If empty: what genops.yaml "
+            "allows the dataset, which is also the most that may stand here.",
         ),
     }

@@ -40,7 +40,7 @@ _KEY = "drained"
 
 
 class ArrivalsUnreadable(TransientError):
-    """Airflow does not tell the arrivals just now."""
+    """Airflow does not hand out the arrivals just now."""
 
 
 class Watermark(BaseModel):
@@ -74,7 +74,7 @@ def drain(context: Context, config: Config, store: RecordStore) -> set[str]:
     again reads what its first try read, and returns what no stage has taken on: the first try may have died before
     its wake-ups were stored.
 
-    Where Airflow stops telling midway, what it told is kept and the next run goes on from there. (Should the first try
+    Where Airflow stops answering midway, what it has given is kept and the next run goes on from there. (Should the first try
     of this task have recorded more and died, a sweep wakes the rest.)
 
     Raises:
@@ -100,11 +100,11 @@ def drain(context: Context, config: Config, store: RecordStore) -> set[str]:
     except AirflowRuntimeError as error:
         if not is_further:
             raise ArrivalsUnreadable(
-                f"Airflow does not tell the arrivals: {error}",
+                f"Airflow does not hand out the arrivals: {error}",
                 "It cannot while a run of genops_intake is queued; the task is tried again.",
             ) from error
         log.warning(
-            "Airflow tells no more arrivals after %s just now; the next run goes on there: %s", read[-1][0], error
+            "Airflow hands out no arrivals after %s just now; the next run goes on from there: %s", read[-1][0], error
         )
     state.set(_KEY, start.advanced(read).model_dump(mode="json"))
     return woken
@@ -129,16 +129,16 @@ def _stored(value: Any) -> Watermark:
 
 
 def _told(config: Config, payloads: Iterable[Any]) -> Iterator[NotifiedObject]:
-    """Yield what the watcher told, each object once; an event that somebody else made wakes this task, and says nothing.
+    """Yield the objects that the watcher announced, each once; an event from elsewhere wakes this task, and says nothing.
 
-    Airflow marks what came by REST: whoever may edit assets can post such an event, and with any payload
+    Airflow marks what came by REST: all who may edit assets can post such an event, and with any payload
     (`CreateAssetEventsBody.set_from_rest_api` in airflow/api_fastapi/core_api/datamodels/assets.py, 3.3.2). What lies in
-    the bucket is found by the sweep, whoever posts what.
+    the bucket is found by the sweep, whatever is posted.
     """
     seen: set[NotifiedObject] = set()
     for extra in payloads:
         if not isinstance(extra, Mapping) or extra.get("from_rest_api") or extra.get("from_trigger") is not True:
-            log.warning("An event of training_arrivals that the watcher did not make tells of no arrival: passed over")
+            log.warning("An event of training_arrivals was not made by the watcher and is passed over")
             continue
         try:
             notice = Notice.model_validate(extra.get("payload"))

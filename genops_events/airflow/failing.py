@@ -97,7 +97,7 @@ def _path(run: StageRun) -> str:
 def is_own(error: object) -> bool:
     """Return whether a task ended by an error of the stage's, not by what Airflow did to it.
 
-    Airflow's are those of its own package: a task that is told to end, an API server that knows the try no more, a trigger
+    Airflow's are those of its own package: a task that has to end, an API server that knows the try no more, a trigger
     that died. An end without an error is one that a scheduler saw, in another process.
     """
     if not isinstance(error, Exception):
@@ -116,7 +116,7 @@ def may_pass(error: object) -> bool:
 
 
 def is_current(context: Context) -> bool:
-    """Return whether Airflow still knows this try as the task's latest; False where nobody can tell.
+    """Return whether Airflow still knows this try as the task's latest; False where it cannot be found out.
 
     Each try has an id of its own, and Airflow takes a word into the task's state store only from the id that is current
     (`execution_api/routes/task_state_store.py`, 3.3.2: 404 for any other).

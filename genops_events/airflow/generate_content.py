@@ -46,7 +46,7 @@ class GenerateContent(BaseOperator):
         Raises:
             WrongForm: a field is wrong, or the budget above what genops.yaml allows.
             NoLimit: nothing in genops.yaml limits what asking costs.
-            NoChampion: there is nobody to ask.
+            NoChampion: the dataset has no champion that could be asked.
             OverBudget: the answers may cost more than the budget, or than is left of a month. Nothing was asked.
             AirflowFailException: no prompt has an answer.
         """
@@ -67,7 +67,7 @@ class GenerateContent(BaseOperator):
         return _told(config, ask(config, store, plan))
 
     def on_kill(self) -> None:
-        """Settle what is answered when somebody ends the task: as Ctrl+C does for `genops ask`."""
+        """Settle what is answered when a person ends the task: as Ctrl+C does for `genops ask`."""
         signal.raise_signal(signal.SIGINT)
 
 
@@ -109,7 +109,7 @@ class Choices:
 
 
 def choices() -> Choices:
-    """Return what the form offers; never fails: a Dag that is not there tells nobody why."""
+    """Return what the form offers; never fails: a Dag that is not there says nothing about the reason."""
     try:
         config = load_config()
     except Exception:  # noqa: BLE001 - whatever it is, the task reports it when it loads the configuration

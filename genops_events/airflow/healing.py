@@ -176,7 +176,7 @@ def _restore_arrivals(config: Config, store: RecordStore, found: Sequence[_Open]
             if kept is not None:
                 check_arrival(config, one.candidate, kept)
         except PermanentError:
-            log.exception("The marker of %r is none", one.candidate)
+            log.exception("The open marker of %r cannot be used, so its arrival is not recorded", one.candidate)
             continue
         for candidate in mint(store, [] if kept is None else [kept]):
             figures.healed("lost_arrival", candidate, None, "Intake died before it had recorded the arrival.")
@@ -245,7 +245,7 @@ def _wake(
     *,
     now: datetime,
 ) -> None:
-    """Wake what waits for a stage that nobody has taken on, unless Airflow is about to.
+    """Wake what waits for a stage that no Dag run has taken on, unless Airflow is about to.
 
     Waking the first stage is enough: each stage that finds its verdict emits again and moves on, until the one that
     never began.
@@ -307,7 +307,9 @@ def _position(value: Any) -> SweepPosition:
     try:
         return SweepPosition.model_validate(value or {})
     except ValidationError:
-        log.exception("Where the last sweep stood cannot be read; this one begins anew: %s", value)
+        log.exception(
+            "The place where the last sweep stopped cannot be read, so this one starts from the beginning: %s", value
+        )
         return SweepPosition()
 
 

@@ -36,7 +36,7 @@ class AnswerPrompts(StageOperator):
 
         Raises:
             StepAside: genops.yaml or a price was changed since the budget was checked, the answers may cost more
-                than was reserved then, and a limit is in the way: held until somebody approves it.
+                than was reserved then, and a limit is in the way: held until a person approves it.
         """
         from triggers.vertex_job import WAITING_TRY
 

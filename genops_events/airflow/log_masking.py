@@ -1,6 +1,6 @@
 """Take secrets out of a log before anybody else reads it: by their forms, by their names, and by their values. No I/O.
 
-Nobody can promise to know every secret by its form. What is masked here is a second net below Airflow's own masker, which
+No rule knows every secret by its form. What is masked here is a second net below Airflow's own masker, which
 knows the values of connections and variables; it takes too much rather than too little.
 """
 
@@ -83,7 +83,7 @@ class Excerpt:
 
 
 def masked(text: str, *, values: Iterable[str] = ()) -> str:
-    """Return `text` with every secret that can be told by its form or its name replaced by `***`.
+    """Return `text` with every secret that its form or its name gives away replaced by `***`.
 
     Args:
         text: lines of a log.

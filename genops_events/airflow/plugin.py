@@ -44,7 +44,7 @@ class WarmStart:
         try:
             _warm_up()
         except ConfigError:
-            return  # Somebody is editing genops.yaml; each task reads it anew.
+            return  # A person is editing genops.yaml; each task reads it anew.
         except ImportError:
             # A task that needs it fails with the same error, and shows it to the user.
             log.warning("Tasks will start slowly", exc_info=True)

@@ -6,7 +6,7 @@ That of the stages is in `STAGES`.
 from __future__ import annotations
 
 WAITED_FOR_PRIORITY = 5
-"""Weight of what somebody waits for (the answers of a form), or what is short and must not starve (the tables)."""
+"""Weight of what a person waits for (the answers of a form), or what is short and must not starve (the tables)."""
 
 COMPARISON_PRIORITY = 1
 """Weight of comparisons, below what follows the tuning job: nobody waits for one more than for a candidate."""

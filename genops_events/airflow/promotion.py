@@ -22,7 +22,7 @@ class PromoteModel(StageOperator, HITLOperator):
     """Make the candidate its dataset's champion if evaluation and budget agree and it beats the one that is.
 
     Both evaluation and budget wake this stage; whichever comes second finds both verdicts in the record. With
-    `promotion.approval: person`, whoever would win waits as one of Airflow's required actions, without a worker.
+    `promotion.approval: person`, a candidate that would win waits as one of Airflow's required actions, without a worker.
     """
 
     stage = Stage.PROMOTION

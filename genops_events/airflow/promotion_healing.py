@@ -1,4 +1,4 @@
-"""What a sweep mends about promotion: rollbacks whose command died, answers that nobody acted on, holds that help nobody."""
+"""What a sweep mends about promotion: rollbacks whose command died, answers that led to nothing yet, holds that are of no use any more."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def heal_rollbacks(config: Config, store: RecordStore, figures: SweepFigures) ->
 
 
 def heal_answered(candidates: Iterable[str], figures: SweepFigures) -> None:
-    """End the promotion of candidates that a person has answered in the shell, where Airflow was not told of it.
+    """End the promotion of candidates that a person has answered in the shell, where Airflow did not learn of it.
 
     The task that asked goes on waiting, and finds the verdict when its time is up.
     """

@@ -16,25 +16,25 @@ _BEING_EDITED = RetryRule(
     exception="genops_events.errors.ConfigError",
     action=RetryAction.RETRY,
     retry_delay=timedelta(minutes=10),
-    reason="Somebody is editing genops.yaml; a candidate that is paid for waits an hour for that",
+    reason="genops.yaml has an error, perhaps since a person is editing it; a paid candidate waits up to an hour for that",
 )
 
 _LEDGER_DAMAGED = RetryRule(
     exception="genops_events.money.ledger.LedgerDamaged",
     action=RetryAction.RETRY,
     retry_delay=timedelta(minutes=10),
-    reason="Somebody changed the ledger by hand; what a candidate has cost waits an hour for it to be mended",
+    reason="The ledger was changed by hand and is damaged; a paid candidate waits up to an hour for a person to mend it",
 )
 
 _BUSY = RetryRule(
     exception="genops_events.gcp.errors.CloudBusy",
     action=RetryAction.RETRY,
     retry_delay=timedelta(minutes=10),
-    reason="Google Cloud asked to be called much later; nobody holds a worker for that",
+    reason="Google Cloud asked to be called much later; the task waits without a worker",
 )
 
 INTAKE_RETRIES = ExceptionRetryPolicy(rules=[_BUSY, _PERMANENT])
-"""Everything but a permanent error is tried again: also errors that nobody has thought of."""
+"""Everything but a permanent error is tried again: also errors that were not foreseen."""
 
 STAGE_RETRIES = ExceptionRetryPolicy(rules=[_BUSY, _BEING_EDITED, _LEDGER_DAMAGED, _PERMANENT])
 """As intake, but patient where giving up would waste a job that is paid for. The first rule that fits counts."""

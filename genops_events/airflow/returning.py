@@ -7,7 +7,7 @@ let go on in another one, where it finds what it has: its job, its answers, its 
 | died after | what is there | who goes on |
 |---|---|---|
 | nothing yet | an intent, and a Dag run that is over | the next sweep |
-| the return was written | `holds/<stage>-return-<n>.json`: a round that nobody has taken on | a sweep wakes it |
+| the return was written | `holds/<stage>-return-<n>.json`: a round that no Dag run has taken on | a sweep wakes it |
 | the wake-up was noted, or stored | and a touched marker, or an asset event | Airflow; else a sweep after another patience |
 | the verdict was written | verdict | a sweep settles and announces it |
 """
@@ -85,7 +85,7 @@ def end_or_return(
             try:
                 goes_on = _end_or_return(run, traces, intent, figures)
             except GenopsError as error:
-                # Whoever cannot be asked now is asked by the next sweep: no verdict is better than a wrong one.
+                # A job that cannot be asked now is asked by the next sweep: no verdict is better than a wrong one.
                 log.exception("%s of %s can neither be ended nor go on", stage, candidate)
                 figures.error = str(error)
                 continue

@@ -116,12 +116,19 @@ def _owned(stage: Stage, context: Context) -> StageRun | None:
     if not failing.is_own(error):
         how = "without an error" if error is None else f"by {type(error).__name__}"
         log.warning(
-            "A try of %s of %s ended %s: Airflow's doing, which says nothing about it", stage, run.candidate, how
+            "A try of %s of %s ended %s: Airflow ended it, which says nothing about the stage",
+            stage,
+            run.candidate,
+            how,
         )
         return None
     owner = run.owner()
     if owner is None or owner.run_id != run.run_id:
-        log.warning("%s of %s is not this Dag run's: it fails alone", stage, run.candidate)
+        log.warning(
+            "%s of %s belongs to another Dag run: this task fails, and no failure of the stage is recorded",
+            stage,
+            run.candidate,
+        )
         return None
     return run
 

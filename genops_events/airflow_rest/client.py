@@ -29,7 +29,7 @@ class AirflowUnavailable(TransientError):
 
 
 class AirflowRefused(PermanentError):
-    """Airflow wants to know who asks, or does not let this user see it."""
+    """Airflow asks for a login, or does not let this user see it (401, 403)."""
 
 
 class AirflowNotFound(PermanentError):

@@ -45,10 +45,10 @@ def read_candidates(
 
     Args:
         store: the record.
-        unreadable: is told of each candidate that cannot be read, which the others go on without; left out, it raises.
+        unreadable: called for each candidate that cannot be read, which is then left out; where not given, such a one raises.
 
     Raises:
-        Unreadable: a document is not what its path says, and nobody is told of it.
+        Unreadable: a document is not what its path says, and `unreadable` is not given.
     """
     reader = CandidateReader(store)
     for folder in store.folders(record_paths.CANDIDATES):

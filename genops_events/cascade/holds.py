@@ -5,7 +5,7 @@ What a crash leaves behind, step by step, and who goes on:
 | died after | what is there | who goes on |
 |---|---|---|
 | the hold was written | hold | the retry of the task finds it and skips; the sweep announces it |
-| the hold was announced | and its event | nobody has to: it waits for a person |
+| the hold was announced | and its event | none is needed: the stage waits for a person |
 | the approval was written | and the approval | a sweep, once nothing has moved for patience; or `genops approve` again |
 | the marker was noted | and `released` on the marker | the next sweep, at once |
 | a sweep noted a wake-up | marker without `released` | a sweep after another patience |

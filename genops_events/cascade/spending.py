@@ -56,7 +56,7 @@ def pay_for(
 
     Raises:
         StepAside: the candidate is held, and that is recorded and announced. No verdict was written: it
-            waits until somebody approves it, and then goes on from here.
+            waits until a person approves it, and then goes on from here.
         LedgerDamaged: the ledger makes no sense.
     """
     reserved = _posting(run, purpose)

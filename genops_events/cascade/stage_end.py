@@ -1,4 +1,4 @@
-"""The end of a stage: its cost is settled, what nobody waits for any more is ended, and the verdict is announced."""
+"""The end of a stage: its cost is settled, jobs that are of no use any more are ended, and the verdict is announced."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def _nothing_left(_run: StageRun) -> None:
 
 @dataclass(frozen=True, slots=True)
 class StageEnd:
-    """What tells the end of one stage from those of the others. By default: it has no job, and pays for nothing itself."""
+    """What differs between the ends of stages. By default: it has no job, and pays for nothing itself."""
 
     clean_up: Callable[[StageRun, Verdict], None] = _nothing_to_clean_up
-    """Ends what nobody waits for any more, before the verdict is announced; may be repeated."""
+    """Ends jobs that are of no use any more, before the verdict is announced; may be repeated."""
     leftovers: Callable[[StageRun], None] = _nothing_left
     """Removes what a task has left behind whose retries are used up, after its verdict is announced."""
     failed: Callable[[StageRun, str], Verdict | None] = conclude_failed
@@ -43,7 +43,7 @@ class StageEnd:
 
 
 def settle_and_announce(run: StageRun, verdict: Verdict, end: StageEnd) -> None:
-    """Enter the verdict's cost, end what nobody will wait for any more, then publish the event; all may be repeated.
+    """Enter the verdict's cost, end jobs that are of no use any more, then publish the event; all may be repeated.
 
     In this order, since the sweep goes by the event: for a verdict that was published, the rest is done, too.
 

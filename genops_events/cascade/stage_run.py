@@ -33,7 +33,7 @@ class StageRun:
     candidate: str
     run_id: str
     _taken_on: Intent | None = field(default=None, init=False, repr=False, compare=False)
-    """What `take_on` found or wrote: nobody writes another."""
+    """What `take_on` found or wrote: there is never a second one."""
 
     @classmethod
     def of(cls, stage: Stage, *, key: str | None, run_id: str) -> StageRun:
@@ -166,7 +166,7 @@ class StageRun:
         return _now() if intent is None else intent.started_at
 
     def conclude(self, kind: type[VerdictT], outcome: Outcome, reason: str, **figures: Any) -> Verdict:
-        """Record the stage's verdict, or return the one that is there: whoever writes it has done the stage."""
+        """Record the stage's verdict, or return the one that is there: the run that writes it has done the stage."""
         verdict = kind.model_validate(
             {
                 "candidate": self.candidate,
@@ -201,11 +201,11 @@ def leave_to_owner(run: StageRun, verdict: Verdict) -> None:
 
     Raises:
         StepAside: the verdict is younger than `intake.patience_minutes` and another run's. An older one is
-            emitted again, since whoever started this run may have found its wake-up lost.
+            emitted again, since this run may have been started for a wake-up that was lost.
     """
     owner = run.owner()
     fresh = _now() - verdict.written_at < run.config.intake.patience
-    # What somebody approved waits behind this stage, and was woken for it.
+    # What a person approved waits behind this stage, and was woken for it.
     if owner is not None and owner.run_id != run.run_id and fresh and not is_released(run.store, run.candidate):
         raise StepAside(f"{verdict.stage} of {verdict.candidate} was just done by Dag run {owner.run_id}")
 

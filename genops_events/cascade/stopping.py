@@ -1,7 +1,7 @@
 """What stops the work of a stage has in common, when a person ends the Airflow task that waits for its job.
 
 The job is asked first. One that has ended says itself how: Airflow also ends tasks by its own mistakes, and a trigger that
-lives twice for a moment is told to end when the other one has fired.
+lives twice for a moment is ended when the other one has fired.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def is_over(has_ended: Callable[[StageRun], bool], run: StageRun) -> bool:
     try:
         return has_ended(run)
     except GenopsError as error:
-        log.warning("The job of %s cannot be asked: %s", run.candidate, error)
+        log.warning("Vertex AI does not say how the job of %s stands: %s", run.candidate, error)
         return False
 
 
@@ -40,7 +40,7 @@ def end_soon(run: StageRun, end: StageEnd, reason: str) -> None:
     latest = time.monotonic() + CANCELLED_WITHIN_SECONDS
     while (verdict := end.failed(run, reason)) is None:
         if time.monotonic() > latest:
-            log.warning("%s of %s has not ended yet: a sweep finds out how it does", run.stage, run.candidate)
+            log.warning("%s of %s has not ended yet; a sweep will record how it ends", run.stage, run.candidate)
             return
         time.sleep(1)
     settle_and_announce(run, verdict, end)

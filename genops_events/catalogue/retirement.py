@@ -20,7 +20,7 @@ def notice(name: str, model: Model, today: date) -> str | None:
     said: list[str] = []
     if life.retires is not None and life.retires <= today:
         said.append(
-            f"{name} is retired since {life.retires}: nobody can tune or ask it, or a model that was tuned from it."
+            f"{name} is retired since {life.retires}: it cannot be tuned or asked, nor can a model that was tuned from it."
         )
     elif life.retires is not None and life.retires - today <= NOTICE:
         days = (life.retires - today).days

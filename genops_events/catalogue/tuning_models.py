@@ -92,7 +92,7 @@ def load_limits(model: str, catalogue: Catalogue | None = None) -> ModelLimits:
     catalogue = catalogue or shipped()
     known = ", ".join(catalogue.tunable())
     if (found := catalogue.find(model)) is None or not found.tuning.methods:
-        what = "The limits of the model" if found is None else "By the catalogue of models, nobody can tune"
+        what = "The limits of the model" if found is None else "The catalogue of models knows no way to tune"
         raise UnknownLimitsError(
             f"{what} {model!r}" + (" are not known." if found is None else "."),
             f"Known models: {known}. "

@@ -55,7 +55,10 @@ def ask(
         str | None, typer.Option(help="Most that it may cost, in US dollars; no more than genops.yaml allows.")
     ] = None,
     count_only: Annotated[
-        bool, typer.Option("--count-only", help="Count tokens and billable characters; ask nobody, pay nothing.")
+        bool,
+        typer.Option(
+            "--count-only", help="Count tokens and billable characters; no model is asked, and nothing is paid."
+        ),
     ] = False,
     run: Annotated[
         str | None, typer.Option(help="Go on with this run, or show its answers again; nothing else is given.")

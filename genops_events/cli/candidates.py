@@ -131,7 +131,7 @@ def _row(one: Candidate) -> tuple[str, ...]:
 
 def _telling_stage(one: Candidate, last: Verdict | None) -> Stage | None:
     """Return the stage whose reason says where the candidate stands."""
-    if one.holds:  # whatever else is going on, somebody has to do something
+    if one.holds:  # whatever else is going on, a person has to do something
         return next(iter(one.holds))
     if one.question is not None:
         return Stage.PROMOTION

@@ -94,7 +94,7 @@ def compare(  # noqa: PLR0917 - typer's parameters
     show: Annotated[str | None, typer.Option(help="Print the summary of this comparison; start none.")] = None,
     as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
-    """Compare contestants on the same prompts. With --wait, exit 0: all completed; 2: somebody did not; 3: timeout."""
+    """Compare contestants on the same prompts. With --wait, exit 0: all completed; 2: a contestant did not; 3: timeout."""
     from genops_events.gcp.record_store import RecordStore
 
     with errors_reported():
@@ -162,7 +162,7 @@ def request(
     read = read_contestants(contestants, config.catalogue, entry.billed_model) or entry.comparison.contestants
     if not read:
         raise BadContestants(
-            f"There is nobody to compare: `comparison.contestants` of {dataset} is empty.",
+            f"There are no contestants to compare: `comparison.contestants` of {dataset} is empty.",
             "Name some: --contestant champion --contestant gemini-3.5-flash",
         )
     refuse_metrics(tuple(metrics), entry.evaluation)
@@ -211,7 +211,7 @@ def refuse_paused(airflow: AirflowRest) -> None:
     """Raise DagPaused where nobody would do the Dag run; errors as `start`."""
     if airflow.get(f"/api/v2/dags/{DAG_ID}").get("is_paused"):
         raise DagPaused(
-            f"{DAG_ID} is paused in Airflow, so nobody would be compared; nothing was started.",
+            f"{DAG_ID} is paused in Airflow, so the comparison would only wait; nothing was started.",
             f"Unpause it: airflow dags unpause {DAG_ID}",
         )
 

@@ -36,7 +36,7 @@ class AnswerResult:
     candidate: str
     text: str
     accepted: bool
-    """This answer counts. False: somebody had answered otherwise, or there is nothing to decide any more."""
+    """This answer counts. False: a person had answered otherwise, or there is nothing to decide any more."""
     answer: PersonsAnswer | None = None
     """The one that counts."""
 
@@ -175,13 +175,13 @@ def _tell_airflow(airflow: AirflowRest | None, question: Question, answer: Perso
 
     later = "The next sweep goes on with the answer."
     if airflow is None:
-        return f"Airflow was not told, since GENOPS_AIRFLOW_URL is not set. {later}"
+        return f"Airflow does not know yet, since GENOPS_AIRFLOW_URL is not set. {later}"
     try:
         _answer_task(airflow, question, answer)
     except AirflowConflict:
         return "The task in Airflow goes on already."
     except GenopsError as error:
-        return f"Airflow could not be told: {error.message} {later}"
+        return f"Airflow could not be reached: {error.message} {later}"
     return "The task in Airflow goes on."
 
 
@@ -202,8 +202,8 @@ def _not_asked(config: Config, found: Candidate) -> str:
         waiting = " and ".join(found.holds)
         return f"But its {waiting} waits for money, and its turn does not come before `genops approve {found.id} --budget`."
     if config.dataset(found.arrival.dataset).promotion.approval == "person":
-        return "Nobody was asked yet; the answer counts when its turn comes."
-    return "Its dataset asks no person, but the answer counts when its turn comes."
+        return "No question was asked yet; the answer counts when promotion comes to it."
+    return "Its dataset asks no person, but the answer counts when promotion comes to it."
 
 
 def _decided_text(found: Candidate) -> str:

@@ -28,7 +28,7 @@ _CONFLICT_SECONDS = 60.0
 
 
 def until_up(started: StartedStack, config: Config, config_file: Path, *, timeout_seconds: float) -> StackState:
-    """Show the stack until it is up or has failed; set up what it needs as soon as there is somebody to ask for it.
+    """Show the stack until it is up or has failed; set up what it needs as soon as the service that is asked for it is up.
 
     Raises:
         StackError: it is not up after `timeout_seconds`; says what it waits for.

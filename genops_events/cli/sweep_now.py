@@ -16,7 +16,7 @@ def sweep_now(config: Config, rest: AirflowRest | None, candidate: str, *, note:
 
     Args:
         config: says how often the sweep looks by itself.
-        rest: None where nobody said where Airflow is.
+        rest: None where GENOPS_AIRFLOW_URL is not set.
         candidate: whom the command was about.
         note: the command, for the run's page in Airflow.
         it: what the candidate does then: `goes on`, `ends`.
@@ -26,9 +26,9 @@ def sweep_now(config: Config, rest: AirflowRest | None, candidate: str, *, note:
     follow = f"Follow it with: genops watch {candidate}"
     at_most = f"with the next sweep, within {config.intake.sweep_minutes} minutes"
     if rest is None:
-        return f"It {it} {at_most} (GENOPS_AIRFLOW_URL is not set, so Airflow was not told). {follow}"
+        return f"It {it} {at_most} (GENOPS_AIRFLOW_URL is not set, so no sweep was started). {follow}"
     try:
         start_intake(rest, note)
     except GenopsError as error:
-        return f"It {it} {at_most}: Airflow could not be told ({error.message}). {follow}"
-    return f"Airflow was told, and it {it} in a moment. {follow}"
+        return f"It {it} {at_most}: no sweep could be started ({error.message}). {follow}"
+    return f"A sweep was started, and it {it} in a moment. {follow}"

@@ -204,7 +204,7 @@ def _plan_of_dataset(dataset: str | None, *, has_validation: bool) -> _Plan:
 
 @contextmanager
 def _chunks(name: str) -> Iterator[Iterator[bytes]]:
-    """Open a file and yield its chunks, with a progress bar where somebody watches."""
+    """Open a file and yield its chunks, with a progress bar where a person watches."""
     if name == "-":
         yield iter(lambda: sys.stdin.buffer.read(_CHUNK_BYTES), b"")
         return
@@ -226,7 +226,7 @@ def _chunks(name: str) -> Iterator[Iterator[bytes]]:
     if stat.S_ISREG(before.st_mode) and (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise UnusableInput(
             f"{name} was written to while it was read: what was found is of no one state of it.",
-            "Wait until nobody writes to it, and validate it again.",
+            "Wait until no program writes to it, and validate it again.",
         )
 
 

@@ -185,5 +185,5 @@ def _timeout_text(candidate: str, found: Candidate | None) -> str:
             "and is the object still in the bucket?"
         )
     waits = found.holds or (found.question is not None and found.answer is None)
-    goes_on = "waits for somebody to decide" if waits else "goes on by itself"
+    goes_on = "waits for a person to decide" if waits else "goes on by itself"
     return f"Time is up; {candidate} is still under way and {goes_on}. `genops watch {candidate}` looks again."

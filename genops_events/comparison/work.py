@@ -155,7 +155,7 @@ class Comparing:
         contestants = read_contestants(given, self.config.catalogue, tuned_from) or comparison.contestants
         if not contestants:
             raise BadRequest(
-                f"There is nobody to compare: neither the form nor `comparison.contestants` of {self.dataset_name} names "
+                f"There are no contestants to compare: neither the form nor `comparison.contestants` of {self.dataset_name} names "
                 "anybody.",
                 "Name contestants such as champion and gemini-3.5-flash.",
             )

@@ -38,7 +38,7 @@ class AirflowChecks:
     """The checks on Airflow's side.
 
     Args:
-        rest: None where nobody said where Airflow is.
+        rest: None where GENOPS_AIRFLOW_URL is not set.
         remedies: names the commands.
     """
 
@@ -143,7 +143,7 @@ class AirflowChecks:
         paused = [dag for dag, found in self._dags().items() if dag in DAGS and found["is_paused"]]
         if not paused:
             return ok("all of them run")
-        text = "Somebody paused it, or new Dags begin paused here (dags_are_paused_at_creation). "
+        text = "The Dag was paused, or new Dags begin paused here (dags_are_paused_at_creation). "
         if INTAKE in paused:
             text += "While intake is paused, arrivals are not even taken from Pub/Sub."
         else:
@@ -175,7 +175,7 @@ class AirflowChecks:
         if found is None:
             return failed(
                 f"Airflow has no pool {TUNING_JOBS_POOL}.",
-                "Nobody made it, or somebody deleted it. Airflow starts no task of a pool that is not there: every candidate "
+                "The pool was never made, or it was deleted. Airflow starts no task of a pool that is not there: every candidate "
                 "waits before its tuning.",
                 *mending,
             )
@@ -207,7 +207,7 @@ class AirflowChecks:
         def explained() -> Finding:
             if self._rest is None:
                 return failed(
-                    "Nobody said where Airflow is: GENOPS_AIRFLOW_URL is not set.",
+                    "GENOPS_AIRFLOW_URL is not set, so genops does not know where Airflow is.",
                     "Without it, nothing can be said about the scheduler, the triggerer and the Dags.",
                     *self._remedies.airflow_url(),
                 )

@@ -105,7 +105,7 @@ class CloudChecks:
             except NotFound:
                 return failed(
                     f"There is no bucket {bucket.name}.",
-                    "Nobody created it, it was deleted, or genops.yaml names another (`bucket`).",
+                    "The bucket was never created, it was deleted, or genops.yaml names another one (`bucket`).",
                     *self.remedies.provision(),
                 )
         return rules.judge_permissions(granted, self.remedies)
@@ -142,7 +142,7 @@ class CloudChecks:
             return ok(f"{name} is there")
         return failed(
             f"There is no topic {name}.",
-            "Nobody created it, or it was deleted, which cuts its subscriptions off, too: a new topic of the same "
+            "The topic was never created, or it was deleted, which cuts its subscriptions off, too: a new topic of the same "
             "name needs them created anew.",
             *self.remedies.provision(),
         )

@@ -15,7 +15,7 @@ class Status(StrEnum):
     WARNING = "warning"
     """The cascade works, but not as well or not for as long as it should."""
     FAILED = "failed"
-    """Arrivals are lost, delayed or not worked on until somebody mends this."""
+    """Arrivals are lost, delayed or not worked on until a person mends this."""
     SKIPPED = "skipped"
     """Cannot be judged, because something else failed."""
 

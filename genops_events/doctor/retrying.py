@@ -6,7 +6,7 @@ an id of its own. What a crash leaves behind, step by step, and who goes on:
 | died after | what is there | who goes on |
 |---|---|---|
 | the marker was written anew | a marker of a settled candidate | the next sweep deletes it |
-| the retry was written | `holds/<stage>-retry-<n>.json`: a round that nobody has taken on | a sweep, once nothing has moved for patience; or `genops retry` again |
+| the retry was written | `holds/<stage>-retry-<n>.json`: a round that no Dag run has taken on | a sweep, once nothing has moved for patience; or `genops retry` again |
 | the marker was noted | and `released` on the marker | the next sweep, at once |
 | a sweep noted a wake-up | marker without `released` | a sweep after another patience |
 | a Dag run took the stage on | and the intent of the round | Airflow's retry; else a sweep lets it go on once more |

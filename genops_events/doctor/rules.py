@@ -92,7 +92,7 @@ def judge_notifications(found: Sequence[Notification], remedies: Remedies) -> Fi
         ours = [one for one in found if one.topic == requirements.topic_name(config, topic)]
         prefixes = ", ".join(silent)
         if not found:
-            cause = "Nobody created the notification, or somebody deleted it."
+            cause = "The notification was never created, or it was deleted."
         elif not ours:
             cause = f"Its notifications go elsewhere: {', '.join(one.topic for one in found)}."
         else:
@@ -131,7 +131,7 @@ def judge_subscription(name: str, found: Subscription | None, remedies: Remedies
     if found is None:
         return failed(
             f"There is no subscription {name}.",
-            f"Nobody created it, or it was deleted. What is published to {wanted.topic} meanwhile is lost to it; "
+            f"The subscription was never created, or it was deleted. What is published to {wanted.topic} meanwhile is lost to it; "
             + (
                 "the sweep finds the arrivals later."
                 if name == remedies.config.subscription

@@ -97,7 +97,7 @@ def _no_regression(name: str, found: MetricSummary | None, margin: float, *, cha
     theirs = None if found is None else found.champion_mean
     if theirs is None:
         why = "the champion was never measured by it" if champion else "there is no champion"
-        reason = f"{name} is held against nobody: {why}"
+        reason = f"{name} is compared with no other model: {why}"
         return Condition(kind="no_regression", metric=name, figure=score, passed=True, reason=reason)
     # Rounded as the sum that the reason shows; floats such as 0.3 - 0.1 must not turn an equal figure into a lesser one.
     bound = round(theirs - margin, 12)

@@ -50,7 +50,7 @@ def announce_hold(config: Config, store: RecordStore, hold: Hold) -> None:
 
 
 def announce_comparison(config: Config, store: RecordStore, comparison: ComparisonSummary) -> None:
-    """Announce the end of a comparison, as `announce` does a verdict; its tables are written by whoever ends it."""
+    """Announce the end of a comparison, as `announce` does a verdict; its tables are written by the run that ends it."""
     event = comparison_announcement(comparison, bucket=store.bucket.name, now=datetime.now(UTC))
     deliver(config, store, comparison_announcement_path(comparison), event, of_a_candidate=False)
 

@@ -58,7 +58,7 @@ class RecordStore:
     def create(self, path: str, document: Document) -> bool:
         """Write `document` unless there is one; return whether this call wrote it.
 
-        A repeated call of a write whose answer was lost returns False: whoever gets False reads what is there.
+        A repeated call of a write whose answer was lost returns False: a caller that gets False reads what is there.
         """
         from google.api_core.exceptions import PreconditionFailed
 
@@ -75,7 +75,7 @@ class RecordStore:
         return True
 
     def put(self, path: str, document: BaseModel) -> None:
-        """Write `document`, whatever is there: for figures that nobody decides by."""
+        """Write `document`, whatever is there: for figures that no decision depends on."""
         with google_call(f"write gs://{self.bucket.name}/{path}"):
             self.bucket.blob(path).upload_from_string(
                 document.model_dump_json(by_alias=True, indent=2),

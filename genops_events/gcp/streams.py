@@ -132,7 +132,7 @@ def _stored_encoded(uri: str, encoding: str, *, is_packed: bool) -> StoredEncode
             f"Take the label off: `gcloud storage objects update {uri} --clear-content-encoding`. A training file has to "
             "be uploaded again without it, since another label is no arrival."
         )
-    return StoredEncoded(f"{uri} {what}: who reads it gets different bytes, or none. It was not read.", remedy)
+    return StoredEncoded(f"{uri} {what}: readers get different bytes, or none. It was not read.", remedy)
 
 
 def _too_large(uri: str, most_bytes: int) -> UnusableObject:

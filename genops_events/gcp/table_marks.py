@@ -1,6 +1,6 @@
 """Marks of what is still to be done: small objects that are written before, and deleted after it as they were listed.
 
-Whoever finds that a mark was deleted by somebody else in the meantime writes it again: what the other one wrote may be
+A writer that finds its mark deleted by another one in the meantime writes it again: what the other one wrote may be
 older than what is there now. So two at once cost a repetition, and never leave anything out.
 """
 

@@ -1,1 +1,1 @@
-"""How uploads come in: notifications, the subscription, uploads that nobody told of, dead letters."""
+"""How uploads come in: notifications, the subscription, uploads without a notification, dead letters."""

@@ -44,7 +44,7 @@ def object_problem(name: str) -> str | None:
     if not 1 <= size <= MOST_NAME_BYTES:
         return f"its name is empty, or longer than {MOST_NAME_BYTES:,} bytes"
     if name in (".", "..") or any(one in name for one in "\r\n"):
-        return "its name is none that Cloud Storage gives"
+        return "its name is not one that Cloud Storage allows"
     if "\0" in name:
         return "its name has a NUL character, which databases do not take"
     return None

@@ -12,7 +12,7 @@ settled, so a candidate without a marker needs nothing any more. What a crash le
 | any step of a stage | and intents, verdicts, events | Airflow's retry; else the sweep closes, announces or wakes |
 | a sweep noted a wake-up on the marker | marker touched, nothing emitted | a sweep after another patience |
 | the last verdict was announced | all of it | the sweep deletes the marker once nothing has moved for patience |
-| the marker was deleted | the settled candidate | nobody has to |
+| the marker was deleted | the settled candidate | nothing is left to do |
 | a late duplicate of the notification | a marker again | the next sweep deletes it |
 """
 
@@ -56,7 +56,7 @@ class Marker:
     wakings: int
     """How often sweeps woke the candidate."""
     released: bool = False
-    """Somebody let a held stage go on, and no sweep has woken the candidate since."""
+    """A person let a held stage go on, and no sweep has woken the candidate since."""
 
 
 def mint(store: RecordStore, arrivals: Iterable[Arrival]) -> set[str]:

@@ -69,7 +69,7 @@ class Traces:
 
     @property
     def has_arrived(self) -> bool:
-        """Return whether the arrival is recorded; whoever died just before left only the open marker."""
+        """Return whether the arrival is recorded; an intake that died just before left only the open marker."""
         return arrival_path(self.candidate) in self.names
 
     @property
@@ -91,12 +91,12 @@ class Traces:
 
     @property
     def held(self) -> set[Stage]:
-        """Return the stages that wait for somebody's approval: neither to be closed nor to be woken."""
+        """Return the stages that wait for a person's approval: neither to be closed nor to be woken."""
         return {stage for stage in HOLDABLE if self.rounds(stage).is_held}
 
     @property
     def released(self) -> set[Stage]:
-        """Return the stages that were let go on, and that nobody has taken on since."""
+        """Return the stages that were let go on, and that no Dag run has taken on since."""
         return {stage for stage in Stage if self.rounds(stage).round and not self.held & {stage}} - self.taken_on
 
     @property
@@ -111,7 +111,7 @@ class Traces:
 
     @property
     def was_cancelled_in_the_queue(self) -> bool:
-        """Return whether somebody cancelled the candidate before anybody attempted to submit its tuning job."""
+        """Return whether a person cancelled the candidate before anybody attempted to submit its tuning job."""
         begun = {attempt_path(self.candidate), submission_path(self.candidate)}
         return (
             cancellation_path(self.candidate) in self.names
@@ -121,7 +121,7 @@ class Traces:
         )
 
     def is_unwanted(self, stage: Stage) -> bool:
-        """Return whether somebody, or the clock, wants the job of `stage` not to go on: then no Dag run is to wait for it."""
+        """Return whether a person, or the clock, wants the job of `stage` not to go on: then no Dag run is to wait for it."""
         wishes = {Stage.TUNING: cancellation_path, Stage.INFERENCE: batch_cancellation_path}
         return stage in wishes and wishes[stage](self.candidate) in self.names
 
@@ -170,7 +170,7 @@ class CandidateRepairs:
     close: tuple[Stage, ...] = ()
     """Stages that a Dag run has taken on and not ended: to be closed if that run is over."""
     wake: tuple[Stage, ...] = ()
-    """Stages that could begin, and that nobody has taken on."""
+    """Stages that could begin, and that no Dag run has taken on."""
     announce_holds: tuple[tuple[Stage, int], ...] = ()
     """Stage and number of holds whose event was never published."""
 
@@ -178,7 +178,7 @@ class CandidateRepairs:
 def candidate_repairs(traces: Traces, *, now: datetime, patience: timedelta) -> CandidateRepairs:
     """Return what `traces` needs; nothing while anything about the candidate moved within `patience`.
 
-    Only what somebody has approved is woken at once: nothing of it is on its way.
+    Only what a person has approved is woken at once: nothing of it is on its way.
 
     Args:
         traces: what a listing shows of the candidate.
@@ -258,7 +258,7 @@ def way_to(stage: Stage) -> tuple[Stage, ...]:
 
 
 def waking(stages: Iterable[Stage], activity: Mapping[Stage, Activity], *, silent_for: timedelta) -> Waking:
-    """Return whether a candidate is woken now for `stages`, which nobody has taken on.
+    """Return whether a candidate is woken now for `stages`, which no Dag run has taken on.
 
     Args:
         stages: those that could begin.

@@ -1,4 +1,4 @@
-"""What somebody may let a run cost: what genops.yaml allows, or less.
+"""What a person may let a run cost: what genops.yaml allows, or less.
 
 A form, a command, a call and a Dag run's conf can each name a budget. It counts where it is lower than what genops.yaml
 says, and is refused where it is higher: who may start a run need not be who decides what may be spent.
@@ -20,11 +20,11 @@ USUAL_ASK_USD = Decimal(1)
 
 
 class OverCeiling(PermanentError):
-    """Somebody has named a budget above what genops.yaml allows."""
+    """A person has named a budget above what genops.yaml allows."""
 
 
 class NoLimit(PermanentError):
-    """No limit of genops.yaml applies to what somebody wants to spend."""
+    """No limit of genops.yaml applies to what a person wants to spend."""
 
 
 def lowered(asked: Decimal | None, allowed: Decimal | None, *, name: str, key: str) -> Decimal | None:

@@ -18,7 +18,7 @@ from genops_events.errors import PermanentError
 ZERO = Decimal(0)
 Purpose = Literal["tuning", "evaluation", "inference", "comparison", "asking"]
 NO_DATASET = "(no dataset)"
-"""Whose money it is where somebody asks a model that belongs to no dataset: only the project's limit counts."""
+"""Whose money it is where a person asks a model that belongs to no dataset: only the project's limit counts."""
 MOST_USD = Decimal(10) ** 12
 """More than anybody spends: with six places, sums of such amounts are still exact."""
 MOST_PLACES = 6
@@ -30,7 +30,7 @@ class LedgerError(PermanentError):
 
 
 class LedgerDamaged(PermanentError):
-    """The stored ledger is none, or contradicts itself: somebody has changed it by hand."""
+    """The stored ledger is none, or contradicts itself: a person has changed it by hand."""
 
 
 class _Row(BaseModel):

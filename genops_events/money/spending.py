@@ -22,7 +22,7 @@ class Spent:
     estimated_usd: Decimal
     """What was estimated for that which has been spent: how good the estimates are."""
     approved_usd: Decimal
-    """What of it somebody let go over a limit."""
+    """What of it a person let go over a limit."""
 
     @property
     def committed_usd(self) -> Decimal:
@@ -46,7 +46,7 @@ class DatasetSpending:
 
     @property
     def left_usd(self) -> Decimal | None:
-        """What may still be reserved; below 0 where somebody approved more, None where there is no limit."""
+        """What may still be reserved; below 0 where a person approved more, None where there is no limit."""
         return None if self.limit_usd is None else self.limit_usd - self.committed_usd
 
 

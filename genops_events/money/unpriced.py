@@ -5,7 +5,9 @@ from __future__ import annotations
 from genops_events.config.answers import AnswerSettings
 
 CACHE = "What it costs to keep the context cache while it is there is in no figure: its price is not in the catalogue of models."
-GROUNDING = "What grounding costs by the request is in no figure: the catalogue of models has prices of tokens alone."
+GROUNDING = (
+    "The figures leave out what grounding costs per request: the catalogue of models has prices of tokens alone."
+)
 
 
 def unpriced(settings: AnswerSettings, *, has_cache: bool = False) -> tuple[str, ...]:

@@ -62,7 +62,7 @@ class Terms:
     margin: float
     late_after: timedelta
     asked_at: datetime | None = None
-    """When somebody asked for this candidate: also in the place of a newer champion, if that one was there already."""
+    """When a person asked for this candidate: also in the place of a newer champion, if that one was there already."""
 
 
 def decide(contender: Contender, champion: Champion | None, terms: Terms) -> Decision:

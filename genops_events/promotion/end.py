@@ -1,4 +1,4 @@
-"""What is special about the end of promotion: whoever is champion is promoted, whatever failed after that."""
+"""What is special about the end of promotion: a candidate that is champion is promoted, whatever failed after that."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from genops_events.record.verdicts import PromotionVerdict, Verdict
 
 
 def _failed(run: StageRun, reason: str) -> Verdict:
-    """Record that promotion failed: but whoever is champion already is promoted, whatever went wrong after that."""
+    """Record that promotion failed: but a candidate that is champion already is promoted, whatever went wrong after that."""
     champion = run.store.champion(run.arrival.dataset)
     if champion is None or run.candidate not in (champion.candidate, *champion.earlier):
         return conclude_failed(run, reason)

@@ -131,7 +131,7 @@ def _contesting(config: Config, store: RecordStore) -> dict[str, str]:
         if what != "plan.json" or summary_path(comparison) in names:
             continue
         plan = store.read(name, ComparisonPlan)
-        # One whose Dag run somebody has deleted never ends.
+        # One whose Dag run a person has deleted never ends.
         if plan is not None and datetime.now(UTC) - plan.written_at < LONGEST_COMPARISON:
             asked = [plan.champion if one.kind == "champion" else one.model for one in plan.contestants]
             found |= {one: f"the comparison {plan.id} is under way" for one in asked if one is not None}

@@ -69,7 +69,7 @@ def provision(config: Config) -> list[str]:
 def steps(config: Config) -> Iterator[ProvisioningStep]:
     """Yield what is missing or wrong, in the order in which it can be put right.
 
-    Whoever does not take a step sees what else there is to do; nothing is changed then, but that Cloud Storage makes the
+    A caller that does not take a step sees what else there is to do; nothing is changed then, but that Cloud Storage makes the
     account that it publishes as, where the project never used it.
 
     Raises:

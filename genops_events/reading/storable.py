@@ -86,4 +86,4 @@ def _check_text(text: str, where: str, room: _Room) -> None:
 
 
 def _refusal(where: str, why: str) -> NotStorable:
-    return NotStorable(f"Airflow cannot store it: {where} {why}.", "It is refused alone; everything else goes on.")
+    return NotStorable(f"Airflow cannot store it: {where} {why}.", "Only this is refused; everything else goes on.")

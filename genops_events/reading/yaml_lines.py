@@ -31,7 +31,7 @@ def _loader(text: str) -> Any:
 
 
 class YamlProblem(Exception):
-    """The text is not usable YAML; whoever reads the file says so in an error of its own."""
+    """The text is not usable YAML; the reader of the file says so in an error of its own."""
 
     def __init__(self, problem: str, line: int | None = None, column: int | None = None, key: KeyPath = ()) -> None:
         super().__init__(problem, line, column, key)

@@ -17,7 +17,7 @@ from genops_events.record.tuning import Cancellation, TuningProgress
 from genops_events.record.verdicts import Verdict
 
 WAITS_FOR_A_PERSON = "waits for a person"
-"""How promotion stands while somebody is asked."""
+"""How promotion stands while a person is asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +41,11 @@ class Candidate:
     answer: PersonsAnswer | None = None
     """What the person said, as long as promotion has no verdict."""
     holds: Mapping[Stage, Hold] = field(default_factory=dict)
-    """What waits for somebody's approval."""
+    """What waits for a person's approval."""
     inference_progress: InferenceProgress | None = None
     """How far its prompts are answered, as long as inference has no verdict."""
     approvals: Mapping[Stage, Approval] = field(default_factory=dict)
-    """What somebody let go on over a limit, of the stages that have not ended."""
+    """What a person let go on over a limit, of the stages that have not ended."""
     retries: Mapping[Stage, Retry] = field(default_factory=dict)
     """Who has set a failed verdict aside, of the stages that have not ended since."""
 
@@ -75,7 +75,7 @@ class Candidate:
 
     @property
     def cost_unknown(self) -> tuple[Stage, ...]:
-        """Return the stages that have cost something of which nobody knows how much it was."""
+        """Return the stages whose cost is not known, though they have cost something."""
         return tuple(stage for stage, verdict in self.verdicts.items() if verdict.cost_usd is None)
 
     @property
@@ -188,5 +188,5 @@ class Candidate:
 
 
 def _told(amount: Decimal | None) -> str | None:
-    """Return an amount as JSON has it: a text, or null for one that nobody knows."""
+    """Return an amount as JSON has it: a text, or null for one that is not known."""
     return None if amount is None else str(amount)

@@ -60,7 +60,7 @@ class ComparisonPlan(Document):
 
 
 class ContestantDocument(Document):
-    """A contestant has ended. One that did not complete is overwritten if somebody lets it try again."""
+    """A contestant has ended. One that did not complete is overwritten if a person lets it try again."""
 
     SCHEMA: ClassVar[str] = "genops.contestant.v1"
 
@@ -149,7 +149,7 @@ def account(comparison: str, contestant: str, round_: int) -> str:
 def summarised(outcomes: Sequence[ContestantResult]) -> str:
     """Say how it went: who completed, who did not and why."""
     if not outcomes:
-        return "There was nobody to compare."
+        return "There were no contestants to compare."
     done = [one for one in outcomes if one.status == "completed"]
     others = [one for one in outcomes if one.status != "completed"]
     count = f"{len(done) or 'None'} of {len(outcomes)} contestants" if others else f"All {len(outcomes)} contestants"

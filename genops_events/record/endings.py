@@ -1,4 +1,4 @@
-"""How an answer ended, told in one place for every way to ask: whole, cut, blocked or empty; why; and what to do about it.
+"""How an answer ended, decided in one place for every way to ask: whole, cut, blocked or empty; why; and what to do about it.
 
 Only a complete answer is scored. What a model had said when it was cut is not what it would have said: an exact match of it
 says nothing, and an overlap of words misleads.

@@ -46,7 +46,7 @@ HOLD_TYPES: dict[str, Stage] = {f"genops.{stage}.held.v1": stage for stage in HO
 """The types that announce a hold: the stage has no verdict yet, and waits for an approval."""
 
 ROLLED_BACK = f"genops.{Stage.PROMOTION}.rolled_back.v1"
-"""The type that announces a rollback: somebody gave the champion's place to another candidate."""
+"""The type that announces a rollback: a person gave the champion's place to another candidate."""
 
 COMPARISON_TYPES: dict[str, str] = {
     f"genops.comparison.{outcome}.v1": outcome for outcome in ("completed", "failed", "refused")
@@ -59,10 +59,10 @@ MEANINGS: dict[str, str] = {
     "genops.tuning.succeeded.v1": "A tuned model is there.",
     "genops.evaluation.passed.v1": "Every score reaches the gate.",
     "genops.evaluation.refused.v1": "A score is below the gate, or too many rows have no score.",
-    "genops.budget.approved.v1": "What answering the prompts costs is within the limits, or somebody approved it.",
+    "genops.budget.approved.v1": "What answering the prompts costs is within the limits, or a person approved it.",
     "genops.promotion.promoted.v1": "The candidate is the dataset's champion now.",
     "genops.promotion.held.v1": "The champion stays.",
-    ROLLED_BACK: "Somebody took the champion's place from `candidate` and gave it to `champion`.",
+    ROLLED_BACK: "A person took the champion's place from `candidate` and gave it to `champion`.",
     "genops.inference.completed.v1": "The prompts are answered.",
     "genops.comparison.completed.v1": "A comparison has ended; at least one contestant completed.",
     "genops.comparison.failed.v1": "A comparison has ended, and no contestant completed.",

@@ -27,7 +27,7 @@ class Intent(Document):
 
 
 class Hold(Document):
-    """A stage would go over a limit, and waits for somebody to approve that: nothing was spent."""
+    """A stage would go over a limit, and waits for a person to approve that: nothing was spent."""
 
     SCHEMA: ClassVar[str] = "genops.hold.v1"
 
@@ -54,7 +54,7 @@ class Hold(Document):
 
 
 class Approval(Document):
-    """Somebody lets a held stage go on."""
+    """A person lets a held stage go on."""
 
     SCHEMA: ClassVar[str] = "genops.approval.v1"
 
@@ -85,11 +85,11 @@ class StageRounds:
     returns: int = 0
     """How often a sweep let it go on, since the Dag run that had it was over without a verdict."""
     retries: int = 0
-    """How often somebody set its failed verdict aside."""
+    """How often a person set its failed verdict aside."""
 
     @property
     def is_held(self) -> bool:
-        """Whether the stage waits for somebody."""
+        """Whether the stage waits for a person."""
         return self.holds > self.released
 
     @property

@@ -27,7 +27,7 @@ class InferencePlan(Document):
 
 
 class InferenceProgress(Document):
-    """How far inference is: overwritten while it works, nobody decides by it."""
+    """How far inference is: overwritten while it works, and no decision depends on it."""
 
     SCHEMA: ClassVar[str] = "genops.inference-progress.v1"
 
@@ -70,7 +70,7 @@ class BatchSubmission(Document):
 
 
 class BatchCancellation(Document):
-    """Somebody ended the task that waits for the batch job."""
+    """A person ended the task that waits for the batch job."""
 
     SCHEMA: ClassVar[str] = "genops.batch-cancellation.v1"
 

@@ -103,7 +103,7 @@ def return_path(candidate: str, stage: Stage, number: int) -> str:
 
 
 def retry_path(candidate: str, stage: Stage, number: int) -> str:
-    """Return where it is written that somebody has set the failed verdict of `stage` aside; `number` counts the times."""
+    """Return where it is written that a person has set the failed verdict of `stage` aside; `number` counts the times."""
     return f"{holds_folder(candidate)}{stage}-retry-{number}.json"
 
 

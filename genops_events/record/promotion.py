@@ -13,7 +13,7 @@ from genops_events.record.paths import folder
 
 
 class Rollback(Document):
-    """Somebody took a dataset's champion (`candidate`) from its place and gave it to another one."""
+    """A person took a dataset's champion (`candidate`) from its place and gave it to another one."""
 
     SCHEMA: ClassVar[str] = "genops.rollback.v1"
 

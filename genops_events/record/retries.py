@@ -1,4 +1,4 @@
-"""What is recorded of tries: of a task that came back, of a stage that somebody let run again, of tries that failed."""
+"""What is recorded of tries: of a task that came back, of a stage that a person let run again, of tries that failed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Return(Document):
 
 
 class Retry(Document):
-    """Somebody has set a stage's failed verdict aside: the stage goes on from where it stood."""
+    """A person has set a stage's failed verdict aside: the stage goes on from where it stood."""
 
     SCHEMA: ClassVar[str] = "genops.retry.v1"
 

@@ -27,7 +27,7 @@ class Outcome(StrEnum):
     SUCCEEDED = "succeeded"
     """Tuning: a model is there."""
     REJECTED = "rejected"
-    """Tuning: the data is not valid, or somebody cancelled it before there was a job; nothing was spent."""
+    """Tuning: the data is not valid, or a person cancelled it before there was a job; nothing was spent."""
     PASSED = "passed"
     """Evaluation: every score reaches its gate."""
     APPROVED = "approved"

@@ -73,7 +73,7 @@ class Queued(Document):
 
 
 class Cancellation(Document):
-    """Somebody wants the candidate's tuning job not to go on."""
+    """A person wants the candidate's tuning job not to go on."""
 
     SCHEMA: ClassVar[str] = "genops.cancellation.v1"
 
@@ -85,7 +85,7 @@ class Cancellation(Document):
 
 
 class TuningProgress(Document):
-    """How far the tuning job is, as the triggerer saw it last: overwritten while it waits, nobody decides by it."""
+    """How far the tuning job is, as the triggerer saw it last: overwritten while it waits, and no decision depends on it."""
 
     SCHEMA: ClassVar[str] = "genops.progress.v1"
 

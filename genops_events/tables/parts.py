@@ -8,7 +8,7 @@ What a crash leaves behind, step by step:
 | the candidate was marked | mark | the next run |
 | some of its parts were written | mark, parts | the next run writes all of them again |
 | the parts were marked for BigQuery | mark, parts, pending | the same; a part that is loaded twice is in the table once |
-| the mark was deleted | parts, pending | nobody has to; BigQuery is loaded from what is pending |
+| the mark was deleted | parts, pending | nothing is left to do; BigQuery is loaded from what is pending |
 | a ledger's part was written | part, an older generation in the state | the next run writes it again |
 """
 

@@ -108,7 +108,7 @@ CANDIDATES = Table(
         Column("evaluation_usd", "NUMERIC", "What the stage cost; NULL if unknown"),
         Column("inference_usd", "NUMERIC", "What the stage cost; NULL if unknown"),
         Column("cost_usd", "NUMERIC", "What all stages cost together; the least, where cost_unknown names stages"),
-        Column("cost_unknown", "STRING", "Stages that have cost nobody knows how much; NULL for none"),
+        Column("cost_unknown", "STRING", "Stages whose cost is not known; NULL for none"),
     ),
 )
 

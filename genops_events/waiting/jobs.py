@@ -48,7 +48,7 @@ class JobView:
 
 
 _CODES = {
-    1: ("CANCELLED", "Somebody cancelled the job. Upload the file again to tune anew."),
+    1: ("CANCELLED", "A person cancelled the job. Upload the file again to tune anew."),
     3: (
         "INVALID_ARGUMENT",
         "Check the file with `genops validate`, and `tuning` of the dataset; then upload it again.",

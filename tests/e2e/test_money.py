@@ -142,7 +142,7 @@ def test_what_somebody_approves_goes_on_to_its_end_with_one_tuning_job(
 ) -> None:
     candidate = held["approved"]
     code, text = told(stack, "approve", candidate, "--budget", "--reason", "Worth it.")
-    assert (code, "Airflow was told, and it goes on in a moment." in text) == (0, True)
+    assert (code, "A sweep was started, and it goes on in a moment." in text) == (0, True)
     code, document = stack.watch(candidate)
     assert (code, document["state"]) == (0, "answered"), document
     assert len(stack.tuning_jobs()[candidate]) == 1
@@ -183,7 +183,7 @@ def test_who_is_rejected_while_it_waits_for_money_ends_and_costs_nothing_more(
     candidate = held[name]
     before = committed({"": ledger(stack, POOR if end == "rejected" else WORDY).get(candidate, {})})
     code, text = told(stack, "reject", candidate, "--reason", "Wrong file.")
-    assert (code, "Airflow was told, and it ends in a moment." in text) == (0, True), text
+    assert (code, "A sweep was started, and it ends in a moment." in text) == (0, True), text
     code, document = stack.watch(candidate)
     assert (code, document["state"]) == (2, end), document
     row = document["stages"]["tuning" if end == "rejected" else "promotion"]

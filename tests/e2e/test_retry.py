@@ -50,7 +50,7 @@ def test_an_evaluation_that_failed_goes_on_once_its_file_is_back_and_nothing_is_
     until(lambda: "genops.evaluation.failed.v1" in subscriber.types(candidate), what="the event")
     answer = stack.json("retry", candidate, "--reason", "The file is back")
     assert answer["goes_on"], answer
-    assert "Airflow was told, and it goes on in a moment." in answer["text"]
+    assert "A sweep was started, and it goes on in a moment." in answer["text"]
     code, document = stack.watch(candidate)
     assert (code, document["state"]) == (0, "answered"), document
     assert document["stages"]["evaluation"]["retries"] == 1

@@ -301,7 +301,7 @@ def test_airflow_is_told_after_the_approval_is_written(
     tune(candidate)
     code, answer = approve(candidate)
     assert code == 0
-    assert "Airflow was told, and it goes on in a moment." in answer["text"]
+    assert "A sweep was started, and it goes on in a moment." in answer["text"]
     ((path, body),) = airflow_asked
     assert path == "/api/v2/dags/genops_intake/dagRuns"
     TriggerDAGRunPostBody.model_validate(body)
@@ -316,5 +316,5 @@ def test_an_airflow_that_does_not_answer_changes_nothing_about_the_approval(
     monkeypatch.setenv("GENOPS_AIRFLOW_URL", "http://127.0.0.1:9")
     code, answer = approve(candidate)
     assert code == 0
-    assert "It goes on with the next sweep, within 10 minutes: Airflow could not be told" in answer["text"]
+    assert "It goes on with the next sweep, within 10 minutes: no sweep could be started" in answer["text"]
     assert store.bucket.blob(record_paths.approval_path(candidate, Stage.TUNING, 1)).exists()

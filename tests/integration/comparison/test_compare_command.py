@@ -179,7 +179,7 @@ def test_a_run_that_ends_without_a_comparison_is_an_error_and_time_that_is_up_is
         (["--contestant", MODEL, "--metric", "exact_mtch"], "Did you mean `exact_match`?"),
         (["--contestant", MODEL, "--metric", "pairwise"], "each has a score of its own"),
         (["--contestant", MODEL, "--dataset", "bankin77"], "Did you mean `banking77`?"),
-        ([], "There is nobody to compare"),
+        ([], "There are no contestants to compare"),
         (["no-such-file.jsonl", "--contestant", MODEL], "no-such-file.jsonl is no file"),
         (["--show", f"{DATASET}-{'0' * 16}"], "knows no comparison"),
     ],

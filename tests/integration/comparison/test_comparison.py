@@ -303,7 +303,7 @@ def test_a_task_whose_retries_are_used_up_leaves_the_reason_and_one_that_died_is
             BadContestants,
             "refuses a level and takes `thinking.budget_tokens`",
         ),
-        ({"contestants": []}, BadRequest, "There is nobody to compare"),
+        ({"contestants": []}, BadRequest, "There are no contestants to compare"),
         ({"contestants": [MODEL], "metrics": ["exact_mtch"]}, BadMetrics, "Did you mean `exact_match`"),
         ({"contestants": [MODEL], "metrics": ["pairwise"]}, BadMetrics, "cannot be measured here"),
         ({"contestants": [MODEL], "prompts": "genops/ledger/x"}, BadRequest, "records are kept there"),

@@ -169,7 +169,7 @@ def test_what_airflow_told_before_an_error_is_woken_and_the_next_run_goes_on_the
         airflow.arrive(notice(config, name))
     queued = airflow.arrive(notice(config, names[9]), created_dagruns=(stage_run(Stage.TUNING, "queued"),))
     assert minted(airflow.task()) == {candidate(config, name) for name in names[:7]}  # pages overlap by one event
-    assert any("tells no more arrivals" in one for one in caplog.messages)
+    assert any("hands out no arrivals" in one for one in caplog.messages)
     # Nothing new on the first page, and the second fails: another try may get further.
     with pytest.raises(ArrivalsUnreadable):
         MINT.execute(airflow.task(run_id="intake-2").context())
@@ -189,7 +189,7 @@ def test_what_is_no_arrival_is_passed_over_with_a_line_in_the_log(
     airflow.arrive(notice(config, "a.jsonl"))
     assert minted(airflow.task()) == {candidate(config, "a.jsonl")}
     assert sum("is no arrival and is passed over" in one for one in caplog.messages) == 2
-    assert sum("tells of no arrival" in one for one in caplog.messages) == 1
+    assert sum("was not made by the watcher" in one for one in caplog.messages) == 1
     assert sum("under no watched prefix" in one for one in caplog.messages) == 1
     assert sum("it lies in another bucket" in one for one in caplog.messages) == 1
 

@@ -61,7 +61,7 @@ def test_the_shell_records_the_answer_and_tells_the_task_that_waits(
 
 
 @pytest.mark.parametrize(
-    ("status", "said"), [(409, "goes on already"), (404, "goes on already"), (503, "Airflow could not be told")]
+    ("status", "said"), [(409, "goes on already"), (404, "goes on already"), (503, "Airflow could not be reached")]
 )
 def test_what_airflow_says_to_an_answer_is_told_and_the_answer_stays(
     config: Config, store: RecordStore, *, asking: Supervisor, server: AirflowServer, status: int, said: str
@@ -104,7 +104,7 @@ def test_a_candidate_may_be_rejected_before_its_turn_also_where_nobody_is_asked(
     candidate = judged(config, store, 0.9)
     code, text = genops("reject", candidate, "--reason", "Wrong file.")
     assert code == 0
-    assert "the answer counts when its turn comes" in text
+    assert "the answer counts when promotion comes to it" in text
     with pytest.raises(AirflowSkipException, match="Wrong file"):
         PromoteModel(task_id="promote").execute(context(candidate))
     assert store.champion(DATASET) is None

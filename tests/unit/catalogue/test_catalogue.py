@@ -123,7 +123,7 @@ def test_a_model_that_says_little_is_asked_for_what_is_missing() -> None:
     )
     with pytest.raises(UnknownFigureError, match="how much one call of gemini-9"):
         call_limits_of(catalogue, "gemini-9")
-    with pytest.raises(UnknownLimitsError, match="nobody can tune 'gemini-9'"):
+    with pytest.raises(UnknownLimitsError, match="knows no way to tune 'gemini-9'"):
         load_limits("gemini-9", catalogue)
 
 

@@ -43,7 +43,7 @@ def test_an_object_under_a_watched_prefix_of_the_bucket_comes_in() -> None:
         (CONFIG.bucket, f"{PREFIX}a\0.jsonl", "NUL"),
         (CONFIG.bucket, f"{PREFIX}\ud800.jsonl", "surrogate"),
         (CONFIG.bucket, PREFIX + "a" * 1024, "longer than"),
-        (CONFIG.bucket, f"{PREFIX}a\n.jsonl", "none that Cloud Storage gives"),
+        (CONFIG.bucket, f"{PREFIX}a\n.jsonl", "not one that Cloud Storage allows"),
     ],
 )
 def test_everything_else_stays_out_with_its_reason(bucket: str, name: str, reason: str) -> None:
