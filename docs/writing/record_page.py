@@ -103,7 +103,10 @@ def documents() -> list[type[Document]]:
         one
         for module in record_modules()
         for one in vars(module).values()
-        if inspect.isclass(one) and issubclass(one, Document) and one not in {Document, Verdict}
+        if inspect.isclass(one)
+        and issubclass(one, Document)
+        and one not in {Document, Verdict}
+        and "SCHEMA" in vars(one)
     }
     return sorted(found, key=lambda one: one.SCHEMA)
 

@@ -194,7 +194,10 @@ def _end_cancelled(found: Sequence[_Open], figures: SweepFigures) -> set[str]:
             continue
         run = StageRun(Stage.TUNING, one.candidate, figures.run_id)
         try:
-            settle_and_announce(run, cancelled(run), TUNING_END)
+            verdict = cancelled(run)
+            if verdict is None:
+                continue
+            settle_and_announce(run, verdict, TUNING_END)
         except GenopsError as error:
             log.exception("%s, which was cancelled, cannot be ended", one.candidate)
             figures.error = str(error)

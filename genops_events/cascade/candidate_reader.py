@@ -20,7 +20,7 @@ from genops_events.record.retries import Retry
 from genops_events.record.stages import Stage
 from genops_events.record.tuning import Cancellation, TuningProgress
 from genops_events.record.verdicts import VERDICTS
-from genops_events.waiting import queue as tuning_queue
+from genops_events.waiting import queue
 
 if TYPE_CHECKING:
     from genops_events.gcp.record_store import RecordStore
@@ -176,5 +176,5 @@ class CandidateReader:
     def _queued_behind(self, candidate: str) -> int | None:
         now = self._clock()
         if self._queue is None or now - self._queue[0] >= OUTSIDE_SECONDS:
-            self._queue = (now, tuning_queue.waiting(self._store))
+            self._queue = (now, queue.waiting(self._store))
         return self._queue[1].index(candidate) if candidate in self._queue[1] else None

@@ -1,4 +1,4 @@
-"""What stops the work of a stage has in common, when a person ends the Airflow task that waits for its job.
+"""What happens to a stage's paid job when a person ends the Airflow task that waits for it.
 
 The job is asked first. One that has ended says itself how: Airflow also ends tasks by its own mistakes, and a trigger that
 lives twice for a moment is ended when the other one has fired.
@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from typing import Any
 
+from genops_events.cascade.job_ends import has_ended
+from genops_events.cascade.paid_jobs import PaidJobs
 from genops_events.cascade.stage_end import StageEnd, settle_and_announce
 from genops_events.cascade.stage_run import StageRun
 from genops_events.errors import GenopsError
+from genops_events.record.document import BY_AIRFLOW
 
 log = logging.getLogger(__name__)
 
@@ -20,22 +23,43 @@ CANCELLED_WITHIN_SECONDS = 20.0
 """How long a cancelled job is waited for, so that its verdict comes at once; after that, a sweep finds out how it ended."""
 
 
-def is_at_work(run: StageRun) -> bool:
-    """Return whether the stage is this Dag run's, and has no verdict yet."""
+def stop(run: StageRun, jobs: PaidJobs[Any], end: StageEnd, *, ended: bool, leaves_ended: bool = False) -> list[str]:
+    """Cancel the candidate's jobs; return the names of those that were under way.
+
+    Dying in the middle leaves the rest to the sweep, which finds a Dag run that is over and no verdict.
+
+    Args:
+        run: the stage's work in the Dag run whose task was ended; where another one does the stage, its job is left alone.
+        jobs: of the stage.
+        end: of the stage.
+        ended: the task will not come back, so the verdict is recorded and announced here. Otherwise it was cleared: it runs
+            again, finds the job cancelled, and records that.
+        leaves_ended: a job that has ended is left to the stage, since its verdict takes long.
+    """
     owner = run.owner()
-    return owner is not None and owner.run_id == run.run_id and run.store.verdict(run.candidate, run.stage) is None
+    if owner is None or owner.run_id != run.run_id or run.store.verdict(run.candidate, run.stage) is not None:
+        return []
+    cancelled: list[str] = []
+    if not _is_over(jobs, run):
+        reason = f"Its task in Airflow was {'marked as failed, or removed' if ended else 'cleared'}."
+        cancelled = jobs.ask_to_cancel(run.config, run.store, run.candidate, by=BY_AIRFLOW, reason=reason)
+    elif leaves_ended:
+        return []
+    if ended:
+        _end_soon(run, end, f"Its task in Airflow was marked as failed, or removed, and it had no {jobs.noun}.")
+    return cancelled
 
 
-def is_over(has_ended: Callable[[StageRun], bool], run: StageRun) -> bool:
+def _is_over(jobs: PaidJobs[Any], run: StageRun) -> bool:
     """Return whether the job is known to have ended; False where it cannot be asked just now: that it be cancelled is noted."""
     try:
-        return has_ended(run)
+        return has_ended(jobs, run)
     except GenopsError as error:
         log.warning("Vertex AI does not say how the job of %s stands: %s", run.candidate, error)
         return False
 
 
-def end_soon(run: StageRun, end: StageEnd, reason: str) -> None:
+def _end_soon(run: StageRun, end: StageEnd, reason: str) -> None:
     """Record and announce how the job has ended, once it has; a sweep does so where that takes longer."""
     latest = time.monotonic() + CANCELLED_WITHIN_SECONDS
     while (verdict := end.failed(run, reason)) is None:

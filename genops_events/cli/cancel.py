@@ -89,20 +89,20 @@ def cancel_candidate(
         NoSuchCandidate: the record does not know it.
         NotACandidate: it cannot be one.
     """
+    from genops_events.cascade.paid_jobs import end_of, is_ending
     from genops_events.record.paths import cancellation_path
     from genops_events.record.tuning import Cancellation
-    from genops_events.tuning.cancellation import cancel_tuning, has_ended, is_ending
-    from genops_events.tuning.jobs import find
+    from genops_events.tuning.jobs import TUNING_JOBS, find
 
     found = known(config, store, candidate, otherwise=_NOTHING)
     if Stage.TUNING in found.verdicts:
         return CancellationResult(candidate, _ended_text(found), cancelled=False)
 
-    jobs = cancel_tuning(config, store, candidate, by=by, reason=reason, claimed=claimed)
+    jobs = TUNING_JOBS.ask_to_cancel(config, store, candidate, by=by, reason=reason, claimed=claimed)
     newest = find(config, candidate)
-    if not jobs and newest is not None and not has_ended(newest) and not is_ending(newest):
+    if not jobs and newest is not None and end_of(newest) is None and not is_ending(newest):
         # It was submitted between the two, by a task that looks for the wish right after its call, and cancels as well.
-        jobs = cancel_tuning(config, store, candidate, by=by, reason=reason, claimed=claimed)
+        jobs = TUNING_JOBS.ask_to_cancel(config, store, candidate, by=by, reason=reason, claimed=claimed)
         newest = find(config, candidate)
     wish = store.read(cancellation_path(candidate), Cancellation)
     if jobs:
@@ -136,9 +136,8 @@ def known(config: Config, store: RecordStore, candidate: str, *, otherwise: str)
 
 def _nothing_to_ask(config: Config, store: RecordStore, found: Candidate, newest: TuningJob | None) -> tuple[bool, str]:
     """Return whether tuning does not go on, and why there was no job to cancel."""
-    from genops_events.record.paths import submission_path
-    from genops_events.record.tuning import Submission
-    from genops_events.tuning.cancellation import is_ending
+    from genops_events.cascade.paid_jobs import is_ending
+    from genops_events.tuning.jobs import TUNING_JOBS
 
     if newest is not None and newest.state is not None:
         if is_ending(newest):
@@ -147,7 +146,7 @@ def _nothing_to_ask(config: Config, store: RecordStore, found: Candidate, newest
         state = newest.state.value.removeprefix("JOB_STATE_").lower().replace("_", " ")
         text = f"Tuning job {newest.name} has ended already, as {state}"
         return (True, f"{text}.{_asked_before(found)}") if state == "cancelled" else (False, f"{text}: {_NOTHING}.")
-    submission = store.read(submission_path(found.id), Submission)
+    submission = TUNING_JOBS.recorded(store, found.id)
     if submission is not None:
         return False, f"Vertex AI does not know tuning job {submission.job} any more: {_NOTHING}."
     text = f"{found.id} has no tuning job yet{_in_brackets(found)}.{_asked_before(found)}"

@@ -142,10 +142,10 @@ def _end_held(
     The answer is in the record already: whatever dies here, a sweep finds it, or the same command does it again.
     """
     from genops_events.intake.open_candidates import note_release
-    from genops_events.tuning.cancellation import cancel_tuning
+    from genops_events.tuning.jobs import TUNING_JOBS
 
     if Stage.TUNING in found.holds:
-        cancel_tuning(config, store, found.id, by=answer.by, reason=answer.reason, claimed=answer.claimed)
+        TUNING_JOBS.ask_to_cancel(config, store, found.id, by=answer.by, reason=answer.reason, claimed=answer.claimed)
     note_release(store, found.id)  # so that it is looked at without patience
     note = f"genops reject {found.id}"
     return sweep_now(config, airflow, found.id, note=note, it="ends")

@@ -19,22 +19,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from genops_events.cascade.paid_jobs import NOT_FOUND, end_of
 from genops_events.gcp.errors import CloudRefused
-from genops_events.inference import batch_jobs
+from genops_events.inference.batch_jobs import BATCH_JOBS
 from genops_events.intake.open_candidates import note_release
 from genops_events.record import holds
-from genops_events.record import inference as inference_places
 from genops_events.record import paths as record_paths
 from genops_events.record.document import BY_AIRFLOW, BY_THE_CLOCK, Announcement
 from genops_events.record.events import announcement_path
-from genops_events.record.inference import BatchAttempt, BatchCancellation, BatchSubmission
 from genops_events.record.promotion import Pruned, pruned_path
 from genops_events.record.retries import Retry
 from genops_events.record.stages import Outcome, Stage
-from genops_events.record.tuning import Cancellation, Submission
-from genops_events.tuning import jobs as tuning_jobs
-from genops_events.tuning.cancellation import has_ended
-from genops_events.waiting.polling import ENDS, JobEnd
+from genops_events.tuning.jobs import TUNING_JOBS, find
+from genops_events.waiting.polling import JobEnd
 
 if TYPE_CHECKING:
     from genops_events.config import Config
@@ -42,7 +39,6 @@ if TYPE_CHECKING:
     from genops_events.record.candidates import Candidate
     from genops_events.record.verdicts import Verdict
 
-_NOT_FOUND = 404
 _ANEW = "Upload the file again to tune anew."
 _OWN_ENDS = {JobEnd.FAILED, JobEnd.CANCELLED, JobEnd.EXPIRED, JobEnd.VANISHED}
 """How a job can end so that going on would find the same end: there is one job for a candidate, and no other."""
@@ -127,15 +123,15 @@ def _why_not(config: Config, store: RecordStore, verdict: Verdict) -> str | None
 
 
 def _tuning_is_over(config: Config, store: RecordStore, candidate: str) -> str | None:
-    recorded = store.read(record_paths.submission_path(candidate), Submission)
+    recorded = TUNING_JOBS.recorded(store, candidate)
     try:
-        job = tuning_jobs.find(config, candidate) if recorded is None else tuning_jobs.get(config, recorded.job)
+        job = find(config, candidate) if recorded is None else TUNING_JOBS.get(config, recorded.job)
     except CloudRefused as error:
-        if recorded is None or error.status != _NOT_FOUND:
+        if recorded is None or error.status != NOT_FOUND:
             raise
         return f"Vertex AI does not know tuning job {recorded.job} of {candidate} any more. {_ANEW}"
-    wish = store.read(record_paths.cancellation_path(candidate), Cancellation)
-    end = None if job is None or job.state is None or not has_ended(job) else ENDS[job.state.value]
+    wish = TUNING_JOBS.wish(store, candidate)
+    end = None if job is None else end_of(job)
     by_a_person = wish is not None and wish.by not in {BY_AIRFLOW, BY_THE_CLOCK}
     if wish is not None and (job is None or end is None or (by_a_person and end is JobEnd.SUCCEEDED)):
         return f"{candidate} was cancelled by {wish.by}: {wish.reason} {_ANEW}"
@@ -146,28 +142,23 @@ def _tuning_is_over(config: Config, store: RecordStore, candidate: str) -> str |
 
 
 def _batch_is_over(config: Config, store: RecordStore, candidate: str) -> str | None:
-    recorded = store.read(inference_places.submission_path(candidate), BatchSubmission)
-    if recorded is None and store.read(inference_places.attempt_path(candidate), BatchAttempt) is None:
+    recorded = BATCH_JOBS.recorded(store, candidate)
+    if recorded is None and BATCH_JOBS.attempted_at(store, candidate) is None:
         return None
     again = "Its model is champion; let it answer with `genops ask`, or upload the training file again."
     try:
-        name = (
-            recorded.job
-            if recorded is not None
-            else next((one.name for one in batch_jobs.find_all(config, candidate) if one.name), None)
-        )
-        state = None if name is None else batch_jobs.get(config, name).state
+        found = BATCH_JOBS.find_all(config, candidate) if recorded is None else [BATCH_JOBS.get(config, recorded.job)]
     except CloudRefused as error:
-        if error.status != _NOT_FOUND:
+        if error.status != NOT_FOUND:
             raise
         return f"Vertex AI does not know the batch job of {candidate} any more. {again}"
-    end = None if state is None else ENDS.get(state.value)
-    wish = store.read(inference_places.cancellation_path(candidate), BatchCancellation)
+    end = end_of(found[0]) if found else None
+    wish = BATCH_JOBS.wish(store, candidate)
     if wish is not None and end is None:
         return f"The batch job of {candidate} was cancelled by {wish.by}: {wish.reason} {again}"
     if end not in _OWN_ENDS:
         return None
-    return f"Batch job {name} of {candidate} has ended as {_words(end)}. A candidate has one job, and no other. {again}"
+    return f"Batch job {found[0].name} of {candidate} has ended as {_words(end)}. A candidate has one job, and no other. {again}"
 
 
 def _words(end: JobEnd) -> str:

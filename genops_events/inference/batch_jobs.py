@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from genops_events.cascade.paid_jobs import PaidJobs
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, genai_client
 from genops_events.gcp.errors import google_call
 from genops_events.gcp.streams import read_object
@@ -22,14 +23,14 @@ from genops_events.gemini.requests import ROW_LABEL, CannotAsk, Requests, batch_
 from genops_events.gemini.results import object_writer
 from genops_events.reading.json_lines import lines_of
 from genops_events.record import inference as places
-from genops_events.record.inference import BatchAttempt, BatchSubmission
+from genops_events.record.inference import BatchAttempt, BatchCancellation, BatchSubmission
+from genops_events.waiting.views import cancel_batch
 
 if TYPE_CHECKING:
     from google.cloud.storage import Bucket
     from google.genai.types import BatchJob
 
     from genops_events.config import Config
-    from genops_events.gcp.record_store import RecordStore
 
 NAME_PREFIX = "genops-"
 _STATUS_CHARACTERS = 500
@@ -58,7 +59,7 @@ def write_input(bucket: Bucket, name: str, rows: Iterable[PromptRow | BadRow], r
 
 
 def submit(config: Config, *, candidate: str, model: str, source: str, target: str) -> BatchJob:
-    """Submit a batch job. Never call it before `find` said that there is none: the API has no request id.
+    """Submit a batch job. Only `BATCH_JOBS.submit` may call it, after a look for one: the API has no request id.
 
     The call is made once, without the client's retries: a repeat after a lost answer would pay twice.
 
@@ -89,17 +90,31 @@ def find_all(config: Config, candidate: str) -> list[BatchJob]:
         return [job for job in pages if job.display_name == name]
 
 
-def was_submitted(config: Config, store: RecordStore, candidate: str) -> bool:
-    """Return whether there is, or was, a batch job of `candidate`. No call to Vertex AI where none was ever attempted."""
-    if store.read(places.submission_path(candidate), BatchSubmission) is not None:
-        return True
-    return store.read(places.attempt_path(candidate), BatchAttempt) is not None and bool(find_all(config, candidate))
-
-
 def get(config: Config, name: str) -> BatchJob:
     """Return one batch job as it stands now."""
     with google_call(f"read {name}"), genai_client(config.project, config.places.of(name)) as client:
         return client.batches.get(name=name)
+
+
+def cancel(config: Config, name: str) -> None:
+    """Ask Vertex AI to cancel a batch job; it may still end otherwise."""
+    cancel_batch(name, project=config.project, location=config.places.of(name))
+
+
+BATCH_JOBS = PaidJobs(
+    noun="batch job",
+    settings="inference.batch",
+    wait_of=lambda dataset: dataset.inference.batch,
+    find_all=find_all,
+    get=get,
+    cancel_one=cancel,
+    attempt=BatchAttempt,
+    attempt_path=places.attempt_path,
+    submission=BatchSubmission,
+    submission_path=places.submission_path,
+    cancellation=BatchCancellation,
+    cancellation_path=places.cancellation_path,
+)
 
 
 def joined(

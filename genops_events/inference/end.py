@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from genops_events.cascade.stage_end import StageEnd
 from genops_events.cascade.stage_run import StageRun
-from genops_events.inference.batch_cancellation import cancel_batches
+from genops_events.inference.batch_jobs import BATCH_JOBS
 from genops_events.inference.cache import remove_all
 from genops_events.record.stages import Outcome
 from genops_events.record.verdicts import Verdict
@@ -13,7 +13,7 @@ from genops_events.record.verdicts import Verdict
 def _clean_up(run: StageRun, verdict: Verdict) -> None:
     """After a failure, cancel the candidate's batch jobs."""
     if verdict.outcome is Outcome.FAILED:
-        cancel_batches(run.config, run.store, run.candidate)
+        BATCH_JOBS.cancel(run.config, run.store, run.candidate)
 
 
 def _leftovers(run: StageRun) -> None:

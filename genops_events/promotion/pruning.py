@@ -19,7 +19,7 @@ from genops_events.record.promotion import Pruned, pruned_path
 from genops_events.record.stages import CandidateState, Outcome, Stage
 from genops_events.record.tuning import Submission
 from genops_events.record.verdicts import TuningVerdict
-from genops_events.tuning import jobs as tuning_jobs
+from genops_events.tuning.jobs import TUNING_JOBS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,7 +101,7 @@ def _model_of(config: Config, store: RecordStore, verdict: Verdict | None) -> tu
     if name is None:
         return None
     try:
-        tuned = tuning_jobs.get(config, name).tuned_model
+        tuned = TUNING_JOBS.get(config, name).tuned_model
     except CloudRefused as error:
         if error.status != _NOT_FOUND:
             raise

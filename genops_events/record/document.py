@@ -35,6 +35,21 @@ class Document(BaseModel):
         return self.model_dump_json(by_alias=True, indent=2).encode()
 
 
+class JobSubmission(Document):
+    """A candidate's job is submitted; from here on no other ever is."""
+
+    job: str
+    """Resource name, `projects/…/locations/…/tuningJobs/…` or `…/batchPredictionJobs/…`."""
+
+
+class JobCancellation(Document):
+    """A person wants a candidate's job not to go on."""
+
+    by: str
+    """Who, the identity of the credentials, such as `ada@example.com`; or `Airflow`."""
+    reason: str
+
+
 BY_AIRFLOW = "Airflow"
 """Who wants a job not to go on whose task in Airflow was ended, or cleared."""
 

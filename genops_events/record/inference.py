@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import ClassVar, Literal
 
-from genops_events.record.document import Document
+from genops_events.record.document import Document, JobCancellation, JobSubmission
 from genops_events.record.paths import folder
 
 
@@ -60,22 +60,16 @@ class BatchAttempt(Document):
     SCHEMA: ClassVar[str] = "genops.batch-attempt.v1"
 
 
-class BatchSubmission(Document):
+class BatchSubmission(JobSubmission):
     """The candidate's batch job is submitted; from here on no other ever is."""
 
     SCHEMA: ClassVar[str] = "genops.batch-submission.v1"
 
-    job: str
-    """Resource name, `projects/…/locations/…/batchPredictionJobs/…`."""
 
-
-class BatchCancellation(Document):
+class BatchCancellation(JobCancellation):
     """A person ended the task that waits for the batch job."""
 
     SCHEMA: ClassVar[str] = "genops.batch-cancellation.v1"
-
-    by: str
-    reason: str
 
 
 def plan_path(candidate: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from genops_events.record.document import Document
+from genops_events.record.document import Document, JobCancellation, JobSubmission
 
 
 class Validation(Document):
@@ -57,13 +57,10 @@ class Attempt(Document):
     SCHEMA: ClassVar[str] = "genops.attempt.v1"
 
 
-class Submission(Document):
+class Submission(JobSubmission):
     """The candidate's tuning job is submitted; from here on no other ever is."""
 
     SCHEMA: ClassVar[str] = "genops.submission.v1"
-
-    job: str
-    """Resource name, `projects/…/locations/…/tuningJobs/…`."""
 
 
 class Queued(Document):
@@ -72,14 +69,11 @@ class Queued(Document):
     SCHEMA: ClassVar[str] = "genops.queued.v1"
 
 
-class Cancellation(Document):
+class Cancellation(JobCancellation):
     """A person wants the candidate's tuning job not to go on."""
 
     SCHEMA: ClassVar[str] = "genops.cancellation.v1"
 
-    by: str
-    """Who, the identity of the credentials, such as `ada@example.com`; or `Airflow`."""
-    reason: str
     claimed: str | None = None
     """Who the environment of the command said it was; None where no command did it, and in older documents."""
 

@@ -9,8 +9,7 @@ from genops_events.evaluation.examples import EvaluationDataError, InputMissing,
 from genops_events.evaluation.python_metrics import MetricMissing, functions_of
 from genops_events.gcp.streams import UnusableObject
 from genops_events.gemini.results import PromptsMissing, check_prompts
-from genops_events.record import paths as record_paths
-from genops_events.record.tuning import Attempt
+from genops_events.tuning.jobs import TUNING_JOBS
 
 if TYPE_CHECKING:
     from genops_events.cascade.stage_run import StageRun
@@ -22,7 +21,7 @@ def unusable_inputs(run: StageRun) -> str | None:
     Raises:
         CloudUnavailable: Cloud Storage does not answer.
     """
-    if run.store.read(record_paths.attempt_path(run.candidate), Attempt) is not None:
+    if TUNING_JOBS.attempted_at(run.store, run.candidate) is not None:
         return None
     evaluation, prompts = run.dataset.evaluation, run.dataset.inference.prompts
     bucket = run.store.bucket

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from genops_events.cascade.paid_jobs import PaidJobs
 from genops_events.config.identity import dataset_of
 from genops_events.config.tuning import filled_in
 from genops_events.config.values import is_model_resource
 from genops_events.gcp.clients import genai_client
 from genops_events.gcp.errors import google_call
+from genops_events.record import paths as record_paths
+from genops_events.record.tuning import Attempt, Cancellation, Submission
 
 if TYPE_CHECKING:
     from google.genai.types import CreateTuningJobConfig, HttpOptions, TuningJob
@@ -29,7 +32,7 @@ def submit(
     champion_model: str | None = None,
     champion_checkpoint: str | None = None,
 ) -> TuningJob:
-    """Submit a tuning job. Never call it before `find` said that there is none: the API has no request id.
+    """Submit a tuning job. Only `TUNING_JOBS.submit` may call it, after a look for one: the API has no request id.
 
     The call is made once, without the client's retries: a repeat after a lost answer would pay twice.
 
@@ -130,6 +133,21 @@ def cancel(config: Config, name: str) -> None:
     with google_call(f"cancel tuning job {name}"), genai_client(config.project, config.location) as client:
         client.tunings.cancel(name=name)
 
+
+TUNING_JOBS = PaidJobs(
+    noun="tuning job",
+    settings="tuning",
+    wait_of=lambda dataset: dataset.tuning,
+    find_all=find_all,
+    get=get,
+    cancel_one=cancel,
+    attempt=Attempt,
+    attempt_path=record_paths.attempt_path,
+    submission=Submission,
+    submission_path=record_paths.submission_path,
+    cancellation=Cancellation,
+    cancellation_path=record_paths.cancellation_path,
+)
 
 _ADAPTER_SIZES = {
     1: "ADAPTER_SIZE_ONE",

@@ -102,7 +102,7 @@ class ProgressRecorder:
 
 
 def _tuning_progress(news: JobNews) -> tuple[str, TuningProgress]:
-    from genops_events.record import paths as record_paths
+    from genops_events.record.paths import progress_path
     from genops_events.record.tuning import TuningProgress
 
     view = news.view
@@ -118,14 +118,14 @@ def _tuning_progress(news: JobNews) -> tuple[str, TuningProgress]:
         tokens=view.tokens,
         expected_end_at=expected_end(view, now=news.seen_at),
     )
-    return record_paths.progress_path(news.candidate), progress
+    return progress_path(news.candidate), progress
 
 
 def _batch_progress(news: JobNews) -> tuple[str, InferenceProgress]:
-    from genops_events.record import inference as record
+    from genops_events.record.inference import InferenceProgress, progress_path
 
     view = news.view
-    progress = record.InferenceProgress(
+    progress = InferenceProgress(
         candidate=news.candidate,
         written_at=news.seen_at,
         job=news.job,
@@ -133,4 +133,4 @@ def _batch_progress(news: JobNews) -> tuple[str, InferenceProgress]:
         rows=view.steps or 0,
         rows_total=view.steps_total,
     )
-    return record.progress_path(news.candidate), progress
+    return progress_path(news.candidate), progress

@@ -30,8 +30,8 @@ from genops_events.record.paths import arrival_path, attempt_path, open_path, re
 from genops_events.record.retries import Return
 from genops_events.record.stages import Outcome, Stage
 from genops_events.record.tuning import Attempt
-from genops_events.tuning.cancellation import cancel_tuning
-from genops_events.waiting import queue as tuning_queue
+from genops_events.tuning.jobs import TUNING_JOBS
+from genops_events.waiting import queue
 
 pytestmark = pytest.mark.little_patience
 
@@ -225,8 +225,8 @@ def test_who_was_cancelled_in_the_queue_is_ended_without_waiting_for_its_turn(
     waiting, submitting = (minted(config, store, name) for name in ("waiting.jsonl", "submitting.jsonl"))
     for candidate in (waiting, submitting):
         taken_on(store, Stage.TUNING, candidate)
-        tuning_queue.enter(store, candidate, since=now())
-        cancel_tuning(config, store, candidate, by="ada", reason="Wrong file.")
+        queue.enter(store, candidate, since=now())
+        TUNING_JOBS.ask_to_cancel(config, store, candidate, by="ada", reason="Wrong file.")
     # Whose job may exist already is left to its task, which cancels it.
     store.create(attempt_path(submitting), Attempt(candidate=submitting, written_at=now()))
     _, figures = swept(airflow, config, store)
@@ -235,7 +235,7 @@ def test_who_was_cancelled_in_the_queue_is_ended_without_waiting_for_its_turn(
     assert verdict is not None
     assert (verdict.outcome, "ada" in verdict.reason) == (Outcome.REJECTED, True)
     assert store.verdict(submitting, Stage.TUNING) is None
-    assert tuning_queue.waiting(store) == [submitting]
+    assert queue.waiting(store) == [submitting]
     assert [one.attributes["ce-type"] for one in completions.read_some()] == ["genops.candidate.rejected.v1"]
 
 

@@ -23,7 +23,7 @@ from genops_events.record.paths import cancellation_path, progress_path, submiss
 from genops_events.record.stages import Outcome, Stage
 from genops_events.record.tuning import Cancellation, Submission, TuningProgress
 from genops_events.tuning import jobs as tuning_jobs
-from genops_events.waiting import queue as tuning_queue
+from genops_events.waiting import queue
 
 pytestmark = pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")
 
@@ -123,7 +123,7 @@ def test_whoever_asks_second_is_told_who_asked_first_and_the_verdict_names_that_
 def test_before_a_job_is_submitted_the_candidate_ends_and_nothing_is_paid(
     cloud: StandIns, config: Config, store: RecordStore, candidate: str
 ) -> None:
-    tuning_queue.enter(store, arrived(config, store).candidate, since=datetime(2026, 1, 1, tzinfo=UTC))
+    queue.enter(store, arrived(config, store).candidate, since=datetime(2026, 1, 1, tzinfo=UTC))
     ValidateTrainingData(task_id="validate").execute(context(candidate))
     code, text = cancel(candidate)
     assert code == 0

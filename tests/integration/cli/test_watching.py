@@ -24,7 +24,7 @@ from genops_events.record.candidates import Candidate
 from genops_events.record.paths import cancellation_path, progress_path, submission_path, validation_path
 from genops_events.record.stages import CandidateState, Outcome, Stage
 from genops_events.record.tuning import Cancellation, Submission, TuningProgress, Validation
-from genops_events.waiting import queue as tuning_queue
+from genops_events.waiting import queue
 
 JOB = "projects/genops-local/locations/us-central1/tuningJobs/7"
 
@@ -68,11 +68,11 @@ def validated(store: RecordStore, candidate: str, *, minutes_ago: float = 0) -> 
     taken_on(store, Stage.TUNING, candidate)
     valid = Validation(candidate=candidate, written_at=now(), valid=True, summary="fine", examples=40)
     store.create(validation_path(candidate), valid)
-    tuning_queue.enter(store, candidate, since=now() - timedelta(minutes=minutes_ago))
+    queue.enter(store, candidate, since=now() - timedelta(minutes=minutes_ago))
 
 
 def submitted(store: RecordStore, candidate: str) -> None:
-    tuning_queue.leave(store, candidate)
+    queue.leave(store, candidate)
     store.create(submission_path(candidate), Submission(candidate=candidate, written_at=now(), job=JOB))
 
 
@@ -132,7 +132,7 @@ def test_whoever_waits_is_told_how_many_come_first(store: RecordStore, config: C
     one, other, third = (arrived(config, store).candidate for _ in range(3))
     for candidate, minutes_ago in ((one, 1), (other, 3), (third, 2)):
         validated(store, candidate, minutes_ago=minutes_ago)
-    assert tuning_queue.waiting(store) == [other, third, one]
+    assert queue.waiting(store) == [other, third, one]
     assert {found.id: found.queued_behind for found in read_candidates(store)} == {other: 0, third: 1, one: 2}
     submitted(store, other)
     assert {found.id: found.queued_behind for found in read_candidates(store)} == {other: None, third: 0, one: 1}

@@ -22,6 +22,7 @@ from genops_events.airflow.budget import CheckBudget
 from genops_events.airflow.inference import AnswerPrompts
 from genops_events.airflow.stage import record_failure
 from genops_events.cascade.candidate_reader import read_candidate
+from genops_events.cascade.paid_jobs import UNANSWERED
 from genops_events.cascade.stage_end import settle_and_announce
 from genops_events.cascade.stage_run import StageRun
 from genops_events.config import Config, load_config
@@ -38,7 +39,6 @@ from genops_events.record.inference import BatchAttempt, BatchCancellation, Infe
 from genops_events.record.paths import answers_path
 from genops_events.record.stages import Outcome, Stage
 from genops_events.record.verdicts import InferenceVerdict
-from genops_events.tuning.submission import UNANSWERED
 from triggers.batch_job import BatchJobTrigger
 from triggers.vertex_job import WAITING_TRY
 
@@ -238,9 +238,7 @@ def test_of_two_jobs_that_met_the_recorded_one_stays(config: Config, cloud: Stan
         source=config.uri(places.batch_input_path(candidate)),
         target=config.uri(places.batch_output_prefix(candidate)),
     )
-    from genops_events.inference.batch_work import _recorded
-
-    assert _recorded(run, second).job == job
+    assert batch_jobs.BATCH_JOBS.record(run, second).job == job
     until(lambda: jobs(config, candidate)[str(second.name)] == "JOB_STATE_CANCELLED")
     assert jobs(config, candidate)[job] != "JOB_STATE_CANCELLED"
 
@@ -487,3 +485,38 @@ def test_what_is_many_or_dear_goes_to_a_batch_job_by_itself(
     plan = store.read(places.plan_path(candidate), InferencePlan)
     assert plan is not None
     assert (plan.way, plan.why) == ("batch", "12 prompts are at least `inference.batch.from_rows` (12)")
+
+
+def test_whoever_cancels_while_the_input_is_written_is_heard_before_anything_is_submitted(
+    config: Config, store: RecordStore, candidate: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_input = batch_jobs.write_input
+
+    def cancelled_meanwhile(*given: Any) -> None:
+        write_input(*given)
+        asked = batch_jobs.BATCH_JOBS.ask_to_cancel(config, store, candidate, by="ada", reason="Wrong file.")
+        assert asked == []
+
+    monkeypatch.setattr(batch_jobs, "write_input", cancelled_meanwhile)
+    with pytest.raises(AirflowFailException, match=r"Cancelled by ada before a batch job was submitted\. Wrong file\."):
+        AnswerPrompts(task_id="answer").execute(context(candidate))
+    assert jobs(config, candidate) == {}
+
+
+def test_a_second_job_that_no_listing_shows_yet_is_cancelled(
+    config: Config, cloud: StandIns, store: RecordStore, candidate: str
+) -> None:
+    cloud.vertex.faults(job_seconds=600)
+    job = submitted(candidate)
+    # Its name is another's: to a listing, it is as invisible as one that was made a moment ago.
+    other = arrived(config, store).candidate
+    second = batch_jobs.submit(
+        config,
+        candidate=other,
+        model=MODEL,
+        source=config.uri(places.batch_input_path(candidate)),
+        target=config.uri(places.batch_output_prefix(candidate)),
+    )
+    assert batch_jobs.BATCH_JOBS.record(StageRun(Stage.INFERENCE, candidate, "run-1"), second).job == job
+    until(lambda: jobs(config, other)[str(second.name)] == "JOB_STATE_CANCELLED")
+    assert jobs(config, candidate)[job] != "JOB_STATE_CANCELLED"

@@ -17,6 +17,7 @@ from made_up import DagRun, Task, TaskState, arrived
 
 from genops_events.airflow.stage import record_failure
 from genops_events.airflow.tuning import TuneModel, ValidateTrainingData
+from genops_events.cascade.paid_jobs import UNANSWERED
 from genops_events.cascade.stage_run import StageRun
 from genops_events.config import Config
 from genops_events.gcp.record_store import RecordStore
@@ -26,9 +27,8 @@ from genops_events.record.stages import Outcome, Stage
 from genops_events.record.tuning import Attempt, Submission, TuningProgress
 from genops_events.record.verdicts import TuningVerdict
 from genops_events.tuning import jobs as tuning_jobs
-from genops_events.tuning.cancellation import cancel_tuning
-from genops_events.tuning.submission import UNANSWERED
-from genops_events.waiting import queue as tuning_queue
+from genops_events.tuning.jobs import TUNING_JOBS
+from genops_events.waiting import queue
 
 pytestmark = pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")
 
@@ -79,9 +79,9 @@ def test_candidates_wait_in_the_order_of_their_runs_until_each_has_a_place(confi
     waiting = [uploaded(config, store) for _ in range(3)]
     for minute, one in reversed(list(enumerate(waiting))):  # whichever is validated first
         ValidateTrainingData(task_id="validate").execute(context(one, minute=minute))
-    assert tuning_queue.waiting(store) == waiting
+    assert queue.waiting(store) == waiting
     tune(waiting[0], minute=0)
-    assert tuning_queue.waiting(store) == waiting[1:]
+    assert queue.waiting(store) == waiting[1:]
 
 
 def test_a_candidate_whose_tuning_has_failed_leaves_the_queue(
@@ -89,7 +89,7 @@ def test_a_candidate_whose_tuning_has_failed_leaves_the_queue(
 ) -> None:
     ValidateTrainingData(task_id="validate").execute(context(candidate))
     record_failure({**context(candidate), "task": TuneModel(task_id="tune"), "exception": RuntimeError("no")})
-    assert tuning_queue.waiting(store) == []
+    assert queue.waiting(store) == []
 
 
 def test_a_candidate_that_was_put_into_the_queue_again_is_gone_from_it_once_it_is_tuned(
@@ -98,11 +98,11 @@ def test_a_candidate_that_was_put_into_the_queue_again_is_gone_from_it_once_it_i
     deferral = tune(candidate)
     (job,) = jobs(config, candidate)
     ValidateTrainingData(task_id="validate").execute(context(candidate))  # cleared in Airflow, with the job at work
-    assert tuning_queue.waiting(store) == [candidate]
+    assert queue.waiting(store) == [candidate]
     until(lambda: str(tuning_jobs.get(config, job).state) == "JobState.JOB_STATE_SUCCEEDED")
     assert deferral.kwargs == {"job": job}
     TuneModel(task_id="tune").resume(context(candidate), {"job": job, "end": "succeeded"}, job)
-    assert tuning_queue.waiting(store) == []
+    assert queue.waiting(store) == []
 
 
 # Submission and cancellation.
@@ -130,7 +130,7 @@ def test_an_attempt_that_nobody_knows_the_end_of_keeps_others_from_submitting_un
 def test_a_candidate_that_was_cancelled_before_its_submission_costs_nothing(
     config: Config, store: RecordStore, candidate: str
 ) -> None:
-    assert cancel_tuning(config, store, candidate, by="ada@laptop", reason="Wrong file.") == []
+    assert TUNING_JOBS.ask_to_cancel(config, store, candidate, by="ada@laptop", reason="Wrong file.") == []
     with pytest.raises(AirflowSkipException, match="ada@laptop"):
         TuneModel(task_id="tune").execute(context(candidate))
     verdict = store.verdict(candidate, Stage.TUNING)
@@ -149,7 +149,7 @@ def test_whoever_cancels_just_before_the_attempt_is_noted_is_heard_before_anythi
 
     def cancelled_first(self: RecordStore, path: str, *args: Any, **given: Any) -> Any:
         if path == record_paths.attempt_path(candidate):
-            cancel_tuning(config, store, candidate, by="ada", reason="Wrong file.")
+            TUNING_JOBS.ask_to_cancel(config, store, candidate, by="ada", reason="Wrong file.")
         return update(self, path, *args, **given)
 
     monkeypatch.setattr(RecordStore, "update", cancelled_first)
@@ -165,7 +165,7 @@ def test_whoever_cancels_while_the_job_is_being_submitted_is_heard(
     submit = tuning_jobs.submit
 
     def cancelled_meanwhile(*args: Any, **given: Any) -> Any:
-        assert cancel_tuning(config, store, candidate, by="ada", reason="Wrong file.") == []
+        assert TUNING_JOBS.ask_to_cancel(config, store, candidate, by="ada", reason="Wrong file.") == []
         return submit(*args, **given)
 
     monkeypatch.setattr(tuning_jobs, "submit", cancelled_meanwhile)

@@ -27,6 +27,7 @@ from genops_events.record.tuning import Validation
 from genops_events.record.verdicts import TuningVerdict
 from genops_events.tuning import end as tuning_end
 from genops_events.tuning import jobs as tuning_jobs
+from genops_events.waiting.polling import JobEnd
 
 if TYPE_CHECKING:
     from google.genai.types import TuningJob
@@ -81,7 +82,7 @@ def test_a_piece_of_video_is_billed_and_what_was_reserved_covers_it(config: Conf
     run = StageRun(Stage.TUNING, candidate_of(config, store, piece, {"text": "What happens?"}, examples=20), "run-1")
     job = succeeded(config, run)
     reserved = posting(store, run).reserved_usd
-    verdict = tuning_end.ended(run, job, tuned_on="20 examples", wish=None)
+    verdict = tuning_end.ended(run, job, JobEnd.SUCCEEDED)
     assert isinstance(verdict, TuningVerdict)
     assert verdict.billable_tokens is not None
     assert verdict.billable_tokens > 20 * 2 * 290  # two seconds each, and the texts
@@ -94,7 +95,7 @@ def test_a_job_that_does_not_say_what_it_is_billed_for_has_cost_what_was_reserve
     run = StageRun(Stage.TUNING, candidate_of(config, store, {"text": "a"}, examples=20), "run-1")
     job = succeeded(config, run).model_copy(update={"tuning_data_stats": None})
     reserved = posting(store, run).reserved_usd
-    verdict = tuning_end.ended(run, job, tuned_on="20 examples", wish=None)
+    verdict = tuning_end.ended(run, job, JobEnd.SUCCEEDED)
     assert verdict.cost_usd == reserved > 0
     assert verdict.reason.endswith("what was reserved for it is taken for its cost.")
     account(run, verdict)

@@ -6,10 +6,11 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from airflow.sdk import RetryAction
-from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
 from cloud import DATASET, PREFIX, StandIns, until
 from made_up import arrived, context
 from tuned import EXAMPLES, work
@@ -17,6 +18,7 @@ from waiting import FOREVER_SECONDS
 
 from genops_events.airflow.retries import INTAKE_RETRIES, STAGE_RETRIES
 from genops_events.airflow.tuning import TuneModel
+from genops_events.cascade.paid_jobs import UNANSWERED
 from genops_events.cascade.stage_run import StageRun
 from genops_events.config import Config
 from genops_events.errors import ConfigError, StepAside
@@ -25,7 +27,7 @@ from genops_events.record import paths as record_paths
 from genops_events.record.stages import Stage
 from genops_events.record.tuning import Submission
 from genops_events.tuning import jobs as tuning_jobs
-from genops_events.tuning.submission import UNANSWERED, known_job
+from genops_events.tuning.jobs import TUNING_JOBS
 
 pytestmark = pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")
 
@@ -131,7 +133,7 @@ def recorded_by_another(cloud: StandIns, store: RecordStore, candidate: str, job
     """Look for the candidate's job while another process records `job`; return what is then the candidate's."""
     cloud.vertex.faults(delay_methods_seconds={"tuningJobs.list": FOREVER_SECONDS}, job_seconds=600)
     with ThreadPoolExecutor(1) as pool:
-        finding = pool.submit(known_job, run_of(candidate))
+        finding = pool.submit(TUNING_JOBS.known, run_of(candidate))
         until(lambda: cloud.vertex.delayed() == {"tuningJobs.list": 1})
         # Between the look into the record and the listing's answer.
         mine = Submission(candidate=candidate, written_at=datetime.now(UTC), job=job)
@@ -172,3 +174,30 @@ def test_a_mistake_in_genops_yaml_is_waited_for_by_stages_and_not_by_intake() ->
     assert waiting.retry_delay is not None
     assert waiting.retry_delay.total_seconds() * 6 >= 3600
     assert INTAKE_RETRIES.evaluate(error, try_number=1, max_tries=6).action is RetryAction.FAIL
+
+
+def test_a_note_of_an_attempt_whose_answer_was_lost_is_ones_own_and_keeps_nobody_waiting(
+    config: Config, candidate: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    update = RecordStore.update
+
+    def twice(self: RecordStore, name: str, *given: Any, **more: Any) -> Any:
+        first = update(self, name, *given, **more)
+        # Cloud Storage wrote it, and its answer was lost: the library finds the precondition failed, and we read again.
+        return update(self, name, *given, **more) if name == record_paths.attempt_path(candidate) else first
+
+    monkeypatch.setattr(RecordStore, "update", twice)
+    assert work(run_of(candidate)) in jobs(config, candidate)
+
+
+def test_a_stage_that_has_nothing_to_do_when_its_job_has_ended_shows_as_skipped(
+    candidate: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = work(run_of(candidate))
+
+    def aside(*_: object) -> None:
+        raise StepAside("another Dag run does it")
+
+    monkeypatch.setattr(TuneModel, "conclude", aside)
+    with pytest.raises(AirflowSkipException, match="another Dag run does it"):
+        TuneModel(task_id="tune").resume(context(candidate), {"job": job, "end": "succeeded"}, job)

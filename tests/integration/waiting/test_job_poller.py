@@ -29,7 +29,7 @@ from genops_events.record.stages import Outcome, Stage
 from genops_events.record.tuning import Cancellation, Submission, TuningProgress
 from genops_events.record.verdicts import TuningVerdict
 from genops_events.tuning import jobs as tuning_jobs
-from genops_events.tuning.cancellation import cancel_tuning
+from genops_events.tuning.jobs import TUNING_JOBS
 from genops_events.tuning.results import billable_tokens_of, epochs_of, steps_of
 from genops_events.waiting.jobs import JobError, JobView
 from genops_events.waiting.poller import JobPoller
@@ -428,10 +428,14 @@ async def test_cancelling_twice_or_too_late_cancels_nothing_more_and_raises_noth
     cloud: StandIns, config: Config, store: RecordStore, tuned: tuple[str, str]
 ) -> None:
     candidate, job = tuned
-    cancelled = await asyncio.to_thread(cancel_tuning, config, store, candidate, by="ada", reason="Wrong file.")
+    cancelled = await asyncio.to_thread(
+        TUNING_JOBS.ask_to_cancel, config, store, candidate, by="ada", reason="Wrong file."
+    )
     assert cancelled == [job]
     await asyncio.to_thread(until, lambda: state_of(config, job) == "JOB_STATE_CANCELLED")
-    assert await asyncio.to_thread(cancel_tuning, config, store, candidate, by="bob", reason="As well.") == []
+    assert (
+        await asyncio.to_thread(TUNING_JOBS.ask_to_cancel, config, store, candidate, by="bob", reason="As well.") == []
+    )
     wish = store.read(record_paths.cancellation_path(candidate), Cancellation)
     assert wish is not None
     assert wish.by == "ada"

@@ -1,0 +1,302 @@
+"""Submit a candidate's paid job once, however often, and wherever, the task that does so dies: tuning jobs and batch jobs alike.
+
+What a crash leaves behind, step by step, and who goes on:
+
+| died after | what is there | the retry |
+|---|---|---|
+| the intent | intent | looks for a job by its label, finds none, submits |
+| the reservation | and an entry in the ledger, keyed by candidate | the same; reserving again changes nothing |
+| the attempt was noted | and the attempt | waits until a job would be listed, looks for it; submits if there is none |
+| the input was written (batch jobs) | and the input | the same; writing it again changes nothing |
+| the call was sent, or answered | and a job with the candidate's label | waits as above, finds the job by its label, adopts it |
+| the job was recorded | and the submission | adopts the recorded job |
+| the deferral | and a trigger | nothing to do: another triggerer takes the trigger over |
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+from genops_events.errors import TransientError
+from genops_events.gcp.errors import CloudRefused, CloudUnavailable
+from genops_events.record.document import BY_THE_CLOCK, Document, JobCancellation, JobSubmission
+from genops_events.waiting.polling import ENDS, JobEnd, key_of
+
+if TYPE_CHECKING:
+    from google.genai.types import JobState
+
+    from genops_events.cascade.stage_run import StageRun
+    from genops_events.config import Config, Dataset
+    from genops_events.gcp.record_store import RecordStore
+
+log = logging.getLogger(__name__)
+
+UNANSWERED = timedelta(minutes=2)
+"""How long after an attempt nobody submits again: the call's time-out of a minute, and time for the job to be listed."""
+
+QUOTA_PAUSE = timedelta(minutes=5)
+"""How long the next attempt waits where the project has no room for another job."""
+
+CANCELLED_WITHIN = timedelta(minutes=10)
+"""How long a job that took too long may take to be cancelled, or to end otherwise."""
+
+_CANCELLING = "JOB_STATE_CANCELLING"
+_TOO_MANY = 429
+
+NOT_FOUND = 404
+"""HTTP status of the answer about a job that Vertex AI does not know."""
+
+
+class SubmitLater(TransientError):
+    """A moment at which nothing must be submitted: the task waits without a worker, and keeps its place.
+
+    Args:
+        message: why.
+        until: when to go on, aware, UTC.
+    """
+
+    def __init__(self, message: str, until: datetime) -> None:
+        super().__init__(message, f"The task goes on at {until:%H:%M:%S} UTC.")
+        self.args = (message, until)
+        self.until = until
+
+
+class Job(Protocol):
+    """What google-genai says of a job of whatever kind."""
+
+    @property
+    def name(self) -> str | None:
+        """Resource name."""
+
+    @property
+    def state(self) -> JobState | None:
+        """Where it stands."""
+
+
+JobT = TypeVar("JobT", bound=Job)
+
+
+class JobWait(Protocol):
+    """What genops.yaml says about waiting for a job."""
+
+    @property
+    def poll_seconds(self) -> float:
+        """Pause between two looks at a young job."""
+
+    @property
+    def timeout_hours(self) -> float:
+        """How long it may take, counted from its submission."""
+
+
+def end_of(job: Job) -> JobEnd | None:
+    """Return how the job has ended; None while it is in a state that it can leave."""
+    return None if job.state is None else ENDS.get(job.state.value)
+
+
+def is_ending(job: Job) -> bool:
+    """Return whether somebody has asked to cancel the job already."""
+    return job.state is not None and job.state.value == _CANCELLING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaidJobs(Generic[JobT]):
+    """The jobs of one kind, of which each candidate has one and no other: what tells this kind from others, and the protocol."""
+
+    noun: str
+    """What people call one: `tuning job`."""
+    settings: str
+    """Path of what genops.yaml says about waiting for it, in a dataset: `tuning`."""
+    wait_of: Callable[[Dataset], JobWait]
+    """What stands there."""
+    find_all: Callable[[Config, str], Sequence[JobT]]
+    """Every job with the label of a candidate, newest first."""
+    get: Callable[[Config, str], JobT]
+    cancel_one: Callable[[Config, str], None]
+    attempt: type[Document]
+    attempt_path: Callable[[str], str]
+    submission: type[JobSubmission]
+    submission_path: Callable[[str], str]
+    cancellation: type[JobCancellation]
+    cancellation_path: Callable[[str], str]
+
+    def limit_of(self, run: StageRun) -> str:
+        """Say how long the candidate's job may take, and where that stands."""
+        return f"`{self.settings}.timeout_hours` ({self.wait_of(run.dataset).timeout_hours:g})"
+
+    # What there is of a candidate.
+
+    def recorded(self, store: RecordStore, candidate: str) -> JobSubmission | None:
+        """Return the recorded job of `candidate`."""
+        return store.read(self.submission_path(candidate), self.submission)
+
+    def attempted_at(self, store: RecordStore, candidate: str) -> datetime | None:
+        """Return when the job was last about to be submitted; None where it never was, so that there is none to look for."""
+        found = store.read(self.attempt_path(candidate), self.attempt)
+        return None if found is None else found.written_at
+
+    def wish(self, store: RecordStore, candidate: str) -> JobCancellation | None:
+        """Return who wants the job of `candidate` not to go on; None where nobody does."""
+        return store.read(self.cancellation_path(candidate), self.cancellation)
+
+    def known(self, run: StageRun) -> JobSubmission | None:
+        """Return the candidate's job, recorded or found by its label; None where none was submitted.
+
+        Such a job was paid for before: neither a lower budget nor a higher price can refuse it any more.
+        """
+        recorded = self.recorded(run.store, run.candidate)
+        if recorded is not None:
+            return recorded
+        found = self.find_all(run.config, run.candidate)
+        return self.record(run, found[0]) if found else None
+
+    def submitted(self, run: StageRun) -> JobSubmission | None:
+        """Return what `known` returns, without a call to Vertex AI where no job was ever about to be submitted."""
+        recorded = self.recorded(run.store, run.candidate)
+        if recorded is not None or self.attempted_at(run.store, run.candidate) is None:
+            return recorded
+        return self.known(run)
+
+    # Submission.
+
+    def submit(
+        self, run: StageRun, call: Callable[[], JobT], *, prepare: Callable[[], object] | None = None
+    ) -> JobSubmission | None:
+        """Submit the candidate's job by `call` and record it. Once a name is recorded, no other job is ever submitted.
+
+        Return None, and submit nothing, where somebody has cancelled the candidate meanwhile. Whoever cancels writes the
+        wish and then looks for an attempt; here it is the other way round, so that one of the two sees the other.
+
+        Args:
+            run: the stage's work.
+            call: submits the job; made once, without the client's retries.
+            prepare: writes what the job reads. It may take long, and be repeated.
+
+        Raises:
+            SubmitLater: somebody may have submitted it just now, or the project has no room for it.
+        """
+        noted = self._note_attempt(run)
+        if prepare is not None:
+            prepare()
+            # What is said about the moment of the call must be about that moment.
+            self._note_attempt(run, noted=noted)
+        if self.wish(run.store, run.candidate) is not None:
+            return None
+        try:
+            job = call()
+        except CloudUnavailable as error:
+            until = datetime.now(UTC) + (QUOTA_PAUSE if error.status == _TOO_MANY else UNANSWERED)
+            raise SubmitLater(f"{error.message} If there is a job all the same, it is adopted.", until) from error
+        submission = self.record(run, job)
+        # Whoever asked to cancel between our look and the call found no job to cancel.
+        if self.wish(run.store, run.candidate) is not None:
+            self.cancel(run.config, run.store, run.candidate)
+        return submission
+
+    def record(self, run: StageRun, job: JobT) -> JobSubmission:
+        """Record `job` as the candidate's, unless another one is already; return the recorded one."""
+        assert job.name is not None
+        mine = self.submission(candidate=run.candidate, written_at=datetime.now(UTC), job=job.name)
+        recorded = run.store.create_or_read(self.submission_path(run.candidate), mine)
+        if recorded.job != job.name:
+            # Another process was a moment faster: one job is enough.
+            self.cancel(run.config, run.store, run.candidate, but=recorded.job, known=job.name)
+        return recorded
+
+    def _note_attempt(self, run: StageRun, *, noted: Document | None = None) -> Document:
+        """Note that the job is about to be submitted; `noted` is what this try has noted before, if nobody else has since."""
+        now = datetime.now(UTC)
+        own = self.attempt(candidate=run.candidate, written_at=now)
+
+        def change(found: Document | None) -> Document:
+            # `own`: this very note, whose answer was lost.
+            others = found is not None and found not in (noted, own)
+            if found is not None and others and (noted is not None or now - found.written_at < UNANSWERED):
+                until = found.written_at + UNANSWERED
+                raise SubmitLater(f"A {self.noun} was being submitted a moment ago, and no answer is recorded.", until)
+            return own
+
+        run.store.update(self.attempt_path(run.candidate), self.attempt, change)
+        return own
+
+    # Cancellation.
+
+    def ask_to_cancel(
+        self, config: Config, store: RecordStore, candidate: str, *, by: str, reason: str, claimed: str | None = None
+    ) -> list[str]:
+        """Cancel every job of `candidate` that is under way; return their names, none where none was.
+
+        The wish is recorded first: a task that submits at this moment finds it right after its call, and cancels as well.
+        Dying between the two is mended by doing it again. The first who asks is the one that the verdict names.
+
+        Args:
+            config: project and location.
+            store: the record.
+            candidate: whose jobs.
+            by: who asks, such as `ada@example.com`.
+            reason: why, a sentence.
+            claimed: who the environment of the command says it is.
+        """
+        more = {} if claimed is None else {"claimed": claimed}
+        wish = self.cancellation.model_validate(
+            {"candidate": candidate, "written_at": datetime.now(UTC), "by": by, "reason": reason, **more}
+        )
+        store.create(self.cancellation_path(candidate), wish)
+        return self.cancel(config, store, candidate)
+
+    def cancel(
+        self, config: Config, store: RecordStore, candidate: str, *, but: str | None = None, known: str | None = None
+    ) -> list[str]:
+        """Cancel every job of `candidate` that is under way and not being cancelled; return their names.
+
+        Args:
+            config: project and location.
+            store: the record.
+            candidate: whose jobs.
+            but: name of the one that goes on.
+            known: name of one that neither a listing nor the record may show.
+        """
+        recorded = self.recorded(store, candidate)
+        if recorded is None and known is None and self.attempted_at(store, candidate) is None:
+            return []
+        found = {key_of(job.name): job for job in self.find_all(config, candidate) if job.name is not None}
+        for name in (known, None if recorded is None else recorded.job):
+            if name is not None and key_of(name) not in found and (unlisted := self._look(config, name)) is not None:
+                found[key_of(name)] = unlisted
+        cancelled = []
+        for key, job in found.items():
+            name = job.name
+            if name is None or end_of(job) is not None or is_ending(job) or (but is not None and key == key_of(but)):
+                continue
+            try:
+                self.cancel_one(config, name)
+            except CloudRefused:
+                now = self._look(config, name)
+                if now is None or end_of(now) is not None:  # it may have ended just now
+                    continue
+                raise
+            log.info("Asked Vertex AI to cancel %s of %s", name, candidate)
+            cancelled.append(name)
+        return cancelled
+
+    def cancel_late(self, run: StageRun) -> bool:
+        """Cancel the job that outlives its deadline; return whether it has not even ended of that, within ten minutes.
+
+        How it ends, it says itself: it may just succeed.
+        """
+        wish = self.wish(run.store, run.candidate)
+        reason = f"It took longer than {self.limit_of(run)}."
+        self.ask_to_cancel(run.config, run.store, run.candidate, by=BY_THE_CLOCK, reason=reason)
+        return wish is not None and datetime.now(UTC) - wish.written_at >= CANCELLED_WITHIN
+
+    def _look(self, config: Config, name: str) -> JobT | None:
+        """Return the job of this name as it stands now; None where Vertex AI does not know it."""
+        try:
+            return self.get(config, name)
+        except CloudRefused as error:
+            if error.status != NOT_FOUND:
+                raise
+            return None
