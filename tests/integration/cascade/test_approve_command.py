@@ -35,9 +35,10 @@ from genops_events.record.holds import Approval
 from genops_events.record.stages import CandidateState, Outcome, Stage
 from genops_events.tuning import jobs as tuning_jobs
 
-pytestmark = pytest.mark.little_patience
-
-pytestmark = pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")
+pytestmark = [
+    pytest.mark.little_patience,
+    pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental"),
+]
 
 
 def test_over_a_limit_a_candidate_is_held_before_anything_is_spent_and_everybody_is_told(

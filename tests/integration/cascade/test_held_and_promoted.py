@@ -20,9 +20,10 @@ from genops_events.gcp.outbox import announce
 from genops_events.gcp.record_store import RecordStore
 from genops_events.record.stages import Outcome, Stage
 
-pytestmark = pytest.mark.little_patience
-
-pytestmark = pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")
+pytestmark = [
+    pytest.mark.little_patience,
+    pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental"),
+]
 
 
 def test_without_the_word_budget_it_is_the_promotion_that_is_approved_and_the_money_is_still_missing(

@@ -38,9 +38,10 @@ from genops_events.record.verdicts import TuningVerdict
 from genops_events.tuning import jobs as tuning_jobs
 from genops_events.tuning.stop import stop_tuning
 
-pytestmark = pytest.mark.little_patience
-
-pytestmark = pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")
+pytestmark = [
+    pytest.mark.little_patience,
+    pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental"),
+]
 
 EXAMPLE = {"contents": [{"role": "user", "parts": [{"text": "a"}]}, {"role": "model", "parts": [{"text": "b"}]}]}
 NOT_FOUND = AirflowRuntimeError(ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail={"status_code": 404}))

@@ -42,9 +42,10 @@ from genops_events.record.tuning import Cancellation
 from genops_events.record.verdicts import EvaluationVerdict, TuningVerdict
 from genops_events.tuning import jobs as tuning_jobs
 
-pytestmark = pytest.mark.little_patience
-
-pytestmark = pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")
+pytestmark = [
+    pytest.mark.little_patience,
+    pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental"),
+]
 
 EXAMPLE = {"contents": [{"role": "user", "parts": [{"text": "a"}]}, {"role": "model", "parts": [{"text": "b"}]}]}
 

@@ -32,9 +32,10 @@ from genops_events.record.retries import Return
 from genops_events.record.stages import CandidateState, Outcome, Stage
 from genops_events.tuning import jobs as tuning_jobs
 
-pytestmark = pytest.mark.little_patience
-
-pytestmark = pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")
+pytestmark = [
+    pytest.mark.little_patience,
+    pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental"),
+]
 
 EXAMPLE = {"contents": [{"role": "user", "parts": [{"text": "a"}]}, {"role": "model", "parts": [{"text": "b"}]}]}
 
