@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from genops_events.cascade.paid_jobs import NOT_FOUND, UNANSWERED, Job, JobT, end_of
+from genops_events.cascade.paid_jobs import NOT_FOUND, UNANSWERED, JobT, end_of
 from genops_events.cascade.stage_run import conclude_failed
 from genops_events.gcp.errors import CloudRefused
 from genops_events.record.document import BY_THE_CLOCK
@@ -15,6 +15,8 @@ from genops_events.waiting.jobs import code_name
 from genops_events.waiting.polling import JobEnd
 
 if TYPE_CHECKING:
+    from google.genai.types import BatchJob, TuningJob
+
     from genops_events.cascade.paid_jobs import PaidJobs
     from genops_events.cascade.stage_run import StageRun
     from genops_events.record.document import JobCancellation
@@ -22,26 +24,6 @@ if TYPE_CHECKING:
 
 
 log = logging.getLogger(__name__)
-
-
-class RpcStatus(Protocol):
-    """Why a job failed, as google-genai says it."""
-
-    @property
-    def code(self) -> int | None:
-        """Of `google.rpc.Code`."""
-
-    @property
-    def message(self) -> str | None:
-        """What the service says."""
-
-
-class EndedJob(Job, Protocol):
-    """A job that says why it failed."""
-
-    @property
-    def error(self) -> RpcStatus | None:
-        """None where it gave no reason."""
 
 
 def conclude(
@@ -142,7 +124,7 @@ def too_long(jobs: PaidJobs[Any], run: StageRun, name: str | None) -> str:
 
 
 def ended_badly(
-    jobs: PaidJobs[Any], run: StageRun, job: EndedJob, end: JobEnd, wish: JobCancellation | None
+    jobs: PaidJobs[Any], run: StageRun, job: TuningJob | BatchJob, end: JobEnd, wish: JobCancellation | None
 ) -> tuple[JobEnd, str]:
     """Return how, and say why, a job has ended that did not succeed: one that the clock cancelled has timed out."""
     if end is JobEnd.CANCELLED and wish is not None and wish.by == BY_THE_CLOCK:

@@ -19,7 +19,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from genops_events.errors import TransientError
 from genops_events.gcp.errors import CloudRefused, CloudUnavailable
@@ -27,10 +27,12 @@ from genops_events.record.document import BY_THE_CLOCK, Document, JobCancellatio
 from genops_events.waiting.polling import ENDS, JobEnd, key_of
 
 if TYPE_CHECKING:
-    from google.genai.types import JobState
+    from google.genai.types import BatchJob, TuningJob
 
     from genops_events.cascade.stage_run import StageRun
     from genops_events.config import Config, Dataset
+    from genops_events.config.inference import Batch
+    from genops_events.config.tuning import Tuning
     from genops_events.gcp.record_store import RecordStore
 
 log = logging.getLogger(__name__)
@@ -65,39 +67,15 @@ class SubmitLater(TransientError):
         self.until = until
 
 
-class Job(Protocol):
-    """What google-genai says of a job of whatever kind."""
-
-    @property
-    def name(self) -> str | None:
-        """Resource name."""
-
-    @property
-    def state(self) -> JobState | None:
-        """Where it stands."""
+JobT = TypeVar("JobT", bound="TuningJob | BatchJob")
 
 
-JobT = TypeVar("JobT", bound=Job)
-
-
-class JobWait(Protocol):
-    """What genops.yaml says about waiting for a job."""
-
-    @property
-    def poll_seconds(self) -> float:
-        """Pause between two looks at a young job."""
-
-    @property
-    def timeout_hours(self) -> float:
-        """How long it may take, counted from its submission."""
-
-
-def end_of(job: Job) -> JobEnd | None:
+def end_of(job: TuningJob | BatchJob) -> JobEnd | None:
     """Return how the job has ended; None while it is in a state that it can leave."""
     return None if job.state is None else ENDS.get(job.state.value)
 
 
-def is_ending(job: Job) -> bool:
+def is_ending(job: TuningJob | BatchJob) -> bool:
     """Return whether somebody has asked to cancel the job already."""
     return job.state is not None and job.state.value == _CANCELLING
 
@@ -110,7 +88,7 @@ class PaidJobs(Generic[JobT]):
     """What people call one: `tuning job`."""
     settings: str
     """Path of what genops.yaml says about waiting for it, in a dataset: `tuning`."""
-    wait_of: Callable[[Dataset], JobWait]
+    wait_of: Callable[[Dataset], Tuning | Batch]
     """What stands there."""
     find_all: Callable[[Config, str], Sequence[JobT]]
     """Every job with the label of a candidate, newest first."""
