@@ -109,7 +109,9 @@ def test_a_job_that_is_gone_has_cost_nobody_knows_how_much_and_the_event_says_so
     run = StageRun(Stage.TUNING, candidate_of(config, store, {"text": "a"}, examples=20), "run-1")
     name = str(succeeded(config, run).name)
     reserved = posting(store, run).reserved_usd
-    settle_and_announce(run, tuning_end.vanished(run, name), tuning_end.TUNING_END)
+    verdict = tuning_end.conclude(run, name, JobEnd.VANISHED)
+    assert verdict is not None
+    settle_and_announce(run, verdict, tuning_end.TUNING_END)
     [event] = completions.read_some()
     assert (event.attributes["ce-type"], event.data["cost_usd"]) == ("genops.tuning.failed.v1", None)
     found = read_candidate(store, run.candidate)
