@@ -18,6 +18,7 @@ from genops_events.airflow.promotion import PromoteModel
 from genops_events.airflow.stage import StageOperator, record_failure
 from genops_events.airflow.stage_ends import STAGE_ENDS
 from genops_events.airflow.tuning import TuneModel, ValidateTrainingData
+from genops_events.cascade.paid_jobs import UNANSWERED
 from genops_events.cascade.stage_end import account, settle_and_announce
 from genops_events.cascade.stage_run import CandidateUnknown, StageRun
 from genops_events.config import Config, Intake
@@ -26,10 +27,12 @@ from genops_events.gcp.errors import CloudUnavailable
 from genops_events.gcp.ledger_store import reserve
 from genops_events.gcp.record_store import RecordStore
 from genops_events.money.ledger import Ledger, Posting, Purpose, month_of
-from genops_events.record.paths import ledger_path, verdict_path
+from genops_events.record.paths import attempt_path, ledger_path, verdict_path
 from genops_events.record.stages import Outcome, Stage
+from genops_events.record.tuning import Attempt
 from genops_events.record.verdicts import EvaluationVerdict
 from genops_events.tuning import end as tuning_end
+from genops_events.waiting.polling import JobEnd
 
 PATIENCE = Intake().patience
 OPERATORS: dict[Stage, type[StageOperator]] = {
@@ -329,7 +332,8 @@ def test_a_failed_tuning_whose_job_was_submitted_stays_reserved(candidate: str, 
     begun = taken_on(store, Stage.TUNING, candidate).started_at
     reserved(store, candidate, at=begun, purposes={"tuning": Decimal(10)})
     run = StageRun(Stage.TUNING, candidate, "run-1")
-    made = tuning_end.vanished(run, "a job")
+    made = tuning_end.conclude(run, "a job", JobEnd.VANISHED)
+    assert made is not None
     assert made.cost_usd is None
     account(run, made)
     assert postings(store, candidate, at=begun)["tuning"] == ("10", "0")
@@ -352,6 +356,7 @@ def test_nothing_is_recorded_where_the_job_cannot_be_asked_and_money_is_released
 ) -> None:
     begun = taken_on(store, Stage.TUNING, candidate).started_at
     reserved(store, candidate, at=begun, purposes={"tuning": Decimal(10)})
+    store.create(attempt_path(candidate), Attempt(candidate=candidate, written_at=now() - UNANSWERED))
     cloud.vertex.faults(error_code="503", error_share=1.0, error_methods=["tuningJobs.list"])
     with pytest.raises(CloudUnavailable):  # what was submitted cannot be asked, and a failure callback runs once
         record_failure(context(candidate, task=operator(Stage.TUNING), exception=ValueError("away")))
