@@ -86,6 +86,15 @@ class StoreClock:
         """Seconds that the answer took."""
         return self.answered_at - self.asked_at
 
+    def goes_before(self, other: StoreClock) -> bool:
+        """Whether this later answer tells the clock better than an earlier one does: more closely, or otherwise.
+
+        A monotonic clock may be off by a thousandth after a while, and stands still while a machine is suspended.
+        """
+        at = self.answered_at
+        closer = self.width <= other.width + (at - other.answered_at) / 1000
+        return closer or self.latest(at) < other.earliest(at) or self.earliest(at) > other.latest(at)
+
     def earliest(self, at: float) -> float:
         """Return what it shows at least at a moment of the monotonic clock."""
         return self.told + at - self.answered_at

@@ -115,12 +115,8 @@ def slots(given: Mapping[str, int], holder: str) -> list[Slot]:
     if not given.get(holder):
         return []
     bundle = math.ceil(total / MOST_SLOTS)
-    counts = {name: math.ceil(permits / bundle) for name, permits in sorted(given.items()) if permits}
-    order = sorted(
-        ((number + (rank + 0.5) / len(counts)) / count, name)
-        for rank, (name, count) in enumerate(counts.items())
-        for number in range(count)
-    )
+    counts = {name: math.ceil(permits / bundle) for name, permits in given.items() if permits}
+    order = sorted(((number + 0.5) / count, name) for name, count in counts.items() for number in range(count))
     spacing = BLOCK_SECONDS / len(order)
     mine = [(number + 0.5) * spacing for number, (_, name) in enumerate(order) if name == holder]
     whole, more = divmod(given[holder], len(mine))

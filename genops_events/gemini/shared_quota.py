@@ -59,8 +59,6 @@ AWAY_SECONDS = 180.0
 """The store may be away so long before calls that wait are given up; the task is tried again then."""
 ENTERED_SECONDS = 0.3, 1.5
 """Entries are made so long before their block closes, each at a moment of its own in between."""
-WIDE_SECONDS = 1.0
-"""An answer that took longer tells the store's clock worse than an earlier one and the machine's monotonic clock."""
 TIDIED_BLOCKS = 24
 """Every so many blocks, each holder removes what others have left who died."""
 _TIDIED_AT_ONCE = 20
@@ -242,7 +240,7 @@ class SharedQuota:
         if self.tokens is not None:
             self.tokens.used -= before[1]
         told = StoreClock(made, self._begun[name][1], answered_at)
-        if self._clock is None or told.width <= WIDE_SECONDS:  # a process that was stopped meanwhile learns little
+        if self._clock is None or told.goes_before(self._clock):
             self._clock = told
         # What is not answered before others look, they may not have seen.
         self._entered[block] = made <= closes_at(block) and told.latest(answered_at) <= settles_at(block)

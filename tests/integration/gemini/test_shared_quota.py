@@ -240,6 +240,41 @@ async def test_what_killed_processes_left_is_removed_by_others(
         assert left(store), "its own entries are still there"
 
 
+def entered(store: RecordStore, quota: Quota, block: int, holder: str, **told: str) -> None:
+    """Make the entry of another process."""
+    blob = store.bucket.blob(quota_entry_path(quota.project, quota.location, quota.model, block, holder))
+    blob.metadata = {key.replace("_", "-"): value for key, value in told.items()}
+    blob.upload_from_string(b"")
+
+
+async def test_a_dead_processes_entry_counts_in_its_block_and_no_longer(store: RecordStore, quota: Quota) -> None:
+    now = block_at(time.time())
+    for ahead in (2, 3):
+        entered(store, quota, now + ahead, "dead", requests_per_minute=str(PER_MINUTE))
+    found: list[Share] = []
+    async with SharedQuota(store.bucket, quota, on_share=found.append) as shared:
+        while not found or found[-1].block <= now + 3:
+            await shared.requests.take()
+    for share in found:
+        parts = 2 if now + 2 <= share.block <= now + 3 else 1
+        assert share.requests - share.requests_of_all // parts in {0, 1}, share
+
+
+async def test_an_entry_that_others_may_not_have_seen_is_not_used(
+    monkeypatch: pytest.MonkeyPatch, store: RecordStore, quota: Quota
+) -> None:
+    monkeypatch.setattr(shared_quota, "settles_at", lambda _: 0.0)  # every answer comes too late
+    now = block_at(time.time())
+    for ahead in (2, 3):
+        entered(store, quota, now + ahead, "other", requests_per_minute=str(PER_MINUTE))
+    found: list[Share] = []
+    async with SharedQuota(store.bucket, quota, on_share=found.append) as shared:
+        while not found or found[-1].block <= now + 3:
+            await shared.requests.take()
+    assert not [share for share in found if now + 2 <= share.block <= now + 3], "the other may have all"
+    assert all(share.requests == share.requests_of_all for share in found), "what nobody has entered is claimed"
+
+
 async def test_entries_that_are_none_of_ours_have_no_share(store: RecordStore, quota: Quota) -> None:
     for ahead in range(1, 4):
         name = quota_entry_path(quota.project, quota.location, quota.model, block_at(time.time()) + ahead, "stranger")
