@@ -54,7 +54,8 @@ def estimated_tokens(text: str) -> int:
                 tokens, of_bytes = _weight(character)
                 thirds += 3 * tokens * times
                 size += of_bytes * times
-    return min(-(-thirds // 3), size)
+    tokens = (thirds + 2) // 3
+    return tokens if tokens < size else size  # noqa: FURB136 - `min` takes a sixth of the time that all of this does
 
 
 def json_tokens(value: Any) -> int:

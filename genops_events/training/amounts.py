@@ -38,6 +38,8 @@ def refuse_too_much(line: bytes, measure: Measure, limits: ModelLimits) -> None:
 def most_billed(measure: Measure, limits: ModelLimits, assumed: Assumed) -> int:
     """Return the most tokens that an example is billed for, no more than one may hold; `assumed` takes note of its files."""
     most, files = limits.max_tokens_per_example, 0
+    if measure.file_tokens is None and not measure.billed_on_top:  # as most examples are: each line comes here
+        return min(measure.tokens, most)
     if measure.file_tokens is not None:
         found = assumed.tokens(measure.file_tokens, limits.file_figures)
         files = most if found is None else found
