@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ from genops_events.intake.admission import NoCandidateId, check_arrival, check_c
 from genops_events.record import paths as record_paths
 from genops_events.record.holds import Intent, StageRounds
 from genops_events.record.intake import Arrival
-from genops_events.record.stages import Outcome, Stage
+from genops_events.record.stages import STAGES, Outcome, Stage
 from genops_events.record.verdicts import VERDICTS, TuningVerdict, Verdict
 
 VerdictT = TypeVar("VerdictT", bound=Verdict)
@@ -166,7 +167,12 @@ class StageRun:
         return _now() if intent is None else intent.started_at
 
     def conclude(self, kind: type[VerdictT], outcome: Outcome, reason: str, **figures: Any) -> Verdict:
-        """Record the stage's verdict, or return the one that is there: the run that writes it has done the stage."""
+        """Record the stage's verdict, or return the one that is there: the run that writes it has done the stage.
+
+        What a failed stage cost that spends money is unknown, unless `figures` say so, be it 0: it is never taken for nothing.
+        """
+        if outcome is Outcome.FAILED and STAGES[self.stage].spends is not None:
+            figures = {"cost_usd": None, **figures}
         verdict = kind.model_validate(
             {
                 "candidate": self.candidate,
@@ -192,8 +198,8 @@ class StageRun:
 
 
 def conclude_failed(run: StageRun, reason: str) -> Verdict:
-    """Record that the stage failed, and why."""
-    return run.conclude(VERDICTS[run.stage], Outcome.FAILED, reason)
+    """Record that the stage failed, and why, of a stage that has bought nothing."""
+    return run.conclude(VERDICTS[run.stage], Outcome.FAILED, reason, cost_usd=Decimal(0))
 
 
 def leave_to_owner(run: StageRun, verdict: Verdict) -> None:

@@ -35,7 +35,7 @@ def as_the_batch_says(run: StageRun, reason: str) -> Verdict | None:
             told = f"{reason} Batch job {name} has ended as {end}, and its answers cannot be read: {error.message}"
             mend = f"{error.hint} Then `genops retry {run.candidate}` reads them again.".lstrip()
             figures = {"job": name, "end": str(end), "way": "batch", "help": mend}
-            return run.conclude(InferenceVerdict, Outcome.FAILED, told, cost_usd=None, **figures)
+            return run.conclude(InferenceVerdict, Outcome.FAILED, told, **figures)
 
     return job_ends.as_the_job_says(BATCH_JOBS, run, reason, read, without_job=_without_job)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,8 @@ def cancelled(run: StageRun) -> Verdict | None:
     if wish is None:
         return None
     reason = job_ends.cancelled_before(BATCH_JOBS, wish)
-    return run.conclude(InferenceVerdict, Outcome.FAILED, reason, end=str(JobEnd.CANCELLED), way="batch")
+    told = {"end": str(JobEnd.CANCELLED), "way": "batch", "cost_usd": Decimal(0)}
+    return run.conclude(InferenceVerdict, Outcome.FAILED, reason, **told)
 
 
 def submit(answering: Answering) -> JobSubmission | None:
@@ -97,5 +99,4 @@ def _answers(answering: Answering, name: str, job: BatchJob, end: JobEnd) -> Ver
 
 
 def _failed(run: StageRun, end: JobEnd, name: str, reason: str) -> Verdict:
-    told = {"job": name, "end": str(end), "way": "batch", "help": _AGAIN}
-    return run.conclude(InferenceVerdict, Outcome.FAILED, reason, cost_usd=None, **told)  # what it cost, nobody knows
+    return run.conclude(InferenceVerdict, Outcome.FAILED, reason, job=name, end=str(end), way="batch", help=_AGAIN)

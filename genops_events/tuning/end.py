@@ -86,8 +86,7 @@ def ended(run: StageRun, job: TuningJob, end: JobEnd) -> Verdict:
 
 
 def _failed(run: StageRun, end: JobEnd, reason: str, hint: str, **figures: Any) -> Verdict:
-    told = {"cost_usd": None, **figures}  # there is a job, and unless it says so, nobody knows what it cost
-    return run.conclude(TuningVerdict, Outcome.FAILED, reason, end=str(end), help=hint, **told)
+    return run.conclude(TuningVerdict, Outcome.FAILED, reason, end=str(end), help=hint, **figures)
 
 
 def _assumed(figures: Mapping[str, Any]) -> str:

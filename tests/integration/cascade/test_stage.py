@@ -28,9 +28,9 @@ from genops_events.gcp.ledger_store import reserve
 from genops_events.gcp.record_store import RecordStore
 from genops_events.money.ledger import Ledger, Posting, Purpose, month_of
 from genops_events.record.paths import attempt_path, ledger_path, verdict_path
-from genops_events.record.stages import Outcome, Stage
+from genops_events.record.stages import STAGES, Outcome, Stage
 from genops_events.record.tuning import Attempt
-from genops_events.record.verdicts import EvaluationVerdict
+from genops_events.record.verdicts import VERDICTS, EvaluationVerdict
 from genops_events.tuning import end as tuning_end
 from genops_events.waiting.polling import JobEnd
 
@@ -337,6 +337,17 @@ def test_a_failed_tuning_whose_job_was_submitted_stays_reserved(candidate: str, 
     assert made.cost_usd is None
     account(run, made)
     assert postings(store, candidate, at=begun)["tuning"] == ("10", "0")
+
+
+@pytest.mark.parametrize("stage", Stage)
+def test_a_failed_stage_whose_end_does_not_say_what_it_cost_has_cost_nobody_knows_how_much(
+    candidate: str, store: RecordStore, stage: Stage
+) -> None:
+    begun = taken_on(store, Stage.TUNING, candidate).started_at
+    if stage is not Stage.TUNING:
+        tuned(store, candidate, started_at=begun)
+    made = StageRun(stage, candidate, "run-1").conclude(VERDICTS[stage], Outcome.FAILED, "It broke.")
+    assert made.cost_usd == (0 if STAGES[stage].spends is None else None)
 
 
 @pytest.mark.parametrize("stage", Stage)
