@@ -63,8 +63,13 @@ class Permits:
         return 0
 
     def add(self, begins: float, given: Iterable[Slot]) -> None:
-        """Take what was given in a block, whose beginning is told by the monotonic clock."""
-        self._due.extend([begins + slot.seconds, slot.permits] for slot in given)
+        """Take what was given in a block, whose beginning is told by the monotonic clock.
+
+        What has passed by then is left: made up for at once, it would be a burst on top of the quota.
+        """
+        now = time.monotonic()
+        due = ([begins + slot.seconds, slot.permits] for slot in given)
+        self._due.extend([moment, permits] for moment, permits in due if moment >= now)
         self._changed.set()
 
     def fail(self, error: Exception | None) -> None:

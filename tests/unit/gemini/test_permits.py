@@ -1,8 +1,11 @@
-"""The store's clock, as its answers tell it: never the machine's own."""
+"""Permits fall due by the clock of the store, as its answers tell it: never by the machine's own."""
 
 from __future__ import annotations
 
-from genops_events.gemini.permits import StoreClock
+import time
+
+from genops_events.gemini.permits import Permits, StoreClock
+from genops_events.gemini.quota_shares import Slot
 
 
 def test_what_it_shows_lies_between_what_the_answers_two_ends_say() -> None:
@@ -24,3 +27,11 @@ def test_an_answer_that_contradicts_counts_for_the_machine_was_suspended() -> No
     before = StoreClock(told=1000.0, asked_at=10.0, answered_at=10.01)
     after = StoreClock(told=1900.0, asked_at=15.0, answered_at=15.5)
     assert after.goes_before(before)
+
+
+async def test_permits_whose_moment_has_passed_when_they_are_given_are_not_made_up_for() -> None:
+    permits, begins = Permits(), time.monotonic() - 0.4
+    permits.add(begins, [Slot(0.1, 5), Slot(1.0, 1)])
+    await permits.take()
+    assert time.monotonic() >= begins + 1.0
+    assert permits.used == 1
