@@ -33,7 +33,7 @@ PUBLISHER = "roles/pubsub.publisher"
 
 
 @pytest.fixture
-def config(provisioned: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+def config(whole_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     """A genops.yaml whose bucket, topics and subscription are not there yet."""
     settings = yaml.safe_load((tmp_path / "genops.yaml").read_text(encoding="utf-8"))
     own = uuid.uuid4().hex[:12]
