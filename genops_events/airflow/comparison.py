@@ -17,7 +17,7 @@ from genops_events.airflow.retries import STAGE_DEFAULTS
 from genops_events.airflow.task_context import partition_key_of, stepping_aside
 from genops_events.comparison.conclude import conclude, fail, refuse
 from genops_events.comparison.contest import Contest
-from genops_events.comparison.work import Comparing
+from genops_events.comparison.work import ComparisonRun
 from genops_events.config import load_config
 from genops_events.doctor.model_notices import contestants_models, model_notices, models_of
 from genops_events.errors import GenopsError
@@ -154,10 +154,10 @@ def told(comparison: ComparisonSummary) -> dict[str, Any]:
     return {"comparison": document.pop("candidate"), **document}
 
 
-def comparing_of(context: Context) -> Comparing:
-    """Return what the Dag run of `context` is about; raises as `Comparing.of` does."""
+def comparing_of(context: Context) -> ComparisonRun:
+    """Return what the Dag run of `context` is about; raises as `ComparisonRun.of` does."""
     form = dict(context.get("params") or {})
-    return Comparing.of(key=partition_key_of(context), run_id=str(context["dag_run"].run_id), form=form)
+    return ComparisonRun.of(key=partition_key_of(context), run_id=str(context["dag_run"].run_id), form=form)
 
 
 def record_failed_plan(context: Context) -> None:
@@ -193,7 +193,7 @@ def _reason(error: object) -> str:
     return "The task ended without an answer." if error is None else f"{type(error).__name__}: {error}"
 
 
-def _known(comparing: Comparing) -> ComparisonPlan:
+def _known(comparing: ComparisonRun) -> ComparisonPlan:
     plan = comparing.known_plan()
     if plan is None:
         raise AirflowFailException("The record has no plan of this comparison: clear the task `plan`.")

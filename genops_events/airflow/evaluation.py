@@ -11,7 +11,7 @@ from genops_events.airflow.report_link import ReportLink
 from genops_events.airflow.stage import StageOperator
 from genops_events.cascade.stage_run import StageRun
 from genops_events.evaluation.files import browser_url
-from genops_events.evaluation.work import Evaluating
+from genops_events.evaluation.work import EvaluationRun
 from genops_events.record.stages import Stage
 from genops_events.record.verdicts import Verdict
 
@@ -38,4 +38,4 @@ class EvaluateModel(StageOperator):
     def work(self, run: StageRun, context: Context) -> Verdict:  # noqa: ARG002
         """Return the verdict: passed, or refused with the conditions of the gate that are not met."""
         run.take_on()
-        return Evaluating(run).verdict()
+        return EvaluationRun(run).verdict()

@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from genops_events.catalogue.metrics import Metric
-from genops_events.comparison.asked import Asked
+from genops_events.comparison.prepared import PreparedContestant
 from genops_events.errors import ConfigError, GenopsError, PermanentError
 from genops_events.evaluation import files as kept
 from genops_events.evaluation.examples import evaluation_examples
@@ -64,10 +64,10 @@ class Contest:
         return 1 if self._before is None else self._before.round + 1
 
     @cached_property
-    def _asked(self) -> Asked:
+    def _asked(self) -> PreparedContestant:
         # References were asked for when the comparison began; the copy cannot change since.
         examples = evaluation_examples(self._bucket, places.prompts_path(self._plan.id), needs_reference=())
-        return Asked(self._config, self._store, self._plan, self._plan.contestant(self._name), examples)
+        return PreparedContestant(self._config, self._store, self._plan, self._plan.contestant(self._name), examples)
 
     @property
     def _metrics(self) -> tuple[Metric, ...]:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from genops_events.catalogue.metrics import PAIRWISE
-from genops_events.comparison.asked import Asked
+from genops_events.comparison.prepared import PreparedContestant
 from genops_events.comparison.request import ComparisonRequest
 from genops_events.config import Config, Dataset, load_config
 from genops_events.config.comparison import refuse_metrics, usual_metrics
@@ -39,7 +39,7 @@ class BadRequest(PermanentError):
 
 
 @dataclass(frozen=True)
-class Comparing:
+class ComparisonRun:
     """One Dag run's comparison.
 
     Args:
@@ -53,7 +53,7 @@ class Comparing:
     request: ComparisonRequest
 
     @classmethod
-    def of(cls, *, key: str | None, run_id: str, form: Mapping[str, Any]) -> Comparing:
+    def of(cls, *, key: str | None, run_id: str, form: Mapping[str, Any]) -> ComparisonRun:
         """Return what a Dag run is about.
 
         Args:
@@ -206,7 +206,7 @@ class Comparing:
                 f"`prompts` of the form is {given!r}: {error}", "Start the Dag again with it mended."
             ) from error
 
-    def asked(self, plan: ComparisonPlan) -> list[Asked]:
+    def asked(self, plan: ComparisonPlan) -> list[PreparedContestant]:
         """Return the contestants as far as they can be told now; each still has to be asked whether it is there.
 
         Raises:
@@ -215,7 +215,7 @@ class Comparing:
         needed = [one.name for one in self.dataset.evaluation.measured(plan.metrics) if one.needs_reference]
         name = places.prompts_path(plan.id)
         examples = evaluation_examples(self.store.bucket, name, needs_reference=needed)
-        return [Asked(self.config, self.store, plan, one, examples) for one in plan.contestants]
+        return [PreparedContestant(self.config, self.store, plan, one, examples) for one in plan.contestants]
 
     def unfinished(self, plan: ComparisonPlan) -> set[str]:
         """Return the names of those who have not completed."""
@@ -226,7 +226,7 @@ class Comparing:
             or found.result.status != "completed"
         }
 
-    def most(self, asked: Sequence[Asked]) -> dict[str, Decimal]:
+    def most(self, asked: Sequence[PreparedContestant]) -> dict[str, Decimal]:
         """Return what each contestant may cost at most, by name; who is not there costs nothing, and fails on its own."""
         found: dict[str, Decimal] = {}
         for one in asked:

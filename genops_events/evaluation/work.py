@@ -47,7 +47,7 @@ CAUSE_CHARACTERS = 300
 """So much of a failure's cause is in the verdict's reason; the summary has it whole."""
 
 
-class Evaluating:
+class EvaluationRun:
     """One Dag run's evaluation of its candidate.
 
     Args:

@@ -217,7 +217,7 @@ def test_answers_and_scores_of_an_evaluation_that_failed_are_not_paid_for_again(
         def die(*_: object, **__: object) -> None:
             raise RuntimeError("no disk")
 
-        patch.setattr("genops_events.evaluation.work.Evaluating._conclude", die)
+        patch.setattr("genops_events.evaluation.work.EvaluationRun._conclude", die)
         with pytest.raises(RuntimeError) as caught:
             task.execute(context(with_model))
     asked = cloud.vertex_calls("generateContent")

@@ -55,7 +55,7 @@ class NoSuchContestant(PermanentError):
 
 
 @dataclass(frozen=True, slots=True)
-class Called:
+class CalledModel:
     """What is called for a contestant."""
 
     model: str
@@ -66,7 +66,7 @@ class Called:
     candidate: str | None = None
 
 
-class Asked:
+class PreparedContestant:
     """A contestant, as far as it can be told before anything is spent.
 
     Args:
@@ -95,7 +95,7 @@ class Asked:
         return self._config.dataset(self._plan.dataset)
 
     @cached_property
-    def called(self) -> Called:
+    def called(self) -> CalledModel:
         """What is called.
 
         Raises:
@@ -104,9 +104,9 @@ class Asked:
         model = self.contestant.model
         match self.contestant.kind:
             case "published":
-                return Called(model, model, model)
+                return CalledModel(model, model, model)
             case "endpoint":
-                return Called(model, self.contestant.base_model or "", model)
+                return CalledModel(model, self.contestant.base_model or "", model)
             case "candidate":
                 return self._tuned(model)
             case "champion":
@@ -116,7 +116,7 @@ class Asked:
                     )
                 return self._tuned(self._plan.champion)
 
-    def _tuned(self, candidate: str) -> Called:
+    def _tuned(self, candidate: str) -> CalledModel:
         verdict = self._store.verdict(candidate, Stage.TUNING)
         if not isinstance(verdict, TuningVerdict):
             raise NoSuchContestant(
@@ -130,7 +130,7 @@ class Asked:
         source = verdict.source_model
         # A model that was tuned further names the one before it, which has no price of its own.
         billed = self._config.catalogue.known_or(source, self.dataset.billed_model)
-        return Called(verdict.endpoint, billed or "", verdict.model or verdict.endpoint, candidate)
+        return CalledModel(verdict.endpoint, billed or "", verdict.model or verdict.endpoint, candidate)
 
     @property
     def rates(self) -> Rates:
