@@ -8,12 +8,12 @@ and https://firebase.google.com/docs/vertex-ai/quotas (read 2026-11-30).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from genops_events.config import Config, Dataset
+from genops_events.config.inference import Inference
+from genops_events.config.locations import Places, ServedDataset
 
 _VERSION = re.compile(r"-\d{3}$")
 _KEYS = ("requests_per_minute", "tokens_per_minute")
@@ -31,7 +31,30 @@ class Quota:
     tokens_per_minute: int | None = None
 
 
-def quota_for(config: Config, location: str, base_model: str) -> Quota:
+class QuotaDataset(ServedDataset, Protocol):
+    """What a dataset says of a quota."""
+
+    @property
+    def inference(self) -> Inference:
+        """What its champion may use each minute."""
+
+
+class QuotaSettings(Protocol):
+    """What of genops.yaml a quota follows from."""
+
+    project: str
+    requests_per_minute: int
+
+    @property
+    def datasets(self) -> Mapping[str, QuotaDataset]:
+        """By name."""
+
+    @property
+    def places(self) -> Places:
+        """Where models answer."""
+
+
+def quota_for(config: QuotaSettings, location: str, base_model: str) -> Quota:
     """Return the quota of a base model in a location.
 
     Datasets say it of the model that they tune, where it is served. Where they say different numbers, the lowest holds for all.
@@ -52,7 +75,7 @@ def quota_for(config: Config, location: str, base_model: str) -> Quota:
     )
 
 
-def disagreements(config: Config) -> Iterator[str]:
+def disagreements(config: QuotaSettings) -> Iterator[str]:
     """Yield each quota that datasets say different numbers of, in words: who says what, and what holds."""
     seen = {(config.places.serving(one), _without_version(one.billed_model)) for one in config.datasets.values()}
     for location, model in sorted(seen):
@@ -66,7 +89,7 @@ def disagreements(config: Config) -> Iterator[str]:
                 )
 
 
-def _said(config: Config, key: str, location: str, model: str) -> Iterator[tuple[str, int]]:
+def _said(config: QuotaSettings, key: str, location: str, model: str) -> Iterator[tuple[str, int]]:
     """Yield each dataset that says a number of a quota, and the number."""
     for name, dataset in config.datasets.items():
         number: int | None = getattr(dataset.inference, key)
@@ -74,7 +97,7 @@ def _said(config: Config, key: str, location: str, model: str) -> Iterator[tuple
             yield name, number
 
 
-def _is_of(config: Config, dataset: Dataset, location: str, model: str) -> bool:
+def _is_of(config: QuotaSettings, dataset: QuotaDataset, location: str, model: str) -> bool:
     return _without_version(dataset.billed_model) == model and config.places.serving(dataset) == location
 
 
