@@ -220,8 +220,10 @@ def test_ending_the_task_settles_what_is_answered(
     store.bucket.blob("long.jsonl").upload_from_string(rows)
     answered_then_silent(cloud, 100)
     # Airflow's worker ends a task with SIGTERM, and has taken SIGINT's handler away.
-    with subprocess.Popen([sys.executable, "-c", _TASK, FOLDERS], stderr=subprocess.PIPE) as task:
-        until(lambda: cloud.vertex.delayed() == {"generateContent": AT_ONCE})
+    folders = f"{FOLDERS}:{Path(__file__).parent}"
+    with subprocess.Popen([sys.executable, "-c", _TASK, folders], stderr=subprocess.PIPE) as task:
+        until(lambda: task.poll() is not None or cloud.vertex.delayed() == {"generateContent": AT_ONCE})
+        assert task.poll() is None, task.communicate(timeout=HANG_SECONDS)
         task.send_signal(signal.SIGTERM)
         task.communicate(timeout=HANG_SECONDS)  # it waits for no answer: Airflow would kill it
     [entry] = entries(store).values()
