@@ -117,7 +117,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 @pytest.fixture(scope="module")
 def service(stack: Stack) -> Iterator[subprocess.Popen[str]]:
     """The other service, with the subscription that the page tells to make."""
-    page = (ROOT / "docs" / "downstream.md").read_text()
+    page = (ROOT / "docs" / "how-to" / "subscribe.md").read_text()
     [wanted] = re.findall(r"--message-filter='(.+)'", page)
     environment = {**os.environ, **stack.variables}
     os.environ["PUBSUB_EMULATOR_HOST"] = stack.variables["PUBSUB_EMULATOR_HOST"]
@@ -273,7 +273,7 @@ def test_another_service_is_told_of_the_champion_in_ten_lines(
 ) -> None:
     source = (DOWNSTREAM / "subscribe.py").read_text()
     assert len([line for line in source.splitlines() if line.strip()]) == 10
-    assert source in (ROOT / "docs" / "downstream.md").read_text()
+    assert source in (ROOT / "docs" / "how-to" / "subscribe.md").read_text()
     assert service.stdout is not None
     line = service.stdout.readline()
     endpoint = stack.document(f"genops/datasets/{DATASET}/champion.json")["endpoint"]
