@@ -30,7 +30,8 @@ PROGRAMS = (
 """What blocks may run."""
 _DRY = """
 # Each program writes down its words and does nothing: what a shell would run, with its quotes and substitutions.
-note() {{ printf '%s\\0' "$@" >> "$NOTES"; printf '\\36\\0' >> "$NOTES"; }}
+# In one piece: the two sides of a pipe write at the same time.
+note() {{ printf '%s\\0' "$@" $'\\36' >> "$NOTES"; }}
 {functions}
 command_not_found_handle() {{ note "?" "$@"; }}
 PATH=
