@@ -94,9 +94,8 @@ class WaitingOperator(StageOperator):
         if verdict is None:
             seen = JobEnd(event["end"])
             with stepping_aside():
-                self.jobs.cancel(
-                    run.config, run.store, run.candidate, but=job
-                )  # what two submissions that met have left
+                # Two submissions that met have left a second job.
+                self.jobs.cancel(run.config, run.store, run.candidate, but=job)
                 verdict = self.conclude(run, job, seen)
             if verdict is None:
                 submission = self.jobs.known(run)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from http.client import HTTPConnection
 
 import pytest
 from google.api_core import exceptions
 from google.cloud.storage import Bucket, Client
 from google.pubsub_v1.types import PubsubMessage
 from storage_stand_in import PROJECT, StorageProcess, TopicRecorder, until
+from waiting import HANG_SECONDS
 
 
 @pytest.fixture
@@ -154,6 +156,29 @@ def test_faults_drop_repeat_and_delay(
 
 def _outbox(running: StorageProcess) -> bool:
     return running.admin("GET", "/outbox")["waiting"] > 0
+
+
+def test_a_notification_is_made_as_soon_as_pubsub_answers_though_it_was_away_a_moment_before(
+    own_process: StorageProcess, own_recorder: TopicRecorder
+) -> None:
+    client = own_process.client()
+    bucket = client.create_bucket("waits")
+    bucket.notification("arrivals", payload_format="JSON_API_V1").create()
+    own_recorder.stop()
+    # So the stand-in knows that it has lost Pub/Sub, before it is asked for another notification.
+    bucket.blob("while-away").upload_from_string("x")
+    until(lambda: _outbox(own_process))
+    call = HTTPConnection("127.0.0.1", own_process.port, timeout=HANG_SECONDS)
+    about = {"topic": f"//pubsub.googleapis.com/projects/{PROJECT}/topics/arrivals", "payload_format": "NONE"}
+    call.request(
+        "POST", "/storage/v1/b/waits/notificationConfigs", json.dumps(about), {"Content-Type": "application/json"}
+    )
+    assert bucket.exists()  # requests are taken in the order in which they come: it asks by now
+    own_recorder.start()
+    answer = call.getresponse()
+    assert (answer.status, json.load(answer)["payload_format"]) == (200, "NONE")
+    call.close()
+    client.close()
 
 
 def test_accepted_uploads_are_announced_though_both_sides_die(

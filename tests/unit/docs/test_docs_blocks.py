@@ -25,7 +25,7 @@ GCLOUD: dict[tuple[str, ...], set[str]] = {
     ("storage", "cp"): set(),
     ("pubsub", "subscriptions", "create"): {"--topic", "--enable-message-ordering", "--message-filter"},
 }
-"""Commands of gcloud with their options, as https://cloud.google.com/sdk/gcloud/reference has them (read 2026-11-30)."""
+"""Commands and options of gcloud that the docs may name; not compared with https://cloud.google.com/sdk/gcloud/reference yet."""
 CURL = {"-X", "-d"}
 
 
