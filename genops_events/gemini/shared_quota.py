@@ -253,20 +253,25 @@ class SharedQuota:
     def _create(self, name: str, block: int, told: dict[str, str]) -> tuple[float, Mapping[str, str]]:
         """Write an object once; return when it was made, by the store's clock, and what it tells.
 
-        One that is there is left as it is: this holder's own, of which the answer was lost, or another's.
+        One that is there is left as it is: this holder's own, of which the answer was lost, or another's. Where its holder
+        leaves the quota, and removes it, before it can be read, the name is free again.
         """
-        from google.api_core.exceptions import PreconditionFailed
+        from google.api_core.exceptions import NotFound, PreconditionFailed
 
         self._begun.setdefault(name, (block, time.monotonic()))
-        blob = self._bucket.blob(name)
-        blob.metadata = told
-        with google_call(f"write gs://{self._bucket.name}/{name}"):
-            try:
-                blob.upload_from_string(b"", if_generation_match=0, timeout=CALL_SECONDS, retry=None)
-            except PreconditionFailed:
-                blob.reload(timeout=CALL_SECONDS, retry=None)
-        assert blob.time_created is not None
-        return blob.time_created.timestamp(), blob.metadata or {}
+        while True:
+            blob = self._bucket.blob(name)
+            blob.metadata = told
+            with google_call(f"write gs://{self._bucket.name}/{name}"):
+                try:
+                    blob.upload_from_string(b"", if_generation_match=0, timeout=CALL_SECONDS, retry=None)
+                except PreconditionFailed:
+                    try:
+                        blob.reload(timeout=CALL_SECONDS, retry=None)
+                    except NotFound:
+                        continue
+            assert blob.time_created is not None
+            return blob.time_created.timestamp(), blob.metadata or {}
 
     def _entries(self, block: int) -> dict[str, Wishes]:
         """Return who has entered a block in time, and what each wants of it."""

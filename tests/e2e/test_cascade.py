@@ -299,8 +299,8 @@ def test_thirty_uploads_at_once_each_reach_their_own_end_exactly_once(stack, cha
         what="the last event of all thirty",
     )
     rows = {row["candidate"]: row for row in stack.json("candidates")}
-    # In the record: one end each.
-    assert {rows[one]["state"] for one in candidates} <= {"answered", "held"}
+    # In the record: one end each; an end that is none of these says which stage gave up, and why.
+    assert [rows[one] for one in candidates if rows[one]["state"] not in {"answered", "held"}] == []
     # At Vertex AI: one tuning job each.
     jobs = stack.tuning_jobs()
     assert Counter(len(jobs[one]) for one in candidates) == {1: AT_ONCE}

@@ -12,9 +12,11 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from cloud import StandIns
+from google.cloud.storage import Blob
 from waiting import HANG_SECONDS, PAUSE_SECONDS, until, until_async
 
 from genops_events.config import Config
@@ -273,6 +275,26 @@ async def test_an_entry_that_others_may_not_have_seen_is_not_used(
             await shared.requests.take()
     assert not [share for share in found if now + 2 <= share.block <= now + 3], "the other may have all"
     assert all(share.requests == share.requests_of_all for share in found), "what nobody has entered is claimed"
+
+
+async def test_who_leaves_before_its_claim_is_read_takes_no_other_with_it(
+    monkeypatch: pytest.MonkeyPatch, store: RecordStore, quota: Quota
+) -> None:
+    monkeypatch.setattr(shared_quota, "settles_at", lambda _: 0.0)  # no entry is seen in time: blocks are claimed
+    now, reload, gone = block_at(time.time()), Blob.reload, []
+    for ahead in range(5):
+        entered(store, quota, now + ahead, "first")
+
+    def leave_and_reload(blob: Blob, **given: Any) -> None:
+        if blob.name.endswith("/first") and not gone:
+            gone.append(blob.name)
+            store.bucket.blob(blob.name).delete()
+        reload(blob, **given)
+
+    monkeypatch.setattr(Blob, "reload", leave_and_reload)
+    [share] = await shared_by(store, quota)
+    assert gone, "a claim was removed between the two calls"
+    assert share.requests == share.requests_of_all, "whoever leaves has no use for the rest of the block"
 
 
 async def test_entries_that_are_none_of_ours_have_no_share(store: RecordStore, quota: Quota) -> None:
