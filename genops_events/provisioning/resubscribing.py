@@ -110,9 +110,13 @@ def _all(letters: DeadLetters) -> list[DeadLetter]:
 
 
 def _read(bucket: storage.Bucket, name: str) -> dict[str, Any] | None:
+    from google.api_core.exceptions import NotFound
+
     with google_call(f"read {KEPT}{name}.json"):
-        blob = bucket.get_blob(f"{KEPT}{name}.json", timeout=CALL_TIMEOUT_SECONDS)
-        return None if blob is None else dict(json.loads(read_whole(blob)))
+        try:
+            return dict(json.loads(read_whole(bucket.blob(f"{KEPT}{name}.json"))))
+        except NotFound:
+            return None
 
 
 def _policy(found: dict[str, Any]) -> Any:

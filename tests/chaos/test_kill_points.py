@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from datetime import UTC, datetime
 
@@ -27,7 +26,7 @@ from kill_points import (
 from report import Kill
 from scenario import Chaos
 from seen import until_ended
-from waiting import HANG_SECONDS, until
+from waiting import until
 
 pytestmark = [pytest.mark.chaos, pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")]
 
@@ -94,8 +93,7 @@ def test_a_process_killed_anywhere_between_intent_and_deferral_leaves_exactly_on
 
 def row(field: Field, candidate: str, point: str, killed: str, at: datetime) -> Kill:
     """Return what became of a candidate whose process was killed."""
-    blob = field.stack.bucket.get_blob(f"genops/candidates/{candidate}/tuning.json", timeout=HANG_SECONDS)
-    verdict = None if blob is None else json.loads(blob.download_as_bytes(timeout=HANG_SECONDS))
+    verdict = field.stack.stack.document(f"genops/candidates/{candidate}/tuning.json")
     return Kill(
         point=point,
         killed=killed,

@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx
 import yaml
+from google.api_core.exceptions import NotFound
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import pubsub_v1, storage
 from waiting import HANG_SECONDS
@@ -114,8 +115,10 @@ class Stack:
 
     def document(self, name: str) -> Any:
         """Return a JSON document of the bucket, None where there is none."""
-        blob = self.bucket().get_blob(name)
-        return None if blob is None else json.loads(blob.download_as_bytes())
+        try:  # one call: a generation that was looked up first may be overwritten before it is read
+            return json.loads(self.bucket().blob(name).download_as_bytes())
+        except NotFound:
+            return None
 
     def upload(self, file: Path) -> str:
         """Upload a training file with the command; return its candidate."""

@@ -103,8 +103,8 @@ class World:
 
     def document(self, candidate: str, name: str) -> dict[str, Any] | None:
         """Return a document of the record, None where there is none."""
-        blob = self.bucket.get_blob(f"genops/candidates/{candidate}/{name}")
-        return None if blob is None else json.loads(blob.download_as_bytes())
+        found: dict[str, Any] | None = self.stack.document(f"genops/candidates/{candidate}/{name}")
+        return found
 
     def ended(self, candidate: str) -> dict[str, Any]:
         """Return tuning as `genops watch --json` tells it once the candidate has ended badly."""

@@ -85,8 +85,8 @@ def the_hold(stack: Stack, candidate: str) -> dict[str, Any] | None:
 def ledger(stack: Stack, dataset: str) -> dict[str, dict[str, dict[str, Any]]]:
     """Return what the ledger has about each candidate of a dataset: amounts by purpose."""
     found: dict[str, Any] = {}
-    for blob in stack.bucket().list_blobs(prefix="genops/ledger/"):
-        found |= json.loads(blob.download_as_bytes())["entries"]
+    for month in stack.bucket().list_blobs(prefix="genops/ledger/"):
+        found |= stack.document(month.name)["entries"]
     return {one: entry["purposes"] for one, entry in found.items() if entry["dataset"] == dataset}
 
 

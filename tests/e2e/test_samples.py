@@ -244,9 +244,9 @@ def test_what_is_sent_has_no_secrets_and_the_answer_is_paid_for(stack: Stack, ru
     assert found["task"].startswith("nightly_load.load, try 1")
     assert found["explanation"]
     sent = [
-        blob.download_as_text()
-        for blob in stack.bucket().list_blobs(prefix="genops/asks/")
-        if blob.name.endswith("prompts.jsonl")
+        stack.bucket().blob(listed.name).download_as_text()
+        for listed in stack.bucket().list_blobs(prefix="genops/asks/")
+        if listed.name.endswith("prompts.jsonl")
     ]
     [prompt] = [one for one in sent if "nightly_load" in one]
     assert "KeyError" in prompt
