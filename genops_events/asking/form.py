@@ -78,6 +78,8 @@ class AskForm:
     """None for the dataset's; empty for none."""
     settings: AnswerSettings
     """The dataset's, overridden by what was given."""
+    given: frozenset[str] = frozenset()
+    """Names of the settings that were given."""
     budget_usd: Decimal
     names: FieldNames = FORM
 
@@ -143,6 +145,7 @@ def read_form(
         champion_of=dataset,
         system_instruction=system,
         settings=settings,
+        given=frozenset(values.get("settings") or ()),
         budget_usd=budget,
         names=names,
     )

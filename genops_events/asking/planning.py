@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genops_events.asking.counting import counted
-from genops_events.asking.form import AskForm, FieldNames
+from genops_events.asking.form import AskForm, FieldNames, WrongForm
 from genops_events.asking.prompt_copy import put_prompts, remove_prompts, rows_in_place
 from genops_events.errors import PermanentError
 from genops_events.gemini.results import rows_of
-from genops_events.gemini.served import before_each_prompt
+from genops_events.gemini.served import before_each_prompt, taken_by
 from genops_events.money.ledger import usd
 from genops_events.record import asks as places
 from genops_events.record.asks import AskPlan
@@ -22,6 +22,7 @@ from genops_events.record.verdicts import TuningVerdict
 
 if TYPE_CHECKING:
     from genops_events.config import Config, Dataset
+    from genops_events.config.answers import AnswerSettings
     from genops_events.gcp.record_store import RecordStore
     from genops_events.record.promotion import Champion
 
@@ -134,9 +135,10 @@ def _draft(config: Config, store: RecordStore, question: AskForm, *, run: str, b
 
     Raises:
         NoChampion: there is nobody to ask.
+        WrongForm: the champion was tuned from a model that does not take a setting that was given.
     """
     target = _target(config, store, question)
-    settings = question.settings
+    settings = _settings(config, question, target)
     if settings.max_output_tokens is None:
         # Told to the model, so that it is a bound and no guess.
         longest = config.call_limits(target.billed_model).max_output_tokens
@@ -163,6 +165,22 @@ def _draft(config: Config, store: RecordStore, question: AskForm, *, run: str, b
         most_usd=Decimal(0),
         estimated_usd=Decimal(0),
     )
+
+
+def _settings(config: Config, question: AskForm, target: _Target) -> AnswerSettings:
+    """Return the settings that are sent: of the dataset's, those that a champion takes which was tuned from another model."""
+    dataset, model = target.dataset, target.billed_model
+    if dataset is None or model == dataset.billed_model:
+        return question.settings
+    settings = taken_by(question.settings, config.thinker(model, is_tuned=True), config.catalogue.find(model))
+    refused = sorted(name for name in question.given if getattr(settings, name) != getattr(question.settings, name))
+    if refused:
+        raise WrongForm(
+            f"{question.names.settings}: the champion of {question.champion_of} was tuned from {model}, which does not take "
+            f"{', '.join(refused)}.",
+            f"Nothing was asked. Leave that out, or ask {dataset.billed_model} with {question.names.model}.",
+        )
+    return settings
 
 
 def _target(config: Config, store: RecordStore, question: AskForm) -> _Target:

@@ -234,8 +234,6 @@ class RequestFacts(Sourced):
     """Keys of genops.yaml that the model takes and does not heed."""
     refused: tuple[str, ...] = ()
     """Keys of genops.yaml that it answers with 400."""
-    may_end_with_model_turn: bool = True
-    """Whether a conversation may end with a turn of the role `model`."""
 
 
 class Prices(Sourced):

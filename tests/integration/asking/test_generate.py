@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from airflow.dag_processing.dagbag import DagBag
 from asked import MODEL, champion_of, change, entries, objects, reserved, spent
 from cloud import DATASET, ROOT, StandIns, until
@@ -94,6 +95,22 @@ def test_the_champion_answers_with_its_datasets_settings_and_what_is_given_overr
     cut = generate("one two three four five six", dataset=DATASET, settings={"max_output_tokens": 2})
     assert (cut.state, cut.reason) == ("cut", "the answer reached max_output_tokens")
     assert cut.most_usd < usual.most_usd
+
+
+def test_a_champion_of_an_earlier_model_is_asked_without_what_it_does_not_take(
+    config: Config, cloud: StandIns, store: RecordStore, tmp_path: Path
+) -> None:
+    champion_of(config, store)  # tuned from MODEL, which thinks by a budget
+    datasets = yaml.safe_load((tmp_path / "genops.yaml").read_text())["datasets"]
+    datasets[DATASET]["source_model"] = "gemini-3.5-flash"
+    datasets[DATASET]["inference"] |= {"thinking": {"level": "low"}, "max_output_tokens": 50}
+    change(tmp_path, datasets=datasets, models=str(ROOT / "examples" / "models.toml"))
+    assert (done := generate("where", dataset=DATASET)).state == "complete"
+    assert done.model.endswith(f"/models/{MODEL}")
+    asked = cloud.vertex_calls("generateContent")
+    with pytest.raises(WrongForm, match=f"was tuned from {MODEL}, which does not take thinking"):
+        generate("where", dataset=DATASET, settings={"thinking": {"level": "high"}})
+    assert cloud.vertex_calls("generateContent") == asked, "nothing was asked"
 
 
 def test_over_the_budget_nothing_is_asked_and_nothing_reserved(
