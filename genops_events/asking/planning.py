@@ -13,7 +13,7 @@ from genops_events.asking.form import AskForm, FieldNames, WrongForm
 from genops_events.asking.prompt_copy import put_prompts, remove_prompts, rows_in_place
 from genops_events.errors import PermanentError
 from genops_events.gemini.results import rows_of
-from genops_events.gemini.served import before_each_prompt, taken_by
+from genops_events.gemini.served import before_each_prompt, settings_taken_by
 from genops_events.money.ledger import usd
 from genops_events.record import asks as places
 from genops_events.record.asks import AskPlan
@@ -172,7 +172,7 @@ def _settings(config: Config, question: AskForm, target: _Target) -> AnswerSetti
     dataset, model = target.dataset, target.billed_model
     if dataset is None or model == dataset.billed_model:
         return question.settings
-    settings = taken_by(question.settings, config.thinker(model, is_tuned=True), config.catalogue.find(model))
+    settings = settings_taken_by(question.settings, config.thinker(model, is_tuned=True), config.catalogue.find(model))
     refused = sorted(name for name in question.given if getattr(settings, name) != getattr(question.settings, name))
     if refused:
         raise WrongForm(

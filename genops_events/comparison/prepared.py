@@ -30,7 +30,7 @@ from genops_events.gemini.estimate import answers_step
 from genops_events.gemini.kept_answers import Answers, answers_to
 from genops_events.gemini.online import Respondent
 from genops_events.gemini.requests import Requests
-from genops_events.gemini.served import before_each_prompt, taken_by
+from genops_events.gemini.served import before_each_prompt, settings_taken_by
 from genops_events.gemini.token_counts import files_before_tokens
 from genops_events.record import evaluation as evaluation_record
 from genops_events.record import paths as record_paths
@@ -172,7 +172,7 @@ class PreparedContestant:
         """Return how the dataset's answers are served, without what the contestant replaces or its model does not take."""
         own = self.contestant.generation_config.model_fields_set
         left_out = {name for key, names in _REPLACES.items() if key in own for name in names}
-        return taken_by(self.dataset.evaluated_with.model_copy(update=dict.fromkeys(left_out)), thinker, model)
+        return settings_taken_by(self.dataset.evaluated_with.model_copy(update=dict.fromkeys(left_out)), thinker, model)
 
     @property
     def system_instruction(self) -> str | None:

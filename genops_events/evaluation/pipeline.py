@@ -21,7 +21,7 @@ from genops_events.evaluation.rows import Score
 from genops_events.evaluation.vertex import INSTANCES_PER_CALL, Scored, request, scores
 from genops_events.gcp.errors import CloudRefused, CloudUnavailable, first_error
 from genops_events.gemini.calls import Connection, Retries
-from genops_events.gemini.kept import Keeper, KeptRows
+from genops_events.gemini.kept import KeptRows, RowWriter
 from genops_events.gemini.kept_answers import KeptAnswers
 from genops_events.gemini.online import OnlineRun, calls_at_once
 from genops_events.gemini.pace import Pace
@@ -101,7 +101,7 @@ class Pipeline:
         self._rows, self._metrics, self._functions = rows, metrics, functions
         self._kept = kept
         self._at_once = calls_at_once(config.requests_per_minute)
-        self._keeper = Keeper(parts, on_failure=self._stop)
+        self._row_writer = RowWriter(parts, on_failure=self._stop)
         self._connection = Connection(config, at_once=self._at_once)
         self._slots = asyncio.Semaphore(self._at_once)
         self._paces: dict[Quota, Pace] = {}
@@ -136,7 +136,7 @@ class Pipeline:
     async def _answer_and_score(self) -> None:
         quotas = {self._quota_of(kept) for kept in self._respondents if kept.pending}
         quotas |= {self._quota_of_scoring(metric) for metric in self._metrics if metric.kind != "python"}
-        async with self._connection, self._keeper, AsyncExitStack() as paces:
+        async with self._connection, self._row_writer, AsyncExitStack() as paces:
             for quota in quotas:
                 self._paces[quota] = await paces.enter_async_context(Pace.of(self._bucket, quota))
             with first_error():
@@ -246,7 +246,7 @@ class Pipeline:
             given = [Score(None, f"{metric.name} was refused: {error.message}")]
         for (number, one), score in zip(new, given, strict=False):
             self._found.scores[number, metric.name] = score
-            self._keeper.put(number, kept_score(number, score_key(metric, one), score))
+            self._row_writer.put(number, kept_score(number, score_key(metric, one), score))
 
     async def _call(self, metric: Metric, batch: Sequence[Scored]) -> list[Score]:
         """Return the scores of a batch; none where nothing further is to begin."""

@@ -1,4 +1,4 @@
-"""Call Gemini online: the documented REST API over aiohttp, which costs a fraction of google-genai (docs/adr/0012)."""
+"""Call Gemini online: the documented REST API over aiohttp, with a fraction of google-genai's CPU time (docs/adr/0012)."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
     from genops_events.config import Config
 
 TRIES = 8
-"""Of one call: with back-off, about three minutes of trouble pass unnoticed; then the task itself is tried again."""
+"""Tries of one call: with back-off, they bridge about three minutes of trouble; then the task itself is retried."""
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
 LONGEST_ASKED_SECONDS = 300.0
-"""Longest pause that the service may ask for while a worker waits; after a longer one the task itself is tried again."""
+"""Longest pause in seconds for which a worker waits; where the service asks for a longer one, the task is retried."""
 ANSWER_TIMEOUT_SECONDS = 5 * CALL_TIMEOUT_SECONDS
-"""Of one try: a long answer with thinking takes minutes."""
+"""Timeout of one try in seconds: a long answer with thinking takes minutes."""
 
 
 class Connection:
-    """The connections of one run to Vertex AI, with the credentials that go with them.
+    """The connections of one run to Vertex AI, with their credentials.
 
     Args:
         config: project and location.
-        at_once: most connections.
+        at_once: the most connections.
     """
 
     def __init__(self, config: Config, *, at_once: int) -> None:
@@ -71,7 +71,7 @@ class Connection:
         await self._session.close()
 
     def url_of(self, model: str, method: str) -> str:
-        """Return the address of a method of a model: a published one by its id, all others by their resource name."""
+        """Return the address of a method of a model: `model` is a published model's id, or a resource name."""
         place = self._config.places.of(model)
         name = model if model.startswith("projects/") else f"{self._where(place)}/publishers/google/models/{model}"
         return f"{vertex_endpoint(place)}/v1beta1/{name}:{method}"
@@ -87,7 +87,7 @@ class Connection:
         """Return the answer to one try of a call.
 
         Raises:
-            CloudUnavailable: no answer, or one that asks to be called later.
+            CloudUnavailable: no answer came, or one that asks for a later call.
             CloudRefused: the call can never succeed as it is.
         """
         assert self._session is not None
@@ -110,7 +110,7 @@ class Connection:
         async with self._refreshing:
             if not self._is_fresh():
                 headers = {"Content-Type": "application/json"}
-                # It refreshes the token where that is needed, and adds the project that is billed for the quota.
+                # This refreshes the token where needed, and adds the header of the quota project.
                 await asyncio.to_thread(credentials.before_request, Request(), "POST", self._base, headers)
                 self._headers = headers
             return self._headers
@@ -129,7 +129,7 @@ def _proxy_for(address: str) -> str | None:
 
 
 def _error(status: int, content: bytes, headers: Any) -> Exception:
-    """Return what google-api-core would raise, which `google_call` reads."""
+    """Return the error that google-api-core would raise: `google_call` translates those."""
     from google.api_core import exceptions
 
     try:
@@ -145,10 +145,10 @@ def _error(status: int, content: bytes, headers: Any) -> Exception:
 
 
 class Retries:
-    """Makes a call again while the service may yet answer it, after the pause that it asked for.
+    """Repeats a call after errors that may pass, after the pause that the service asked for.
 
     Args:
-        hold_back: told how long nobody should call, where the service refuses for being called too often.
+        hold_back: called with the seconds for which no call should begin, after each 429.
     """
 
     def __init__(self, hold_back: Callable[[float], None] = lambda _: None) -> None:
@@ -161,12 +161,12 @@ class Retries:
         """Return what `make` returns in one of `TRIES` tries.
 
         Args:
-            make: one try.
-            before_again: awaited before each further one: it counts against the quota, too.
+            make: makes one try.
+            before_again: awaited before each further try, which counts against the quota, too.
 
         Raises:
             CloudBusy: the service asked for a longer pause than `LONGEST_ASKED_SECONDS`.
-            CloudUnavailable: none was answered.
+            CloudUnavailable: no try was answered.
             CloudRefused: the call can never succeed as it is.
         """
         for number in range(1, TRIES + 1):
@@ -189,12 +189,12 @@ class Retries:
 
 
 def pause_seconds(number: int, *, asked_for: float | None = None, drawn: float | None = None) -> float:
-    """Return the pause after the try of this number: what the service asked for, and a quarter to all of a bound that doubles.
+    """Return the pause in seconds after a try: the one that the service asked for, plus 25 to 100 % of a bound that doubles.
 
     Args:
-        number: 1 after the first.
-        asked_for: by `Retry-After` or `RetryInfo`, in seconds.
-        drawn: 0 to 1; at random where None.
+        number: of the try; 1 for the first.
+        asked_for: seconds by `Retry-After` or `RetryInfo`.
+        drawn: 0 to 1, the place within the range; random where None.
     """
     own = back_off_seconds(
         number, first=FIRST_PAUSE_SECONDS, longest=LONGEST_PAUSE_SECONDS, least_share=0.25, drawn=drawn
@@ -206,17 +206,18 @@ _ABOUT_A_FILE = re.compile(r"(?i)\b(?:files?|objects?|buckets?|storage|URLs?|URI
 
 
 class AllRefused(PermanentError):
-    """Vertex AI takes none of the prompts: a setting is to blame, and not a row."""
+    """Vertex AI refuses all prompts: a setting is wrong, and not a row."""
 
 
 def is_the_rows_fault(error: CloudRefused, *, has_files: bool = False) -> bool:
-    """Return whether another row may be answered though this one was refused.
+    """Return whether the row caused the refusal, so that other rows may be answered.
 
-    A file that is not there is 404, and one that Vertex AI may not read 403
-    (https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/api-errors): so is a model, and its words tell.
+    A missing file gives 404, and one that Vertex AI may not read 403
+    (https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/api-errors). A model gives the same two; the
+    message says which of them it is about.
 
     Args:
-        error: what came in place of an answer.
+        error: the refusal.
         has_files: whether the row names files.
     """
     if error.status in (400, 413):

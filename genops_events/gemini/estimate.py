@@ -1,4 +1,4 @@
-"""What answers cost at most, before any prompt is asked."""
+"""Estimate the most that answers can cost, before any prompt is asked."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ def answers_step(
     champion: tuple[Rates, Requests] | None = None,
     file_tokens: int | None = None,
 ) -> PaidStep:
-    """Return what answering these prompts costs at most: by the candidate, and by the champion where there is one.
+    """Return the most that answering these prompts can cost: by the candidate, and by the champion where there is one.
 
     Args:
         name: of the step.
-        rates: of the model.
-        requests: make what it is asked: with them come system instruction, functions, and the longest answer.
-        prompts: none has settings of its own.
-        champion: the same of the champion, which answers the same prompts.
-        file_tokens: of files that come before each prompt, counted by the service; None where nobody has counted them.
+        rates: of the candidate's model.
+        requests: of the candidate: they give system instruction, functions and the longest answer.
+        prompts: texts; none has settings of its own.
+        champion: rates and requests of the champion, which answers the same prompts; None for none.
+        file_tokens: of the files before each prompt, as the service counted them; None where they were not counted.
     """
     texts = sum(map(estimated_tokens, prompts))
     usd, asked, answered = Decimal(0), 0, 0
-    for whose_rates, whose in [(rates, requests), *([] if champion is None else [champion])]:
+    for model_rates, model_requests in [(rates, requests), *([] if champion is None else [champion])]:
         own = (
-            texts + len(prompts) * (whose.usual_tokens + (file_tokens or 0)),
-            len(prompts) * whose.usual_longest_answer,
+            texts + len(prompts) * (model_requests.usual_tokens + (file_tokens or 0)),
+            len(prompts) * model_requests.usual_longest_answer,
         )
-        usd += whose_rates.most_for(*own)
+        usd += model_rates.most_for(*own)
         asked, answered = asked + own[0], answered + own[1]
     why = f"{len(prompts):,} prompts, answers of at most {requests.usual_longest_answer:,} tokens, thoughts included"
     if champion is not None:
@@ -56,29 +56,31 @@ def answers_step(
 
 @dataclass(slots=True)
 class PromptTokens:
-    """About how many tokens a prompt file has, and the most that its answers may have."""
+    """Estimated tokens of a prompt file, and the most that its answers may have."""
 
     rows: int = 0
-    """That can be asked."""
+    """Rows that can be asked."""
     bad_rows: int = 0
     first_bad: BadRow | None = None
     with_files: int = 0
-    """Rows with files whose tokens nobody can tell but the service: they are not among the tokens."""
+    """Rows with files that only the service can count: `asked` does not include the tokens of these files."""
     assumed: Assumed = field(default_factory=Assumed)
-    """What was assumed of the other files, which are."""
+    """What was assumed of all other files: `asked` includes their tokens."""
     asked: int = 0
+    """Input tokens."""
     answered: int = 0
+    """The most output tokens."""
 
 
 def prompt_tokens(
     rows: Iterable[PromptRow | BadRow], requests: Requests, figures: FileFigures = NO_FIGURES
 ) -> PromptTokens:
-    """Count what the rows of a prompt file ask for, each with its own settings; asks nobody.
+    """Estimate the tokens of the rows of a prompt file, each with its own settings; makes no call.
 
     Args:
         rows: of the file.
-        requests: that are made of them.
-        figures: what the model counts files as.
+        requests: of the run that will ask them.
+        figures: tokens of the model for each kind of file.
     """
     found = PromptTokens()
     for row in rows:
@@ -108,7 +110,7 @@ def _files_of(row: PromptRow, *, has_resolution: bool) -> FileTokens:
 
 
 def inference_step(rates: Rates, inference: Inference, found: PromptTokens, *, limit_usd: Decimal) -> PaidStep:
-    """Return what answering a prompt file costs at most, in the way that is sure: online, unless `mode` is batch."""
+    """Return the most that answering a prompt file can cost: at online prices, unless `mode` is batch."""
     cache = inference.cache
     why = f"{found.rows:,} prompts, answers of at most {found.answered:,} tokens together"
     if found.with_files or (cache is not None and cache.files):
@@ -119,7 +121,7 @@ def inference_step(rates: Rates, inference: Inference, found: PromptTokens, *, l
             "inference", None, limit_usd, None, found.answered, f"{why}; {files}, which the budget stage counts"
         )
     why = "; ".join((why, *(one.rstrip(".") for one in found.assumed.told(0))))
-    # Once to make it, and with each prompt; there it may be cheaper, which depends on the model.
+    # The cache is billed once when it is made, and with each prompt, where the model may have a lower price for it.
     common = 0 if cache is None else estimated_tokens(cache.text or "") * (found.rows + 1)
     asked = found.asked + common
     usd = rates.most_for(asked, found.answered, batch=inference.mode == "batch")

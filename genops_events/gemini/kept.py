@@ -1,4 +1,4 @@
-"""Rows that are done: kept as they come, in parts that can be read back in order in bounded memory."""
+"""Keep finished rows in the bucket while a run goes on, in parts that can be read back in order in bounded memory."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from genops_events.gemini.prompts import BadRow, PromptRow
 
 PART_SECONDS = 0.25
-"""Between two parts of kept rows, unless there are `PART_ROWS` sooner: so much work is lost with a process that is killed."""
+"""Seconds between two parts, unless there are `PART_ROWS` sooner: a process that is killed loses that much work."""
 PART_ROWS = 256
 WRITE_TRIES = 10
 
 KeptRow = tuple[int, bytes]
-"""Number of a row of the prompt file, and what is kept of it: a JSON object with this `number`."""
+"""Number of a row of the prompt file, and its result: a JSON object with this `number`."""
 
 
 class _Number(msgspec.Struct):
@@ -43,11 +43,11 @@ _number = msgspec.json.Decoder(_Number).decode
 class KeptRows:
     """Keeps rows in a bucket; each part is an object that is written once.
 
-    A part is named after the lowest row in it. Rows are asked in their order, and none of them far ahead of the oldest
-    that is not done: so parts in the order of their names are rows nearly in order, whichever process wrote them.
+    A part is named after the lowest row in it. Rows are asked in their order, and none far ahead of the oldest unfinished
+    one. So parts in the order of their names have the rows nearly in order, no matter which process wrote them.
 
     Args:
-        bucket: where to.
+        bucket: of the parts.
         prefix: of the parts' names; ends with `/`.
     """
 
@@ -58,10 +58,10 @@ class KeptRows:
         self._parts = 0
 
     def write(self, rows: Sequence[KeptRow]) -> None:
-        """Keep some rows as one part; blocks until they are in the bucket.
+        """Write some rows as one part; blocks until they are in the bucket.
 
         Raises:
-            CloudUnavailable: it is not known whether they are; writing them again does no harm.
+            CloudUnavailable: it is not known whether they were written; writing them again does no harm.
         """
         from google.api_core.exceptions import PreconditionFailed
 
@@ -77,10 +77,10 @@ class KeptRows:
                     timeout=CALL_TIMEOUT_SECONDS,
                 )
             except PreconditionFailed:
-                return  # an earlier try of this very call came through though its answer was lost
+                return  # an earlier try of this call was carried out, and its answer was lost
 
     def in_order(self) -> Iterator[KeptRow]:
-        """Yield every row that is kept, each once, in the order of the prompt file."""
+        """Yield every kept row once, in the order of the prompt file."""
         waiting: list[KeptRow] = []
         last = -1
         for lowest, rows in self._read_parts():
@@ -109,23 +109,23 @@ class KeptRows:
             yield from at_once(rows, some)
 
     def _blobs(self) -> Iterator[Blob]:
-        """List the parts page by page: all names of a long run would not be bounded."""
+        """List the parts page by page: the names of all parts of a long run would take unbounded memory."""
         with google_call(f"list gs://{self._bucket.name}/{self._prefix}"):
             yield from self._bucket.list_blobs(prefix=self._prefix, timeout=CALL_TIMEOUT_SECONDS)
 
 
-class Keeper:
-    """Keeps rows as they are done, a part every quarter of a second, while the work goes on.
+class RowWriter:
+    """Writes finished rows in the background, a part every quarter of a second.
 
-    async with Keeper(rows) as keeper:
-        keeper.put(0, b'{"number": 0}')
+    async with RowWriter(rows, on_failure=stop) as writer:
+        writer.put(0, b'{"number": 0}')
 
-    Leaving the block writes the rest; what ends the work before its time is paid for, too, and is tried once.
+    Leaving the block writes the rest; after an error, too, since those rows are paid for, but then with one try.
 
     Args:
-        rows: where they are kept.
-        on_kept: told the numbers that are in the bucket now.
-        on_failure: told why no more is written, where the bucket stays away.
+        rows: where they are written.
+        on_kept: called with the numbers of the rows that are in the bucket now.
+        on_failure: called with the error once writing is given up.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ class Keeper:
         self._keeping: asyncio.Task[None] | None = None
 
     def put(self, number: int, content: bytes) -> None:
-        """Take a row; it is in the bucket a moment later."""
+        """Take a row; it is written with the next part."""
         self._done.append((number, content))
         if len(self._done) >= PART_ROWS:
             self._part_is_full.set()
@@ -170,7 +170,7 @@ class Keeper:
                 self._write(self._done)
 
     async def _keep_on(self) -> None:
-        """Write what is done, again and again; give up only when the bucket stays away."""
+        """Write part after part; give up after `WRITE_TRIES` failures in a row, or an error that cannot pass."""
         failures = 0
         while True:
             is_last = self._has_ended
@@ -205,12 +205,12 @@ class Keeper:
 def pending(
     rows: Iterable[PromptRow | BadRow], kept: Iterator[KeptRow], on_kept: Callable[[bytes], None]
 ) -> Iterator[PromptRow | BadRow]:
-    """Yield the rows that nothing is kept of; both come in the order of their numbers.
+    """Yield the rows that have no kept result; both arguments are in the order of the rows' numbers.
 
     Args:
         rows: of the prompt file.
         kept: from `KeptRows.in_order`.
-        on_kept: gets what is kept of each of the others.
+        on_kept: called with the kept result of each of the other rows.
     """
     done = next(kept, None)
     for row in rows:

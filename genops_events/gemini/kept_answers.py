@@ -1,4 +1,4 @@
-"""The answers of one respondent to prompts that are held in memory: what earlier tries have kept, and what comes."""
+"""The answers of one respondent to prompts that are held in memory: those that earlier tries have kept, and new ones."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from google.cloud.storage import Bucket
 
 Answers = Mapping[int, Reply]
-"""By the number of their row."""
+"""Answers by the number of their row."""
 
 
 class KeptAnswers:
-    """Answers that are in parts while they come, and in one object in the end.
+    """Answers that are kept in parts during a run, and in one object when it is finished.
 
     Args:
-        bucket: where they are.
-        name: of the object that holds them in the end; the parts are beside it.
+        bucket: of parts and object.
+        name: of the object; the parts are in a folder beside it.
         rows: the prompts, numbered from 0 on.
-        respondent: who answers.
+        respondent: the model, and how it is asked.
     """
 
     def __init__(self, bucket: Bucket, name: str, rows: Sequence[PromptRow], respondent: Respondent) -> None:
@@ -37,20 +37,20 @@ class KeptAnswers:
         self._prefix = f"{name.removesuffix('.jsonl')}.parts/"
         self.rows, self.respondent = rows, respondent
         self.parts = KeptRows(bucket, self._prefix)
-        """Where new ones are kept as they come."""
+        """Parts for new answers."""
         kept = read_parts(bucket, self._prefix)
         self._has_new = bool(kept)
-        # The champion of an earlier round may have been another one: its answers are not this one's.
-        mine = [
+        # Another model may have been champion in an earlier round: its answers are left out.
+        of_this_model = [
             row
             for row in (*kept, *answer_rows(bucket, name))
             if row.get("model", respondent.name) == respondent.name and "answer" in row
         ]
-        self.answers = _answers_of(mine, rows)
+        self.answers = _answers_of(of_this_model, rows)
 
     @property
     def pending(self) -> list[PromptRow]:
-        """The rows without an answer; one that was refused in an earlier try is asked again, which costs nothing."""
+        """The rows without an answer; a row that an earlier try was refused is asked again, since a refusal costs nothing."""
         return [row for row in self.rows if row.number not in self.answers]
 
     def add(self, number: int, reply: Reply) -> None:
@@ -59,21 +59,21 @@ class KeptAnswers:
         self.answers[number] = reply
 
     def adopt(self, answers: Answers) -> None:
-        """Take answers that are kept elsewhere, where there are none yet."""
+        """Take over answers that are kept elsewhere, for the rows without one."""
         for number, reply in answers.items():
             if number not in self.answers:
                 self.add(number, reply)
 
     def finish(self) -> None:
-        """Write a line for each answered row, in their order, and remove the parts; repeating it changes nothing.
+        """Write a line for each answered row, in order, and remove the parts; repeating it changes nothing.
 
-        They are paid for: a later try reads them instead of asking again.
+        The answers are paid for: a later try reads them instead of asking again.
         """
         if not self._has_new:
             return
-        told = self.respondent
+        model, settings = self.respondent.name, self.respondent.settings
         lines = [
-            kept_answer(row, self.answers[row.number], model=told.name, settings=told.settings)
+            kept_answer(row, self.answers[row.number], model=model, settings=settings)
             for row in self.rows
             if row.number in self.answers
         ]
@@ -87,17 +87,17 @@ class KeptAnswers:
 
 
 def answers_to(bucket: Bucket, name: str, rows: Sequence[PromptRow], *, settings: str) -> Answers:
-    """Return the answers to the same prompts, wherever they stand in the file `name`.
+    """Return the answers to the same prompts, in whatever order the file `name` has them.
 
-    Only those count that were asked for with the same `settings` (`Requests.asked_as`): a longer answer, or one to another
-    system instruction, is another model's as far as a comparison goes. Lines of before do not have them.
+    Only answers that were asked for with the same `settings` (`Requests.asked_as`) count: a comparison may not mix them
+    with longer ones, or those to another system instruction. Lines of older versions have no `settings`.
     """
     known = {row["prompt"]: row for row in answer_rows(bucket, name) if row.get("settings") == settings}
     return {row.number: Reply.from_json(known[row.prompt]) for row in rows if row.prompt in known}
 
 
 def answer_rows(bucket: Bucket, name: str) -> list[dict[str, Any]]:
-    """Return the lines of a file of answers as they were written; none where there is no such file."""
+    """Return the lines of a file of answers as JSON objects; none where there is no such file."""
     from google.api_core.exceptions import NotFound
 
     with google_call(f"read gs://{bucket.name}/{name}"):
@@ -109,7 +109,7 @@ def answer_rows(bucket: Bucket, name: str) -> list[dict[str, Any]]:
 
 
 def _answers_of(kept: Iterable[Mapping[str, Any]], rows: Sequence[PromptRow]) -> dict[int, Reply]:
-    """Return kept answers by the number of their row; one to another prompt is left out: the file was replaced since."""
+    """Return kept answers by the number of their row, without those whose prompt has changed since."""
     return {
         one["number"]: Reply.from_json(one)
         for one in kept

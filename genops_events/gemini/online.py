@@ -1,4 +1,4 @@
-"""Answer prompts online: as fast as the quotas allow, each row once, whatever dies, in bounded memory."""
+"""Answer prompts online: as fast as the quotas allow, each row once even after a crash, in bounded memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import msgspec
 from genops_events.errors import GenopsError
 from genops_events.gcp.errors import CloudRefused, CloudUnavailable, first_error
 from genops_events.gemini.calls import AllRefused, Connection, Retries, is_the_rows_fault
-from genops_events.gemini.kept import PART_ROWS, Keeper, KeptRows, pending
+from genops_events.gemini.kept import PART_ROWS, KeptRows, RowWriter, pending
 from genops_events.gemini.pace import Pace
 from genops_events.gemini.prompts import BadRow, PromptRow, in_chunks
 from genops_events.gemini.replies import Reply, Totals, UnreadableReply, read_reply
@@ -24,69 +24,71 @@ if TYPE_CHECKING:
     from genops_events.config import Config
 
 ANSWER_SECONDS = 8.0
-"""So long may answers take on average without the quota being left unused: that many calls are under way at a time."""
+"""Mean seconds per answer up to which the whole quota is used: the number of concurrent calls follows from it."""
 MOST_AT_ONCE = 1000
 LEAST_AT_ONCE = 16
 MOST_BYTES = 32 * 1024 * 1024
-"""Of the prompts under way, together; one that is longer goes alone."""
+"""Bytes of all prompts under way together; a longer prompt is sent alone."""
 SPREAD = 4096
-"""How far rows run ahead of the oldest that is not done: so many are sorted in memory when they are read back."""
+"""Most rows between a row under way and the oldest unfinished one: reading back sorts so many in memory."""
 PROGRESS_SECONDS = 2.0
 ROWS_READ_AT_ONCE = 64
 ALL_REFUSED = 1000
-"""So many refusals and not one answer mean that a setting is wrong, and not a row. Refusals cost nothing but time."""
+"""Refusals without a single answer after which the run stops: a setting is wrong, and not a row. Refusals are not billed."""
 _FIRST_GUESS_TOKENS = 256
 OTHERS_ANSWERED = 10
-"""For each row in trouble, more than so many must be answered meanwhile, or it is the service that has a bad time."""
+"""A row counts as the cause of its errors if more than so many rows were answered for each row in trouble since it began."""
 _BROKEN = (500, 504, None)
-"""What a prompt that the service cannot answer is answered with; None where no answer came in time."""
+"""HTTP status of a prompt that the service cannot answer; None where no answer came in time."""
 
 _encode = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
 class Respondent:
-    """Who answers: a model, and how it is asked."""
+    """A model, and how it is asked."""
 
     model: str
     """A publisher's model, or the endpoint of a tuned one."""
     requests: Requests
     name: str
-    """Of the model in the answers."""
+    """Name of the model in the answers."""
     base_model: str = ""
-    """The published model that it is, or was tuned from: the quota is that model's. Empty where nobody knows it."""
+    """The published model that it is, or was tuned from: the quota is that model's. Empty where it is not known."""
     settings: str | None = None
-    """How it is asked (`Requests.asked_as`), where answers that were asked for in another way may lie beside its own."""
+    """`Requests.asked_as`; set where the same file may have answers that were asked for with other settings."""
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
-    """What calls were made in one run."""
+class CallCounts:
+    """Number of calls of one run."""
 
     asked: int
+    """All tries."""
     again: int
+    """Tries after the first of a row."""
     refused_for_quota: int
     at_once: int
     """Most rows that were under way at a time: asked or answered, and not kept yet."""
 
 
 def kept_answer(row: PromptRow, reply: Reply, *, model: str, settings: str | None = None) -> bytes:
-    """Return an answered row as it is kept, and as it stands in the answers in the end.
+    """Return the JSON line of an answered row, both for the parts and for the file of answers.
 
     Args:
-        row: what was asked.
-        reply: what came.
-        model: who answered.
+        row: the prompt.
+        reply: its answer.
+        model: name of the model that answered.
         settings: of the `Respondent`.
     """
     asked: dict[str, Any] = {"contents": row.contents} if row.prompt is None else {"prompt": row.prompt}
-    told = {} if settings is None else {"settings": settings}
-    kept = {"number": row.number, "line": row.line, "id": row.id, **asked, "model": model, **told, **reply.to_json()}
-    return _encode(kept)
+    with_settings = {} if settings is None else {"settings": settings}
+    head = {"number": row.number, "line": row.line, "id": row.id, **asked, "model": model, **with_settings}
+    return _encode(head | reply.to_json())
 
 
 def kept_failure(row: PromptRow | BadRow, reason: str) -> bytes:
-    """Return a row that has no answer as it is kept, and as it stands in the failures in the end."""
+    """Return the JSON line of a row without an answer, both for the parts and for the file of failures."""
     failed: dict[str, Any] = {"number": row.number, "line": row.line, "id": row.id, "reason": reason}
     if isinstance(row, BadRow):
         return _encode(failed | ({"found": row.found} if row.found else {}))
@@ -104,24 +106,24 @@ def answer_online(
     on_progress: Callable[[Totals], None] = lambda _: None,
     name: str = "",
     at_once: int | None = None,
-) -> Tally:
-    """Answer every row that nothing is kept of; return when all are kept, answered or failed.
+) -> CallCounts:
+    """Answer every row that has no kept result; return when all are kept, answered or failed.
 
     Args:
         config: project and location.
         model: a publisher's model, or the endpoint of a tuned one.
         rows: of the prompt file; read as they are needed, in threads, never two at a time.
-        requests: makes their requests.
-        kept: where what is done is kept.
-        pace: under which quota, and with whom that is shared.
-        on_progress: told every two seconds how many rows are answered, and how many failed; may block.
-        name: of the model in the answers, where that is another than what is called.
-        at_once: most calls at a time, by the quota of calls where None.
+        requests: makes the request of each row.
+        kept: where finished rows are written.
+        pace: the quotas, shared with other processes or not.
+        on_progress: called every two seconds with the numbers of answered and failed rows; may block.
+        name: of the model in the answers; `model` where empty.
+        at_once: most calls at a time; None to derive it from the quota of calls.
 
     Raises:
-        CloudUnavailable: calls fail after their retries, and it is not the row's fault. What was answered is kept.
-        CloudRefused: a call can never succeed, whatever the row.
-        AllRefused: no row is taken.
+        CloudUnavailable: calls fail after their retries, and the row is not the cause. Finished rows are kept.
+        CloudRefused: a call can never succeed, and the row is not the cause.
+        AllRefused: the first `ALL_REFUSED` rows were all refused.
     """
     run = OnlineRun(
         config,
@@ -130,43 +132,43 @@ def answer_online(
         pace=pace,
         at_once=at_once or calls_at_once(pace.requests_per_minute),
     )
-    asyncio.run(_answer_and_tell(run, pace, pending(rows, kept.in_order(), run.count_kept), on_progress))
-    return run.tally
+    asyncio.run(_answer_and_report(run, pace, pending(rows, kept.in_order(), run.count_kept), on_progress))
+    return run.call_counts
 
 
-async def _answer_and_tell(
+async def _answer_and_report(
     run: OnlineRun, pace: Pace, rows: Iterator[PromptRow | BadRow], on_progress: Callable[[Totals], None]
 ) -> None:
-    async def tell_on() -> None:
+    async def report_on() -> None:
         while True:
             await asyncio.sleep(PROGRESS_SECONDS)
-            with suppress(GenopsError):  # nobody decides by it, and the next one is newer
+            with suppress(GenopsError):  # no decision depends on progress, and the next report is newer
                 await asyncio.to_thread(on_progress, run.totals)
 
     with first_error():
         async with pace, asyncio.TaskGroup() as group:
-            telling = group.create_task(tell_on())
+            reporting = group.create_task(report_on())
             await run.answer(rows)
-            telling.cancel()
+            reporting.cancel()
 
 
 def calls_at_once(requests_per_minute: int | None) -> int:
-    """Return how many calls must be under way for a quota to be used, as far as answers come in time; None for no bound."""
+    """Return how many concurrent calls use a whole quota, at `ANSWER_SECONDS` per answer; `requests_per_minute` None: no quota."""
     if requests_per_minute is None:
         return MOST_AT_ONCE
     return round(min(MOST_AT_ONCE, max(LEAST_AT_ONCE, requests_per_minute / 60 * ANSWER_SECONDS)))
 
 
 class OnlineRun:
-    """One model's run over some rows: dispatching lets them in, keeping lets them out.
+    """One model's run over some rows. A row is under way from its dispatch until its result is kept.
 
     Args:
         config: project and location.
-        respondent: who answers.
-        kept: where what is done is kept.
-        pace: lets calls begin; held by the caller for as long as the run lasts.
+        respondent: the model, and how it is asked.
+        kept: where finished rows are written.
+        pace: lets calls begin; the caller enters and leaves it around the run.
         at_once: most calls at a time.
-        on_done: told each row that is done in this run, with its answer, or why there is none.
+        on_done: called with each row that this run finishes, and with its answer or the reason why there is none.
     """
 
     def __init__(
@@ -182,43 +184,43 @@ class OnlineRun:
         self._respondent = respondent
         self._pace = pace
         self._retries = Retries(pace.hold_back)
-        # More: rows that are answered, and not kept yet, must not keep others from being asked.
+        # More than `at_once`: rows that are answered and not kept yet must not delay new calls.
         self._window = _Window(2 * at_once + 4 * PART_ROWS)
-        self._keeper = Keeper(kept, on_kept=self._window.leave, on_failure=self.stop)
+        self._row_writer = RowWriter(kept, on_kept=self._window.leave, on_failure=self.stop)
         self._slots = asyncio.Semaphore(at_once)
         self._connection = Connection(config, at_once=at_once)
         self._on_done = on_done
         self._now = Totals()
         self.before = Totals()
-        """What earlier runs have kept."""
+        """Rows that earlier runs have kept."""
         self._error: GenopsError | None = None
         self._asked = 0
         self._refusals = 0
         self._mean_output = float(_FIRST_GUESS_TOKENS)
         self._in_trouble: set[int] = set()
-        """Rows under way of which a try has failed."""
+        """Rows under way with at least one failed try."""
 
     @property
-    def tally(self) -> Tally:
-        """What calls were made."""
-        return Tally(
+    def call_counts(self) -> CallCounts:
+        """Number of calls so far."""
+        return CallCounts(
             self._asked + self._retries.again, self._retries.again, self._retries.refused_for_quota, self._window.most
         )
 
     @property
     def totals(self) -> Totals:
-        """How many rows are answered, and how many failed, those of earlier runs included."""
+        """Numbers of answered and failed rows, earlier runs included."""
         return self.before + self._now
 
     def count_kept(self, content: bytes) -> None:
-        """Count a row that an earlier run has kept; from any thread, but one at a time."""
+        """Count a row that an earlier run has kept; may be called from any thread, but not concurrently."""
         answered = "answer" in msgspec.json.decode(content)
         self.before.rows += 1
         self.before.answered += answered
         self.before.failed += not answered
 
     def stop(self, error: GenopsError) -> None:
-        """Ask for no further row; what is under way is paid for, and comes to its end. `answer` raises the first error."""
+        """Start no further call; calls under way are paid for and are awaited. `answer` raises the first error."""
         self._error = self._error or error
         self._window.open_for_good()
 
@@ -226,12 +228,12 @@ class OnlineRun:
         """Answer rows; return when all of them are kept, answered or failed.
 
         Args:
-            rows: that nothing is kept of; read as they are needed, in threads, never two at a time.
+            rows: those without a kept result; read as they are needed, in threads, never two at a time.
 
         Raises:
             CloudUnavailable, CloudRefused, AllRefused: as `answer_online`.
         """
-        async with self._connection, self._keeper:
+        async with self._connection, self._row_writer:
             with first_error():
                 async with asyncio.TaskGroup() as calls:
                     try:
@@ -256,7 +258,7 @@ class OnlineRun:
                 self._failed(row, f"{error}.")
                 continue
             tokens = round(row.size_bytes / 4 + self._mean_output)
-            await self._slots.acquire()  # a connection is free then: waiting for one in aiohttp costs more
+            await self._slots.acquire()  # so that a connection is free: waiting for one in aiohttp costs more
             await self._pace.begin(tokens)
             calls.create_task(self._ask(row, _encode(body), url, tokens))
 
@@ -285,10 +287,10 @@ class OnlineRun:
             self._failed(row, error.message)
             self._refused(error)
         except CloudUnavailable as error:
-            # Nearly all others were answered meanwhile: it is this row that the service cannot answer, or not in time.
+            # Where nearly all other rows were answered since, this row is the cause of its errors, and not the service.
             others = len(self._in_trouble - {row.number})
-            well = self._error is None and self._now.answered - answered_before > OTHERS_ANSWERED * others
-            if well and error.status in _BROKEN:
+            is_well = self._error is None and self._now.answered - answered_before > OTHERS_ANSWERED * others
+            if is_well and error.status in _BROKEN:
                 self._failed(row, error.message)
             else:
                 self.stop(error)
@@ -316,7 +318,7 @@ class OnlineRun:
     def _answered(self, row: PromptRow, reply: Reply) -> None:
         self._now.rows += 1
         self._now.answered += 1
-        self._keeper.put(
+        self._row_writer.put(
             row.number, kept_answer(row, reply, model=self._respondent.name, settings=self._respondent.settings)
         )
         self._on_done(row, reply)
@@ -324,13 +326,13 @@ class OnlineRun:
     def _failed(self, row: PromptRow | BadRow, reason: str) -> None:
         self._now.rows += 1
         self._now.failed += 1
-        told = reason if isinstance(row, BadRow) else f"Line {row.line}: {reason}"
-        self._keeper.put(row.number, kept_failure(row, told))
+        with_line = reason if isinstance(row, BadRow) else f"Line {row.line}: {reason}"
+        self._row_writer.put(row.number, kept_failure(row, with_line))
         self._on_done(row, reason)
 
 
 class _Window:
-    """The rows that are under way: let in while they are few, short, and close to each other."""
+    """The rows under way: bounded in number, in bytes, and in the distance between the first and the last."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -350,13 +352,13 @@ class _Window:
         self.most = max(self.most, len(self._open))
 
     def leave(self, numbers: Iterable[int]) -> None:
-        """Forget rows that are kept."""
+        """Remove rows that are kept."""
         for number in numbers:
             self._bytes -= self._open.pop(number)
         self._changed.set()
 
     def open_for_good(self) -> None:
-        """Let in whoever waits: there is nothing to come."""
+        """Let all waiting rows in: the run is stopping, and none of them will be asked."""
         self._for_good = True
         self._changed.set()
 
@@ -372,4 +374,4 @@ async def _in_threads(rows: Iterator[PromptRow | BadRow]) -> AsyncIterator[Promp
     chunks = in_chunks(rows, most=ROWS_READ_AT_ONCE)
     while some := await asyncio.to_thread(lambda: next(chunks, None)):
         while some:
-            yield some.pop(0)  # forgotten here: whoever is given it may let it go
+            yield some.pop(0)  # no reference is kept here, so that the consumer can free the row

@@ -1,4 +1,4 @@
-"""How fast calls may be made: under the quotas of requests and of tokens a minute, smoothly."""
+"""Throttle calls to the quotas of requests and of tokens per minute, evenly spread."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ _TOKEN_UNITS = 1000
 
 
 class _PermitSource(Protocol):
-    """Where permits come from."""
+    """A source of permits."""
 
     async def take(self, count: int = 1) -> None:
-        """Return when so many more may be used."""
+        """Return when `count` more permits may be used."""
 
 
 class Pace:
-    """Lets calls begin, one after the other, as fast as the quotas allow. Waiting may be polling: let few tasks wait at a time.
+    """Lets calls begin, one after the other, as fast as the quotas allow. Waiting may poll, so few tasks should wait at a time.
 
-    A minute's quota is spread over the minute: Vertex AI counts over 60 seconds from any moment on, and a burst that is
-    allowed at the end of one minute would be over the quota in the next.
+    A minute's quota is spread over the minute. Vertex AI counts over any 60 seconds, so a burst at the end of one minute
+    would exceed the quota of the next.
 
     Args:
-        requests_per_minute: quota of calls, of this process alone; None for no bound.
-        tokens_per_minute: quota of tokens, asked and answered; None for no bound.
-        shared: in place of both: the share in a quota that all processes have together. `async with pace` holds it.
+        requests_per_minute: quota of calls of this process alone; None for no bound.
+        tokens_per_minute: quota of input and output tokens; None for no bound.
+        shared: in place of both: the share in a quota that all processes use together; `async with pace` takes part in it.
     """
 
     def __init__(
@@ -50,17 +50,17 @@ class Pace:
     ) -> None:
         self._shared = shared
         self.requests_per_minute = requests_per_minute if shared is None else shared.quota.requests_per_minute
-        """The whole quota, whoever has a share of it; None for no bound."""
+        """The whole quota, of all processes that share it; None for no bound."""
         self._requests: _PermitSource | None = None
         self._tokens: _PermitSource | None = None
         if shared is not None:
             self._requests, self._tokens = shared.requests, shared.tokens
         elif requests_per_minute is not None:
-            self._requests = _Own(requests_per_minute, unit=1.0)
+            self._requests = _OwnQuota(requests_per_minute, unit=1.0)
         if shared is None and tokens_per_minute is not None:
-            self._tokens = _Own(tokens_per_minute, unit=max(1.0, tokens_per_minute / _TOKEN_UNITS))
+            self._tokens = _OwnQuota(tokens_per_minute, unit=max(1.0, tokens_per_minute / _TOKEN_UNITS))
         self._owed = 0.0
-        """Tokens that calls were let begin for and that were not drawn; below 0 where estimates were too high."""
+        """Tokens of calls that have begun and for which no permits were taken yet; below 0 where estimates were too high."""
         self._not_before = 0.0
 
     @classmethod
@@ -83,12 +83,12 @@ class Pace:
         """Return when the next call may begin.
 
         Args:
-            tokens: that it will use, by an estimate; `used` puts it right.
-            calls: that it counts as.
+            tokens: estimated tokens of the call; `used` corrects the estimate afterwards.
+            calls: number of calls that it counts as.
 
         Raises:
             CloudUnavailable: the quota is shared, and the bucket has been away for minutes.
-            CloudRefused: the quota is shared, and the bucket refuses what that needs.
+            CloudRefused: the quota is shared, and the bucket refuses the objects that sharing needs.
         """
         while (wait := self._not_before - time.monotonic()) > 0:  # noqa: ASYNC110 - a moment that may be put off
             await asyncio.sleep(wait)
@@ -101,22 +101,22 @@ class Pace:
             await self._requests.take(calls)
 
     def used(self, tokens: int, *, estimated: int) -> None:
-        """Take note of what a call has used in the end."""
+        """Correct the estimate of a call by the tokens that it used."""
         self._owed += tokens - estimated
 
     def hold_back(self, seconds: float) -> None:
-        """Let no call begin for so long: the service has asked for it."""
+        """Let no call begin for so many seconds: the service has asked for that."""
         self._not_before = max(self._not_before, time.monotonic() + seconds)
 
 
-class _Own:
-    """A quota that no other process uses: a minute's permits, spread over half seconds, or over longer where that is less than one.
+class _OwnQuota:
+    """A quota that no other process uses: a minute's permits, spread over periods of half a second, or of one permit each.
 
-    Shorter ones would lose more to polling; longer ones would come as bursts, late ones of which may meet the next.
+    Shorter periods would lose more to polling; longer ones would come as bursts, and a late burst may meet the next one.
 
     Args:
-        per_minute: permits.
-        unit: so many are drawn at once.
+        per_minute: permits per minute.
+        unit: permits that are taken at once.
     """
 
     def __init__(self, per_minute: int, *, unit: float) -> None:
@@ -127,7 +127,7 @@ class _Own:
         self._owed = 0.0
 
     async def take(self, count: int = 1) -> None:
-        """Return when so many more may be used."""
+        """Return when `count` more permits may be used."""
         self._owed += count
         while self._owed >= self._unit:
             await self._throttler.acquire()

@@ -1,4 +1,4 @@
-"""Permits of a shared quota as they fall due in this process, and the clock that says when. No I/O but waiting."""
+"""Permits of a shared quota as they fall due in this process, and the store's clock that times them. No I/O but waiting."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from genops_events.gemini.quota_shares import Slot
 
 LATE_SECONDS = 0.5
-"""A permit that is not used so long after its moment lapses: used later, it would meet those of the next."""
+"""Seconds after which an unused permit lapses: used later, it would add to those of the next block."""
 
 
 class Permits:
-    """Permits that fall due one after the other; whoever takes one waits for its moment."""
+    """Permits that fall due one after the other; `take` waits until they do."""
 
     def __init__(self) -> None:
         self._due: deque[list[float]] = deque()
@@ -24,16 +24,16 @@ class Permits:
         self._turn = asyncio.Lock()
         self._error: Exception | None = None
         self.used = 0
-        """Since it was last set to 0."""
+        """Permits used since this was last set to 0."""
         self.waiting = 0
         """Tasks that wait in `take`."""
 
     async def take(self, count: int = 1) -> None:
-        """Return when so many permits have fallen due; they are used then.
+        """Return when `count` permits have fallen due, and use them.
 
         Raises:
             CloudUnavailable: the store has been away for `AWAY_SECONDS`.
-            CloudRefused: the store refuses what sharing needs.
+            CloudRefused: the store refuses the objects that sharing needs.
         """
         self.waiting += 1
         try:
@@ -63,9 +63,9 @@ class Permits:
         return 0
 
     def add(self, begins: float, given: Iterable[Slot]) -> None:
-        """Take what was given in a block, whose beginning is told by the monotonic clock.
+        """Add the permits of a block that begins at a moment of the monotonic clock.
 
-        What has passed by then is left: made up for at once, it would be a burst on top of the quota.
+        Permits whose moment has passed are dropped: used all at once, they would be a burst on top of the quota.
         """
         now = time.monotonic()
         due = ([begins + slot.seconds, slot.permits] for slot in given)
@@ -73,41 +73,44 @@ class Permits:
         self._changed.set()
 
     def fail(self, error: Exception | None) -> None:
-        """Let whoever takes a permit fail, from now on; None lets them wait again."""
+        """Let `take` raise this error from now on; None lets it wait again."""
         self._error = error
         self._changed.set()
 
 
 @dataclass(frozen=True, slots=True)
 class StoreClock:
-    """What the store's clock shows, by an answer that told it: between two readings of the monotonic clock."""
+    """The store's clock, read from an answer that came between two readings of the monotonic clock."""
 
-    told: float
+    reading: float
+    """Time by the store's clock, in seconds since 1970."""
     asked_at: float
+    """When the call began, by the monotonic clock."""
     answered_at: float
+    """When the answer was there, by the monotonic clock."""
 
     @property
     def width(self) -> float:
         """Seconds that the answer took."""
         return self.answered_at - self.asked_at
 
-    def goes_before(self, other: StoreClock) -> bool:
-        """Whether this later answer tells the clock better than an earlier one does: more closely, or otherwise.
+    def replaces(self, other: StoreClock) -> bool:
+        """Whether this later reading replaces an earlier one: it is more precise, or the two contradict each other.
 
-        A monotonic clock may be off by a thousandth after a while, and stands still while a machine is suspended.
+        A monotonic clock may drift by a thousandth, and stops while a machine is suspended.
         """
         at = self.answered_at
         closer = self.width <= other.width + (at - other.answered_at) / 1000
         return closer or self.latest(at) < other.earliest(at) or self.earliest(at) > other.latest(at)
 
     def earliest(self, at: float) -> float:
-        """Return what it shows at least at a moment of the monotonic clock."""
-        return self.told + at - self.answered_at
+        """Return the least that the store's clock can show at a moment of the monotonic clock."""
+        return self.reading + at - self.answered_at
 
     def latest(self, at: float) -> float:
-        """Return what it shows at most."""
-        return self.told + at - self.asked_at
+        """Return the most that the store's clock can show at a moment of the monotonic clock."""
+        return self.reading + at - self.asked_at
 
     def monotonic(self, shown: float) -> float:
-        """Return when it shows this, by the monotonic clock; wrong by half of the call's time at most."""
-        return shown - self.told + (self.asked_at + self.answered_at) / 2
+        """Return when the store's clock shows `shown`, by the monotonic clock; wrong by half of the call's time at most."""
+        return shown - self.reading + (self.asked_at + self.answered_at) / 2

@@ -1,4 +1,4 @@
-"""How much one prompt may hold: the model's context window, and what a dataset allows; who is over, by line."""
+"""Limits on the size of one prompt: the model's context window and the dataset's own; the prompts over them, by line."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class PromptOver:
 
     @property
     def is_approvable(self) -> bool:
-        """Whether somebody can let it pass; what is too long for the model can only be shortened."""
+        """Whether a person can approve it; a prompt over the context window can only be shortened."""
         return self.limit_key != CONTEXT_WINDOW
 
 
 @dataclass(frozen=True, slots=True)
 class PromptLimits:
-    """How much one prompt may hold, system instruction included."""
+    """Limits on the size of one prompt, system instruction included."""
 
     context_window_tokens: int
     tokens: int | None = None
@@ -48,17 +48,17 @@ class PromptLimits:
 
     @property
     def fewest_tokens(self) -> int:
-        """The lowest limit on tokens: what cannot have more need not be counted."""
+        """The lowest limit on tokens: a prompt that cannot have more need not be counted."""
         return min(self.context_window_tokens, self.tokens or self.context_window_tokens)
 
     def over(self, line: int, name: str, text: str, tokens: int) -> Iterator[PromptOver]:
-        """Yield the limit that this prompt is over: of two on its tokens the context window.
+        """Yield the limits that this prompt is over; of two limits on its tokens, only the context window.
 
         Args:
             line: 1-based line in the prompt file.
             name: id of the prompt.
             text: system instruction and prompt.
-            tokens: counted; any number up to `fewest_tokens` where they were not.
+            tokens: as counted; any number up to `fewest_tokens` where the prompt was not counted.
         """
         if tokens > self.context_window_tokens:
             yield PromptOver(line, name, "tokens", tokens, self.context_window_tokens, CONTEXT_WINDOW)

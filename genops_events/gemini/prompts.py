@@ -1,7 +1,7 @@
-"""Read a prompt file (JSON Lines) row by row; what is wrong with a row is said of that row alone.
+"""Read a prompt file (JSON Lines) row by row; an error in a row is reported for that row alone.
 
 A row is {"prompt": …} or {"contents": […]}, with an `id`, `files` (gs:// addresses, for a prompt) and settings of its own
-(the keys of `inference` that say how to answer, and `system_instruction`) if it likes. {"request": {"contents": …}}, the
+(the keys of `inference` about answers, and `system_instruction`) where it needs them. {"request": {"contents": …}}, the
 row of a batch job, is read, too.
 """
 
@@ -58,32 +58,32 @@ class PromptRow:
     """As the REST API takes them."""
     size_bytes: int
     prompt: str | None = None
-    """The text, where the row is nothing but one."""
+    """The text of a row that has text alone; None for all others."""
     settings: RowSettings | None = None
 
     @classmethod
     def of_text(cls, number: int, text: str, *, line: int, name: str) -> Self:
-        """Return a row that is nothing but a text, as an example of an evaluation file is."""
+        """Return a row that has text alone, as an example of an evaluation file has."""
         contents = [{"role": "user", "parts": [{"text": text}]}]
         return cls(number, line, name, contents, len(text.encode()), prompt=text)
 
     @property
     def has_files(self) -> bool:
-        """Whether the model is shown files, whose tokens their size does not tell."""
+        """Whether the row has files; the number of their tokens does not follow from their size."""
         return any(
             key in part for turn in self.contents for part in turn["parts"] for key in ("fileData", "inlineData")
         )
 
     @property
     def text(self) -> str:
-        """All that is written in the row, without what is in files."""
+        """The texts of all parts, without the content of files."""
         return "".join(
             part["text"] for turn in self.contents for part in turn["parts"] if isinstance(part.get("text"), str)
         )
 
     @property
     def sent(self) -> str:
-        """All of the row that is sent as text: what is written in it, and the calls of functions with their answers."""
+        """All of the row that is sent as text: its texts, its function calls and the responses to them."""
         calls = (
             json.dumps(part[key], ensure_ascii=False)
             for turn in self.contents
@@ -108,12 +108,12 @@ class BadRow:
 def in_chunks(
     rows: Iterable[PromptRow | BadRow], *, most: int, most_bytes: int = 4 * 1024 * 1024
 ) -> Iterator[list[PromptRow | BadRow]]:
-    """Yield the rows in lists that are held in memory: of at most so many rows, and of few where they are long.
+    """Yield the rows in lists that are held in memory, each bounded by the number of its rows and by their bytes.
 
     Args:
         rows: of a prompt file.
-        most: rows in a list.
-        most_bytes: a list ends with the row that reaches it.
+        most: the most rows in a list.
+        most_bytes: size in bytes that ends a list; the row that reaches it is its last.
     """
     some: list[PromptRow | BadRow] = []
     held = 0
@@ -134,12 +134,12 @@ class _Wrong(Exception):
 def read_rows(lines: Iterable[bytes | int], *, readable: Readable) -> Iterator[PromptRow | BadRow]:
     """Yield every row of a prompt file, in order; blank lines are skipped, and counted.
 
-    Of rows with the same `id` the first one is asked, and the others are bad: nobody could tell whose answer it is. A file
-    that is none of JSON Lines, but an archive or a JSON array, is one bad row, and nothing more of it is read.
+    Of rows with the same `id` the first one is asked, and the others are bad: an answer could not be matched to one of
+    them. A file that is not JSON Lines but an archive or a JSON array is one bad row, and the rest of it is not read.
 
     Args:
         lines: of the file.
-        readable: the files that rows may name; a row that names another one is bad.
+        readable: the files that rows may name; a row that names any other file is bad.
     """
     number = 0
     names = RowNames()
@@ -151,7 +151,7 @@ def read_rows(lines: Iterable[bytes | int], *, readable: Readable) -> Iterator[P
             yield BadRow(number, line, row.id, f"Line {line}: this is {form}; each line must read {FORMS}.")
             return
         is_named = row.id != name_of(line)
-        if isinstance(row, PromptRow) or not is_named:  # a bad row with an id of its own leaves that to a good one
+        if isinstance(row, PromptRow) or not is_named:  # the id of a bad row stays free for a good row
             why = names.refusal(line, row.id if is_named else None)
             if isinstance(row, PromptRow) and why is not None:
                 row = BadRow(number, line, row.id, f"Line {line}: {why}.")
@@ -199,7 +199,7 @@ def _object(content: bytes) -> dict[str, Any]:
         raise _Wrong(f"{error.message}; each line must read {FORMS}") from None
     if not isinstance(value, dict):
         raise _Wrong(f"it is not a JSON object; each line must read {FORMS}")
-    # Of a setting, null says something: the model's own default in place of the dataset's.
+    # A setting that is null has a meaning: the model's own default in place of the dataset's value.
     value = {**given(value), **{key: value[key] for key in _SETTINGS if key in value}}
     if others := [key for key in value if key not in _OWN_KEYS and key not in _SETTINGS]:
         raise _Wrong(f"the key {shown(others[0], '`')} is not known, allowed are {', '.join((*_OWN_KEYS, *_SETTINGS))}")
@@ -298,7 +298,7 @@ def _data(data: Any, kind: str, where: str) -> dict[str, Any]:
 
 
 def _type(mime_type: Any, where: str) -> str:
-    """Return a MIME type as Google's lists have it, with its parameters; capitals in it mean nothing."""
+    """Return a MIME type as Google's lists write it, with its parameters; it is compared without regard to case."""
     plain = plain_type(mime_type) if isinstance(mime_type, str) else ""
     if plain not in TYPES:
         raise _Wrong(f"{where}: {not_taken(shown(mime_type) if isinstance(mime_type, str) else repr(mime_type))}")
@@ -334,7 +334,7 @@ def _settings(value: Mapping[str, Any]) -> RowSettings | None:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))
-        # A number may be shown; a text may be what was asked, and this reason goes to verdicts and logs.
+        # Numbers are shown. Texts are not: they may be part of the prompt, and this reason goes to verdicts and logs.
         found = f" is {first['input']!r}" if isinstance(first["input"], (bool, int, float)) else ""
         raise _Wrong(f"`{place}`{found}: {first['msg'][:1].lower()}{first['msg'][1:]}") from None
 

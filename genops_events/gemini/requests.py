@@ -1,7 +1,7 @@
 """Put a prompt and its settings into the JSON of Gemini's REST API: online calls and the rows of a batch job are the same.
 
-https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference. google-genai says the same things with
-types of its own, and only for online calls; a test holds each field against what it sends (docs/adr/0012).
+https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference. google-genai builds the same JSON from
+types of its own, for online calls only; a test compares each field with what google-genai sends (docs/adr/0012).
 """
 
 from __future__ import annotations
@@ -46,20 +46,20 @@ _HARMS = {
 
 
 class CannotAsk(Exception):
-    """A row's own settings do not go together with those of the dataset."""
+    """A row's own settings conflict with those of the dataset."""
 
 
 class Requests:
     """Makes the requests of one run.
 
     Args:
-        settings: the dataset's.
+        settings: of the dataset's answers.
         system_instruction: sent with every prompt, unless its row has one of its own.
-        cache: resource name of what all prompts have in common; it holds the system instruction and the tools.
-        thinker: how the model thinks.
-        model: the published model that is asked, or that the asked one was tuned from, with its figures: what it refuses
-            is refused before it is asked. None where nobody knows it.
-        before: contents that come before every prompt, sent with each: what a cache would hold.
+        cache: resource name of the context cache; it holds the system instruction and the tools. None for no cache.
+        thinker: the model's rules about thinking.
+        model: name and figures of the published model that is asked, or that the asked one was tuned from: settings that
+            it would refuse raise before any call. None where the catalogue does not have it.
+        before: contents that are sent before every prompt, in place of a cache.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Requests:
         """Return the request of one row.
 
         Raises:
-            CannotAsk: its settings do not go together with the dataset's.
+            CannotAsk: its settings conflict with the dataset's, or the model does not take them.
         """
         own = row.settings
         if own is None or not own.model_fields_set:
@@ -103,31 +103,29 @@ class Requests:
         if self._model is not None:
             name, model = self._model
             for one in wrong_for(settings, model, name):
-                place, said = ".".join(map(str, one["loc"])), str(one["type"])
-                raise CannotAsk(f"`{place}` is {one['input']!r}: {said[:1].lower()}{said[1:]}")
+                place, reason = ".".join(map(str, one["loc"])), str(one["type"])
+                raise CannotAsk(f"`{place}` is {one['input']!r}: {reason[:1].lower()}{reason[1:]}")
         has_own = "system_instruction" in own.model_fields_set
         instruction = own.system_instruction if has_own else self._system_instruction
         common = request_json(settings, system_instruction=instruction, cache=self._cache, thinker=self._thinker)
         return {**common, "contents": [*self.before, *row.contents]}
 
     def common(self) -> dict[str, Any]:
-        """Return the request of a prompt without settings of its own, but for its contents: `before`, then the prompt."""
+        """Return the request of a prompt without settings of its own, without `contents` (`before`, then the prompt)."""
         return {**self._common}
 
     @property
     def asked_as(self) -> str:
-        """What tells answers that were asked for in this way from those that were asked for in another."""
-        told = self._common | ({"contents": self.before} if self.before else {})
-        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:24]
+        """Fingerprint of all settings of these requests: answers with the same one were asked for in the same way."""
+        settings = self._common | ({"contents": self.before} if self.before else {})
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:24]
 
     def longest_answer(self, row: PromptRow) -> int:
         """Return the most output tokens that a row can be billed, thoughts included."""
         own = row.settings
-        told = ("max_output_tokens", "thinking", "candidate_count")
-        given = {} if own is None else {name: getattr(own, name) for name in told if name in own.model_fields_set}
-        settings = self._settings.model_copy(
-            update=given
-        )  # not checked: what does not go together fails when it is asked
+        names = ("max_output_tokens", "thinking", "candidate_count")
+        given = {} if own is None else {name: getattr(own, name) for name in names if name in own.model_fields_set}
+        settings = self._settings.model_copy(update=given)  # not checked: a conflict fails when the row is asked
         return self._thinker.most_output(settings) * (settings.candidate_count or 1)
 
     @property
@@ -137,14 +135,14 @@ class Requests:
 
     @property
     def usual_judged_tokens(self) -> int:
-        """The most tokens of one such answer without its thoughts, which no judge sees."""
+        """The most tokens of one such answer, without its thoughts: a judge does not see those."""
         return self._settings.max_output_tokens or self._thinker.most_output(self._settings)
 
     @property
     def usual_tokens(self) -> int:
-        """About how many tokens come with such a prompt: system instruction, functions, schema of the answer, texts before it.
+        """Estimated tokens that are sent with such a prompt: system instruction, functions, response schema, texts before it.
 
-        What files before it have, the service counts.
+        Files before it are not included: the service counts those.
         """
         texts = (part.get("text", "") for turn in self.before for part in turn["parts"])
         return (
@@ -157,23 +155,23 @@ class Requests:
         return any("fileData" in part for turn in self.before for part in turn["parts"])
 
     def declared_tokens(self, row: PromptRow) -> int:
-        """Return about how many tokens its functions and the schema of its answer have: billed as input, and not counted."""
+        """Return the estimated tokens of its functions and response schema: billed as input, and not part of a count."""
         if row.settings is None or not row.settings.model_fields_set:
             return self._declared_tokens
         try:
-            return _declared_tokens(Requests.body(self, row))  # a budget that begins with `body` does not begin here
+            return _declared_tokens(Requests.body(self, row))  # not `self.body`, which in a subclass draws on a budget
         except CannotAsk:
             return 0
 
     def media_resolution(self, row: PromptRow) -> str | None:
-        """Return in which resolution the row's files are read; None for the model's own choice."""
+        """Return the resolution at which the row's files are read; None for the model's default."""
         own = row.settings
         if own is not None and "media_resolution" in own.model_fields_set:
             return own.media_resolution
         return self._settings.media_resolution
 
     def system_instruction(self, row: PromptRow) -> str:
-        """Return what is sent with the row as system instruction; empty for none."""
+        """Return the system instruction that is sent with the row; empty for none."""
         own = row.settings
         if own is not None and "system_instruction" in own.model_fields_set:
             return own.system_instruction or ""
@@ -187,7 +185,7 @@ def _declared_tokens(body: Mapping[str, Any]) -> int:
 
 
 IN_CACHE = frozenset({"system_instruction", "functions", "function_calling", "grounding"})
-"""What belongs to a cache: a call that uses one must not have it."""
+"""Settings that are part of a cache: a call that uses a cache must not have them."""
 
 
 def request_json(
@@ -197,7 +195,7 @@ def request_json(
     cache: str | None = None,
     thinker: ThinkingModel = NOT_KNOWN,
 ) -> dict[str, Any]:
-    """Return all of a request but its contents: with the thinking that suits the model, and room for it."""
+    """Return a request without its contents; thinking and output tokens are those that the model takes."""
     longest = thinker.output_tokens(settings)
     settings = thinker.settled(settings).model_copy(update={"max_output_tokens": longest})
     body: dict[str, Any] = {}
@@ -218,7 +216,7 @@ def batch_row(body: Mapping[str, Any], row: PromptRow) -> dict[str, Any]:
 
 
 def cache_contents(text: str | None, files: Sequence[str] | None) -> list[dict[str, Any]]:
-    """Return what all prompts have in common as the contents of a cache."""
+    """Return the text and the files that all prompts share as the contents of a cache."""
     parts: list[dict[str, Any]] = [{"fileData": {"fileUri": uri, "mimeType": mime_type_of(uri)}} for uri in files or ()]
     if text is not None:
         parts.append({"text": text})

@@ -1,4 +1,4 @@
-"""Read the prompt file, and write answers and failures, in order and in bounded memory."""
+"""Read the prompt file and write answers and failures, in order and in bounded memory."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ _NOT_FOUND = 404
 
 
 class PromptsMissing(PermanentError):
-    """The prompt file is not there, or has no prompt in it."""
+    """The prompt file is missing, or no row of it can be asked."""
 
 
 @dataclass(slots=True)
-class Written:
-    """What stands in the two files."""
+class WrittenRows:
+    """Figures of the rows in the files of answers and failures."""
 
     totals: Totals = field(default_factory=Totals)
     causes: Counter[str] = field(default_factory=Counter)
-    """How often each reason left a row without an answer; the first 20 reasons."""
+    """Number of rows without an answer by reason; the first 20 reasons."""
 
     @property
     def most_often(self) -> str:
-        """The reason that most failures have; empty where nothing failed."""
+        """The most frequent reason; empty where nothing failed."""
         return self.causes.most_common(1)[0][0] if self.causes else ""
 
 
@@ -52,7 +52,7 @@ def rows_of(bucket: Bucket, name: str, *, readable: Readable) -> Iterator[Prompt
     """Yield the rows of a prompt file as they are read.
 
     Raises:
-        PromptsMissing: it is not there.
+        PromptsMissing: the file does not exist.
     """
     try:
         yield from read_rows(lines_of(read_object(bucket.blob(name))), readable=readable)
@@ -63,15 +63,15 @@ def rows_of(bucket: Bucket, name: str, *, readable: Readable) -> Iterator[Prompt
 
 
 def copy_prompts(bucket: Bucket, name: str, to: str) -> None:
-    """Copy the prompt file as it is at the first call: what is priced is what is answered, whatever happens to the file.
+    """Copy the prompt file once: later stages price and answer the copy, so changes to the file have no effect on them.
 
     Args:
-        bucket: of both.
+        bucket: of both objects.
         name: of the prompt file.
         to: name of the candidate's copy.
 
     Raises:
-        PromptsMissing: neither of them is there.
+        PromptsMissing: neither of them exists.
     """
     from google.api_core.exceptions import NotFound, PreconditionFailed
 
@@ -91,10 +91,10 @@ def copy_prompts(bucket: Bucket, name: str, to: str) -> None:
 
 
 def check_prompts(bucket: Bucket, name: str, *, readable: Readable) -> None:
-    """Look for one row that can be asked: for no other is anything paid.
+    """Check that at least one row can be asked, before anything is paid for.
 
     Raises:
-        PromptsMissing: there is none, or no such file.
+        PromptsMissing: no row can be asked, or the file does not exist.
     """
     bad: list[BadRow] = []
     for row in rows_of(bucket, name, readable=readable):
@@ -109,7 +109,7 @@ def nothing_to_ask(file: str, first_bad: BadRow | None) -> PromptsMissing:
 
     Args:
         file: its address.
-        first_bad: the first of its rows; None where it has none.
+        first_bad: its first row, which is bad; None where the file has no rows.
     """
     if first_bad is None:
         return PromptsMissing(f"{file} is empty.", "Write a prompt there; then upload the training file again.")
@@ -126,16 +126,16 @@ def _missing(bucket: Bucket, name: str) -> PromptsMissing:
     )
 
 
-def write_results(bucket: Bucket, rows: Iterable[KeptRow], *, answers: str, failures: str) -> Written:
+def write_results(bucket: Bucket, rows: Iterable[KeptRow], *, answers: str, failures: str) -> WrittenRows:
     """Write every row to one of the two files, in order, and return what they hold; repeating it changes nothing.
 
     Args:
-        bucket: where to.
+        bucket: of the two objects.
         rows: as they are kept, in the order of the prompt file.
-        answers: name of the object for those that are answered, blocked and cut ones too.
-        failures: of the object for the others; there is none where nothing failed.
+        answers: name of the object for answered rows, with blocked and cut answers.
+        failures: name of the object for the other rows; it is not written where nothing failed.
     """
-    written = Written()
+    written = WrittenRows()
     with google_call(f"write gs://{bucket.name}/{answers}"), ExitStack() as stack:
         good = stack.enter_context(object_writer(bucket, answers))
         bad: Any = None
@@ -155,13 +155,13 @@ def write_results(bucket: Bucket, rows: Iterable[KeptRow], *, answers: str, fail
 
 
 def object_writer(bucket: Bucket, name: str) -> Any:
-    """Return a file that becomes an object when it is closed, in bounded memory; nothing where an error ends it."""
+    """Return a file that becomes an object when it is closed, in bounded memory; after an error no object is written."""
     return bucket.blob(name).open(
         "wb", chunk_size=WRITTEN_AT_ONCE_BYTES, content_type="application/jsonl", timeout=CALL_TIMEOUT_SECONDS
     )
 
 
 def _cause(row: dict[str, Any]) -> str:
-    """Return the reason without its line: a wrong setting is the same for all rows."""
+    """Return the reason without its line, so that the same cause in many rows is counted as one."""
     reason = str(row["reason"]).removeprefix(f"Line {row['line']}: ")
     return reason if len(reason) <= CAUSE_CHARACTERS else reason[:CAUSE_CHARACTERS] + "…"

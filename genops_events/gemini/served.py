@@ -1,4 +1,4 @@
-"""How the tuned model of a dataset is asked, the same everywhere: what is scored is what is served, and what is reserved."""
+"""Requests to the tuned model of a dataset: the same settings for estimates, evaluation and inference."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def served_requests(config: Config, dataset: Dataset, *, cache: str | None = None) -> Requests:
-    """Return what makes the requests of inference.
+    """Return the maker of inference's requests.
 
     Args:
-        config: how models think.
-        dataset: whose prompts are answered.
-        cache: resource name of what all prompts have in common.
+        config: has the models' rules about thinking.
+        dataset: the dataset of the prompts.
+        cache: resource name of the context cache; None for none.
     """
     return Requests(
         dataset.inference,
@@ -32,19 +32,19 @@ def served_requests(config: Config, dataset: Dataset, *, cache: str | None = Non
 
 
 def evaluation_requests(config: Config, dataset: Dataset, model: str) -> Requests:
-    """Return what makes the requests of an evaluation: the tuned model is asked as its answers are served.
+    """Return the maker of an evaluation's requests: the tuned model is asked with the settings of inference.
 
-    What inference keeps in a cache is sent with each prompt here: rows are few, and the champion would need a cache of its own.
+    What inference has in a cache is sent with each prompt here: rows are few, and the champion would need its own cache.
 
     Args:
-        config: how models think.
-        dataset: whose evaluation.
-        model: the published model that it was tuned from: the candidate's, or the champion's.
+        config: has the models' rules about thinking.
+        dataset: the dataset of the evaluation.
+        model: the published model that candidate or champion was tuned from.
     """
     thinker = config.thinker(model, is_tuned=True)
     settings = dataset.evaluated_with
     if model != dataset.billed_model:  # a champion from before the dataset's model was changed
-        settings = taken_by(settings, thinker, config.catalogue.find(model))
+        settings = settings_taken_by(settings, thinker, config.catalogue.find(model))
     return Requests(
         settings,
         system_instruction=dataset.system_instruction,
@@ -55,18 +55,18 @@ def evaluation_requests(config: Config, dataset: Dataset, model: str) -> Request
 
 
 def before_each_prompt(dataset: Dataset) -> list[dict[str, Any]]:
-    """Return the contents that come before every prompt that is served: those of its cache, for whoever makes none."""
+    """Return the contents of the dataset's cache, to be sent before every prompt where no cache is made."""
     cache = dataset.inference.cache
     return [] if cache is None else cache_contents(cache.text, cache.files)
 
 
-def taken_by(settings: AnswerSettings, thinker: ThinkingModel, model: Model | None) -> AnswerSettings:
-    """Return a dataset's settings for another model than the dataset's: without those that it would answer with 400.
+def settings_taken_by(settings: AnswerSettings, thinker: ThinkingModel, model: Model | None) -> AnswerSettings:
+    """Return a dataset's settings for another model than the dataset's, without those that it would refuse with 400.
 
     Args:
         settings: checked for the dataset's own model.
-        thinker: how the other model thinks.
-        model: the other one; None where nobody knows it.
+        thinker: the other model's rules about thinking.
+        model: figures of the other model; None where the catalogue does not have it.
     """
     left_out = set() if model is None else {str(one["loc"][0]) for one in wrong_for(settings, model, "")}
     if settings.thinking is not None and not thinker.takes(settings.thinking):

@@ -1,20 +1,20 @@
-"""Share a quota with all processes that use it: each says in the bucket that it takes part, and reads who else does.
+"""Share a quota with all processes that use it, through small objects in the bucket.
 
 For each block of seconds that a process wants a share of, it writes one empty object below the quota's folder in the record,
-named by block and holder, and lists the block once it has closed. Whose object was made in time has a share, by the
-arithmetic of `quota_shares`. Nobody writes an object twice: Cloud Storage takes one write a second to a name
-(https://cloud.google.com/storage/quotas, read 2026-11-30), which a lease in one document would need for each process.
+named by block and holder, and lists the block once it has closed. Each process whose object was made in time has a share, by
+the arithmetic of `quota_shares`. No object is written twice: Cloud Storage takes one write a second to a name
+(https://cloud.google.com/storage/quotas, read 2026-11-30), and a lease in one document would need one for each process.
 
-| dies or fails | what becomes of it |
+| the process dies, or a call fails | effect |
 |---|---|
 | before the object is written | no share; the others have it |
-| after that | its share of this block, and of the next at most, is lost: 10 seconds. Its objects are removed by another holder |
-| the answer to the write is lost | the write is repeated, finds its own object, and goes by the time of that |
-| the write comes too late | it has no share of that block, and knows it: the others do not count it either |
+| after that | its share of this block, and of the next at most, is lost: 10 seconds. Another holder removes its objects |
+| the answer to the write is lost | the write is repeated, finds its own object, and takes that object's time |
+| the write comes too late | no share of that block; the other processes do not count it either |
 | the listing fails until the block is over | no call begins in that block |
 | the bucket is away | no call begins: its answers could not be kept, either. After three minutes it raises CloudUnavailable |
 
-Clocks of machines are not used: blocks are those of the store's clock, which every write tells.
+The clocks of the machines are not used: blocks are those of the store's clock, which the answer to every write shows.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from genops_events.errors import GenopsError
 from genops_events.gcp.errors import CloudUnavailable, google_call
 from genops_events.gemini.permits import Permits, StoreClock
 from genops_events.gemini.quota_shares import (
-    Wish,
+    Demand,
     begins_at,
     block_at,
     closes_at,
-    next_wish,
+    next_demand,
     permits_of,
     settles_at,
     shares,
@@ -54,46 +54,46 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CALL_SECONDS = 4.0
-"""Bound of one call to the store: one that takes longer than this is of no use for the block that it is about."""
+"""Timeout of one call to the store: a longer one would be too late for its block."""
 AWAY_SECONDS = 180.0
-"""The store may be away so long before calls that wait are given up; the task is tried again then."""
+"""Seconds without an answer from the store after which waiting calls are given up; the task is retried then."""
 ENTERED_SECONDS = 0.3, 1.5
-"""Entries are made so long before their block closes, each at a moment of its own in between."""
+"""Entries are made between so many seconds before their block closes, at a random moment."""
 TIDIED_BLOCKS = 24
-"""Every so many blocks, each holder removes what others have left who died."""
+"""Every so many blocks, each holder removes the objects of holders that died."""
 _TIDIED_AT_ONCE = 20
 _DIGITS = 15
 
 _REQUESTS, _TOKENS = "requests", "tokens"
 _FIRST = "first"
-"""The object of a block by which one holder has all of it, where nobody has entered it in time."""
+"""The object by which one holder takes a whole block that has no entry made in time."""
 
-Wishes = dict[str, Wish]
-"""Of requests, and of tokens."""
+Demands = dict[str, Demand]
+"""One for requests, and one for tokens."""
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What one holder was given of one block."""
+    """One holder's permits in one block."""
 
     block: int
     requests: int
     requests_of_all: int
-    """The quota's permits in this block: the sum of all shares is never above."""
+    """The quota's permits in this block: the sum of all shares never exceeds them."""
     tokens: int | None
     holders: int
 
 
 class SharedQuota:
-    """A process's part in a quota of calls a minute, and of tokens where one is given, that others use as well.
+    """One process's share in a quota of calls per minute, and of tokens where one is given, that other processes use, too.
 
     async with SharedQuota(bucket, quota) as shared:
         await shared.requests.take()
 
     Args:
         bucket: of the record.
-        quota: which one, and how much it allows.
-        on_share: told what was given of each block.
+        quota: its place, and its figures per minute.
+        on_share: called with this process's share of each block.
     """
 
     def __init__(self, bucket: Bucket, quota: Quota, *, on_share: Callable[[Share], None] = lambda _: None) -> None:
@@ -104,11 +104,11 @@ class SharedQuota:
         self._holder = uuid.uuid4().hex
         self._clock: StoreClock | None = None
         self._block = 0
-        """The next one to be handed out; each is handed out once."""
+        """The next block whose permits are handed out; each block is handed out once."""
         self._entered: dict[int, bool] = {}
-        """Blocks with an entry of this holder, and whether all see it."""
+        """Blocks with an entry of this holder, and whether all other holders see it."""
         self._begun: dict[str, tuple[int, float]] = {}
-        """Objects that this holder has begun to write: of which block, and since when by the monotonic clock."""
+        """Objects that this holder has begun to write: block, and start of the write by the monotonic clock."""
         self._well_at = time.monotonic()
         self._task: asyncio.Task[None] | None = None
         self.requests = Permits()
@@ -125,14 +125,14 @@ class SharedQuota:
         assert self._task is not None
         self._task.cancel()
         await asyncio.wait([self._task])
-        # Who comes now has what it leaves. What cannot be removed here, another holder removes.
+        # A new holder then has this one's share. Objects that cannot be removed here, another holder removes.
         with suppress(GenopsError):
             await asyncio.to_thread(self._remove, list(self._begun))
 
     # ── one block after the other ────────────────────────────────────────────────────────────────────────────────────
 
     async def _keep_on(self) -> None:
-        """Enter block after block, and take the share of each, until the quota is left."""
+        """Enter block after block and take the share of each, until this task is cancelled."""
         failures = 0
         while True:
             try:
@@ -152,7 +152,7 @@ class SharedQuota:
                 if for_good:
                     self._fail(error)
                 await asyncio.sleep(random.uniform(0.1, 0.3) * 2 ** min(failures - 1, 4))  # noqa: S311 - not a secret
-            except Exception as error:  # noqa: BLE001 - whatever it is: calls would wait for ever
+            except Exception as error:  # noqa: BLE001 - after any other error, calls would wait for ever
                 self._fail(error)
                 return
             else:
@@ -165,9 +165,9 @@ class SharedQuota:
                 permits.fail(error)
 
     async def _join(self) -> None:
-        """Learn the store's clock, by an entry for the next block.
+        """Read the store's clock by writing an entry for the next block.
 
-        Which one to try, the machine's clock says. Where that is wrong, the entry is, too, and is removed.
+        The machine's clock says which block that is. Where it is wrong, the entry is for a wrong block and is removed.
         """
         tried = block_at(time.time()) + 1
         await asyncio.to_thread(self._enter, tried)
@@ -177,7 +177,7 @@ class SharedQuota:
                 await asyncio.to_thread(self._remove, list(self._begun))
 
     async def _take_part(self, block: int) -> None:
-        """Enter one block unless it has closed, and take this holder's share of it; the whole where nobody else has entered it."""
+        """Enter one block unless it has closed, and take this holder's share of it, or all of it where there is no other entry."""
         if block not in self._entered:
             await self._sleep_until(closes_at(block) - random.uniform(*ENTERED_SECONDS))  # noqa: S311 - not a secret
             if self._now() < closes_at(block):
@@ -188,80 +188,88 @@ class SharedQuota:
             if self._holder in entries:
                 self._hand_out(block, entries)
         elif not entries.keys() - {self._holder} and await asyncio.to_thread(self._claim, block):
-            self._hand_out(block, {self._holder: self._wishes(everything=True)})
+            self._hand_out(block, {self._holder: self._demands(everything=True)})
 
-    def _hand_out(self, block: int, entries: Mapping[str, Wishes]) -> None:
+    def _hand_out(self, block: int, entries: Mapping[str, Demands]) -> None:
         assert self._clock is not None
         begins = self._clock.monotonic(begins_at(block))
-        mine: dict[str, int] = {}
+        permits_by_kind: dict[str, int] = {}
         for kind, permits in ((_REQUESTS, self.requests), (_TOKENS, self.tokens)):
             if permits is not None:
-                given = shares({holder: wishes[kind] for holder, wishes in entries.items() if kind in wishes}, block)
+                given = shares({holder: demands[kind] for holder, demands in entries.items() if kind in demands}, block)
                 permits.add(begins, slots(given, self._holder))
-                mine[kind] = given[self._holder]
-        lowest = min(wishes[_REQUESTS].per_minute for wishes in entries.values() if _REQUESTS in wishes)
-        self._on_share(Share(block, mine[_REQUESTS], permits_of(lowest, block), mine.get(_TOKENS), len(entries)))
+                permits_by_kind[kind] = given[self._holder]
+        lowest = min(demands[_REQUESTS].per_minute for demands in entries.values() if _REQUESTS in demands)
+        self._on_share(
+            Share(
+                block,
+                permits_by_kind[_REQUESTS],
+                permits_of(lowest, block),
+                permits_by_kind.get(_TOKENS),
+                len(entries),
+            )
+        )
 
-    def _wishes(self, *, everything: bool) -> Wishes:
-        """Return what this holder wants of a block, by what it has used since its last entry."""
+    def _demands(self, *, everything: bool) -> Demands:
+        """Return this holder's demands for a block, by the permits that it has used since its last entry."""
         found = {}
         for kind, permits, per_minute in (
             (_REQUESTS, self.requests, self.quota.requests_per_minute),
             (_TOKENS, self.tokens, self.quota.tokens_per_minute),
         ):
             if permits is not None and per_minute is not None:
-                most = None if everything else next_wish(used=permits.used, waiting=permits.waiting > 0)
-                found[kind] = Wish(per_minute, most)
+                most = None if everything else next_demand(used=permits.used, waiting=permits.waiting > 0)
+                found[kind] = Demand(per_minute, most)
         return found
 
     def _now(self) -> float:
-        """Return what the store's clock shows at most."""
+        """Return the most that the store's clock can show now."""
         assert self._clock is not None
         return self._clock.latest(time.monotonic())
 
     async def _sleep_until(self, shown: float) -> None:
-        """Return when the store's clock surely shows this."""
+        """Return once the store's clock shows at least this."""
         assert self._clock is not None
         while (wait := shown - self._clock.earliest(time.monotonic())) > 0:  # noqa: ASYNC110 - a moment, not a condition
             await asyncio.sleep(wait)
 
-    # ── the store: blocking calls, each bounded and made once. What a failure means, the loop above decides ──────────
+    # ── the store: blocking calls, each with a timeout and made once; `_keep_on` handles their errors ────────────────
 
     def _enter(self, block: int) -> None:
-        """Write that this holder takes part in a block; note whether all see that."""
-        wishes = self._wishes(everything=self._clock is None)
-        says = {f"{kind}-per-minute": str(wish.per_minute) for kind, wish in wishes.items()}
-        says |= {f"{kind}-most": str(wish.most) for kind, wish in wishes.items() if wish.most is not None}
+        """Write this holder's entry for a block, and note whether all other holders see it."""
+        demands = self._demands(everything=self._clock is None)
+        entry = {f"{kind}-per-minute": str(demand.per_minute) for kind, demand in demands.items()}
+        entry |= {f"{kind}-most": str(demand.most) for kind, demand in demands.items() if demand.most is not None}
         before = self.requests.used, 0 if self.tokens is None else self.tokens.used
         name = quota_entry_path(*self._place, block, self._holder)
-        made, _ = self._create(name, block, says)
+        made, _ = self._create(name, block, entry)
         answered_at = time.monotonic()
         self.requests.used -= before[0]
         if self.tokens is not None:
             self.tokens.used -= before[1]
-        told = StoreClock(made, self._begun[name][1], answered_at)
-        if self._clock is None or told.goes_before(self._clock):
-            self._clock = told
-        # What is not answered before others look, they may not have seen.
-        self._entered[block] = made <= closes_at(block) and told.latest(answered_at) <= settles_at(block)
+        clock = StoreClock(made, self._begun[name][1], answered_at)
+        if self._clock is None or clock.replaces(self._clock):
+            self._clock = clock
+        # Other holders may have missed an entry whose write was not answered before the block had settled.
+        self._entered[block] = made <= closes_at(block) and clock.latest(answered_at) <= settles_at(block)
 
     def _claim(self, block: int) -> bool:
-        """Return whether this holder has a block that nobody has entered in time: the first who asks has it."""
-        _, told = self._create(quota_entry_path(*self._place, block, _FIRST), block, {"holder": self._holder})
-        return told.get("holder") == self._holder
+        """Claim a block that has no entry made in time; return whether this holder was the first to claim it."""
+        _, found = self._create(quota_entry_path(*self._place, block, _FIRST), block, {"holder": self._holder})
+        return found.get("holder") == self._holder
 
-    def _create(self, name: str, block: int, told: dict[str, str]) -> tuple[float, Mapping[str, str]]:
-        """Write an object once; return when it was made, by the store's clock, and what it tells.
+    def _create(self, name: str, block: int, metadata: dict[str, str]) -> tuple[float, Mapping[str, str]]:
+        """Write an object once; return its time by the store's clock, and its metadata.
 
-        One that is there is left as it is: this holder's own, of which the answer was lost, or another's. Where its holder
-        leaves the quota, and removes it, before it can be read, the name is free again.
+        An existing object is left as it is: this holder's own, where the answer was lost, or another's. If its holder leaves
+        the quota and removes it before it can be read, the write is tried again.
         """
         from google.api_core.exceptions import NotFound, PreconditionFailed
 
         self._begun.setdefault(name, (block, time.monotonic()))
         while True:
             blob = self._bucket.blob(name)
-            blob.metadata = told
+            blob.metadata = metadata
             with google_call(f"write gs://{self._bucket.name}/{name}"):
                 try:
                     blob.upload_from_string(b"", if_generation_match=0, timeout=CALL_SECONDS, retry=None)
@@ -273,8 +281,8 @@ class SharedQuota:
             assert blob.time_created is not None
             return blob.time_created.timestamp(), blob.metadata or {}
 
-    def _entries(self, block: int) -> dict[str, Wishes]:
-        """Return who has entered a block in time, and what each wants of it."""
+    def _entries(self, block: int) -> dict[str, Demands]:
+        """Return the holders that have entered a block in time, with their demands."""
         folder = quota_block_prefix(*self._place, block)
         with google_call(f"list gs://{self._bucket.name}/{folder}"):
             return {
@@ -292,7 +300,7 @@ class SharedQuota:
         return listed
 
     def _tidy(self, block: int) -> None:
-        """Remove this holder's entries of blocks that are over; now and then those that others have left."""
+        """Remove this holder's entries of past blocks, and every `TIDIED_BLOCKS` blocks those that others have left."""
         with suppress(GenopsError):  # the next block tries again
             self._remove([name for name, (of, _) in self._begun.items() if of < block - 1])
             if (block + int(self._holder, 16)) % TIDIED_BLOCKS == 0:
@@ -312,13 +320,13 @@ class SharedQuota:
             self._begun.pop(name, None)
 
 
-def _read(told: Mapping[str, str]) -> Wishes:
-    """Return what an entry wants; what cannot be read is no wish of ours, and has no share."""
+def _read(metadata: Mapping[str, str]) -> Demands:
+    """Return the demands of an entry; an entry that cannot be read was not written by this code, and has no share."""
     found = {}
     for kind in (_REQUESTS, _TOKENS):
-        per_minute, most = _number(told.get(f"{kind}-per-minute")), _number(told.get(f"{kind}-most"))
+        per_minute, most = _number(metadata.get(f"{kind}-per-minute")), _number(metadata.get(f"{kind}-most"))
         if per_minute is not None:
-            found[kind] = Wish(per_minute, most)
+            found[kind] = Demand(per_minute, most)
     return found
 
 

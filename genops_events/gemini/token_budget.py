@@ -1,4 +1,4 @@
-"""Hold a run to its budget while it asks: no prompt begins that might take it over. No I/O."""
+"""Keep a run within its budget: a prompt is not asked if the run might cost more with it. No I/O."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ ZERO = Decimal(0)
 
 
 def most_for_row(requests: Requests, row: PromptRow, rates: Rates, *, common_tokens: int = 0) -> Decimal:
-    """Return about what a row costs at most: its input tokens are estimated, its answer is as long as it may be."""
+    """Return the most that a row can cost, by estimated input tokens and the longest answer that it may have."""
     asked = estimated_tokens(row.sent) + estimated_tokens(requests.system_instruction(row)) + common_tokens
     asked += requests.declared_tokens(row)
     return rates.most_for(asked, requests.longest_answer(row))
 
 
 class TokenBudget:
-    """What a run has spent by what the service says, and what the prompts under way may cost yet.
+    """What a run has spent by the service's own counts, and the most that the prompts under way may cost.
 
-    What all prompts cost at most is within the budget before the first is asked. A service that bills more than that
-    (tools bring tokens in that nobody can count before) meets this: the next prompt is not asked.
+    The most that all prompts can cost is within the budget before the first is asked. A service may bill more than that
+    (tools add tokens that cannot be counted before): then the next prompt is not asked.
 
     Args:
         budget: in USD.
         rates: of the billed model.
-        share: what a prompt may cost, as a share of what the tokens were counted for.
+        share: factor on the cost of each prompt, for where the estimate is too high.
     """
 
     def __init__(self, budget: Decimal, rates: Rates, *, share: Decimal = Decimal(1)) -> None:
@@ -47,38 +47,38 @@ class TokenBudget:
 
     @property
     def spent_usd(self) -> Decimal:
-        """What the rows cost that are kept."""
+        """Cost of the kept rows in USD."""
         return self._totals.cost_usd(self._rates, batch=False)
 
     @property
     def under_way_usd(self) -> Decimal:
-        """What the prompts may cost at most that were asked and are not kept yet."""
+        """The most in USD that the prompts can cost that were asked and are not kept yet."""
         return self._under_way_usd
 
     def begin(self, row: PromptRow, most: Decimal) -> None:
-        """Let a prompt be asked.
+        """Count a prompt as under way, before it is asked.
 
         Args:
             row: the prompt.
-            most: by `most_for_row`.
+            most: in USD, by `most_for_row`.
 
         Raises:
-            CannotAsk: with it, the run might cost more than its budget.
+            CannotAsk: with this prompt, the run might cost more than its budget.
         """
-        mine = most * self._share
+        own = most * self._share
         with self._lock:
             committed = self.spent_usd + self._under_way_usd
-            # Costs are rounded up to six places: a budget that just covers all prompts must not fail the last one for that.
-            if committed + mine > self._budget + CENT_FRACTION:
+            # Costs are rounded up to six places: that must not fail the last prompt of a budget that just covers all.
+            if committed + own > self._budget + CENT_FRACTION:
                 raise CannotAsk(
                     f"not asked, since the budget of {usd(self._budget)} is used up: {usd(_cents(committed))} of it is "
-                    f"spent or under way, and this prompt may cost {usd(_cents(mine))}"
+                    f"spent or under way, and this prompt may cost {usd(_cents(own))}"
                 )
-            self._under_way[row.number] = mine
-            self._under_way_usd += mine
+            self._under_way[row.number] = own
+            self._under_way_usd += own
 
     def kept(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Take note of what rows have really cost; failures cost nothing."""
+        """Replace the estimates of kept rows by their real cost; failed rows cost nothing."""
         with self._lock:
             for row in rows:
                 self._under_way_usd -= self._under_way.pop(row["number"], ZERO)

@@ -1,4 +1,4 @@
-"""Count what prompts would be billed by, without asking a model.
+"""Count the tokens and billable characters of prompts, without asking a model.
 
 https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/count-tokens; the billable characters are in its answer.
 """
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 
 COUNTED_PROMPTS_PER_CALL = 100
 COUNTED_BYTES_PER_CALL = 8 * 1024 * 1024
-"""Of prompts in one call, by their characters; a longer one goes alone. Vertex AI takes requests of at most 20 MB."""
+"""Most characters of the prompts in one call; a longer prompt is counted alone. Vertex AI takes requests of at most 20 MB."""
 _REFUSED_FOR_A_PROMPT = (400, 403, 404, 413)
 
 Turns = Sequence[Mapping[str, Any]]
-"""Contents, as the REST API takes them."""
+"""Contents in the form of the REST API."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenCount:
-    """What a set of prompts would be billed by."""
+    """Tokens and billable characters of a set of prompts."""
 
     tokens: int
     billable_characters: int
@@ -53,7 +53,7 @@ def count_tokens(
     system_instruction: str | None,
     media_resolution: str | None = None,
 ) -> TokenCount:
-    """Count what `prompts` would be billed by, as `TokenCounter` does; for whoever has no event loop of its own."""
+    """Count `prompts` as `TokenCounter` does, for callers without an event loop."""
 
     async def count() -> TokenCount:
         async with Connection(config, at_once=1) as connection:
@@ -66,12 +66,12 @@ def count_tokens(
 
 
 def files_before_tokens(config: Config, dataset: Dataset, model: str) -> int:
-    """Return how many tokens the files have that come before every prompt; 0 for none.
+    """Return the tokens of the files that come before every prompt; 0 where there are none.
 
     Args:
         config: project and location.
-        dataset: whose prompts.
-        model: the published model that counts.
+        dataset: the dataset of the prompts.
+        model: the published model whose tokens are counted.
 
     Raises:
         CloudRefused: a file cannot be counted.
@@ -88,13 +88,13 @@ def files_before_tokens(config: Config, dataset: Dataset, model: str) -> int:
 
 
 class TokenCounter:
-    """Counts prompts that are sent to one model in one way; counting costs nothing.
+    """Counts prompts for one model and one set of settings; counting is free.
 
     Args:
         connection: to Vertex AI.
-        model: a publisher's model id: tokens are those of the source model.
+        model: a publisher's model id; for a tuned model, the one that it was tuned from.
         system_instruction: sent, and billed, with every prompt.
-        media_resolution: `low`, `medium` or `high`, by which files are read; the model's own choice for None.
+        media_resolution: `low`, `medium` or `high`, the resolution at which files are read; None for the model's default.
     """
 
     def __init__(
@@ -114,10 +114,10 @@ class TokenCounter:
             self._settings = {"generationConfig": {"mediaResolution": resolution}}
 
     async def count(self, prompts: Sequence[str | Turns]) -> TokenCount:
-        """Return what `prompts` would be billed by.
+        """Return the tokens and billable characters of `prompts`.
 
-        What Vertex AI cannot count it does not answer, either: such turns (a file that is not there, a field of a wrong
-        type) count nothing, and hide none of the others. Whoever asks the model gets the same refusal, for that prompt alone.
+        Prompts that Vertex AI cannot count (a missing file, a field of a wrong type) count as 0, and the others are counted
+        all the same: the model would refuse such a prompt, too, and that prompt alone.
 
         Args:
             prompts: texts, one user turn each, or contents.
@@ -129,14 +129,14 @@ class TokenCounter:
         tokens = characters = 0
         for some in _calls(prompts):
             refused: list[CloudRefused] = []
-            found = await self._what_can_be(some, refused)
-            if not found and not tokens:  # the model is to blame, and no prompt
+            found = await self._countable(some, refused)
+            if not found and not tokens:  # the model is the cause, and no prompt
                 raise refused[0]
             tokens += sum(one.total_tokens for one in found)
             characters += sum(one.total_billable_characters for one in found)
         return TokenCount(tokens, characters)
 
-    async def _what_can_be(self, some: Sequence[str | Turns], refused: list[CloudRefused]) -> list[_CountResponse]:
+    async def _countable(self, some: Sequence[str | Turns], refused: list[CloudRefused]) -> list[_CountResponse]:
         try:
             return [await self._count(some)]
         except CloudRefused as error:
@@ -146,20 +146,20 @@ class TokenCounter:
         if len(some) == 1:
             return []
         middle = len(some) // 2
-        return await self._what_can_be(some[:middle], refused) + await self._what_can_be(some[middle:], refused)
+        return await self._countable(some[:middle], refused) + await self._countable(some[middle:], refused)
 
     async def _count(self, some: Sequence[str | Turns]) -> _CountResponse:
         contents = [turn for prompt in some for turn in (*self._instruction, *_turns(prompt))]
         body = msgspec.json.encode({"contents": contents, **self._settings})
         what = "count tokens"
 
-        async def at_once() -> None:  # counting has a quota of its own, which nothing here comes near
+        async def at_once() -> None:  # counting has a quota of its own, far above what is used here
             return
 
         content = await Retries().call(lambda: self._connection.post(self._url, body, what=what), before_again=at_once)
         try:
             return _decode(content)
-        except msgspec.DecodeError as error:  # as of a proxy that answers 200 with a page of its own
+        except msgspec.DecodeError as error:  # such as a proxy's page with status 200
             raise CloudUnavailable(f"Could not {what}: the answer cannot be read: {error}.", "Try again.") from error
 
 

@@ -22,7 +22,7 @@ from genops_events.gemini.pace import Pace
 from genops_events.gemini.prompts import BadRow, PromptRow
 from genops_events.gemini.replies import Totals
 from genops_events.gemini.requests import Requests
-from genops_events.gemini.results import Written, copy_prompts, nothing_to_ask, rows_of, write_results
+from genops_events.gemini.results import WrittenRows, copy_prompts, nothing_to_ask, rows_of, write_results
 from genops_events.gemini.served import served_requests
 from genops_events.inference.cache import ContextCache, cached
 from genops_events.inference.choice import choose
@@ -218,7 +218,7 @@ class Answering:
         self.run.store.put(places.progress_path(self.candidate), progress)
 
     def conclude(
-        self, written: Written, *, batch: bool, making_usd: Decimal = Decimal(0), **figures: str | None
+        self, written: WrittenRows, *, batch: bool, making_usd: Decimal = Decimal(0), **figures: str | None
     ) -> Verdict:
         """Record what has come of the prompts: a failure only where none of them is answered.
 

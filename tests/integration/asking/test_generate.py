@@ -177,9 +177,9 @@ def test_of_two_that_ask_the_same_at_once_the_slower_leaves_the_answers_of_the_o
 ) -> None:
     def overtaken(*args: Any, **given: Any) -> Any:
         patch.undo()
-        tally = online.answer_online(*args, **given)
+        call_counts = online.answer_online(*args, **given)
         generate("where is it", model=MODEL, name="mine")
-        return tally
+        return call_counts
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(running, "answer_online", overtaken)

@@ -25,7 +25,7 @@ from genops_events.gcp.parts import read_parts
 from genops_events.gcp.record_store import RecordStore
 from genops_events.gemini import calls, online
 from genops_events.gemini.calls import AllRefused
-from genops_events.gemini.kept import Keeper, KeptRows
+from genops_events.gemini.kept import KeptRows, RowWriter
 from genops_events.record.evaluation import judgements_prefix
 from genops_events.record.stages import Stage
 
@@ -185,9 +185,9 @@ async def test_parts_hold_every_row_also_when_the_work_ends_in_an_error(
     rows = KeptRows(store.bucket, "parts/")
 
     async def work() -> None:
-        async with Keeper(rows, on_failure=pytest.fail) as keeper:
+        async with RowWriter(rows, on_failure=pytest.fail) as writer:
             for number in range(50):
-                keeper.put(number, json.dumps({"number": number}).encode())
+                writer.put(number, json.dumps({"number": number}).encode())
                 await asyncio.sleep(0)
             if error is not None:
                 raise error

@@ -224,11 +224,11 @@ def test_a_try_that_was_taken_for_dead_leaves_the_answers_of_the_next_one_alone(
 ) -> None:
     prompts(store, *({"prompt": f"prompt {number}"} for number in range(5)))
 
-    def overtaken(*args: Any, **given: Any) -> online.Tally:
+    def overtaken(*args: Any, **given: Any) -> online.CallCounts:
         patch.undo()
-        tally = online.answer_online(*args, **given)
+        call_counts = online.answer_online(*args, **given)
         answer(candidate)
-        return tally
+        return call_counts
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(answering, "answer_online", overtaken)

@@ -12,11 +12,11 @@ from genops_events.gemini.quota_shares import (
     BLOCK_SECONDS,
     MOST_SLOTS,
     QUOTA_PERMILLE,
-    Wish,
+    Demand,
     begins_at,
     block_at,
     closes_at,
-    next_wish,
+    next_demand,
     permits_of,
     settles_at,
     shares,
@@ -27,7 +27,7 @@ BLOCKS = st.integers(350_000_000, 400_000_000)
 QUOTAS = st.integers(1, 100_000_000)
 WISHES = st.dictionaries(
     st.text("abcdef0123456789", min_size=1, max_size=8),
-    st.builds(Wish, st.just(300), st.none() | st.integers(0, 50)),
+    st.builds(Demand, st.just(300), st.none() | st.integers(0, 50)),
     max_size=40,
 )
 MINUTE = 60 // BLOCK_SECONDS
@@ -39,37 +39,37 @@ def test_a_minute_of_blocks_holds_a_minutes_share_of_the_quota(per_minute: int, 
     assert abs(minute - per_minute * QUOTA_PERMILLE / 1000) < 1
 
 
-@given(wishes=WISHES, block=BLOCKS)
-def test_shares_never_add_up_to_more_than_the_block_has(wishes: dict[str, Wish], block: int) -> None:
-    found = shares(wishes, block)
+@given(demands=WISHES, block=BLOCKS)
+def test_shares_never_add_up_to_more_than_the_block_has(demands: dict[str, Demand], block: int) -> None:
+    found = shares(demands, block)
     total = permits_of(300, block)
-    assert found.keys() == wishes.keys()
+    assert found.keys() == demands.keys()
     assert all(permits >= 0 for permits in found.values())
     assert sum(found.values()) <= total
-    assert all(wish.most is None or found[holder] <= wish.most for holder, wish in wishes.items())
-    if any(wish.most is None for wish in wishes.values()):
+    assert all(wish.most is None or found[holder] <= wish.most for holder, wish in demands.items())
+    if any(wish.most is None for wish in demands.values()):
         assert sum(found.values()) == total, "nothing is left where somebody could use it"
 
 
-@given(wishes=WISHES, block=BLOCKS)
-def test_who_wants_more_than_he_has_has_no_less_than_any_other(wishes: dict[str, Wish], block: int) -> None:
-    found = shares(wishes, block)
-    for holder, wish in wishes.items():
+@given(demands=WISHES, block=BLOCKS)
+def test_who_wants_more_than_he_has_has_no_less_than_any_other(demands: dict[str, Demand], block: int) -> None:
+    found = shares(demands, block)
+    for holder, wish in demands.items():
         if wish.most is None or found[holder] < wish.most:
             assert all(found[other] <= found[holder] + 1 for other in found)
 
 
 def test_a_holder_alone_has_all() -> None:
-    assert shares({"one": Wish(6000)}, 7) == {"one": permits_of(6000, 7)}
+    assert shares({"one": Demand(6000)}, 7) == {"one": permits_of(6000, 7)}
 
 
 def test_what_one_does_not_want_the_others_have() -> None:
-    found = shares({"idle": Wish(6000, 10), "first": Wish(6000), "second": Wish(6000)}, 0)
+    found = shares({"idle": Demand(6000, 10), "first": Demand(6000), "second": Demand(6000)}, 0)
     assert found == {"idle": 10, "first": 241, "second": 241}
 
 
 def test_more_holders_than_permits_take_turns() -> None:
-    holders = {f"holder-{number}": Wish(60) for number in range(50)}
+    holders = {f"holder-{number}": Demand(60) for number in range(50)}
     had = Counter[str]()
     for block in range(400):
         found = shares(holders, block)
@@ -80,13 +80,13 @@ def test_more_holders_than_permits_take_turns() -> None:
 
 
 def test_all_compute_the_same_whatever_order_the_entries_came_in() -> None:
-    holders = {f"holder-{number}": Wish(300, None if number % 3 else number) for number in range(20)}
+    holders = {f"holder-{number}": Demand(300, None if number % 3 else number) for number in range(20)}
     turned = dict(reversed(holders.items()))
     assert shares(holders, 5) == shares(turned, 5)
 
 
 def test_the_lowest_number_holds_while_configurations_disagree() -> None:
-    found = shares({"old": Wish(6000), "new": Wish(600)}, 3)
+    found = shares({"old": Demand(6000), "new": Demand(600)}, 3)
     assert sum(found.values()) == permits_of(600, 3)
 
 
@@ -94,11 +94,11 @@ def test_nobody_shares_nothing() -> None:
     assert shares({}, 3) == {}
 
 
-@given(wishes=WISHES, block=BLOCKS)
+@given(demands=WISHES, block=BLOCKS)
 def test_a_holders_moments_are_its_permits_and_all_moments_are_spaced_evenly(
-    wishes: dict[str, Wish], block: int
+    demands: dict[str, Demand], block: int
 ) -> None:
-    found = shares(wishes, block)
+    found = shares(demands, block)
     moments = []
     for holder, permits in found.items():
         mine = slots(found, holder)
@@ -111,19 +111,19 @@ def test_a_holders_moments_are_its_permits_and_all_moments_are_spaced_evenly(
 
 def test_sixty_seconds_from_any_moment_on_hold_no_more_than_the_quota() -> None:
     for holders in (1, 3, 8, 40):
-        wishes = {f"holder-{number}": Wish(300) for number in range(holders)}
+        demands = {f"holder-{number}": Demand(300) for number in range(holders)}
         calls = sorted(
             begins_at(block) + slot.seconds
             for block in range(3 * MINUTE)
-            for holder in wishes
-            for slot in slots(shares(wishes, block), holder)
+            for holder in demands
+            for slot in slots(shares(demands, block), holder)
         )
         most = max(sum(first <= one < first + 60 for one in calls) for first in calls)
         assert most <= 300
 
 
 def test_a_great_quota_has_few_moments_with_many_permits_each() -> None:
-    found = shares({"one": Wish(100_000_000), "two": Wish(100_000_000)}, 9)
+    found = shares({"one": Demand(100_000_000), "two": Demand(100_000_000)}, 9)
     mine = slots(found, "one")
     assert len(mine) <= MOST_SLOTS / 2 + 1
     assert sum(slot.permits for slot in mine) == found["one"]
@@ -136,6 +136,6 @@ def test_a_block_closes_and_settles_before_it_begins() -> None:
 
 
 def test_who_waits_wants_all_and_who_does_not_wants_a_little_more_than_he_used() -> None:
-    assert next_wish(used=100, waiting=True) is None
-    assert next_wish(used=100, waiting=False) == 126
-    assert next_wish(used=0, waiting=False) == 1
+    assert next_demand(used=100, waiting=True) is None
+    assert next_demand(used=100, waiting=False) == 126
+    assert next_demand(used=0, waiting=False) == 1
