@@ -24,6 +24,8 @@ from genops_events.gemini.prompts import PromptRow
 
 ROW_LABEL = "genops-row"
 """Label of a batch request that names its line: a batch job answers in any order, and repeats the request."""
+_LINE = "line-"
+_LINE_DIGITS = 18
 
 _GENERATION = {
     "temperature": "temperature",
@@ -211,8 +213,20 @@ def request_json(
 
 
 def batch_row(body: Mapping[str, Any], row: PromptRow) -> dict[str, Any]:
-    """Return the line of a batch job's input that asks one row."""
-    return {"request": {**body, "labels": {ROW_LABEL: str(row.line)}}}
+    """Return the line of a batch job's input that asks one row.
+
+    Its label does not look like a number: one that does may come back as a number (reported: googleapis/python-genai 2123).
+    """
+    return {"request": {**body, "labels": {ROW_LABEL: f"{_LINE}{row.line}"}}}
+
+
+def line_of_label(label: object) -> int | None:
+    """Return the line that the label of a prediction names, None where it names none.
+
+    Jobs that were submitted by 0.2.0 and before have the number alone.
+    """
+    digits = str(label).removeprefix(_LINE) if isinstance(label, str | int | float) else ""
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= _LINE_DIGITS else None
 
 
 def cache_contents(text: str | None, files: Sequence[str] | None) -> list[dict[str, Any]]:

@@ -1,27 +1,18 @@
-"""Answer a prompt file by a Vertex AI batch prediction job: write its input, submit it once, find it, join its output."""
+"""Answer a prompt file by a Vertex AI batch prediction job: write its input, submit it once, find it."""
 
 from __future__ import annotations
 
-import sqlite3
-import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import closing
-from pathlib import Path
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from genops_events.cascade.paid_jobs import PaidJobs
-from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, genai_client
+from genops_events.gcp.clients import genai_client
 from genops_events.gcp.errors import google_call
-from genops_events.gcp.streams import read_object
-from genops_events.gemini.kept import KeptRow
-from genops_events.gemini.online import kept_answer, kept_failure
 from genops_events.gemini.prompts import BadRow, PromptRow
-from genops_events.gemini.replies import UnreadableReply, read_reply
-from genops_events.gemini.requests import ROW_LABEL, CannotAsk, Requests, batch_row
+from genops_events.gemini.requests import CannotAsk, Requests, batch_row
 from genops_events.gemini.results import object_writer
-from genops_events.reading.json_lines import lines_of
 from genops_events.record import inference as places
 from genops_events.record.inference import BatchAttempt, BatchCancellation, BatchSubmission
 from genops_events.waiting.views import cancel_batch
@@ -33,8 +24,6 @@ if TYPE_CHECKING:
     from genops_events.config import Config
 
 NAME_PREFIX = "genops-"
-_STATUS_CHARACTERS = 500
-NO_PREDICTION = "the batch job ended without answering it"
 
 
 def display_name(candidate: str) -> str:
@@ -115,83 +104,3 @@ BATCH_JOBS = PaidJobs(
     cancellation=BatchCancellation,
     cancellation_path=places.cancellation_path,
 )
-
-
-def joined(
-    bucket: Bucket, directory: str | None, rows: Iterator[PromptRow | BadRow], requests: Requests, *, model: str
-) -> Iterator[KeptRow]:
-    """Yield every row of the prompt file with what the batch job has answered, in the order of the file.
-
-    The output lies in files of any order; a scratch file on disk sorts it, so that memory is bounded.
-
-    Args:
-        bucket: of the output.
-        directory: gs:// address of it; None where the job has left none.
-        rows: of the prompt file.
-        requests: made the job's input.
-        model: in the answers.
-    """
-    with (
-        tempfile.TemporaryDirectory(prefix="genops-") as folder,
-        closing(sqlite3.connect(Path(folder) / "predictions", check_same_thread=False)) as scratch,
-    ):
-        scratch.execute("CREATE TABLE predictions (line INTEGER PRIMARY KEY, status TEXT, response BLOB)")
-        if directory is not None:
-            _sort(bucket, directory, scratch)
-        for row in rows:
-            yield row.number, _outcome(row, requests, scratch, model)
-
-
-def _outcome(row: PromptRow | BadRow, requests: Requests, scratch: sqlite3.Connection, model: str) -> bytes:
-    if isinstance(row, BadRow):
-        return kept_failure(row, row.reason)
-    found = scratch.execute("SELECT status, response FROM predictions WHERE line = ?", (row.line,)).fetchone()
-    if found is None:
-        try:
-            requests.body(row)
-        except CannotAsk as error:
-            return kept_failure(row, f"Line {row.line}: {error}.")
-        return kept_failure(row, f"Line {row.line}: {NO_PREDICTION}.")
-    status, response = found
-    if status:
-        return kept_failure(row, f"Line {row.line}: {status[:_STATUS_CHARACTERS]}")
-    try:
-        return kept_answer(row, read_reply(response), model=model)
-    except UnreadableReply as error:
-        return kept_failure(row, f"Line {row.line}: {error}.")
-
-
-class _Request(msgspec.Struct):
-    labels: dict[str, str] = {}
-
-
-class _Prediction(msgspec.Struct):
-    status: str = ""
-    request: _Request | None = None
-    response: msgspec.Raw = msgspec.Raw(b"{}")
-
-
-_decode = msgspec.json.Decoder(_Prediction).decode
-
-
-def _sort(bucket: Bucket, directory: str, scratch: sqlite3.Connection) -> None:
-    prefix = directory.removeprefix(f"gs://{bucket.name}/").rstrip("/") + "/"
-    with google_call(f"list {directory}"):
-        blobs = [
-            one for one in bucket.list_blobs(prefix=prefix, timeout=CALL_TIMEOUT_SECONDS) if one.name.endswith(".jsonl")
-        ]
-    for blob in blobs:
-        for line in lines_of(read_object(blob)):
-            if not isinstance(line, bytes) or not line.strip():
-                continue
-            try:
-                found = _decode(line)
-                number = int((found.request or _Request()).labels[ROW_LABEL])
-            except (msgspec.DecodeError, LookupError, ValueError):
-                continue  # nobody knows whose it is: its row is told as not answered
-            scratch.execute(
-                # Of two predictions for one row the answer counts.
-                "INSERT INTO predictions VALUES (?, ?, ?) ON CONFLICT (line) DO UPDATE SET"
-                " status = excluded.status, response = excluded.response WHERE predictions.status != ''",
-                (number, found.status, bytes(found.response)),
-            )

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from genops_events.cascade import job_ends
 from genops_events.cascade.stage_run import StageRun
-from genops_events.gemini.results import write_results
+from genops_events.gemini.results import WrittenRows, write_results
 from genops_events.inference import batch_jobs
 from genops_events.inference.batch_jobs import BATCH_JOBS
+from genops_events.inference.batch_output import NO_PREDICTION, joined
 from genops_events.inference.work import Answering
 from genops_events.record import inference as places
 from genops_events.record.paths import answers_path
@@ -68,34 +69,46 @@ def conclude(answering: Answering, name: str, seen: JobEnd) -> Verdict | None:
 
 
 def _ended(answering: Answering, name: str, job: BatchJob, end: JobEnd) -> Verdict:
+    written = _write_answers(answering, job)
     if end in {JobEnd.SUCCEEDED, JobEnd.PARTIALLY_SUCCEEDED}:
-        return _answers(answering, name, job, end)
+        if not written.totals.answered and f"{NO_PREDICTION}." in written.causes:
+            # It may have cost all that was reserved: without an answer, and without a refusal, the cost is unknown.
+            reason = (
+                f"Batch job {name} ended as {end}, but its answers were not found below {_directory(answering, job)}."
+            )
+            return _failed(answering.run, end, name, reason)
+        return answering.conclude(written, batch=True, job=name, end=str(end))
     run = answering.run
     end, reason = job_ends.ended_badly(BATCH_JOBS, run, job, end, BATCH_JOBS.wish(run.store, run.candidate))
-    return _failed(run, end, name, reason)
+    if not written.totals.answered:
+        return _failed(run, end, name, reason)
+    # The rows that were done are written and billed, however the job ended.
+    return answering.conclude(
+        written, batch=True, ended_badly=reason, is_unwanted=end is JobEnd.CANCELLED, job=name, end=str(end)
+    )
 
 
-def _answers(answering: Answering, name: str, job: BatchJob, end: JobEnd) -> Verdict:
+def _directory(answering: Answering, job: BatchJob) -> str:
+    """Return the gs:// address of the job's output: what the job says, or below what it was submitted with."""
     info = job.output_info
-    rows = batch_jobs.joined(
+    said = None if info is None else info.gcs_output_directory
+    return said or answering.run.config.uri(places.batch_output_prefix(answering.candidate))
+
+
+def _write_answers(answering: Answering, job: BatchJob) -> WrittenRows:
+    rows = joined(
         answering.bucket,
-        None if info is None else info.gcs_output_directory,
+        _directory(answering, job),
         answering.rows(),
         answering.requests(None),
         model=answering.answered_by,
     )
-    written = write_results(
+    return write_results(
         answering.bucket,
         rows,
         answers=answers_path(answering.candidate),
         failures=places.failures_path(answering.candidate),
     )
-    if not written.totals.answered and f"{batch_jobs.NO_PREDICTION}." in written.causes:
-        # It may have cost all that was reserved: without an answer, and without a refusal, nobody knows.
-        where = "anywhere" if info is None else f"below {info.gcs_output_directory}"
-        reason = f"Batch job {name} ended as {end}, but its answers were not found {where}."
-        return _failed(answering.run, end, name, reason)
-    return answering.conclude(written, batch=True, job=name, end=str(end))
 
 
 def _failed(run: StageRun, end: JobEnd, name: str, reason: str) -> Verdict:

@@ -218,14 +218,23 @@ class Answering:
         self.run.store.put(places.progress_path(self.candidate), progress)
 
     def conclude(
-        self, written: WrittenRows, *, batch: bool, making_usd: Decimal = Decimal(0), **figures: str | None
+        self,
+        written: WrittenRows,
+        *,
+        batch: bool,
+        making_usd: Decimal = Decimal(0),
+        ended_badly: str = "",
+        is_unwanted: bool = False,
+        **figures: str | None,
     ) -> Verdict:
-        """Record what has come of the prompts: a failure only where none of them is answered.
+        """Record what has come of the prompts: a failure only where none of them is answered, or where they are not wanted.
 
         Args:
             written: what stands in the files.
             batch: whether a batch job made the answers.
             making_usd: what was paid beside them, for the cache.
+            ended_badly: a sentence on a batch job that has answered some, and has not succeeded.
+            is_unwanted: whether somebody has cancelled it: what is answered is kept and paid, and is no completion.
             figures: further ones of the verdict.
         """
         totals = written.totals
@@ -237,10 +246,11 @@ class Answering:
             reason += f" Of the answers, {unusable}."
         if failed:
             reason += f" Most often: {written.most_often.rstrip('.')}."
+        reason += f" {ended_badly}" if ended_badly else ""
         rates = self.run.config.rates_for(self.run.dataset)
         return self.run.conclude(
             InferenceVerdict,
-            Outcome.COMPLETED if totals.answered else Outcome.FAILED,
+            Outcome.COMPLETED if totals.answered and not is_unwanted else Outcome.FAILED,
             reason,
             prompts=totals.rows,
             answered=totals.answered,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -156,6 +158,98 @@ def test_predictions_in_any_order_find_their_rows(config: Config, store: RecordS
     assert [row["answer"] for row in answers(store, candidate)] == [one["prompt"] for one in ROWS[1:]]
     (failed,) = store.bucket.blob(places.failures_path(candidate)).download_as_text().splitlines()
     assert json.loads(failed)["reason"] == "Line 1: the batch job ended without answering it."
+
+
+def rewritten(
+    store: RecordStore, candidate: str, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
+) -> None:
+    """Change the predictions that the job has written."""
+    (name,) = [one for one in store.names(places.batch_output_prefix(candidate)) if one.endswith("predictions.jsonl")]
+    blob = store.bucket.blob(name)
+    predicted = [json.loads(line) for line in blob.download_as_bytes().splitlines()]
+    blob.upload_from_string("".join(json.dumps(one) + "\n" for one in change(predicted)))
+
+
+def test_predictions_as_the_importer_makes_them_find_their_rows_by_label_or_by_request(
+    config: Config, store: RecordStore, candidate: str
+) -> None:
+    asked = ["7", "007.50", "true", "where", "where", "3e2", "x", "y", "z"]
+    prompts(store, *({"prompt": text, "temperature": number / 10} for number, text in enumerate(asked)))
+    job = submitted(candidate)
+    until(lambda: "SUCCEEDED" in jobs(config, candidate)[job])
+
+    def imported(predicted: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Lose three rows, every other label, and the kind of each text that looks like a number; turn the order round."""
+        kept = [one for one in predicted if one["request"]["contents"][0]["parts"][0]["text"] not in "xyz"]
+        for number, one in enumerate(kept):
+            part = one["request"]["contents"][0]["parts"][0]
+            one["status"] = None
+            one["request"] |= {"cachedContent": None, "tools": []}
+            if part["text"] in {"7", "007.50", "3e2"}:
+                part["text"] = float(part["text"])
+            if number % 2:
+                one["request"]["labels"] = {}
+        return kept[::-1]
+
+    rewritten(store, candidate, imported)
+    done = waited(candidate, job)
+    assert (done["answered"], done["failed"]) == (6, 3)
+    assert [row["answer"] for row in answers(store, candidate)] == asked[:6]
+    failed = store.bucket.blob(places.failures_path(candidate)).download_as_text().splitlines()
+    assert [json.loads(line)["line"] for line in failed] == [7, 8, 9]
+
+
+def test_a_label_is_none_that_comes_back_as_a_number_and_one_of_a_job_from_before_is_read_as_such(
+    config: Config, store: RecordStore, candidate: str
+) -> None:
+    job = submitted(candidate)
+    (source,) = store.names(places.batch_input_path(candidate))
+    labels = [
+        json.loads(line)["request"]["labels"]["genops-row"]
+        for line in store.bucket.blob(source).download_as_text().splitlines()
+    ]
+    assert labels == [f"line-{number}" for number in range(1, 13)]
+    until(lambda: "SUCCEEDED" in jobs(config, candidate)[job])
+
+    def from_before(predicted: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        for one in predicted:
+            number = int(one["request"]["labels"]["genops-row"].removeprefix("line-"))
+            one["request"] = {"labels": {"genops-row": number if number % 2 else str(number)}}
+        return predicted
+
+    rewritten(store, candidate, from_before)
+    waited(candidate, job)
+    assert [row["answer"] for row in answers(store, candidate)] == [one["prompt"] for one in ROWS]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "verdict"),
+    [("expired", Outcome.COMPLETED), ("failed", Outcome.COMPLETED), ("cancelled", Outcome.FAILED)],
+)
+def test_what_a_job_has_answered_before_it_ended_badly_is_kept_and_paid(  # noqa: PLR0917
+    config: Config, cloud: StandIns, store: RecordStore, candidate: str, outcome: str, verdict: Outcome
+) -> None:
+    cloud.vertex.faults(job_seconds=0.2, job_outcome=outcome)
+    job = submitted(candidate)
+    done = {
+        "status": None,
+        "request": {"labels": {"genops-row": "line-3"}},
+        "response": {
+            "candidates": [{"content": {"role": "model", "parts": [{"text": "yes"}]}, "finishReason": "STOP"}],
+            "usageMetadata": {"promptTokenCount": 1000, "candidatesTokenCount": 10, "totalTokenCount": 1010},
+        },
+    }
+    part = store.bucket.blob(f"{places.batch_output_prefix(candidate)}/prediction-model-1/predictions.jsonl")
+    part.upload_from_string(json.dumps(done))
+    with suppress(AirflowFailException):
+        waited(candidate, job)
+    found = store.verdict(candidate, Stage.INFERENCE)
+    assert isinstance(found, InferenceVerdict)
+    assert (found.outcome, found.end, found.answered, found.failed) == (verdict, outcome, 1, 11)
+    assert found.cost_usd == config.rates(MODEL).generation_cost(1000, 10, batch=True)
+    assert "Answered 1 of 12 prompts." in found.reason
+    assert f"Batch job {job} " in found.reason
+    assert [row["answer"] for row in answers(store, candidate)] == ["yes"]
 
 
 def test_a_job_whose_answers_are_not_found_may_have_cost_all_that_was_reserved(
@@ -326,7 +420,7 @@ def test_answers_of_a_job_that_cannot_be_read_fail_with_the_command_that_reads_t
     def broken(*_: object, **__: object) -> None:
         raise PermanentError("the output makes no sense.", "Look at it.")
 
-    monkeypatch.setattr("genops_events.inference.batch_work._answers", broken)
+    monkeypatch.setattr("genops_events.inference.batch_work._write_answers", broken)
     own_failure(candidate)
     verdict = store.verdict(candidate, Stage.INFERENCE)
     assert isinstance(verdict, InferenceVerdict)
