@@ -8,10 +8,11 @@ import os
 import random
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -36,6 +37,63 @@ class Faults(BaseModel):
     unavailable_seconds: float = Field(default=0.0, ge=0)
     """From the moment it is set, every call fails as unavailable for this long."""
 
+    @property
+    def given_answers(self) -> Sequence[GivenAnswer]:
+        """What single calls are answered with, whatever the stand-in would say."""
+        return ()
+
+
+class GivenAnswer(BaseModel):
+    """An answer word for word: what the real service was seen to answer, and the stand-in never would by itself."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    method: str
+    """Which calls get it, such as `tuningJobs.get`."""
+    status: int = Field(default=200, ge=200, le=599)
+    document: Any = None
+    """The body, as JSON."""
+    text: str | None = None
+    """The body, where it is no JSON."""
+    headers: dict[str, str] = Field(default_factory=dict)
+    times: int | None = Field(default=None, ge=1)
+    """How many calls get it; the next ones get the next answer of their method, or the stand-in's own. None: all."""
+
+    @model_validator(mode="after")
+    def _has_one_body(self) -> GivenAnswer:
+        if self.text is not None and "document" in self.model_fields_set:
+            raise ValueError("an answer has `document` or `text`, not both")
+        return self
+
+    @property
+    def body(self) -> bytes:
+        """What is sent."""
+        if self.text is not None:
+            return self.text.encode()
+        return json.dumps(self.document, ensure_ascii=False).encode() if "document" in self.model_fields_set else b""
+
+    @property
+    def content_type(self) -> str:
+        """What it is said to be, unless `headers` says so."""
+        return "text/html; charset=UTF-8" if self.text is not None else "application/json; charset=UTF-8"
+
+    @property
+    def all_headers(self) -> dict[str, str]:
+        """Return the headers, by their names in lower case."""
+        return {"content-type": self.content_type} | {name.lower(): value for name, value in self.headers.items()}
+
+
+class HttpFaults(Faults):
+    """What stand-ins that speak HTTP can be told beyond that."""
+
+    answers: list[GivenAnswer] = Field(default_factory=list)
+    """Calls that are answered word for word, and do nothing: `[{"method": "tuningJobs.get", "document": {…}}]`."""
+
+    @property
+    def given_answers(self) -> Sequence[GivenAnswer]:
+        """What single calls are answered with, whatever the stand-in would say."""
+        return self.answers
+
 
 FaultsT = TypeVar("FaultsT", bound=Faults)
 
@@ -50,6 +108,18 @@ class InjectedError(Exception):
     def __init__(self, code: str) -> None:
         super().__init__(f"injected fault: {code}")
         self.code = code
+
+
+class AnswerGivenError(Exception):
+    """The fault settings say what this call is answered with.
+
+    Args:
+        answer: what to send.
+    """
+
+    def __init__(self, answer: GivenAnswer) -> None:
+        super().__init__(f"{answer.method} is answered as the fault settings say")
+        self.answer = answer
 
 
 class Delays:
@@ -94,6 +164,7 @@ class FaultSwitch(Generic[FaultsT]):
         self.delays = Delays()
         self._unavailable_until = 0.0
         self._passed = 0
+        self._given: Counter[int] = Counter()
         if path.exists():
             kept = json.loads(path.read_text())
             self.current = kind.model_validate(kept["faults"])
@@ -104,6 +175,7 @@ class FaultSwitch(Generic[FaultsT]):
         """Put `faults` in force, in place of what was."""
         self.current = faults
         self._passed = 0
+        self._given.clear()
         self._unavailable_until = time.time() + faults.unavailable_seconds if faults.unavailable_seconds else 0.0
         whole = {"faults": self.in_force(), "unavailable_until": self._unavailable_until}
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -120,10 +192,15 @@ class FaultSwitch(Generic[FaultsT]):
 
         Raises:
             InjectedError: the call has to fail.
+            AnswerGivenError: the call has to be answered so.
         """
         if time.time() < self._unavailable_until:
             raise InjectedError("unavailable")
         faults = self.current
+        for place, answer in enumerate(faults.given_answers):
+            if answer.method == method and (answer.times is None or self._given[place] < answer.times):
+                self._given[place] += 1
+                raise AnswerGivenError(answer)
         if faults.error_methods and method not in faults.error_methods:
             return
         if self._passed < faults.pass_calls:

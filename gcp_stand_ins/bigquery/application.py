@@ -21,7 +21,7 @@ from gcp_stand_ins.bigquery.jobs import Jobs
 from gcp_stand_ins.bigquery.names import DatasetName, TableName
 from gcp_stand_ins.bigquery.streaming import Streaming, number_of
 from gcp_stand_ins.bigquery.uploads import Uploads
-from gcp_stand_ins.faults import FaultSwitch, InjectedError
+from gcp_stand_ins.faults import AnswerGivenError, FaultSwitch, InjectedError
 
 log = logging.getLogger("gcp_stand_ins.bigquery")
 
@@ -108,6 +108,8 @@ class BigQueryApplication:
                 continue
             try:
                 await self._faults.before(route.name)
+            except AnswerGivenError as given:
+                return Response(given.answer.body, given.answer.status, given.answer.all_headers)
             except InjectedError as error:
                 raise injected(error.code, route.name) from None
             answer = await route.handler(request, **match.groupdict())

@@ -8,10 +8,10 @@ from http import HTTPStatus
 from pydantic import Field, field_validator
 
 from gcp_stand_ins.bigquery.errors import ApiError
-from gcp_stand_ins.faults import Faults
+from gcp_stand_ins.faults import HttpFaults
 
 
-class BigQueryFaults(Faults):
+class BigQueryFaults(HttpFaults):
     """Faults of BigQuery; methods are named as in its REST API: `jobs.insert`, `tabledata.insertAll`."""
 
     lose_answers: float = Field(default=0.0, ge=0, le=1)

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from gcp_stand_ins.faults import FaultSwitch, InjectedError
+from gcp_stand_ins.faults import AnswerGivenError, FaultSwitch, InjectedError
 from gcp_stand_ins.storage.batch import answer_batch
 from gcp_stand_ins.storage.calls import Calls
 from gcp_stand_ins.storage.faults import StorageFaults
@@ -118,6 +118,8 @@ class StorageApplication:
         name, handler, values = self._routes.find(call)
         try:
             await self._faults.before(name)
+        except AnswerGivenError as given:
+            return Answer(given.answer.status, given.answer.body, given.answer.all_headers)
         except InjectedError as error:
             status = 503 if error.code == "unavailable" else int(error.code)
             raise ApiError(status, f"{name}: {error}; see the fault settings of the local Cloud Storage.") from None

@@ -7,10 +7,10 @@ from http import HTTPStatus
 
 from pydantic import Field, field_validator
 
-from gcp_stand_ins.faults import Faults
+from gcp_stand_ins.faults import HttpFaults
 
 
-class StorageFaults(Faults):
+class StorageFaults(HttpFaults):
     """Faults of Cloud Storage; methods are named as in the JSON API: `objects.insert`, `buckets.get`."""
 
     drop_notifications: float = Field(default=0.0, ge=0, le=1)

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from gcp_stand_ins.faults import FaultSwitch, InjectedError
+from gcp_stand_ins.faults import AnswerGivenError, FaultSwitch, GivenAnswer, InjectedError
 from gcp_stand_ins.vertex import evaluation, responses, tokens
 from gcp_stand_ins.vertex.answering import Answering
 from gcp_stand_ins.vertex.base_models import BASE_MODELS, check_publisher_model
@@ -32,7 +32,9 @@ log = logging.getLogger("gcp_stand_ins.vertex")
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-_PATH = re.compile(r"/v1(?:beta1)?/(?P<name>[^:]+)(?::(?P<verb>\w+))?")
+_PATH = re.compile(r"/(?:v1|v1beta1|(?P<ui>ui))/(?P<name>[^:]+)(?::(?P<verb>\w+))?")
+_OPERATION = "operations.get"
+"""The one method that Google's clients call below `/ui/`: their REST transport looks at operations there."""
 _LOCATION = "projects/*/locations/*"
 _JSON = b"application/json; charset=UTF-8"
 
@@ -132,6 +134,8 @@ class VertexApi:
             "GET publishers/*/models": ("publishers.models.list", self._list_publisher_models),
             "GET publishers/*/models/*": ("publishers.models.get", self._get_publisher_model),
         }
+        for whose in (_LOCATION, f"{models}/*", f"{endpoints}/*"):
+            self._routes[f"GET {whose}/operations/*"] = (_OPERATION, self._get_operation)
         for shape in (publisher, f"{endpoints}/*"):
             self._routes |= {
                 f"POST {shape}:generateContent": ("generateContent", self._generate),
@@ -148,6 +152,8 @@ class VertexApi:
             answer = await self._answer(scope, await _read_body(receive))
         except InjectedError as error:
             await _send_error(send, injected(error.code, self._switch.current.retry_after_seconds))
+        except AnswerGivenError as given:
+            await _send_given(send, given.answer)
         except ApiError as error:
             await _send_error(send, error)
         except Exception:
@@ -171,7 +177,7 @@ class VertexApi:
         shape = "/".join(segment if at % 2 == 0 else "*" for at, segment in enumerate(segments))
         verb = f":{match['verb']}" if match and match["verb"] else ""
         route = self._routes.get(f"{method} {shape}{verb}")
-        if route is None:
+        if route is None or (match and match["ui"] and route[0] != _OPERATION):
             self.calls["unknown"] += 1
             raise not_implemented(f"{method} {path}")
         name, handler = route
@@ -290,6 +296,10 @@ class VertexApi:
         self._registry.delete_endpoint(call.parent, call.id)
         return _finished_operation(call.parent)
 
+    async def _get_operation(self, call: Call) -> Answer:
+        # Every operation has run when it is named.
+        return {**_finished_operation(call.parent), "name": call.name}
+
     async def _list_publisher_models(self, _: Call) -> Answer:
         return {"publisherModels": [_publisher_view(model) for model in BASE_MODELS]}
 
@@ -352,6 +362,13 @@ async def _send(
 
 async def _send_error(send: Send, error: ApiError) -> None:
     await _send(send, error.http_status, msgspec.json.encode(error.document()), headers=error.headers())
+
+
+async def _send_given(send: Send, answer: GivenAnswer) -> None:
+    headers = {**answer.all_headers, "content-length": str(len(answer.body))}
+    pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": answer.status, "headers": pairs})
+    await send({"type": "http.response.body", "body": answer.body})
 
 
 async def _send_events(send: Send, answer: Events) -> None:

@@ -149,7 +149,7 @@ class Batches(Jobs[BatchJob]):
                         if not row.strip():
                             continue
                         prediction = await self._predict(job, row, number=len(lines))
-                        failed += prediction["status"] != ""
+                        failed += bool(prediction["status"])
                         lines.append(msgspec.json.encode(prediction) + b"\n")
                         if len(lines) % _ROWS_AT_ONCE == 0:
                             await asyncio.sleep(0)  # others are waiting for the event loop
@@ -174,7 +174,7 @@ class Batches(Jobs[BatchJob]):
         except ApiError as error:
             reason = _REASONS.get(error.http_status, "Internal Server Error")
             shown["status"] = f"{reason}: {msgspec.json.encode(error.document()).decode()}"
-        return shown
+        return self._switch.current.row(shown)
 
     async def _write(self, job: BatchJob, lines: list[bytes], failed: int) -> Written:
         bucket, name = split_uri(f"{job.directory}/predictions.jsonl", field="output_uri_prefix")

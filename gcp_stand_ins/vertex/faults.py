@@ -9,13 +9,13 @@ from typing import Any, Literal
 
 from pydantic import Field, NonNegativeFloat
 
-from gcp_stand_ins.faults import Delays, Faults
+from gcp_stand_ins.faults import Delays, HttpFaults
 from gcp_stand_ins.vertex.errors import ApiError, invalid, not_found
 
 Outcome = Literal["succeeded", "partially_succeeded", "failed", "cancelled", "expired", "paused"]
 
 
-class VertexFaults(Faults):
+class VertexFaults(HttpFaults):
     """The common faults, and the fate of the jobs created from now on: tuning jobs and batch prediction jobs alike.
 
     A job keeps the settings under which it was created. `error_methods` applies to `lose_answers` and
@@ -75,6 +75,11 @@ class VertexFaults(Faults):
     """Canonical code (8: RESOURCE_EXHAUSTED) of the error of a job whose outcome has one; None for the usual one."""
     job_error_message: str | None = None
     """Its message; None for the usual one."""
+    batch_rows: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Fields of the output row of a batch whose request holds one of these texts: `{"a song": {"status": null}}`.
+
+    They take the place of the row's own; those of `request` are put into the request that the row repeats.
+    """
     job_vanishes: bool = False
     """The job is created, and then no call finds it."""
     job_hangs: bool = False
@@ -99,6 +104,14 @@ class VertexFaults(Faults):
             raise not_found(f"Injected fault: no such object: {self.missing_text}.")
         if self.breaking_text and self.breaking_text in text:
             raise ApiError("INTERNAL", f"Injected fault: the request holds {self.breaking_text!r}.")
+
+    def row(self, prediction: dict[str, Any]) -> dict[str, Any]:
+        """Return the output row of a batch, with the fields that the text in its request asks for."""
+        if not self.batch_rows:
+            return prediction
+        text = json.dumps(prediction["request"], ensure_ascii=False)
+        told = next((fields for held, fields in self.batch_rows.items() if held in text), {})
+        return {**prediction, **told, "request": {**prediction["request"], **(told.get("request") or {})}}
 
     def unrated(self, answer: dict[str, Any], body: Mapping[str, Any]) -> dict[str, Any]:
         """Return a judge's answer, its rating no number where the instance holds the text that asks for it."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from genops_events.config import Config, load_config
-from genops_events.record.asks import AskResult, result_path
+from genops_events.record.asks import ANSWER_KEYS, AskResult, result_path
 
 if TYPE_CHECKING:
     from genops_events.asking import Generated
@@ -16,8 +16,6 @@ log = logging.getLogger(__name__)
 
 ANSWER_CHARACTERS = 20_000
 """Of a single answer in XCom, which is a table of Airflow's database; the file has all of it."""
-_CONTENT = ("answer", "function_calls", "sources", "thoughts", "other_answers")
-"""Figures of a single prompt that are what a model has said."""
 
 
 def figures_of(config: Config, result: AskResult) -> dict[str, Any]:
@@ -32,7 +30,7 @@ def figures_of(config: Config, result: AskResult) -> dict[str, Any]:
     figures["answer_uri"] = config.uri(result_path(result.candidate))
     if not config.capture_content:
         _log_where(config, result.candidate)
-        return {key: value for key, value in figures.items() if key not in _CONTENT}
+        return {key: value for key, value in figures.items() if key not in ANSWER_KEYS}
     if "answer" in figures:
         log.info("Answer:\n%s", figures["answer"])
         figures["answer"] = figures["answer"][:ANSWER_CHARACTERS]

@@ -38,6 +38,8 @@ class Generated:
     """What the model asks to be called: `name` and `arguments`."""
     sources: tuple[dict[str, str], ...]
     """What the answer is grounded in: `uri` and `title`."""
+    citations: tuple[dict[str, str], ...]
+    """What the answer repeats from elsewhere: `uri`, `title`, `license`, as far as they are told."""
     input_tokens: int
     output_tokens: int
     """With the tokens of thinking."""
@@ -135,6 +137,7 @@ def generated(result: AskResult) -> Generated:
         reason=row.get("reason"),
         function_calls=tuple(row.get("function_calls", ())),
         sources=tuple(row.get("sources", ())),
+        citations=tuple(row.get("citations", ())),
         input_tokens=result.input_tokens,
         output_tokens=result.output_tokens,
         cached_tokens=result.cached_tokens,

@@ -88,5 +88,8 @@ def scores(metric: Metric, response: Mapping[str, Any], *, count: int) -> list[S
 def _number(value: Mapping[str, Any]) -> float | None:
     if value.get("score") is None:
         return None
-    # Not a number comes as the text "NaN". Scores are 32-bit floats: 0.7 may come as 0.699999988, and fail a gate of 0.7.
-    return float(f"{float(value['score']):.7g}")
+    try:
+        # Not a number comes as the text "NaN". Scores are 32-bit floats: 0.7 may come as 0.699999988, and fail a gate of 0.7.
+        return float(f"{float(value['score']):.7g}")
+    except (TypeError, ValueError):
+        return None  # one rating in words must not end the evaluation of all others

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import html
+import json
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 from genops_events.errors import PermanentError, TransientError
 
-_PASSING_STATUS = {408, 429, 499, 500, 502, 503, 504}
+_PASSING_STATUS = {408, 410, 429, 499, 500, 502, 503, 504}
+"""410 ends a resumable upload: begun anew, it succeeds.
+
+https://cloud.google.com/storage/docs/json_api/v1/status-codes (read 2026-11-30)
+"""
+_PASSING_WORDS = {409: "ABORTED", 400: "Service agents are being provisioned"}
+"""Refusals that pass by themselves, by their words: somebody else was at it at the same moment; in a new project, Vertex AI's own
+accounts are being made for some minutes (https://github.com/GoogleCloudPlatform/generative-ai/issues/1308, read 2026-11-30)."""
 _REMEDIES = {
     400: "The request is wrong: check genops.yaml and the files that it names.",
     401: "Log in with `gcloud auth application-default login`, or start the local stack with `genops up`.",
@@ -20,11 +31,26 @@ _DISABLED = (
     "Enable the API that the message names: "
     "`gcloud services enable storage.googleapis.com pubsub.googleapis.com aiplatform.googleapis.com`, and wait a minute."
 )
+_BY_REASON = {
+    "SERVICE_DISABLED": _DISABLED,
+    "BILLING_DISABLED": "Link a billing account to the project that the message names, and wait a minute.",
+    "CONSUMER_INVALID": "Check `project` in genops.yaml: it is the project's id, not its name.",
+    "SECURITY_POLICY_VIOLATED": (
+        "VPC Service Controls keep this machine out: ask who administers the perimeter, and name the identifier in the message."
+    ),
+}
+"""What to do by the `reason` of a `google.rpc.ErrorInfo`, which says more than the status."""
+_TOO_MANY = 429
+_NO_QUOTA = "This quota is 0 here, so that no time passes it: ask Google for a higher quota, or use another location."
+_PAGE = re.compile(r"(?is)<!doctype html|<html")
+_NOT_TEXT = re.compile(r"(?is)<(style|script)\b.*?</\1>|<[^>]*>")
+_PAGE_CHARACTERS = 500
 _LOST_CONNECTIONS = (
     ("httpx", "TransportError"),
     ("aiohttp", "ClientError"),
     ("requests", "RequestException"),
     ("google.auth.exceptions", "TransportError"),
+    ("google.genai.errors", "UnknownApiResponseError"),  # 200 and no JSON, as of a proxy's log-in page
 )
 """Exceptions by module: looked up only where somebody has imported the module, since some take a second to import."""
 
@@ -57,8 +83,9 @@ def google_call(what: str) -> Iterator[None]:
         what: the call in words for the error text, such as `submit the tuning job`.
 
     Raises:
-        CloudUnavailable: time-outs, lost connections, HTTP 408, 429, 499 and 5xx, ABORTED, no token. Airflow retries the task.
-        CloudRefused: everything else that the service answered. Retrying is of no use.
+        CloudUnavailable: time-outs, lost connections, HTTP 408, 410, 429, 499 and 5xx, ABORTED, no token, Vertex AI's own accounts
+            still being made. Airflow retries the task.
+        CloudRefused: everything else that the service answered, a quota of 0 among it. Retrying is of no use.
     """
     try:
         yield
@@ -90,11 +117,10 @@ def _translate(what: str, error: Exception) -> CloudUnavailable | CloudRefused |
     if isinstance(error, (api.Aborted, api.Cancelled, api.RetryError)):
         return CloudUnavailable(f"Could not {what}: {error}.", later)
     if isinstance(error, api.GoogleAPICallError):
-        return _by_status(what, error.code, str(error), retry_after_seconds=_retry_after(error))
+        return _by_status(what, error.code, str(error), error)
     genai = sys.modules.get("google.genai.errors")
     if genai is not None and isinstance(error, genai.APIError):
-        text = f"{error.status}: {error.message}"
-        return _by_status(what, error.code, text, retry_after_seconds=_retry_after(error))
+        return _by_status(what, error.code, _told(error.details), error)
     if isinstance(error, OSError) or _is_lost_connection(error):
         return CloudUnavailable(f"Could not {what}: no answer ({type(error).__name__}: {error}).", later)
     if isinstance(error, auth.GoogleAuthError):
@@ -104,19 +130,95 @@ def _translate(what: str, error: Exception) -> CloudUnavailable | CloudRefused |
     return None
 
 
+def http_error(status: int, content: bytes, headers: Any) -> Exception:
+    """Return what google-api-core would raise for an answer of HTTP, which `google_call` reads.
+
+    Args:
+        status: of HTTP, 400 or more.
+        content: an error of Google's as JSON, alone or in an array; a page of HTML; nothing.
+        headers: of the answer.
+    """
+    from google.api_core import exceptions
+
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError):
+        body = content.decode("utf-8", "replace")
+    response = SimpleNamespace(headers=headers)
+    found = _inner(body)
+    details = found.get("details") if isinstance(found, Mapping) else None
+    raised: Exception = exceptions.from_http_status(status, _told(body), details=details or [], response=response)
+    return raised
+
+
+def _inner(body: Any) -> Any:
+    """Return what an error says of itself: `error` of an object, or of the first object in an array."""
+    if isinstance(body, list):
+        body = next((one for one in body if isinstance(one, Mapping)), None)
+    return body.get("error", body) if isinstance(body, Mapping) else body
+
+
+def _told(body: Any) -> str:
+    """Return status and message of an error; of OAuth's errors the word and its description; of anything else, all of it."""
+    found = _inner(body)
+    if isinstance(found, Mapping) and (found.get("message") or found.get("status")):
+        return f"{found.get('status') or ''}: {found.get('message') or ''}".removeprefix(": ")
+    if isinstance(body, Mapping) and isinstance(found, str):
+        return f"{found}: {body.get('error_description') or ''}".removesuffix(": ")
+    text = body if isinstance(body, str) else json.dumps(body)
+    return text if _PAGE.search(text) else text[:_PAGE_CHARACTERS]
+
+
+def _details(error: Any) -> Iterator[Mapping[str, Any]]:
+    """Yield the details of an error of google-genai, of api_core, or of `http_error`."""
+    details = getattr(error, "details", None)
+    found = _inner(details) if isinstance(details, Mapping) else details
+    if isinstance(found, list) and not any(isinstance(one, Mapping) and "@type" in one for one in found):
+        found = _inner(found)  # google-genai unpacks an array of one error alone
+    if isinstance(found, Mapping):
+        found = found.get("details")
+    for one in found if isinstance(found, (list, tuple)) else ():
+        if isinstance(one, Mapping):
+            yield one
+
+
+def _status_word(error: Any) -> str:
+    """Return the canonical status of an error of api_core, which keeps only the number of it; empty where nobody knows."""
+    try:
+        found = _inner(error.response.json())
+    except (AttributeError, TypeError, ValueError):
+        return ""
+    return str(found.get("status", "")) if isinstance(found, Mapping) else ""
+
+
+def _info(error: Any) -> Mapping[str, Any]:
+    """Return the `google.rpc.ErrorInfo` of an error; an empty one where it has none."""
+    named = (one for one in _details(error) if str(one.get("@type", "")).endswith("google.rpc.ErrorInfo"))
+    return next(named, {})
+
+
 def _retry_after(error: Any) -> float | None:
     """Return how long an error of google-genai or of api_core says to wait, in seconds."""
     header = getattr(getattr(error, "response", None), "headers", {}).get("Retry-After", "")
     if header.isdigit():
         return float(header)  # its other form, a date, is not used by Google's APIs
-    details = getattr(error, "details", None)
-    if isinstance(details, dict):
-        details = details.get("error", details).get("details")
-    for detail in details if isinstance(details, list) else ():
-        if isinstance(detail, dict) and str(detail.get("@type", "")).endswith("google.rpc.RetryInfo"):
+    for detail in _details(error):
+        if str(detail.get("@type", "")).endswith("google.rpc.RetryInfo"):
             seconds = str(detail.get("retryDelay", "")).removesuffix("s")
             return float(seconds) if seconds.replace(".", "", 1).isdigit() else None
     return None
+
+
+def _readable(text: str) -> str:
+    """Return a text without the tags and styles of a page of HTML that stands in it, such as a gateway's."""
+    page = _PAGE.search(text)
+    if page is None:
+        return text
+    words = html.unescape(_NOT_TEXT.sub(" ", text[page.start() :])).split()
+    plain = " ".join(words)
+    if len(plain) > _PAGE_CHARACTERS:
+        plain = plain[:_PAGE_CHARACTERS] + "…"
+    return f"{text[: page.start()]}{plain}"
 
 
 def _is_lost_connection(error: Exception) -> bool:
@@ -127,16 +229,24 @@ def _is_lost_connection(error: Exception) -> bool:
     )
 
 
-def _by_status(
-    what: str, code: int | None, text: str, *, retry_after_seconds: float | None = None
-) -> CloudUnavailable | CloudRefused:
-    text = text.removesuffix(".")  # Google ends some of its sentences, and not others
-    if code is not None and int(code) not in _PASSING_STATUS:
-        is_disabled = "SERVICE_DISABLED" in text or "has not been used in project" in text
-        refused = CloudRefused(f"Could not {what}: {text}.", _DISABLED if is_disabled else _REMEDIES.get(int(code), ""))
-        refused.status = int(code)
+def _by_status(what: str, code: int | None, text: str, error: Any) -> CloudUnavailable | CloudRefused:
+    status = None if code is None else int(code)
+    text = _readable(text).removesuffix(".")  # Google ends some of its sentences, and not others
+    told = f"Could not {what}: {text}."
+    info = _info(error)
+    has_no_quota = status == _TOO_MANY and (info.get("metadata") or {}).get("quota_limit_value") == "0"
+    word = _PASSING_WORDS.get(status or 0)
+    passes = status is None or status in _PASSING_STATUS
+    passes = passes or (word is not None and (word in text or word == _status_word(error)))
+    if has_no_quota or not passes:
+        assert status is not None
+        remedy = _NO_QUOTA if has_no_quota else _BY_REASON.get(str(info.get("reason"))) or _REMEDIES.get(status, "")
+        if "has not been used in project" in text:
+            remedy = _DISABLED
+        refused = CloudRefused(told, remedy)
+        refused.status = status
         return refused
-    unavailable = CloudUnavailable(f"Could not {what}: {text}.", "It is retried with back-off.")
-    unavailable.status = None if code is None else int(code)
-    unavailable.retry_after_seconds = retry_after_seconds
+    unavailable = CloudUnavailable(told, "It is retried with back-off.")
+    unavailable.status = status
+    unavailable.retry_after_seconds = _retry_after(error)
     return unavailable

@@ -6,17 +6,15 @@ import asyncio
 import re
 import ssl
 from collections.abc import Awaitable, Callable
-from types import SimpleNamespace, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-import msgspec
-
 from genops_events.back_off import back_off_seconds
 from genops_events.errors import PermanentError
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, tls_context, vertex_credentials, vertex_endpoint
-from genops_events.gcp.errors import CloudBusy, CloudRefused, CloudUnavailable, google_call
+from genops_events.gcp.errors import CloudBusy, CloudRefused, CloudUnavailable, google_call, http_error
 
 if TYPE_CHECKING:
     import aiohttp
@@ -96,7 +94,7 @@ class Connection:
             async with self._session.post(url, data=body, headers=headers) as answer:
                 content = await answer.read()
                 if answer.status >= 400:  # noqa: PLR2004 - HTTP
-                    raise _error(answer.status, content, answer.headers)
+                    raise http_error(answer.status, content, answer.headers)
                 return content
 
     def _is_fresh(self) -> bool:
@@ -126,22 +124,6 @@ def _proxy_for(address: str) -> str | None:
     if parts.hostname is None or proxy_bypass(parts.hostname):
         return None
     return getproxies().get(parts.scheme)
-
-
-def _error(status: int, content: bytes, headers: Any) -> Exception:
-    """Return the error that google-api-core would raise: `google_call` translates those."""
-    from google.api_core import exceptions
-
-    try:
-        found = msgspec.json.decode(content)
-        found = found[0] if isinstance(found, list) and found else found
-        error = found["error"]
-        message, details = f"{error.get('status', '')}: {error.get('message', '')}", error.get("details", [])
-    except (msgspec.DecodeError, LookupError, TypeError, AttributeError, UnicodeDecodeError):
-        message, details = content[:500].decode("utf-8", "replace"), []
-    response = SimpleNamespace(headers=headers)
-    raised: Exception = exceptions.from_http_status(status, message, details=details, response=response)
-    return raised
 
 
 class Retries:

@@ -11,9 +11,12 @@ from typing import Any, Self
 import msgspec
 
 from genops_events.catalogue.prices import Rates
+from genops_events.catalogue.tokens import estimated_tokens
 from genops_events.record.endings import Ending, State, ending
 
 _MOST_SOURCES = 20
+_TITLE_CHARACTERS = 100
+_UNTOLD_BLOCK = "BLOCKED_REASON_UNSPECIFIED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,9 @@ class Reply:
     """Why it is not complete, in words."""
     function_calls: tuple[dict[str, Any], ...] = ()
     sources: tuple[dict[str, str], ...] = ()
-    """What the answer is grounded in."""
+    """What the answer is grounded in: `uri` and `title`."""
+    citations: tuple[dict[str, str], ...] = ()
+    """What the answer repeats from elsewhere: `uri`, `title`, `license`, as far as they are told."""
     thoughts: str = ""
     others: tuple[str, ...] = ()
     """Further answers, where several were asked for."""
@@ -59,6 +64,7 @@ class Reply:
             reason=row.get("reason", end.reason),
             function_calls=tuple(row.get("function_calls", ())),
             sources=tuple(row.get("sources", ())),
+            citations=tuple(row.get("citations", ())),
             thoughts=row.get("thoughts", ""),
             others=tuple(row.get("other_answers", ())),
             input_tokens=row["input_tokens"],
@@ -75,6 +81,7 @@ class Reply:
             "reason": self.reason,
             "function_calls": list(self.function_calls),
             "sources": list(self.sources),
+            "citations": list(self.citations),
             "thoughts": self.thoughts,
             "other_answers": list(self.others),
         }
@@ -116,11 +123,25 @@ class _Rating(msgspec.Struct):
 class _Source(msgspec.Struct):
     uri: str | None = None
     title: str | None = None
+    documentName: str | None = None
+    text: str | None = None
+    """Of a document of one's own, which may have neither name nor address."""
 
 
 class _Chunk(msgspec.Struct):
     web: _Source | None = None
     retrievedContext: _Source | None = None
+    maps: _Source | None = None
+
+
+class _Citation(msgspec.Struct):
+    uri: str | None = None
+    title: str | None = None
+    license: str | None = None
+
+
+class _Citations(msgspec.Struct):
+    citations: list[_Citation] | None = None
 
 
 class _Grounding(msgspec.Struct):
@@ -133,6 +154,7 @@ class _Candidate(msgspec.Struct):
     finishMessage: str | None = None
     safetyRatings: list[_Rating] | None = None
     groundingMetadata: _Grounding | None = None
+    citationMetadata: _Citations | None = None
 
 
 class _Feedback(msgspec.Struct):
@@ -147,6 +169,7 @@ class _Usage(msgspec.Struct):
     thoughtsTokenCount: int | None = None
     cachedContentTokenCount: int | None = None
     toolUsePromptTokenCount: int | None = None
+    totalTokenCount: int | None = None
 
 
 class _Response(msgspec.Struct):
@@ -183,6 +206,11 @@ def read_reply(content: bytes | msgspec.Raw, *, seconds: float | None = None) ->
     parts = _parts(candidate)
     thinking = usage.thoughtsTokenCount or 0
     end = _end(response, candidate, thinking)
+    # What tools brought in is billed as input, and is not part of the prompt's own count.
+    asked = (usage.promptTokenCount or 0) + (usage.toolUsePromptTokenCount or 0)
+    answered = usage.candidatesTokenCount
+    if answered is None:
+        answered = _not_counted(usage.totalTokenCount, asked + thinking, candidates)
     return Reply(
         text=_said(parts),
         state=end.state,
@@ -194,15 +222,28 @@ def read_reply(content: bytes | msgspec.Raw, *, seconds: float | None = None) ->
             if one.functionCall is not None
         ),
         sources=_sources(candidate),
+        citations=_citations(candidate),
         thoughts="".join(one.text for one in parts if one.thought and one.text),
         others=tuple(_said(_parts(one)) for one in candidates[1:] if one.content is not None),
-        # What tools brought in is billed as input, and is not part of the prompt's own count.
-        input_tokens=(usage.promptTokenCount or 0) + (usage.toolUsePromptTokenCount or 0),
-        output_tokens=(usage.candidatesTokenCount or 0) + thinking,
+        input_tokens=asked,
+        output_tokens=answered + thinking,
         cached_tokens=usage.cachedContentTokenCount or 0,
         thinking_tokens=thinking,
         seconds=seconds,
     )
+
+
+def _not_counted(total: int | None, others: int, candidates: list[_Candidate]) -> int:
+    """Return how many tokens the answers have where their own count is missing: by the total, else by the rule of estimates."""
+    if total is not None:
+        return max(0, total - others)
+    said = [
+        one.text or json.dumps((one.functionCall.name, one.functionCall.args) if one.functionCall is not None else "")
+        for candidate in candidates
+        for one in _parts(candidate)
+        if (one.text and not one.thought) or one.functionCall is not None
+    ]
+    return sum(map(estimated_tokens, said))
 
 
 def _parts(candidate: _Candidate) -> list[_Part]:
@@ -215,9 +256,9 @@ def _said(parts: list[_Part]) -> str:
 
 def _end(response: _Response, candidate: _Candidate, thinking: int) -> Ending:
     feedback = response.promptFeedback
-    if feedback is not None and feedback.blockReason:
+    if feedback is not None and (feedback.blockReason or (feedback.blockReasonMessage and not response.candidates)):
         told = feedback.blockReasonMessage or _harms(feedback.safetyRatings)
-        return ending(None, says=False, told=told, block_reason=feedback.blockReason)
+        return ending(None, says=False, told=told, block_reason=feedback.blockReason or _UNTOLD_BLOCK)
     parts = _parts(candidate)
     return ending(
         (candidate.finishReason or "") if response.candidates else None,
@@ -234,8 +275,19 @@ def _harms(ratings: list[_Rating] | None) -> str:
 
 def _sources(candidate: _Candidate) -> tuple[dict[str, str], ...]:
     chunks = (candidate.groundingMetadata.groundingChunks if candidate.groundingMetadata is not None else None) or []
-    found = [one.web or one.retrievedContext for one in chunks[:_MOST_SOURCES]]
-    return tuple({"uri": one.uri or "", "title": one.title or ""} for one in found if one is not None)
+    found = [one.web or one.retrievedContext or one.maps for one in chunks[:_MOST_SOURCES]]
+    named = [(one.uri or "", one.title or one.documentName or "", one.text or "") for one in found if one is not None]
+    return tuple(
+        {"uri": uri, "title": title or ("" if uri else text[:_TITLE_CHARACTERS])}
+        for uri, title, text in named
+        if uri or title or text
+    )
+
+
+def _citations(candidate: _Candidate) -> tuple[dict[str, str], ...]:
+    cited = (candidate.citationMetadata.citations if candidate.citationMetadata is not None else None) or []
+    told = ({"uri": one.uri, "title": one.title, "license": one.license} for one in cited[:_MOST_SOURCES])
+    return tuple(found for one in told if (found := {name: value for name, value in one.items() if value}))
 
 
 @dataclass(slots=True)

@@ -38,8 +38,10 @@ class TokenCount:
 
 
 class _CountResponse(msgspec.Struct, rename="camel"):
-    total_tokens: int = 0
-    total_billable_characters: int = 0
+    total_tokens: int
+    """No default: an answer that does not count must not be taken for one that counts nothing."""
+    total_billable_characters: int | None = None
+    """Not told by newer models, which nobody bills by characters."""
 
 
 _decode = msgspec.json.Decoder(_CountResponse, strict=False).decode
@@ -133,7 +135,7 @@ class TokenCounter:
             if not found and not tokens:  # the model is the cause, and no prompt
                 raise refused[0]
             tokens += sum(one.total_tokens for one in found)
-            characters += sum(one.total_billable_characters for one in found)
+            characters += sum(one.total_billable_characters or 0 for one in found)
         return TokenCount(tokens, characters)
 
     async def _countable(self, some: Sequence[str | Turns], refused: list[CloudRefused]) -> list[_CountResponse]:

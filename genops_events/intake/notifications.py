@@ -24,6 +24,7 @@ class UnreadableNotification(PermanentError):
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 MOST_NAME_BYTES = 1024
+_SHOWN = 100
 
 
 def bucket_problem(bucket: str) -> str | None:
@@ -77,34 +78,61 @@ class Notice(BaseModel):
         return self.model_dump(mode="json")
 
 
+_NOTHING_ELSE = "Publish nothing else on this topic; `genops upload` or any Cloud Storage client makes a notification."
+_EVENTS = "google.cloud.storage.object.v1."
+_FINALIZED_EVENT = f"{_EVENTS}finalized"
+_STRUCTURED = "application/cloudevents+json"
+
+
 def read_notification(attributes: Mapping[str, str], data: bytes) -> Notice | None:
     """Return the finalized object that a Pub/Sub message tells of; None for any other event of the bucket.
 
+    A message is a notification of Cloud Storage, or the same as an event of Eventarc: CloudEvents, its type in the attribute
+    `ce-type` and the object in the payload, or all of it in the payload.
+
     Args:
-        attributes: the message's attributes; they name bucket, object and generation whatever the payload format.
-        data: the object resource as JSON, or nothing with payload format NONE.
+        attributes: the message's attributes; of a notification they name bucket, object and generation whatever the payload.
+        data: the object resource as JSON, or nothing with payload format NONE; of Eventarc, the object or the event.
 
     Raises:
         UnreadableNotification: attributes that every notification has are missing or wrong, or no figures of an object.
-        Source: https://cloud.google.com/storage/docs/pubsub-notifications
+        Sources (read 2026-11-30): https://cloud.google.com/storage/docs/pubsub-notifications,
+        https://github.com/googleapis/google-cloudevents, proto/google/events/cloud/storage/v1/events.proto.
     """
-    event_type = attributes.get("eventType")
-    if event_type is None:
+    if (event_type := attributes.get("eventType")) is not None:
+        if event_type != FINALIZED:
+            return None
+        found = {
+            "bucket": attributes.get("bucketId"),
+            "object": attributes.get("objectId"),
+            "generation": attributes.get("objectGeneration"),
+        }
+        return _notice({**found, "size_bytes": _size(_object(data))})
+    kind: Any = attributes.get("ce-type")
+    event: Any = _object(data)
+    if attributes.get("content-type", "").startswith(_STRUCTURED):
+        kind, event = event.get("type"), event.get("data")
+    if kind is None:
         raise UnreadableNotification(
             "A message on the arrivals topic has no attribute `eventType`, so it is no Cloud Storage notification.",
-            "Publish nothing else on this topic; `genops upload` or any Cloud Storage client makes a notification.",
+            _NOTHING_ELSE,
         )
-    if event_type != FINALIZED:
+    if not str(kind).startswith(_EVENTS):
+        raise UnreadableNotification(
+            f"A message on the arrivals topic is an event of another kind than Cloud Storage's: {str(kind)[:_SHOWN]!r}.",
+            _NOTHING_ELSE,
+        )
+    if kind != _FINALIZED_EVENT:
         return None
+    if not isinstance(event, dict):
+        event = {}
+    found = {"bucket": event.get("bucket"), "object": event.get("name"), "generation": event.get("generation")}
+    return _notice({**found, "size_bytes": _size(event)})
+
+
+def _notice(found: Mapping[str, Any]) -> Notice:
     try:
-        return Notice.model_validate(
-            {
-                "bucket": attributes.get("bucketId"),
-                "object": attributes.get("objectId"),
-                "generation": attributes.get("objectGeneration"),
-                "size_bytes": _size(data),
-            }
-        )
+        return Notice.model_validate(found)
     except ValidationError as error:
         wrong = "; ".join(f"{one['loc'][0]} missing or wrong ({one['msg']})" for one in error.errors())
         raise UnreadableNotification(
@@ -113,13 +141,22 @@ def read_notification(attributes: Mapping[str, str], data: bytes) -> Notice | No
         ) from error
 
 
-def _size(data: bytes) -> int | str | None:
-    """Return the size that the payload tells, unchecked: text, if it has more digits than Python reads."""
+def _object(data: bytes) -> dict[str, Any]:
+    """Return the object in a payload, its whole numbers as texts: they may have more digits than Python reads."""
     try:
-        size = json.loads(data, parse_int=str)["size"]
+        found = json.loads(data, parse_int=str)
+    except (ValueError, RecursionError):
+        return {}  # payload format NONE
+    return found if isinstance(found, dict) else {}
+
+
+def _size(told: Mapping[str, Any]) -> int | str | None:
+    """Return the size that the payload tells, unchecked; None where it tells none: the object tells it, nothing depends on this."""
+    try:
+        size = told["size"]
         return size if isinstance(size, str) and re.fullmatch(r"[+-]?[0-9]+", size) else int(size)
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-        return None  # payload format NONE: the object tells its size, nothing depends on this one
+    except (ValueError, KeyError, TypeError, OverflowError):
+        return None
 
 
 def arrival(

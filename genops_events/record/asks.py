@@ -15,6 +15,8 @@ from genops_events.record.document import Document
 from genops_events.record.endings import in_words
 
 ASKS = f"{ROOT}asks/"
+ANSWER_KEYS = ("answer", "function_calls", "sources", "citations", "thoughts", "other_answers")
+"""Figures of a single prompt that are what a model has said."""
 _RUN = re.compile(r"ask-[0-9a-f]{16}")
 
 
@@ -152,8 +154,7 @@ class AskResult(Document):
         figures |= self.model_dump(mode="json", exclude=left_out, exclude_none=True)
         row = self.row or {}
         figures |= {} if self.reason is None else {"reason": self.reason}
-        shown = ("answer", "state", "function_calls", "sources", "thoughts", "other_answers")
-        return figures | {key: row[key] for key in shown if key in row}
+        return figures | {key: row[key] for key in (*ANSWER_KEYS, "state") if key in row}
 
     @property
     def is_whole(self) -> bool:

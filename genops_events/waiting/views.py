@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from genops_events.gcp.clients import genai_client, vertex_session
-from genops_events.gcp.errors import CloudUnavailable, google_call
+from genops_events.gcp.errors import CloudUnavailable, google_call, http_error
 from genops_events.waiting.jobs import JobError, JobView
 
 if TYPE_CHECKING:
@@ -101,11 +101,9 @@ class JobViews:
         self._session.close()
 
     def _get(self, name: str, query: Mapping[str, str]) -> bytes:
-        from google.api_core.exceptions import from_http_response
-
         answer: Response = self._session.get(f"{self._base}/v1beta1/{name}", params=query, timeout=LOOK_TIMEOUT_SECONDS)
         if not answer.ok:
-            raise from_http_response(answer)
+            raise http_error(answer.status_code, answer.content, answer.headers)
         return answer.content
 
 

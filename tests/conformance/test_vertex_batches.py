@@ -203,3 +203,12 @@ def test_an_invalid_batch_is_refused(vertex: VertexStandIn, changes: dict[str, s
             config=types.CreateBatchJobConfig(dest=changes.get("dest", "gs://bucket/answers")),
         )
     assert refused.value.code == code
+
+
+def test_a_row_has_the_fields_that_a_text_in_its_request_asks_for(vertex: VertexStandIn) -> None:
+    told = {"status": None, "request": {"labels": {"n": 7}}}
+    vertex.faults(job_seconds=0.2, batch_rows={"currency": told})
+    lines = predictions(vertex, ended(vertex, submit(vertex)))
+    assert [line["status"] for line in lines] == ["", None, ""]
+    assert [line["request"].get("labels") for line in lines] == [None, {"n": 7}, None]
+    assert all(texts(lines))

@@ -1,0 +1,85 @@
+"""A stand-in can be told to answer calls word for word, so that Google's clients receive what the real service was seen to answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from google.api_core.exceptions import NotFound, TooManyRequests
+from google.cloud.storage import Bucket
+from google.genai.errors import APIError
+from storage_stand_in import StorageProcess
+from vertex_stand_in import PARENT, VertexStandIn
+from waiting import HANG_SECONDS
+
+pytestmark = pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")
+
+NAME, MODEL = f"{PARENT}/tuningJobs/6284765961371254784", f"{PARENT}/models/1402067540926005248@1"
+FAILED = {
+    "name": NAME,
+    "state": "JOB_STATE_FAILED",
+    "error": {"code": 13, "message": "Failed to create endpoint."},
+    "tunedModel": {"model": MODEL},
+}
+TOO_MANY = {"error": {"code": 429, "message": "The object exceeded the rate limit for object mutation operations."}}
+
+
+def test_a_call_is_answered_with_the_document_that_was_given(vertex: VertexStandIn) -> None:
+    vertex.faults(answers=[{"method": "tuningJobs.get", "document": FAILED}])
+    job = vertex.job(NAME)
+    assert job.tuned_model is not None
+    assert (job.tuned_model.model, job.tuned_model.endpoint) == (MODEL, None)
+    vertex.faults()
+    with pytest.raises(APIError) as caught:
+        vertex.job(NAME)
+    assert caught.value.code == 404
+
+
+def test_answers_are_given_in_their_order_and_so_often(vertex: VertexStandIn) -> None:
+    answers: list[dict[str, Any]] = [
+        {"method": "tuningJobs.get", "document": {**FAILED, "state": "JOB_STATE_QUEUED"}, "times": 2},
+        {"method": "models.get", "document": {}, "status": 500},
+        {"method": "tuningJobs.get", "document": {**FAILED, "state": "JOB_STATE_RUNNING"}, "times": 1},
+    ]
+    vertex.faults(answers=answers)
+    states = [vertex.job(NAME).state for _ in range(3)]
+    assert states == ["JOB_STATE_QUEUED", "JOB_STATE_QUEUED", "JOB_STATE_RUNNING"]
+    with pytest.raises(APIError) as caught:
+        vertex.job(NAME)
+    assert caught.value.code == 404
+
+
+def test_status_headers_and_a_body_that_is_no_json_are_given_as_they_are(vertex: VertexStandIn) -> None:
+    page = "<!DOCTYPE html><title>Error 502 (Server Error)!!1</title>"
+    told = {"method": "endpoints.get", "status": 404, "text": page, "headers": {"Retry-After": "7"}}
+    vertex.faults(answers=[told])
+    with pytest.raises(NotFound) as caught:
+        vertex.endpoints.get_endpoint(name=f"{PARENT}/endpoints/1", retry=None)
+    assert page in str(caught.value)
+    assert caught.value.response is not None
+    assert caught.value.response.headers["Retry-After"] == "7"
+    assert caught.value.response.headers["Content-Type"].startswith("text/html")
+
+
+def test_cloud_storage_answers_as_it_is_told_and_does_nothing(bucket: Bucket, no_faults: StorageProcess) -> None:
+    told = {"method": "objects.insert", "status": 429, "document": TOO_MANY, "times": 1}
+    no_faults.admin("PUT", "/faults", {"answers": [told]})
+    blob = bucket.blob("ledger.json")
+    with pytest.raises(TooManyRequests, match="rate limit for object mutation"):
+        blob.upload_from_string("{}", retry=None)
+    assert not blob.exists()
+    blob.upload_from_string("{}", retry=None)
+    assert blob.exists()
+
+
+def test_an_answer_with_two_bodies_is_refused(vertex: VertexStandIn) -> None:
+    told = {"method": "tuningJobs.get", "document": {}, "text": ""}
+    refused = vertex.admin.put("/faults", json={"answers": [told]})
+    assert refused.status_code == 400
+    assert "`document` or `text`" in refused.text
+
+
+def test_an_operation_that_was_answered_can_be_asked_for_again(vertex: VertexStandIn) -> None:
+    running = {"name": f"{PARENT}/models/1/operations/5"}
+    vertex.faults(answers=[{"method": "models.delete", "document": running}])
+    vertex.models.delete_model(name=f"{PARENT}/models/1").result(timeout=HANG_SECONDS)
