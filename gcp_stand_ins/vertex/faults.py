@@ -82,6 +82,8 @@ class VertexFaults(HttpFaults):
     """
     job_vanishes: bool = False
     """The job is created, and then no call finds it."""
+    refuse_filters: bool = False
+    """Listings of jobs with a filter are answered with INVALID_ARGUMENT."""
     job_hangs: bool = False
     """The job stays in JOB_STATE_RUNNING until it is cancelled."""
 

@@ -74,7 +74,13 @@ class Jobs(ABC, Generic[J]):
         return self._kind.view(self._find(name), now)
 
     def list_jobs(self, parent: str, query: Mapping[str, str]) -> dict[str, object]:
-        """Return a page of the jobs, newest first."""
+        """Return a page of the jobs, newest first.
+
+        Raises:
+            ApiError: the query makes no sense, or a filter is to be refused.
+        """
+        if self._switch.current.refuse_filters and query.get("filter"):
+            raise invalid(f"Invalid list filter: {query['filter']}")
         now = self.settle()
         kind, asked = self._kind, read_query(query, fields=self._kind.filters)
 

@@ -16,13 +16,13 @@ What a crash leaves behind, step by step, and who goes on:
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from genops_events.errors import TransientError
-from genops_events.gcp.errors import CloudRefused, CloudUnavailable
+from genops_events.gcp.errors import CloudRefused, CloudUnavailable, google_call
 from genops_events.record.document import BY_THE_CLOCK, Document, JobCancellation, JobSubmission
 from genops_events.waiting.polling import ENDS, JobEnd, key_of
 
@@ -46,8 +46,13 @@ QUOTA_PAUSE = timedelta(minutes=5)
 CANCELLED_WITHIN = timedelta(minutes=10)
 """How long a job that took too long may take to be cancelled, or to end otherwise."""
 
+LISTED_AT_ONCE = 100
+"""Jobs in a page of a listing: the most that Vertex AI gives, so that a listing without a filter takes few calls."""
+
 _CANCELLING = "JOB_STATE_CANCELLING"
 _TOO_MANY = 429
+_INVALID = 400
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 NOT_FOUND = 404
 """HTTP status of the answer about a job that Vertex AI does not know."""
@@ -73,6 +78,35 @@ JobT = TypeVar("JobT", bound="TuningJob | BatchJob")
 def end_of(job: TuningJob | BatchJob) -> JobEnd | None:
     """Return how the job has ended; None while it is in a state that it can leave."""
     return None if job.state is None else ENDS.get(job.state.value)
+
+
+def listed(
+    pages: Callable[[str], Iterable[JobT]], asked: str, *, is_own: Callable[[JobT], bool], what: str
+) -> list[JobT]:
+    """Return the jobs of a listing that are a candidate's own, newest first.
+
+    What Vertex AI's list filters take is documented only in general, and the order of a listing not at all. So a filter that
+    is refused is left out, each job is compared here, and the jobs are put into order here.
+
+    Args:
+        pages: lists the jobs that match a filter; all of them where that is empty.
+        asked: the filter.
+        is_own: whether a job is the candidate's.
+        what: the call in words for the error text.
+
+    Raises:
+        CloudUnavailable, CloudRefused: there is no listing.
+    """
+    try:
+        with google_call(what):
+            found = [job for job in pages(asked) if is_own(job)]
+    except CloudRefused as error:
+        if error.status != _INVALID:
+            raise
+        log.warning("Vertex AI takes no filter, so all jobs are looked through. %s", error)
+        with google_call(what):
+            found = [job for job in pages("") if is_own(job)]
+    return sorted(found, key=lambda job: job.create_time or _LONG_AGO, reverse=True)
 
 
 def is_ending(job: TuningJob | BatchJob) -> bool:

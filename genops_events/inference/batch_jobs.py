@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from genops_events.cascade.paid_jobs import PaidJobs
+from genops_events.cascade.paid_jobs import LISTED_AT_ONCE, PaidJobs, listed
 from genops_events.gcp.clients import genai_client
 from genops_events.gcp.errors import google_call
 from genops_events.gemini.prompts import BadRow, PromptRow
@@ -73,10 +73,15 @@ def find_all(config: Config, candidate: str) -> list[BatchJob]:
 
     name = display_name(candidate)
     where = config.serving_location_of(candidate)
-    with google_call("look for the candidate's batch jobs"), genai_client(config.project, where) as client:
-        pages = client.batches.list(config=types.ListBatchJobsConfig(filter=f'display_name="{name}"', page_size=10))
-        # Compared here as well: a service that ignored the filter must not make us adopt another's job.
-        return [job for job in pages if job.display_name == name]
+    with genai_client(config.project, where) as client:
+        return listed(
+            lambda asked: client.batches.list(
+                config=types.ListBatchJobsConfig(filter=asked or None, page_size=LISTED_AT_ONCE)
+            ),
+            f'display_name="{name}"',
+            is_own=lambda job: job.display_name == name,
+            what="look for the candidate's batch jobs",
+        )
 
 
 def get(config: Config, name: str) -> BatchJob:

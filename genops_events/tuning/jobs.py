@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genops_events.cascade.paid_jobs import PaidJobs
+from genops_events.cascade.paid_jobs import LISTED_AT_ONCE, PaidJobs, listed
 from genops_events.config.identity import dataset_of
 from genops_events.config.tuning import filled_in
 from genops_events.config.values import is_model_resource
@@ -114,12 +114,15 @@ def find_all(config: Config, candidate: str) -> list[TuningJob]:
     """Return every tuning job of `candidate`, newest first; more than one only if two submissions met."""
     from google.genai import types
 
-    with google_call("look for the candidate's tuning jobs"), genai_client(config.project, config.location) as client:
-        pages = client.tunings.list(
-            config=types.ListTuningJobsConfig(filter=f'labels.{LABEL}="{candidate}"', page_size=10)
+    with genai_client(config.project, config.location) as client:
+        return listed(
+            lambda asked: client.tunings.list(
+                config=types.ListTuningJobsConfig(filter=asked or None, page_size=LISTED_AT_ONCE)
+            ),
+            f'labels.{LABEL}="{candidate}"',
+            is_own=lambda job: (job.labels or {}).get(LABEL) == candidate,
+            what="look for the candidate's tuning jobs",
         )
-        # The label is compared here as well: a service that ignored the filter must not make us adopt another's job.
-        return [job for job in pages if (job.labels or {}).get(LABEL) == candidate]
 
 
 def get(config: Config, name: str) -> TuningJob:

@@ -278,6 +278,7 @@ def test_a_submission_without_an_answer_is_looked_for_and_adopted(
     assert progress is not None
     assert "waits to submit the batch job" in progress.summary
     (there,) = jobs(config, candidate)
+    cloud.vertex.faults(refuse_filters=True)  # then all jobs are looked through
     assert submitted(candidate) == there
     assert list(jobs(config, candidate)) == [there]
 

@@ -99,6 +99,18 @@ def test_of_two_jobs_of_one_candidate_the_newest_is_found(config: Config, candid
     assert found.name == newest.name
 
 
+def test_where_no_filter_is_taken_the_candidates_jobs_are_found_among_all(
+    cloud: StandIns, config: Config, candidate: str, training_uri: str
+) -> None:
+    first, newest = (submitted(config, candidate, training_uri) for _ in range(2))
+    submitted(config, f"{DATASET}-{uuid.uuid4().hex[:16]}", training_uri)
+    cloud.vertex.faults(refuse_filters=True)
+    assert [job.name for job in tuning_jobs.find_all(config, candidate)] == [newest.name, first.name]
+    cloud.vertex.faults(error_code="403", error_share=1.0, error_methods=["tuningJobs.list"])
+    with pytest.raises(CloudRefused, match="look for the candidate's tuning jobs"):
+        tuning_jobs.find_all(config, candidate)
+
+
 def test_a_cancelled_job_ends_as_cancelled(cloud: StandIns, config: Config, candidate: str, training_uri: str) -> None:
     cloud.vertex.faults(job_hangs=True)
     job = submitted(config, candidate, training_uri)
