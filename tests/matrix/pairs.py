@@ -105,10 +105,11 @@ def _installed(pair: Pair, tools: Tools, place: Path) -> Path:
     shutil.copy(ROOT / "requirements.lock", lock)
     wish.write_text(f"apache-airflow=={pair.airflow}\n")
     project = ROOT / "pyproject.toml"
+    asked = ("--extra", "local", *(word for one in ("dev", "docs") for word in ("--group", f"{project}:{one}")))
     resolve = ("--python-version", pair.python, "--generate-hashes", "--no-emit-index-url", "--quiet", "-o", lock)
     log = place / "install.log"
     for command in (
-        tools.uv("pip", "compile", project, wish, "--extra", "local", "--group", f"{project}:dev", *resolve),
+        tools.uv("pip", "compile", project, wish, *asked, *resolve),
         tools.uv("venv", "--quiet", "--python", pair.interpreter, place / "venv"),
         tools.uv("pip", "sync", "--quiet", "--compile-bytecode", "--python", python, "--require-hashes", lock),
         tools.uv(
