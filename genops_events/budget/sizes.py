@@ -46,9 +46,11 @@ class Sizes:
         """All tokens that are sent, or read from the cache."""
         return self.tokens + self.cache_tokens * self.rows
 
-    def cost_usd(self, config: Config, dataset: Dataset, *, batch: bool) -> Decimal:
-        """Return what answering costs at most."""
+    def cost_usd(self, config: Config, dataset: Dataset, *, batch: bool, is_cache_refused: bool = False) -> Decimal:
+        """Return the most that answering costs; with a refused cache, its contents are billed in full with each prompt."""
         rates = config.rates_for(dataset)
+        if is_cache_refused:
+            return rates.most_for(self.input_tokens, self.longest_answers, batch=batch)
         made = rates.generation_cost(self.cache_tokens, 0)
         return made + rates.most_for(
             self.input_tokens, self.longest_answers, cached_tokens=self.cache_tokens * self.rows, batch=batch

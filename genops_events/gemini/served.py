@@ -14,13 +14,16 @@ if TYPE_CHECKING:
     from genops_events.config.thinking import ThinkingModel
 
 
-def served_requests(config: Config, dataset: Dataset, *, cache: str | None = None) -> Requests:
+def served_requests(
+    config: Config, dataset: Dataset, *, cache: str | None = None, is_cache_refused: bool = False
+) -> Requests:
     """Return the maker of inference's requests.
 
     Args:
         config: has the models' rules about thinking.
         dataset: the dataset of the prompts.
         cache: resource name of the context cache; None for none.
+        is_cache_refused: whether the cache's contents are sent before each prompt, since Vertex AI made no cache of them.
     """
     return Requests(
         dataset.inference,
@@ -28,6 +31,7 @@ def served_requests(config: Config, dataset: Dataset, *, cache: str | None = Non
         cache=cache,
         thinker=config.thinker(dataset.billed_model, is_tuned=True),
         model=config.catalogue.with_name(dataset.billed_model),
+        before=before_each_prompt(dataset) if is_cache_refused else (),
     )
 
 

@@ -84,7 +84,7 @@ def _ended(answering: Answering, name: str, job: BatchJob, end: JobEnd) -> Verdi
         return _failed(run, end, name, reason)
     # The rows that were done are written and billed, however the job ended.
     return answering.conclude(
-        written, batch=True, ended_badly=reason, is_unwanted=end is JobEnd.CANCELLED, job=name, end=str(end)
+        written, batch=True, remark=reason, is_unwanted=end is JobEnd.CANCELLED, job=name, end=str(end)
     )
 
 

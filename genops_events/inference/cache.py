@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from genops_events.config.tools import tools_json
-from genops_events.errors import GenopsError, TransientError
+from genops_events.errors import GenopsError, PermanentError, TransientError
 from genops_events.gcp.clients import genai_client
-from genops_events.gcp.errors import google_call
+from genops_events.gcp.errors import CloudRefused, google_call
 from genops_events.gemini.requests import cache_contents
 
 if TYPE_CHECKING:
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from genops_events.config.inference import Inference
 
 NAME_PREFIX = "genops-"
+
+
+class CacheRefused(PermanentError):
+    """Vertex AI makes no cache of what the prompts have in common."""
 
 
 class ContextCache:
@@ -69,6 +73,9 @@ def cached(
         model: what is asked: a cache belongs to a model.
         candidate: whose run it is.
         system_instruction: becomes a part of the cache, as do functions and grounding.
+
+    Raises:
+        CacheRefused: there is none, and the prompts can be asked without one.
     """
     if inference.cache is None:
         yield None
@@ -137,8 +144,11 @@ def _create(
         }
     )
     # Once: two caches of one run would both be billed, and a try without an answer is found by its display name.
-    with google_call("create the cache"), _client(config, model, attempts=1) as client:
-        return client.caches.create(model=model, config=settings)
+    try:
+        with google_call("create the cache"), _client(config, model, attempts=1) as client:
+            return client.caches.create(model=model, config=settings)
+    except CloudRefused as error:
+        raise CacheRefused(error.message, error.hint) from error
 
 
 def _client(config: Config, name: str, *, attempts: int = 4) -> genai.Client:

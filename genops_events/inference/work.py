@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -24,7 +25,7 @@ from genops_events.gemini.replies import Totals
 from genops_events.gemini.requests import Requests
 from genops_events.gemini.results import WrittenRows, copy_prompts, nothing_to_ask, rows_of, write_results
 from genops_events.gemini.served import served_requests
-from genops_events.inference.cache import ContextCache, cached
+from genops_events.inference.cache import CacheRefused, ContextCache, cached
 from genops_events.inference.choice import choose
 from genops_events.record import inference as places
 from genops_events.record.endings import in_words
@@ -32,6 +33,8 @@ from genops_events.record.inference import InferencePlan, InferenceProgress
 from genops_events.record.paths import answers_path, prompts_path
 from genops_events.record.stages import Outcome, Stage
 from genops_events.record.verdicts import InferenceVerdict, Verdict
+
+log = logging.getLogger(__name__)
 
 
 class NoBatch(PermanentError):
@@ -105,13 +108,14 @@ class Answering:
         )
         return self.run.store.create_or_read(places.plan_path(self.candidate), plan)
 
-    def pay(self) -> None:
-        """Reserve what the answers may cost more than the budget was checked for, since genops.yaml or a price was changed.
+    def pay(self, *, is_cache_refused: bool = False) -> None:
+        """Reserve the difference to what the budget was checked for: genops.yaml or a price was changed, or a cache refused.
 
         Raises:
             StepAside: a limit is in the way: held until somebody approves it.
         """
-        _, most = priced(self.run, self.prompts, batch=self.plan.way == "batch")
+        batch = self.plan.way == "batch"
+        _, most = priced(self.run, self.prompts, batch=batch, is_cache_refused=is_cache_refused)
         pay_for(self.run, "inference", most, limit=inference_limit(self.run))
 
     def _not_batch(self) -> str:
@@ -125,58 +129,76 @@ class Answering:
         endpoint = self.run.endpoint
         return endpoint if "/publishers/" in endpoint else self.run.tuning.model or endpoint
 
-    def requests(self, cache: str | None) -> Requests:
+    def requests(self, cache: str | None, *, is_cache_refused: bool = False) -> Requests:
         """Return what makes the requests."""
-        return served_requests(self.run.config, self.run.dataset, cache=cache)
+        return served_requests(self.run.config, self.run.dataset, cache=cache, is_cache_refused=is_cache_refused)
 
     def answer_online(self) -> Verdict:
         """Answer what is not answered yet, and return the recorded verdict.
 
         Raises:
             CloudUnavailable: a call failed after its retries; the next try goes on from what is kept.
+            StepAside: Vertex AI refuses the cache, and a limit does not allow what the prompts cost without it.
         """
-        config, inference, plan = self.run.config, self.inference, self.plan
-        kept = KeptRows(self.bucket, places.parts_prefix(self.candidate))
-        with cached(
-            config,
-            inference,
-            model=plan.model,
-            candidate=self.candidate,
-            system_instruction=self.run.dataset.system_instruction,
-        ) as cache:
-
-            def tell(totals: Totals) -> None:
-                if cache is not None:
-                    cache.extend()
-                self.tell("asking", totals)
-
-            tell(Totals())
-            try:
-                answer_online(
-                    config,
-                    model=plan.model,
-                    name=self.answered_by,
-                    rows=self.rows(),
-                    requests=self.requests(None if cache is None else cache.name),
-                    kept=kept,
-                    pace=Pace.of(self.bucket, config.quota_of(plan.model, self.run.dataset.billed_model)),
-                    on_progress=tell,
-                )
-            except AllRefused as error:
-                return self._none_taken(error, making_usd=self._making_usd(cache))
+        dataset, made, remark = self.run.dataset, None, ""
+        try:
+            with cached(
+                self.run.config,
+                self.inference,
+                model=self.plan.model,
+                candidate=self.candidate,
+                system_instruction=dataset.system_instruction,
+            ) as made:
+                refused = self._ask_online(self.requests(None if made is None else made.name), made)
+        except CacheRefused as error:
+            log.warning("The prompts are asked without `inference.cache`. %s", error)
+            remark = f"Asked without `inference.cache`, since Vertex AI refused it: {error.message}"
+            self.pay(is_cache_refused=True)
+            refused = self._ask_online(self.requests(None, is_cache_refused=True), None)
+        if refused is not None:
+            return self._none_taken(refused, making_usd=self._making_usd(made))
         done = self.run.store.verdict(self.candidate, Stage.INFERENCE)
         if done is not None:  # by another try, which has removed the parts: written from them, the files would be empty
             return done
         written = write_results(
             self.bucket,
-            kept.in_order(),
+            self._kept.in_order(),
             answers=answers_path(self.candidate),
             failures=places.failures_path(self.candidate),
         )
-        verdict = self.conclude(written, batch=False, making_usd=self._making_usd(cache))
+        verdict = self.conclude(written, batch=False, making_usd=self._making_usd(made), remark=remark)
         # The files have it all; a crash before this line leaves a few small objects.
         remove_parts(self.bucket, places.parts_prefix(self.candidate))
         return verdict
+
+    @property
+    def _kept(self) -> KeptRows:
+        return KeptRows(self.bucket, places.parts_prefix(self.candidate))
+
+    def _ask_online(self, requests: Requests, cache: ContextCache | None) -> AllRefused | None:
+        """Ask until every row is kept, answered or failed; return why, where Vertex AI refused them all."""
+        config, plan = self.run.config, self.plan
+
+        def tell(totals: Totals) -> None:
+            if cache is not None:
+                cache.extend()
+            self.tell("asking", totals)
+
+        tell(Totals())
+        try:
+            answer_online(
+                config,
+                model=plan.model,
+                name=self.answered_by,
+                rows=self.rows(),
+                requests=requests,
+                kept=self._kept,
+                pace=Pace.of(self.bucket, config.quota_of(plan.model, self.run.dataset.billed_model)),
+                on_progress=tell,
+            )
+        except AllRefused as error:
+            return error
+        return None
 
     def _making_usd(self, cache: ContextCache | None) -> Decimal:
         """Return what making the cache cost; reading it is billed with each answer."""
@@ -223,7 +245,7 @@ class Answering:
         *,
         batch: bool,
         making_usd: Decimal = Decimal(0),
-        ended_badly: str = "",
+        remark: str = "",
         is_unwanted: bool = False,
         **figures: str | None,
     ) -> Verdict:
@@ -233,7 +255,7 @@ class Answering:
             written: what stands in the files.
             batch: whether a batch job made the answers.
             making_usd: what was paid beside them, for the cache.
-            ended_badly: a sentence on a batch job that has answered some, and has not succeeded.
+            remark: a sentence for the reason, on a refused cache or on a batch job that has answered some and not succeeded.
             is_unwanted: whether somebody has cancelled it: what is answered is kept and paid, and is no completion.
             figures: further ones of the verdict.
         """
@@ -246,7 +268,7 @@ class Answering:
             reason += f" Of the answers, {unusable}."
         if failed:
             reason += f" Most often: {written.most_often.rstrip('.')}."
-        reason += f" {ended_badly}" if ended_badly else ""
+        reason += f" {remark}" if remark else ""
         rates = self.run.config.rates_for(self.run.dataset)
         return self.run.conclude(
             InferenceVerdict,

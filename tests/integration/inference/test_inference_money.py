@@ -151,6 +151,26 @@ def test_answers_that_were_priced_for_a_batch_job_and_are_asked_online_are_paid_
     assert answer(candidate, run_id="run-2")["way"] == "online"
 
 
+def test_what_prompts_cost_without_their_refused_cache_is_reserved_first_or_held(
+    *, cloud: StandIns, store: RecordStore, candidate: str, change: Any
+) -> None:
+    change(inference={"mode": "online", "max_output_tokens": 1, "cache": {"text": "A long book. " * 700}})
+    prompts(store, 40)
+    check(candidate)
+    promoted(store, candidate)
+    with_cache = posting(store, candidate).reserved_usd
+    change(budget={"inference_usd": str(with_cache * Decimal("1.1"))})
+    cloud.vertex.faults(error_code="400", error_share=1.0, error_methods=["cachedContents.create"])
+    before = cloud.vertex_calls("generateContent")
+    with pytest.raises(AirflowSkipException, match="held: Inference would cost about"):
+        answer(candidate)
+    assert cloud.vertex_calls("generateContent") == before, "nothing was asked"
+    (hold,) = holds.held(store, candidate)
+    assert hold.asked_usd > with_cache * 2, "a cached token costs a fraction of what is sent anew"
+    holds.approve(store, hold, by="ada@laptop", reason="It is worth it.")
+    assert answer(candidate, run_id="run-2")["answered"] == 40
+
+
 def test_prompts_that_were_shortened_for_an_approval_are_those_that_are_answered(
     *, store: RecordStore, candidate: str, change: Any
 ) -> None:

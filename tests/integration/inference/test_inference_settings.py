@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -130,6 +131,24 @@ def test_the_cache_is_made_once_used_by_every_call_and_removed(
     assert verdict.cost_usd == read + rates.generation_cost(in_cache, 0)
     (failed,) = failures(store, candidate)
     assert "`system_instruction` cannot be a row's own where the dataset has a cache" in failed["reason"]
+
+
+def test_a_refused_cache_costs_no_candidate_its_contents_go_before_each_prompt_and_are_paid(
+    settings: Settings, cloud: StandIns, config: Config, store: RecordStore, candidate: str
+) -> None:
+    settings(cache={"text": "A long book. " * 700}, dataset={"system_instruction": "Be kind."})
+    prompts(store, *({"prompt": f"page {number}"} for number in range(3)))
+    cloud.vertex.faults(error_code="400", error_share=1.0, error_methods=["cachedContents.create"])
+    done = answer(candidate)
+    assert (done["answered"], done["failed"]) == (3, 0)
+    kept = answers(store, candidate)
+    book = estimated_tokens("A long book. " * 700)
+    assert all(row["input_tokens"] > book and row["cached_tokens"] == 0 for row in kept)
+    verdict = store.verdict(candidate, Stage.INFERENCE)
+    assert verdict is not None
+    assert "Asked without `inference.cache`, since Vertex AI refused it: Could not create the cache" in verdict.reason
+    assert verdict.cost_usd == config.rates(MODEL).generation_cost(done["input_tokens"], done["output_tokens"])
+    assert Decimal(done["estimated_usd"]) >= verdict.cost_usd, "it was reserved"
 
 
 def test_the_cache_of_a_run_whose_tries_are_used_up_is_removed(
