@@ -70,6 +70,7 @@ def _table(losers: list[TunedModel], done: dict[str, str]) -> Table:
     from genops_events.cli.terminal import table
 
     rows = (
-        (one.candidate, one.state, one.endpoint, one.model, *([done[one.candidate]] if done else [])) for one in losers
+        (one.candidate, one.state, one.endpoint or "none", one.model, *([done[one.candidate]] if done else []))
+        for one in losers
     )
     return table(("candidate", "ended", "endpoint", "model", *(["done"] if done else [])), rows)

@@ -169,6 +169,16 @@ def _told(body: Any) -> str:
     return text if _PAGE.search(text) else text[:_PAGE_CHARACTERS]
 
 
+def in_words(text: str) -> str:
+    """Return a text in which an error stands as JSON, with that error in words: `Bad Request: INVALID_ARGUMENT: …`."""
+    before, brace, after = text.partition("{")
+    try:
+        body = json.loads(brace + after)
+    except (ValueError, RecursionError):
+        return _readable(text)
+    return before + _told(body) if isinstance(body, Mapping) and "error" in body else text
+
+
 def _details(error: Any) -> Iterator[Mapping[str, Any]]:
     """Yield the details of an error of google-genai, of api_core, or of `http_error`."""
     details = getattr(error, "details", None)

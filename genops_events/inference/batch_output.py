@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
-from genops_events.gcp.errors import google_call
+from genops_events.gcp.errors import google_call, in_words
 from genops_events.gcp.streams import read_object
 from genops_events.gemini.kept import KeptRow
 from genops_events.gemini.online import kept_answer, kept_failure
@@ -76,7 +76,7 @@ def _outcome(row: PromptRow | BadRow, requests: Requests, predictions: _Predicti
         return kept_failure(row, f"Line {row.line}: {NO_PREDICTION}.")
     status, response = found
     if status:
-        return kept_failure(row, f"Line {row.line}: {status[:_STATUS_CHARACTERS]}")
+        return kept_failure(row, f"Line {row.line}: {in_words(status)[:_STATUS_CHARACTERS]}")
     try:
         return kept_answer(row, read_reply(response), model=model)
     except UnreadableReply as error:

@@ -44,7 +44,8 @@ class TunedModel:
     dataset: str
     state: str
     model: str
-    endpoint: str
+    endpoint: str | None
+    """None where nothing serves the model."""
     kept: str | None
 
 
@@ -82,17 +83,17 @@ def survey(config: Config, store: RecordStore, dataset: str) -> list[TunedModel]
             kept = f"{tuning[0]} may be tuned further from it"
         models.append(TunedModel(one.id, dataset, _state(one), *model, kept))
     served = {one.endpoint for one in models if one.kept is not None}
-    return [one for one in models if one.kept is not None or one.endpoint not in served]
+    return [one for one in models if one.kept is not None or one.endpoint is None or one.endpoint not in served]
 
 
-def _model_of(config: Config, store: RecordStore, verdict: Verdict | None) -> tuple[str, str] | None:
-    """Return model and endpoint of a candidate; None where it has none.
+def _model_of(config: Config, store: RecordStore, verdict: Verdict | None) -> tuple[str, str | None] | None:
+    """Return model and endpoint of a candidate; None where it has no model.
 
     The job of a tuning that failed is asked: one that was cancelled may have succeeded all the same, after the verdict.
     """
     if not isinstance(verdict, TuningVerdict):
         return None
-    if verdict.model is not None and verdict.endpoint is not None:
+    if verdict.model is not None:
         return verdict.model, verdict.endpoint
     if verdict.outcome is not Outcome.FAILED:
         return None
@@ -106,7 +107,7 @@ def _model_of(config: Config, store: RecordStore, verdict: Verdict | None) -> tu
         if error.status != _NOT_FOUND:
             raise
         return None
-    return (tuned.model, tuned.endpoint) if tuned is not None and tuned.model and tuned.endpoint else None
+    return (tuned.model, tuned.endpoint or None) if tuned is not None and tuned.model else None
 
 
 def _compared(store: RecordStore, found: Sequence[Candidate]) -> dict[str, str]:
@@ -162,7 +163,7 @@ def _take_away(config: Config, store: RecordStore, loser: TunedModel, *, by: str
         by=by,
         claimed=claimed,
         model=loser.model,
-        endpoints=(loser.endpoint,),
+        endpoints=() if loser.endpoint is None else (loser.endpoint,),
     )
     store.create(path, mark)
     champion = store.champion(loser.dataset)
@@ -199,7 +200,8 @@ def _delete(config: Config, loser: TunedModel) -> str:
         except NotFound:
             model = None
     deployed = {} if model is None else {one.endpoint: one.deployed_model_id for one in model.deployed_models}
-    for endpoint in (*deployed, *({loser.endpoint} - set(deployed))):
+    for endpoint in (*deployed, *({loser.endpoint} - {*deployed, None})):
+        assert endpoint is not None
         _delete_endpoint(config, endpoint, loser.model)
     if model is None:
         return "undeployed; its model was gone"

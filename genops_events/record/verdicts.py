@@ -47,7 +47,7 @@ class Verdict(Document):
 
 
 class TuningVerdict(Verdict):
-    """Tuning's verdict; without `endpoint` there is no model."""
+    """Tuning's verdict; without `endpoint` there is no model that can be called."""
 
     SCHEMA: ClassVar[str] = "genops.tuning.v1"
     STAGE: ClassVar[Stage] = Stage.TUNING

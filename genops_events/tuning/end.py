@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _SHORTER = "Raise `tuning.timeout_hours`, or tune on less."
 _ANEW = "Upload the file again to tune anew."
 _TAKE_AWAY = "`genops prune` takes its model away; upload the file again to tune anew."
+_LEFT = "It left a model, which `genops prune` takes away."
 _PARTLY = f"What there is of a model is not served. {_ANEW}"
 
 
@@ -59,7 +60,10 @@ def ended(run: StageRun, job: TuningJob, end: JobEnd) -> Verdict:
             return _failed(run, end, reason, _ANEW, **figures)
         code = job.error.code if job.error is not None else None
         hint = _PARTLY if end is JobEnd.PARTIALLY_SUCCEEDED else help_for(code)
-        return _failed(run, end, reason, hint, error_code=code_name(code) if code else None, **figures)
+        if left := _model_of(job):
+            # As where the endpoint could not be made: the model lies in the registry all the same.
+            hint = f"{hint} {_LEFT}"
+        return _failed(run, end, reason, hint, error_code=code_name(code) if code else None, **figures, **left)
     if "cost_usd" not in figures and "estimated_usd" in figures:
         # What it cost is not told, as it never is of a distillation. That is not nothing.
         figures["cost_usd"] = figures["estimated_usd"]
@@ -106,11 +110,11 @@ def _came_before(wish: JobCancellation, job: TuningJob) -> bool:
 
 
 def _model_of(job: TuningJob) -> dict[str, Any]:
-    """Return the model of a job that succeeded, for a verdict that does not serve it: so `genops prune` knows it."""
+    """Return the model that a job has left, for a verdict that does not serve it: so `genops prune` knows it."""
     tuned = job.tuned_model
-    if tuned is None or not tuned.model or not tuned.endpoint:
+    if tuned is None or not tuned.model:
         return {}
-    return {"model": tuned.model, "endpoint": tuned.endpoint}
+    return {"model": tuned.model, "endpoint": tuned.endpoint or None}
 
 
 def _figures(run: StageRun, job: TuningJob) -> dict[str, Any]:

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     Stats: TypeAlias = SupervisedTuningDataStats | PreferenceOptimizationDataStats | DatasetStats
 
 
+UNSERVED = "`genops prune` takes the model away; upload the training file again to tune anew."
+"""What a user does about a model that nothing serves."""
+
+
 class NoSuchCheckpoint(PermanentError):
     """The tuning job made no checkpoint of the epoch that genops.yaml asks for."""
 
@@ -75,11 +79,15 @@ def served(job: TuningJob, tuning: Tuning) -> ServedModel:
 
     Raises:
         NoSuchCheckpoint: there is none of this epoch; the message names those that are there.
-        PermanentError: the job has no tuned model.
+        PermanentError: the job has no tuned model, or one that nothing serves.
     """
     tuned = job.tuned_model
-    if tuned is None or not tuned.model or not tuned.endpoint:
+    if tuned is None or not tuned.model:
         raise PermanentError(f"Tuning job {job.name} has no tuned model.", "Look at the job in the console.")
+    if not tuned.endpoint:
+        raise PermanentError(
+            f"Tuning job {job.name} has a tuned model, but no endpoint that serves it: {tuned.model}.", UNSERVED
+        )
     wanted = tuning.serve_checkpoint
     checkpoints = tuned.checkpoints or []
     if wanted == "last":
