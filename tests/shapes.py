@@ -1,7 +1,8 @@
 """Shapes as they come from the real service: `python -m tests.shapes` prints the table of them, with source, date and outcome.
 
-Each file below `tests/real_shapes` is one document: `about` says what it is, `source` and `read` where and when its values and
-structure were read (texts are our own), `otherwise` what a user would lose if it were read wrongly, `expect` the right outcome.
+Each file below `tests/real_shapes` is one document: `about` says what it is, `source` and `read` where and when it was read, `seen`
+whether its values were read there too ("values") or its structure alone ("structure": values are our own); texts are our own in any
+case. `otherwise` says what a user would lose if it were read wrongly, `expect` is the right outcome.
 The document itself is `document` (JSON) or `text`.
 """
 
@@ -70,7 +71,7 @@ def main() -> None:
     shapes = shapes_of(*kinds())
     for one in shapes:
         outcome = ", ".join(f"{name} {json.dumps(value, ensure_ascii=False)}" for name, value in one.expect.items())
-        print(f"{one.kind}/{one.name} | {one.told['source']} | {one.told['read']} | {outcome}")
+        print(f"{one.kind}/{one.name} | {one.told['seen']} of {one.told['source']} | {one.told['read']} | {outcome}")
     print(f"{len(shapes)} shapes of {len(kinds())} kinds")
 
 
