@@ -10,6 +10,7 @@ from pathlib import Path
 
 import uvicorn
 
+from gcp_stand_ins import recording
 from gcp_stand_ins.guard import ASGIApp, Guard
 from gcp_stand_ins.owner import end_with
 
@@ -22,6 +23,7 @@ def arguments(name: str) -> argparse.ArgumentParser:
     parser.add_argument("--admin-port", type=int, required=True, help="port of /health and /faults")
     parser.add_argument("--state", type=Path, required=True, help="folder that holds everything this stand-in keeps")
     parser.add_argument("--owner", type=end_with, help="pid of a process that this one ends with")
+    recording.add_argument(parser)
     return parser
 
 

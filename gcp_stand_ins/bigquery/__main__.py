@@ -15,6 +15,7 @@ from gcp_stand_ins.bigquery.jobs import Jobs
 from gcp_stand_ins.bigquery.results import drop_old_results
 from gcp_stand_ins.bigquery.uploads import Uploads
 from gcp_stand_ins.faults import FaultSwitch, admin_app
+from gcp_stand_ins.recording import record_of, recorded
 from gcp_stand_ins.serving import arguments, log_to_standard_error, serve_until_stopped, server
 
 log = logging.getLogger("gcp_stand_ins.bigquery")
@@ -35,13 +36,11 @@ async def serve(given: argparse.Namespace) -> None:
         jobs = Jobs(catalog, faults, storage, base_url)
         await jobs.resume()
         log.info("BigQuery stand-in on %s, state in %s, gs:// from %s", base_url, given.state, given.storage)
+        application = BigQueryApplication(catalog, jobs, Uploads(database.uploads), faults)
+        api = recorded(application, record_of(given, "bigquery"))
         try:
             await serve_until_stopped(
-                server(
-                    BigQueryApplication(catalog, jobs, Uploads(database.uploads), faults),
-                    host=given.host,
-                    port=given.port,
-                ),
+                server(api, host=given.host, port=given.port),
                 server(admin_app(faults, BigQueryFaults), host=given.host, port=given.admin_port),
             )
         finally:

@@ -135,7 +135,8 @@ class BigQueryApplication:
 
     async def _list_datasets(self, request: Request, project: str) -> Response:
         found = await self._database.run(self._catalog.datasets, project)
-        return _page(request, "datasets", found, "bigquery#datasetList")
+        page = _page(request, "datasets", found)
+        return JSONResponse({"kind": "bigquery#datasetList", **page})
 
     async def _insert_dataset(self, request: Request, project: str) -> Response:
         body = await _body(request)
@@ -160,7 +161,8 @@ class BigQueryApplication:
 
     async def _list_tables(self, request: Request, project: str, dataset: str) -> Response:
         found = await self._database.run(self._catalog.tables, DatasetName(project, dataset))
-        return _page(request, "tables", found, "bigquery#tableList")
+        page = _page(request, "tables", found)
+        return JSONResponse({"kind": "bigquery#tableList", "totalItems": len(found), **page})
 
     async def _insert_table(self, request: Request, project: str, dataset: str) -> Response:
         body = await _body(request)
@@ -247,11 +249,11 @@ def _table(project: str, dataset: str, table: str) -> TableName:
     return TableName.of({"datasetId": dataset, "tableId": table}, project)
 
 
-def _page(request: Request, name: str, found: list[Any], kind: str) -> Response:
+def _page(request: Request, name: str, found: list[Any]) -> dict[str, Any]:
     query: Mapping[str, str] = dict(request.query_params)
     start, most = number_of(query, "pageToken") or 0, number_of(query, "maxResults") or 1000
     more = {"nextPageToken": str(start + most)} if start + most < len(found) else {}
-    return JSONResponse({"kind": kind, name: found[start : start + most], "totalItems": len(found), **more})
+    return {name: found[start : start + most], **more}
 
 
 async def _bytes(request: Request) -> bytes:

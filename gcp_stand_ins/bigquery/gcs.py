@@ -62,7 +62,8 @@ class CloudStorage:
         found: list[tuple[str, str]] = []
         token = ""
         while True:
-            params = {"prefix": name.partition("*")[0], "fields": "items(name),nextPageToken", "pageToken": token}
+            params = {"prefix": name.partition("*")[0], "fields": "items(name),nextPageToken"}
+            params |= {"pageToken": token} if token else {}
             page = (await self._get(f"/storage/v1/b/{quote(bucket, safe='')}/o", params, uri)).json()
             items = page.get("items", [])
             found += [(bucket, one["name"]) for one in items if fnmatchcase(one["name"], name.replace("[", "[[]"))]

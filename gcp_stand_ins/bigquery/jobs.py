@@ -19,6 +19,7 @@ from gcp_stand_ins.bigquery.faults import BigQueryFaults
 from gcp_stand_ins.bigquery.gcs import CloudStorage
 from gcp_stand_ins.bigquery.loads import Loads
 from gcp_stand_ins.bigquery.names import TableName, checked_job_id
+from gcp_stand_ins.bigquery.parameters import as_answered
 from gcp_stand_ins.bigquery.queries import Queries
 from gcp_stand_ins.bigquery.streaming import number_of, rows_page
 from gcp_stand_ins.faults import FaultSwitch
@@ -106,7 +107,14 @@ class Jobs:
         names.sort(reverse=True)
         start, most = number_of(query, "pageToken") or 0, number_of(query, "maxResults") or 50
         found = [self.get(project, name.partition(":")[2]) for _, name in names[start : start + most]]
-        listed = [{**one, "state": one["status"]["state"]} for one in found]
+        # JobList.jobs in Google's discovery document: neither link nor etag, and the state once more.
+        listed = [
+            {
+                **{key: value for key, value in one.items() if key not in ("etag", "selfLink")},
+                "state": one["status"]["state"],
+            }
+            for one in found
+        ]
         more = {"nextPageToken": str(start + most)} if start + most < len(names) else {}
         return {"kind": "bigquery#jobList", "jobs": listed, **more}
 
@@ -160,7 +168,8 @@ class Jobs:
         options = body.get("formatOptions") or {}
         wanted = {f"formatOptions.{key}": str(value) for key, value in options.items()}
         wanted |= {key: str(body[key]) for key in ("maxResults", "timeoutMs") if body.get(key) is not None}
-        return await self.results(project, job["jobReference"]["jobId"], wanted)
+        found = await self.results(project, job["jobReference"]["jobId"], wanted)
+        return {**{name: value for name, value in found.items() if name != "etag"}, "kind": "bigquery#queryResponse"}
 
     def _accept(self, project: str, body: Mapping[str, Any], media: Path | None) -> str:
         """Write down that the job is taken; return its name."""
@@ -181,7 +190,7 @@ class Jobs:
             "selfLink": f"{self._base_url}/bigquery/v2/projects/{project}/jobs/{job}",
             "user_email": "local@genops.invalid",
             "jobReference": {"projectId": project, "jobId": job, "location": reference.get("location") or LOCATION},
-            "configuration": {**body["configuration"], "jobType": kind.upper()},
+            "configuration": {**as_answered(body["configuration"]), "jobType": kind.upper()},
             "status": {"state": "RUNNING"},
             "statistics": {"creationTime": str(now), "startTime": str(now)},
             "media": None if media is None else str(media),
@@ -204,7 +213,7 @@ class Jobs:
         return {
             "kind": "bigquery#job",
             "jobReference": reference,
-            "configuration": {**body["configuration"], "jobType": "QUERY"},
+            "configuration": {**as_answered(body["configuration"]), "jobType": "QUERY"},
             "status": {"state": "DONE"},
             "statistics": {"creationTime": now, "totalBytesProcessed": "0", "query": figures},
         }
@@ -298,7 +307,7 @@ class Jobs:
         figures = document["statistics"]["query"]
         answer |= {"cacheHit": False, "totalBytesProcessed": "0"}
         if "numDmlAffectedRows" in figures:
-            answer |= {"numDmlAffectedRows": figures["numDmlAffectedRows"], "dmlStats": figures["dmlStats"]}
+            answer |= {"numDmlAffectedRows": figures["numDmlAffectedRows"]}
         if document.get("rows_in") is None:
             return {**answer, "totalRows": "0"}
         source = TableName.of(document["rows_in"], project)

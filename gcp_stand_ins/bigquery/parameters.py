@@ -38,6 +38,31 @@ def with_parameters(tree: exp.Expr, given: Sequence[Mapping[str, Any]]) -> exp.E
     return tree.transform(replaced, copy=False)
 
 
+def as_answered(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a job's configuration as answers have it: values of parameters are text, null is left out, counts are numbers."""
+    told = dict(configuration)
+    if (load := told.get("load")) is not None:
+        counts = {name: int(load[name]) for name in ("skipLeadingRows", "maxBadRecords") if load.get(name) is not None}
+        told["load"] = {**load, **counts}
+    if (query := told.get("query")) is not None and query.get("queryParameters"):
+        told["query"] = {**query, "queryParameters": [_told(one) for one in query["queryParameters"]]}
+    return told
+
+
+def _told(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_told(one) for one in value]
+    if not isinstance(value, Mapping):
+        return value
+    return {name: _text(one) if name == "value" else _told(one) for name, one in value.items() if one is not None}
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float) else _told(value)
+
+
 def _value(parameter: Mapping[str, Any]) -> exp.Expr:
     return _typed(parameter.get("parameterType") or {}, parameter.get("parameterValue") or {})
 

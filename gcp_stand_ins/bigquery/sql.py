@@ -87,6 +87,27 @@ def _adapt(tree: exp.Expr) -> None:
         path = one.expression.sql(dialect="duckdb")
         given = exp.Anonymous(this="json_extract_string", expressions=[one.this.copy(), exp.Var(this=path)])
         one.replace(given)
+    for aggregate in list(tree.find_all(exp.ArrayAgg, exp.GroupConcat)):
+        if isinstance(aggregate.this, exp.Limit):
+            _cut(aggregate)
+
+
+def _cut(aggregate: exp.Expr) -> None:
+    """Write `ARRAY_AGG(… LIMIT n)` or `STRING_AGG(… LIMIT n)` as the first n items of the whole list: DuckDB has no LIMIT there."""
+    limit = aggregate.this
+    ordered = limit.this
+    value = ordered.this if isinstance(ordered, exp.Order) else ordered
+    value = value.expressions[0] if isinstance(value, exp.Distinct) else value
+    whole: exp.Expr = exp.ArrayAgg(this=ordered.copy())
+    place = aggregate.parent if isinstance(aggregate.parent, exp.IgnoreNulls) else aggregate
+    if isinstance(aggregate, exp.GroupConcat) or place is not aggregate:
+        there = exp.Not(this=exp.Is(this=value.copy(), expression=exp.null()))
+        whole = exp.Filter(this=whole, expression=exp.Where(this=there))
+    first = exp.Anonymous(this="list_slice", expressions=[whole, exp.Literal.number(1), limit.expression.copy()])
+    if isinstance(aggregate, exp.GroupConcat):
+        separator = aggregate.args.get("separator") or exp.Literal.string(",")
+        first = exp.Anonymous(this="array_to_string", expressions=[first, separator.copy()])
+    place.replace(first)
 
 
 class _Resolver:

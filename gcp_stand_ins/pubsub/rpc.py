@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import logging
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 
 import grpc
 
+from gcp_stand_ins import recording
 from gcp_stand_ins.faults import InjectedError
 from gcp_stand_ins.guard import Address, foreign_user, peer_address
 from gcp_stand_ins.pubsub.errors import ApiError, unimplemented
@@ -50,6 +52,7 @@ class Service(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no ty
         faults: asked before each call.
         address: where this is served.
         owner: number of the user that may call; whoever runs this process by default.
+        record: keeps each message; None where nobody wants them.
     """
 
     def __init__(
@@ -59,12 +62,16 @@ class Service(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no ty
         *,
         address: Address,
         owner: int | None = None,
+        record: recording.Record | None = None,
     ) -> None:
         self._faults = faults
         self._address = address
         self._owner = os.geteuid() if owner is None else owner
+        self._record = record
         self._handlers = {
-            f"/{service}/{rpc.name}": self._handler(rpc) for service, rpcs in services.items() for rpc in rpcs
+            f"/{service}/{rpc.name}": self._handler(f"/{service}/{rpc.name}", rpc)
+            for service, rpcs in services.items()
+            for rpc in rpcs
         }
 
     def service(self, handler_call_details: Any) -> Any:
@@ -72,18 +79,28 @@ class Service(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no ty
         method = handler_call_details.method
         return self._handlers.get(method) or _unknown(method)
 
-    def _handler(self, rpc: Unary | Streaming) -> Any:
+    def _handler(self, path: str, rpc: Unary | Streaming) -> Any:
         if isinstance(rpc, Streaming):
 
             async def stream(_: Any, context: Any) -> None:
-                await self._guarded(rpc.name, context, partial(rpc.call, context))
+                told = context if self._record is None else _Recorded(context, path, self._record, {})
+                await self._guarded(rpc.name, told, partial(rpc.call, told))
 
             return grpc.stream_stream_rpc_method_handler(
                 stream, request_deserializer=rpc.request_class.FromString, response_serializer=_serialized
             )
 
         async def answer(request: Any, context: Any) -> Any:
-            return await self._guarded(rpc.name, context, partial(rpc.call, request, context))
+            if self._record is None:
+                return await self._guarded(rpc.name, context, partial(rpc.call, request, context))
+            # Before the call, which may keep the request and go on writing in it.
+            told = _Recorded(context, path, self._record, _message("request", request))
+            try:
+                response = await self._guarded(rpc.name, told, partial(rpc.call, request, context))
+                told.keep(status="OK", **_message("answer", response))
+                return response
+            finally:
+                told.keep(status=None)  # of a caller who has gone
 
         return grpc.unary_unary_rpc_method_handler(
             answer, request_deserializer=rpc.request_class.FromString, response_serializer=_serialized
@@ -105,6 +122,51 @@ class Service(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no ty
         except Exception as error:
             log.exception("%s failed", name)
             await context.abort(grpc.StatusCode.INTERNAL, f"{name} failed in the local Pub/Sub stand-in: {error}")
+
+
+class _Recorded:
+    """The context of a call that keeps what is read, written and refused, each before the other end has it.
+
+    Args:
+        context: the call's own.
+        path: the method.
+        record: takes the lines.
+        asked: the request, of a call that has only one.
+    """
+
+    def __init__(self, context: Any, path: str, record: recording.Record, asked: Mapping[str, str]) -> None:
+        self._context = context
+        self._path = path
+        self._record = record
+        self._asked = asked
+        self._is_kept = False
+
+    def keep(self, **answered: Any) -> None:
+        """Add the line of a call that is over, once."""
+        if not self._is_kept:
+            self._is_kept = True
+            self._record.write(rpc=self._path, **self._asked, **answered)
+
+    async def abort(self, code: Any, *more: Any) -> None:
+        self.keep(status=code.name)
+        await self._context.abort(code, *more)
+
+    async def read(self) -> Any:
+        message = await self._context.read()
+        if message is not grpc.aio.EOF:
+            self._record.write(rpc=self._path, **_message("request", message))
+        return message
+
+    async def write(self, message: Any) -> None:
+        self._record.write(rpc=self._path, **_message("answer", message))
+        await self._context.write(message)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+
+def _message(name: str, message: Any) -> dict[str, str]:
+    return {} if message is None else {f"{name}_base64": base64.b64encode(message.SerializeToString()).decode()}
 
 
 def _serialized(message: Any) -> bytes:

@@ -22,6 +22,7 @@ from gcp_stand_ins.pubsub.publisher import Publisher
 from gcp_stand_ins.pubsub.rpc import Service, Streaming, Unary
 from gcp_stand_ins.pubsub.streaming import StreamingPull
 from gcp_stand_ins.pubsub.subscriber import Subscriber
+from gcp_stand_ins.recording import Record
 from gcp_stand_ins.serving import serve_until_stopped, server
 
 log = logging.getLogger("gcp_stand_ins")
@@ -40,7 +41,7 @@ _EXPIRE_EVERY = 10
 _GRACE_SECONDS = 0.5
 
 
-async def serve(*, host: str, port: int, admin_port: int, state: Path) -> None:
+async def serve(*, host: str, port: int, admin_port: int, state: Path, record: Record | None) -> None:
     """Serve Pub/Sub on `port` and the admin app on `admin_port` until SIGTERM; all state is under `state`.
 
     Raises:
@@ -55,7 +56,7 @@ async def serve(*, host: str, port: int, admin_port: int, state: Path) -> None:
         "google.pubsub.v1.Subscriber": Subscriber(broker, StreamingPull(broker, faults)).methods(),
         "google.iam.v1.IAMPolicy": [*Access(broker).methods()],
     }
-    api.add_generic_rpc_handlers((Service(services, faults, address=(host, port)),))
+    api.add_generic_rpc_handlers((Service(services, faults, address=(host, port), record=record),))
     api.add_insecure_port(f"{host}:{port}")
     await api.start()
     log.info(

@@ -10,6 +10,7 @@ import logging
 from starlette.routing import Route
 
 from gcp_stand_ins.faults import FaultSwitch, admin_app
+from gcp_stand_ins.recording import record_of, recorded
 from gcp_stand_ins.serving import arguments, log_to_standard_error, serve_until_stopped, server
 from gcp_stand_ins.storage.application import StorageApplication
 from gcp_stand_ins.storage.buckets import Buckets
@@ -58,7 +59,8 @@ async def serve(given: argparse.Namespace) -> None:
         notifications=notifications,
         delivery=delivery,
     )
-    api = server(StorageApplication(calls, faults, base_url), host=given.host, port=given.port)
+    application = recorded(StorageApplication(calls, faults, base_url), record_of(given, "storage"))
+    api = server(application, host=given.host, port=given.port)
     admin_routes = admin_app(faults, StorageFaults)
     admin_routes.routes.append(Route("/outbox", delivery.show))
     admin = server(admin_routes, host=given.host, port=given.admin_port)

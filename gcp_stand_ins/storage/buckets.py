@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import zlib
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, quote
 
 import msgspec
 
+from gcp_stand_ins.projects import project_number
 from gcp_stand_ins.storage.database import Database
 from gcp_stand_ins.storage.notifications import Notifications
 from gcp_stand_ins.storage.preconditions import Preconditions
@@ -214,11 +214,6 @@ class Buckets:
             "INSERT OR REPLACE INTO buckets (name, project, metageneration, resource) VALUES (?, ?, ?, ?)",
             (bucket.name, bucket.project, bucket.metageneration, msgspec.json.encode(bucket.resource)),
         )
-
-
-def project_number(project: str) -> str:
-    """Return a project's number: always the same twelve digits for the same id."""
-    return str(100_000_000_000 + zlib.crc32(project.encode()))
 
 
 def _bucket(row: tuple[Any, ...]) -> Bucket:

@@ -137,6 +137,8 @@ def _source_list(given: Resource) -> list[Any]:
     sources = given.get("sourceObjects")
     if not isinstance(sources, list) or not sources or not all(isinstance(one, dict) for one in sources):
         raise ApiError(400, "You must provide at least one source component.", reason="required")
+    if not all(isinstance(one.get("name", ""), str) for one in sources):
+        raise ApiError(400, "Invalid value for sourceObjects: the name of an object is text.")
     if len(sources) > _PARTS_AT_MOST:
         raise ApiError(400, f"The number of source components provided ({len(sources)}) exceeds the maximum (32)")
     return sources

@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from gcp_stand_ins.faults import FaultSwitch, admin_app
+from gcp_stand_ins.recording import record_of, recorded
 from gcp_stand_ins.serving import arguments, log_to_standard_error, serve_until_stopped, server
 from gcp_stand_ins.vertex.answering import Answering
 from gcp_stand_ins.vertex.app import VertexApi
@@ -21,6 +22,7 @@ from gcp_stand_ins.vertex.documents import Database
 from gcp_stand_ins.vertex.faults import VertexFaults
 from gcp_stand_ins.vertex.learner import LearnedModels
 from gcp_stand_ins.vertex.learning import Learning
+from gcp_stand_ins.vertex.projects import Projects
 from gcp_stand_ins.vertex.registry import Registry
 from gcp_stand_ins.vertex.training_data import TrainingData
 from gcp_stand_ins.vertex.tuning import Tuning
@@ -57,7 +59,13 @@ async def serve(chosen: argparse.Namespace) -> None:
             scratch=chosen.state / "downloads",
         )
         api = VertexApi(
-            tuning=tuning, registry=registry, batches=batches, answering=answering, switch=switch, executor=executor
+            tuning=tuning,
+            registry=registry,
+            batches=batches,
+            answering=answering,
+            switch=switch,
+            executor=executor,
+            projects=Projects(database),
         )
 
         async def jobs(_: Request) -> JSONResponse:
@@ -91,7 +99,7 @@ async def serve(chosen: argparse.Namespace) -> None:
         log.info("Vertex AI stand-in on http://%s:%d, training data from %s", chosen.host, chosen.port, chosen.storage)
         try:
             await serve_until_stopped(
-                server(api, host=chosen.host, port=chosen.port),
+                server(recorded(api, record_of(chosen, "vertex")), host=chosen.host, port=chosen.port),
                 server(admin, host=chosen.host, port=chosen.admin_port),
             )
         finally:

@@ -23,8 +23,10 @@ from gcp_stand_ins.vertex.base_models import BASE_MODELS, check_publisher_model
 from gcp_stand_ins.vertex.batches import Batches
 from gcp_stand_ins.vertex.errors import ApiError, injected, not_implemented
 from gcp_stand_ins.vertex.faults import VertexFaults
+from gcp_stand_ins.vertex.projects import Projects
 from gcp_stand_ins.vertex.registry import Registry
 from gcp_stand_ins.vertex.tuning import Tuning
+from gcp_stand_ins.vertex.tuning_requests import check_is_stable, stable
 from gcp_stand_ins.vertex.wire import read_json
 
 log = logging.getLogger("gcp_stand_ins.vertex")
@@ -32,7 +34,7 @@ log = logging.getLogger("gcp_stand_ins.vertex")
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-_PATH = re.compile(r"/(?:v1|v1beta1|(?P<ui>ui))/(?P<name>[^:]+)(?::(?P<verb>\w+))?")
+_PATH = re.compile(r"/(?P<version>v1|v1beta1|ui)/(?P<name>[^:]+)(?::(?P<verb>\w+))?")
 _OPERATION = "operations.get"
 """The one method that Google's clients call below `/ui/`: their REST transport looks at operations there."""
 _LOCATION = "projects/*/locations/*"
@@ -47,6 +49,7 @@ class Call:
         name: resource name, for instance `projects/P/locations/L/tuningJobs/1`.
         parent: `projects/P/locations/L`; empty for a publisher model asked for without a project.
         id: last segment of the name.
+        is_stable: whether it came to v1, rather than v1beta1.
     """
 
     name: str
@@ -54,6 +57,7 @@ class Call:
     id: str
     query: dict[str, str]
     body: dict[str, Any]
+    is_stable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,7 @@ class VertexApi:
         answering: what answers for models and endpoints.
         switch: the fault settings.
         executor: threads for the evaluation metrics.
+        projects: whose numbers names may have.
     """
 
     def __init__(
@@ -92,6 +97,7 @@ class VertexApi:
         answering: Answering,
         switch: FaultSwitch[VertexFaults],
         executor: Executor,
+        projects: Projects,
     ) -> None:
         self._tuning = tuning
         self._registry = registry
@@ -99,6 +105,7 @@ class VertexApi:
         self._answering = answering
         self._switch = switch
         self._executor = executor
+        self._projects = projects
         self.calls: Counter[str] = Counter()
         """How often each method was called since the start."""
         jobs, models, endpoints = (f"{_LOCATION}/{kind}" for kind in ("tuningJobs", "models", "endpoints"))
@@ -177,7 +184,7 @@ class VertexApi:
         shape = "/".join(segment if at % 2 == 0 else "*" for at, segment in enumerate(segments))
         verb = f":{match['verb']}" if match and match["verb"] else ""
         route = self._routes.get(f"{method} {shape}{verb}")
-        if route is None or (match and match["ui"] and route[0] != _OPERATION):
+        if route is None or (match and match["version"] == "ui" and route[0] != _OPERATION):
             self.calls["unknown"] += 1
             raise not_implemented(f"{method} {path}")
         name, handler = route
@@ -185,12 +192,14 @@ class VertexApi:
         await self._switch.before(name)
         faults = self._switch.current
         await faults.before_method(name, self._switch.delays)
+        resource = self._projects.with_id("/".join(segments))
         call = Call(
-            name="/".join(segments),
-            parent="/".join(segments[:4]) if segments[0] == "projects" else "",
+            name=resource,
+            parent="/".join(resource.split("/")[:4]) if segments[0] == "projects" else "",
             id=segments[-1],
             query=dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)),
-            body=read_json(body) if body and method in ("POST", "PATCH") else {},
+            body=self._projects.in_request(read_json(body)) if body and method in ("POST", "PATCH") else {},
+            is_stable=match is not None and match["version"] == "v1",
         )
         faults.check_text(name, call.body)
         # From here to the answer nothing depends on the client: a call whose client has gone away is still applied.
@@ -234,13 +243,15 @@ class VertexApi:
         return {}
 
     async def _create_job(self, call: Call) -> Answer:
-        return await self._tuning.create(call.parent, call.body)
+        if call.is_stable:
+            check_is_stable(call.body)
+        return _of_version(call, await self._tuning.create(call.parent, call.body))
 
     async def _list_jobs(self, call: Call) -> Answer:
-        return self._tuning.list_jobs(call.parent, call.query)
+        return _of_version(call, self._tuning.list_jobs(call.parent, call.query))
 
     async def _get_job(self, call: Call) -> Answer:
-        return self._tuning.get(call.name)
+        return _of_version(call, self._tuning.get(call.name))
 
     async def _cancel_job(self, call: Call) -> Answer:
         self._tuning.cancel(call.name)
@@ -325,6 +336,11 @@ class VertexApi:
 
     async def _generate(self, call: Call) -> dict[str, Any]:
         return await self._answering.generate(call.name, call.body)
+
+
+def _of_version(call: Call, answer: dict[str, Any]) -> dict[str, Any]:
+    """Return a tuning job, or a page of them, as the version of the API shows it that was called."""
+    return dict(stable(answer)) if call.is_stable else answer
 
 
 def _publisher_view(model: str) -> dict[str, Any]:

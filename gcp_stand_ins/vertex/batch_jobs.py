@@ -13,16 +13,15 @@ from gcp_stand_ins.vertex.training_data import split_uri
 from gcp_stand_ins.vertex.tuning_requests import check_labels
 
 PENDING, RUNNING, PAUSED = "JOB_STATE_PENDING", "JOB_STATE_RUNNING", "JOB_STATE_PAUSED"
-FAILED, CANCELLED, EXPIRED = "JOB_STATE_FAILED", "JOB_STATE_CANCELLED", "JOB_STATE_EXPIRED"
+FAILED, CANCELLED = "JOB_STATE_FAILED", "JOB_STATE_CANCELLED"
 WRITTEN = frozenset({"JOB_STATE_SUCCEEDED", "JOB_STATE_PARTIALLY_SUCCEEDED"})
 """The ends that leave predictions behind."""
 _RUNNING_SHARE = 0.1
 _ERRORS = {
     FAILED: (13, "Internal error occurred while predicting (injected fault: job_outcome=failed)."),
     CANCELLED: (1, "The batch prediction job was cancelled."),
-    EXPIRED: (4, "The batch prediction job did not finish within its time limit."),
-    "JOB_STATE_PARTIALLY_SUCCEEDED": (13, "Every second row failed (injected fault: job_outcome=partially_succeeded)."),
 }
+"""Of the only two states in which a job shows an error: BatchPredictionJob.error in Google's discovery documents."""
 _FIELDS = frozenset(
     {"displayName", "model", "inputConfig", "outputConfig", "labels", "encryptionSpec", "serviceAccount"}
 )

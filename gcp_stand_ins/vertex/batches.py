@@ -76,13 +76,11 @@ class Batches(Jobs[BatchJob]):
         """Accept a new job and return it, on disk already.
 
         Raises:
-            ApiError: the request is not valid, or its rows or model are not there.
+            ApiError: the request is not valid, or its model is not there. Rows that are not there fail the job later.
         """
         request = read_create_request(body)
         job_id, model = self._answering.served(request["model"])
         check_batch(model, parent, is_tuned=job_id is not None)
-        for uri in request["inputConfig"]["gcsSource"]["uris"]:
-            await self._check_readable(uri, _SOURCE)
         fate = fate_of(self._switch.current)
         return self._accept(
             BatchJob(parent=parent, id=new_id(), created=self._now_created(), request=request, fate=fate)

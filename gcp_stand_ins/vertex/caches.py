@@ -16,7 +16,7 @@ from gcp_stand_ins.vertex.generation import read_tools
 from gcp_stand_ins.vertex.job import timestamp
 from gcp_stand_ins.vertex.jobs import new_id
 from gcp_stand_ins.vertex.listing import fill_page, read_query
-from gcp_stand_ins.vertex.tokens import call_tokens, count_tokens, media_tokens, texts_of_request, token_details
+from gcp_stand_ins.vertex.tokens import call_tokens, count_tokens, media_tokens, texts_of_request
 
 _FIELDS = frozenset(
     {
@@ -170,8 +170,6 @@ def _expiry(body: Mapping[str, Any], now: float) -> float | None:
 
 
 def _view(cache: CachedContent) -> dict[str, Any]:
-    from collections import Counter
-
     return {
         "name": cache.name,
         "model": cache.request["model"],
@@ -181,6 +179,5 @@ def _view(cache: CachedContent) -> dict[str, Any]:
         "expireTime": timestamp(cache.expires),
         "usageMetadata": {
             "totalTokenCount": cache.tokens,
-            "details": token_details(cache.text_tokens, Counter(cache.media)),
         },
     }

@@ -82,7 +82,7 @@ def read_dataset(lines: Iterable[bytes], method: Method, *, teach: Callable[[str
             f"The training dataset has {dataset.examples} valid examples; "
             f"{_NAMES[method.field]} needs at least {MIN_EXAMPLES}."
         )
-    dataset.stats = _preference_stats(counted) if method is PREFERENCE else _stats(counted)
+    dataset.stats = _stats(counted) if method is SUPERVISED else _general_stats(counted, method)
     return dataset
 
 
@@ -209,20 +209,20 @@ def _count(example: _Example, number: int, counted: _Counted, dataset: Dataset) 
     dataset.pairs += example.pairs
 
 
-def _preference_stats(counted: _Counted) -> dict[str, Any]:
-    """Return `preferenceOptimizationDataStats` but for the number of steps; its indices begin with 1."""
+def _general_stats(counted: _Counted, method: Method) -> dict[str, Any]:
+    """Return `preferenceOptimizationDataStats` or `DatasetStats` but for the number of steps; its indices begin with 1."""
     stats = _stats(counted)
-    kept = (
-        "tuningDatasetExampleCount",
-        "totalBillableTokenCount",
-        "userInputTokenDistribution",
-        "userOutputTokenDistribution",
-        "userDatasetExamples",
-        "droppedExampleReasons",
-    )
-    shown = {field: stats[field] for field in kept if field in stats}
-    shown["scoresDistribution"] = _distribution(counted.scores)
-    shown["scoreVariancePerExampleDistribution"] = _distribution(counted.variances)
+    left_out = {"totalTruncatedExampleCount", "truncatedExampleIndices"}
+    if method is PREFERENCE:
+        left_out |= {"totalTuningCharacterCount", "totalBillableCharacterCount", "userMessagePerExampleDistribution"}
+    shown = {field: value for field, value in stats.items() if field not in left_out}
+    shown["userInputTokenDistribution"] = _distribution(counted.input_tokens)
+    shown["userOutputTokenDistribution"] = _distribution(counted.output_tokens)
+    if method is PREFERENCE:
+        shown["scoresDistribution"] = _distribution(counted.scores)
+        shown["scoreVariancePerExampleDistribution"] = _distribution(counted.variances)
+    else:
+        shown["userMessagePerExampleDistribution"] = _distribution(counted.messages)
     if counted.truncated:
         shown["droppedExampleIndices"] = [str(index + 1) for index in counted.truncated]
     return shown
@@ -236,9 +236,9 @@ def _stats(counted: _Counted) -> dict[str, Any]:
         "totalTuningCharacterCount": str(counted.characters),
         "totalBillableCharacterCount": str(counted.billable),
         "totalBillableTokenCount": str(sum(counted.input_tokens) + sum(counted.output_tokens)),
-        "userInputTokenDistribution": _distribution(counted.input_tokens),
-        "userOutputTokenDistribution": _distribution(counted.output_tokens),
-        "userMessagePerExampleDistribution": _distribution(counted.messages),
+        "userInputTokenDistribution": _supervised_distribution(counted.input_tokens),
+        "userOutputTokenDistribution": _supervised_distribution(counted.output_tokens),
+        "userMessagePerExampleDistribution": _supervised_distribution(counted.messages),
         "userDatasetExamples": counted.shown,
     }
     if counted.truncated:
@@ -248,7 +248,15 @@ def _stats(counted: _Counted) -> dict[str, Any]:
     return stats
 
 
+def _supervised_distribution(values: Sequence[int]) -> dict[str, Any]:
+    """Return a `SupervisedTuningDatasetDistribution`: its sums are integers of 64 bits, its counts are numbers."""
+    shown = _distribution(values)
+    buckets = [{**bucket, "count": int(bucket["count"])} for bucket in shown["buckets"]]
+    return {**shown, "sum": str(sum(values)), "billableSum": str(sum(values)), "buckets": buckets}
+
+
 def _distribution(values: Sequence[float]) -> dict[str, Any]:
+    """Return a `DatasetDistribution`: its sum is a number, its counts are integers of 64 bits."""
     low, high = min(values), max(values)
     cuts = statistics.quantiles(values, n=20, method="inclusive")
     width = (high - low) / _BUCKETS or 1.0
@@ -256,8 +264,7 @@ def _distribution(values: Sequence[float]) -> dict[str, Any]:
     for value in values:
         counts[min(_BUCKETS - 1, int((value - low) / width))] += 1
     return {
-        "sum": str(sum(values)),
-        "billableSum": str(sum(values)),
+        "sum": sum(values),
         "min": low,
         "max": high,
         "mean": statistics.fmean(values),
@@ -265,7 +272,7 @@ def _distribution(values: Sequence[float]) -> dict[str, Any]:
         "p5": cuts[0],
         "p95": cuts[-1],
         "buckets": [
-            {"count": count, "left": low + at * width, "right": low + (at + 1) * width}
+            {"count": str(count), "left": low + at * width, "right": low + (at + 1) * width}
             for at, count in enumerate(counts)
             if count
         ],

@@ -134,6 +134,11 @@ def _refuse_wrong_types(part: Mapping[str, Any], where: str) -> None:
     """Refuse what proto JSON cannot read, as the service does before it looks at anything else."""
     if not isinstance(part.get("thought", False), bool):
         raise invalid(f"Invalid value at '{where}.parts.thought' (TYPE_BOOL), {part['thought']!r}")
+    resolution = part.get("mediaResolution") or {}
+    if not isinstance(resolution, Mapping) or set(map(_camel, resolution)) - {"level"}:
+        raise invalid(
+            f"Invalid JSON payload received. Unknown name in {resolution!r} at '{where}.parts.mediaResolution'."
+        )
     for call, field in (("functionCall", "args"), ("functionResponse", "response")):
         value = (part.get(call) or {}).get(field)
         if value is not None and not isinstance(value, Mapping):

@@ -219,7 +219,10 @@ def _data_stats(job: TuningJob, stats: dict[str, Any]) -> dict[str, Any]:
 
 
 def _progress(job: TuningJob, passed: Mapping[Stage, float], now: float) -> dict[str, str]:
-    """Return how many epochs and steps are done; a job that hangs never gets beyond half."""
+    """Return how many epochs are done; a job that hangs never gets beyond half.
+
+    `completedStepCount` is told of reinforcement tuning alone: TuningJobMetadata in Google's discovery documents.
+    """
     whole = (_BEGINS[Stage.POST_PROCESSING] - _BEGINS[Stage.TUNING]) * job.fate.seconds
     until = now if job.cancelled is None else min(now, job.cancelled)
     if Stage.PAUSED in passed:
@@ -230,22 +233,14 @@ def _progress(job: TuningJob, passed: Mapping[Stage, float], now: float) -> dict
         share = min(0.5, share)
     if Stage.POST_PROCESSING in passed:
         share = 1.0
-    epochs, steps = epochs_of(job.request), _steps_per_epoch(job)
-    return {
-        "completedEpochCount": str(int(share * epochs)),
-        "completedStepCount": str(int(share * epochs * steps)),
-    }
+    return {"completedEpochCount": str(int(share * epochs_of(job.request)))}
 
 
 _ERRORS = {
     Stage.CANCELLED: (1, "The tuning job was cancelled."),
-    Stage.EXPIRED: (4, "The tuning job did not finish within its time limit."),
     Stage.FAILED: (13, "Internal error occurred while tuning (injected fault: job_outcome=failed)."),
-    Stage.PARTIALLY_SUCCEEDED: (
-        13,
-        "Only the last checkpoint could be exported (injected fault: job_outcome=partially_succeeded).",
-    ),
 }
+"""Of the only two states in which a job shows an error: TuningJob.error in Google's discovery documents."""
 
 
 def _error(job: TuningJob, stage: Stage) -> dict[str, Any] | None:

@@ -23,7 +23,6 @@ _ECHOED = (
     "encryptionSpec",
     "serviceAccount",
     "outputUri",
-    "evaluationConfig",
 )
 _OTHER_METHODS = (
     "reinforcementTuningSpec",
@@ -35,7 +34,13 @@ _OTHER_METHODS = (
 )
 _HYPER_PARAMETERS = frozenset({"epochCount", "learningRateMultiplier", "adapterSize"})
 _OPEN_MODELS = frozenset({"batchSize", "learningRate"})
-_SPEC_FIELDS = frozenset({"validationDatasetUri", "hyperParameters", "exportLastCheckpointOnly", "evaluationConfig"})
+_SPEC_FIELDS = frozenset({"validationDatasetUri", "hyperParameters"})
+_INTEGERS = frozenset({"epochCount", "batchSize"})
+"""Integers of 64 bits: text in every answer, whatever they were in the request."""
+_NOT_IN_V1 = frozenset(
+    {"distillationSpec", "outputUri", "tuningJobState", "tuningJobMetadata", "tuningMode", *_OPEN_MODELS}
+)
+"""Fields of a tuning job that v1beta1 alone has: Google's discovery documents of revision 20261106."""
 _TEACHERS = ("baseTeacherModel", "tunedTeacherModelSource")
 
 
@@ -67,14 +72,14 @@ SUPERVISED = Method(
     field="supervisedTuningSpec",
     stats="supervisedTuningDataStats",
     data="trainingDatasetUri",
-    fields=_SPEC_FIELDS | {"tuningMode"},
+    fields=_SPEC_FIELDS | {"tuningMode", "exportLastCheckpointOnly", "evaluationConfig"},
     hyper_parameters=_HYPER_PARAMETERS | _OPEN_MODELS,
 )
 PREFERENCE = Method(
     field="preferenceOptimizationSpec",
     stats="preferenceOptimizationDataStats",
     data="trainingDatasetUri",
-    fields=_SPEC_FIELDS,
+    fields=_SPEC_FIELDS | {"exportLastCheckpointOnly"},
     hyper_parameters=_HYPER_PARAMETERS | {"beta"},
 )
 DISTILLATION = Method(
@@ -82,7 +87,7 @@ DISTILLATION = Method(
     stats="distillationDataStats",
     data="promptDatasetUri",
     fields=_SPEC_FIELDS | {"tuningMode", *_TEACHERS},
-    hyper_parameters=_HYPER_PARAMETERS | _OPEN_MODELS | {"generationConfig", "sftLossWeightMultiplier"},
+    hyper_parameters=_HYPER_PARAMETERS | _OPEN_MODELS,
 )
 METHODS = (SUPERVISED, PREFERENCE, DISTILLATION)
 _ADAPTER_SIZES = {
@@ -142,7 +147,7 @@ def read_create_request(body: Mapping[str, Any]) -> dict[str, Any]:
             f"distillation_spec in its place; found {found}."
         )
     _check_spec(body[given[0].field], given[0])
-    request[given[0].field] = body[given[0].field]
+    request[given[0].field] = _as_answered(body[given[0].field])
     check_labels(request.get("labels", {}))
     _check_access(request)
     display_name = request.get("tunedModelDisplayName", "")
@@ -161,6 +166,32 @@ def method_of(request: Mapping[str, Any]) -> tuple[Method, Mapping[str, Any]]:
     """Return the way of tuning that a checked create call asks for, and its spec."""
     method = next(one for one in METHODS if one.field in request)
     return method, request[method.field]
+
+
+def check_is_stable(value: object) -> None:
+    """Raise if a request that was sent to v1 names a field that v1beta1 alone has."""
+    if isinstance(value, Mapping):
+        for field, one in value.items():
+            if field in _NOT_IN_V1:
+                raise invalid(
+                    f"Invalid JSON payload received. Unknown name \"{field}\" at 'tuning_job': Cannot find field."
+                )
+            check_is_stable(one)
+
+
+def stable(value: Any) -> Any:
+    """Return what v1 shows of a tuning job or a page of them."""
+    if isinstance(value, Mapping):
+        return {field: stable(one) for field, one in value.items() if field not in _NOT_IN_V1}
+    return [stable(one) for one in value] if isinstance(value, list) else value
+
+
+def _as_answered(spec: Mapping[str, Any]) -> dict[str, Any]:
+    given = spec.get("hyperParameters")
+    if not given:
+        return dict(spec)
+    told = {field: str(value) if field in _INTEGERS else value for field, value in given.items()}
+    return {**spec, "hyperParameters": told}
 
 
 def _check_spec(spec: object, method: Method) -> None:
@@ -197,7 +228,7 @@ def _check_hyper_parameters(given: dict[str, Any]) -> None:
     epochs = given.get("epochCount", 1)
     if not str(epochs).isdigit() or not 1 <= int(epochs) <= _MAX_EPOCHS:
         raise invalid(f"hyper_parameters.epoch_count must be from 1 to {_MAX_EPOCHS}; found {epochs!r}.")
-    for field in ("learningRateMultiplier", "beta", "sftLossWeightMultiplier"):
+    for field in ("learningRateMultiplier", "beta"):
         value = given.get(field, 1.0)
         if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
             name = re.sub(r"([A-Z])", lambda match: f"_{match[1].lower()}", field)

@@ -134,5 +134,13 @@ def ended_badly(
         who = "in Vertex AI, not by genops" if wish is None else f"by {wish.by}. {wish.reason}"
         return end, f"{named} was cancelled {who}".rstrip(". ") + "."
     code = job.error.code if job.error is not None else None
-    said = job.error.message if job.error is not None and job.error.message else "It gave no reason."
+    said = job.error.message if job.error is not None else None
+    said = said or _WITHOUT_ERROR.get(end, "It gave no reason.")
     return end, f"{named} ended as {str(end).replace('_', ' ')}. {f'{code_name(code)}: ' if code else ''}{said}"
+
+
+# Vertex AI has an error for failed and cancelled jobs alone: TuningJob.error and BatchPredictionJob.error of its discovery document, revision 20261106.
+_WITHOUT_ERROR = {
+    JobEnd.EXPIRED: "It did not finish within the time that Vertex AI gives a job.",
+    JobEnd.PARTIALLY_SUCCEEDED: "Vertex AI finished a part of it, and does not say why no more.",
+}

@@ -40,7 +40,6 @@ https://docs.cloud.google.com/gemini-enterprise-agent-platform/models/tuning/che
 _KEYS_OF: dict[str, Method] = {
     "beta": "preference",
     "teacher_model": "distillation",
-    "sft_loss_weight_multiplier": "distillation",
 }
 
 
@@ -61,10 +60,8 @@ class Tuning(ConfigPart):
     """Preference tuning: how closely the tuned model stays with its baseline; Vertex AI's choice if not given."""
     teacher_model: str | None = None
     """Distillation: the model that is learned from; a published one, or the resource of a tuned model."""
-    sft_loss_weight_multiplier: PositiveFloat | None = None
-    """Distillation: weight of the loss of supervised tuning; Vertex AI's choice if not given."""
     checkpoints: Literal["all", "last"] = "all"
-    """Whether the checkpoints between epochs are kept, each on an endpoint of its own, or the last one only."""
+    """Whether the checkpoints between epochs are kept, each on an endpoint of its own, or the last one only (which Vertex AI does not offer for distillation)."""
     serve_checkpoint: Annotated[Literal["last"] | int, BeforeValidator(last_or_epoch)] = "last"
     """The checkpoint that is evaluated and promoted: `last`, or the number of an epoch."""
     start_from: Literal["source_model", "champion"] = "source_model"
@@ -96,6 +93,10 @@ class Tuning(ConfigPart):
                 wrongs.append(wrong((key,), value, text))
         if self.method == "distillation" and self.teacher_model is None:
             wrongs.append(wrong(("teacher_model",), None, "Input should name the teacher: distillation needs one"))
+        if self.method == "distillation" and self.checkpoints == "last":
+            # DistillationSpec of Vertex AI's discovery document, revision 20261106, has no exportLastCheckpointOnly.
+            text = "Input should be all: Vertex AI keeps every checkpoint of a distillation"
+            wrongs.append(wrong(("checkpoints",), self.checkpoints, text))
         if isinstance(self.serve_checkpoint, int):
             wrongs += self._wrong_epoch(self.serve_checkpoint)
         raise_wrongs(wrongs)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from genops_events.record.document import JobCancellation
 
 _SHORTER = "Raise `tuning.timeout_hours`, or tune on less."
+_FEWER = "Tune on fewer examples or epochs, or upload the file again."
 _ANEW = "Upload the file again to tune anew."
 _TAKE_AWAY = "`genops prune` takes its model away; upload the file again to tune anew."
 _LEFT = "It left a model, which `genops prune` takes away."
@@ -60,6 +61,8 @@ def ended(run: StageRun, job: TuningJob, end: JobEnd) -> Verdict:
             return _failed(run, end, reason, _ANEW, **figures)
         code = job.error.code if job.error is not None else None
         hint = _PARTLY if end is JobEnd.PARTIALLY_SUCCEEDED else help_for(code)
+        if end is JobEnd.EXPIRED and code is None:
+            hint = _FEWER
         if left := _model_of(job):
             # As where the endpoint could not be made: the model lies in the registry all the same.
             hint = f"{hint} {_LEFT}"

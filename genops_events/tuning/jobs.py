@@ -88,7 +88,6 @@ def _job_settings(
         beta=tuning.beta,
         base_teacher_model=None if is_tuned_teacher else teacher,
         tuned_teacher_model_source=teacher if is_tuned_teacher else None,
-        sft_loss_weight_multiplier=tuning.sft_loss_weight_multiplier,
         encryption_spec=None if tuning.kms_key is None else types.EncryptionSpec(kms_key_name=tuning.kms_key),
         http_options=_service_account(tuning.service_account),
     )

@@ -99,20 +99,24 @@ def describe_state(state: str, detail: str | None) -> str:
 def expected_end(view: JobView, *, now: datetime) -> datetime | None:
     """Return when the job ends if it goes on as until now; None where nothing is known yet, or it does not go on.
 
+    It goes by steps, and by whole epochs where no steps are told: Vertex AI tells those of reinforcement tuning alone
+    (`TuningJobMetadata.completedStepCount` of its discovery document, revision 20261106).
+
     Args:
         view: as the job stands.
         now: aware, UTC.
     """
+    done, total = (view.epochs, view.epochs_total) if view.steps is None else (view.steps, view.steps_total)
     if (
         view.state not in _AT_WORK
-        or not view.steps
-        or not view.steps_total
-        or view.steps >= view.steps_total  # what is done with the model afterwards takes nobody knows how long
+        or not done
+        or not total
+        or done >= total  # what is done with the model afterwards takes nobody knows how long
         or view.started_at is None
         or now <= view.started_at
     ):
         return None
-    return view.started_at + (now - view.started_at) * (view.steps_total / view.steps)
+    return view.started_at + (now - view.started_at) * (total / done)
 
 
 NEWS_SECONDS = 60.0

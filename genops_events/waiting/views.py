@@ -77,7 +77,9 @@ class JobViews:
     def next_page(self) -> JobPage:
         """Return the jobs before those of the page before; raises as `first_page` does."""
         with google_call(f"list the {self._kind} jobs"):
-            content = self._get(self._collection, {"pageSize": str(PAGE_SIZE), "pageToken": self._token})
+            content = self._get(
+                self._collection, {"pageSize": str(PAGE_SIZE), **({"pageToken": self._token} if self._token else {})}
+            )
             with _readable():
                 page = _decode_page(content)
                 jobs = tuple(map(_READERS[self._kind], (*page.tuningJobs, *page.batchPredictionJobs)))

@@ -67,6 +67,9 @@ def test_arrays_and_structs_are_parameters_too(bq: bigquery.Client) -> None:
         ("SELECT SAFE_CAST('x' AS INT64), CAST('1.5' AS NUMERIC)", [(None, Decimal("1.5"))]),
         ("WITH t AS (SELECT 1 AS n UNION ALL SELECT 2) SELECT n FROM t ORDER BY n DESC", [(2,), (1,)]),
         ("SELECT ARRAY_AGG(x ORDER BY x DESC) FROM UNNEST([1, 3, 2]) AS x", [([3, 2, 1],)]),
+        ("SELECT ARRAY_AGG(x ORDER BY x DESC LIMIT 2) FROM UNNEST([1, 3, 2]) AS x", [([3, 2],)]),
+        ("SELECT ARRAY_AGG(x IGNORE NULLS ORDER BY x LIMIT 1)[OFFSET(0)] FROM UNNEST([NULL, 3, 2]) AS x", [(2,)]),
+        ("SELECT STRING_AGG(x, '-' ORDER BY x LIMIT 2) FROM UNNEST(['c', 'a', 'b']) AS x", [("a-b",)]),
         ("SELECT STRUCT(1 AS a, 'b' AS b) AS s", [({"a": 1, "b": "b"},)]),
         ("SELECT IF(TRUE, 'y', 'n'), COALESCE(NULL, 1), CONCAT('a', 'b')", [("y", 1, "ab")]),
         (

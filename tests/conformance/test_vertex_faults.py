@@ -46,19 +46,18 @@ def test_a_job_outlives_the_process_that_accepted_it(own_vertex: VertexStandIn) 
     [
         ("failed", "JOB_STATE_FAILED", 13),
         ("cancelled", "JOB_STATE_CANCELLED", 1),
-        ("expired", "JOB_STATE_EXPIRED", 4),
+        ("expired", "JOB_STATE_EXPIRED", None),
     ],
 )
 def test_a_job_ends_as_the_fault_settings_were_at_its_creation(
-    vertex: VertexStandIn, outcome: str, state: str, code: int
+    vertex: VertexStandIn, outcome: str, state: str, code: int | None
 ) -> None:
     vertex.faults(job_seconds=0.3, job_outcome=outcome)
     job = vertex.tune()
     vertex.faults()
     job = vertex.ended(job)
     assert job.state == state
-    assert job.error
-    assert job.error.code == code
+    assert (job.error and job.error.code) == code, "only what failed or was cancelled has an error"
     assert job.tuned_model is None
 
 

@@ -214,8 +214,13 @@ def test_a_part_of_a_kind_that_it_does_not_know_is_refused(vertex: VertexStandIn
     code = types.Part(executable_code=types.ExecutableCode(code="1", language=types.Language.PYTHON))
     with pytest.raises(errors.APIError, match="executableCode"):
         ask(vertex, [types.Part.from_text(text="run it"), code])
-    seen = types.Part(text="look", media_resolution=types.PartMediaResolution(num_tokens=5))
+    level = types.PartMediaResolutionLevel.MEDIA_RESOLUTION_LOW
+    seen = types.Part(text="look", media_resolution=types.PartMediaResolution(level=level))
     assert ask(vertex, [seen]).text == "look"
+    # A field of the client that Vertex AI does not have.
+    counted = types.Part(text="look", media_resolution=types.PartMediaResolution(num_tokens=5))
+    with pytest.raises(errors.APIError, match="mediaResolution"):
+        ask(vertex, [counted])
 
 
 def test_files_are_counted_by_what_they_are(vertex: VertexStandIn) -> None:

@@ -124,3 +124,31 @@ def test_what_is_tuned_from_a_model_of_today_has_no_context_cache(vertex: Vertex
             errors.ClientError, match=r"not supported for models that were tuned from gemini-3\.5-flash"
         ):
             client.caches.create(model=found.endpoint or "", config=config)
+
+
+def test_a_project_has_a_number_that_stands_for_its_id(vertex: VertexStandIn) -> None:
+    from gcp_stand_ins.projects import project_number
+
+    job = vertex.ended(tuned_in(vertex, "us-central1", TWO))
+    assert job.tuned_model
+
+    def numbered(name: str | None) -> str:
+        assert name
+        return name.replace(f"projects/{PROJECT}/", f"projects/{project_number(PROJECT)}/")
+
+    client = at(vertex, "us-central1")
+    assert client.tunings.get(name=numbered(job.name)).name == job.name
+    assert client.models.generate_content(model=numbered(job.tuned_model.endpoint), contents="phone stolen").text
+    again = client.tunings.tune(
+        base_model=numbered(job.tuned_model.model),
+        training_dataset=types.TuningDataset(gcs_uri=vertex.bucket.put("more.jsonl", _examples())),
+    )
+    assert again.pre_tuned_model
+    assert again.pre_tuned_model.tuned_model_name == job.tuned_model.model
+    client.close()
+
+
+def _examples() -> bytes:
+    from vertex_stand_in import examples, jsonl
+
+    return jsonl(examples())

@@ -125,7 +125,6 @@ def test_distillation_learns_references_and_asks_the_teacher_for_the_rest(vertex
             method=DISTILLATION,
             tuned_teacher_model_source=str(teacher.model),
             epoch_count=1,
-            sft_loss_weight_multiplier=0.5,
         )
     )
     assert vertex.answers(endpoint(job), [("alpha", ""), ("beta two", "")]) == ["a reference", "from the teacher"]
@@ -141,7 +140,7 @@ def test_distillation_learns_references_and_asks_the_teacher_for_the_rest(vertex
 
 def test_a_base_model_teaches_what_it_answers_itself(vertex: VertexStandIn) -> None:
     prompts = vertex.bucket.put("base prompts.jsonl", prompt("Some words. And more.") * 16)
-    job = vertex.ended(vertex.tune(prompts, method=DISTILLATION, base_teacher_model="gemini-2.5-pro"))
+    job = vertex.ended(vertex.tune(prompts, method=DISTILLATION, base_teacher_model="gemini-3.1-pro"))
     assert vertex.answers(endpoint(job), [("words", "")]) == ["Some words."]
 
 
@@ -149,6 +148,14 @@ def test_a_base_model_teaches_what_it_answers_itself(vertex: VertexStandIn) -> N
     ("config", "reason"),
     [
         ({"method": DISTILLATION}, "exactly one of base_teacher_model"),
+        (
+            {"method": DISTILLATION, "base_teacher_model": "gemini-3.1-pro", "sft_loss_weight_multiplier": 0.5},
+            "hyper_parameters may hold",
+        ),
+        (
+            {"method": DISTILLATION, "base_teacher_model": "gemini-3.1-pro", "export_last_checkpoint_only": True},
+            "Unknown fields in distillation_spec: exportLastCheckpointOnly",
+        ),
         ({"method": DISTILLATION, "base_teacher_model": "gpt"}, "Teacher model gpt is not supported"),
         ({"method": DISTILLATION, "tuned_teacher_model_source": "projects/x"}, "tuned_teacher_model_source must be"),
         ({"method": PREFERENCE, "beta": -1.0}, "beta must be above 0"),

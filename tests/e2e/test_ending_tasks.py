@@ -282,8 +282,8 @@ ENDS = {
         "Ask for a higher quota, or lower `tuning_jobs_at_once`; then upload the file again.",
     ),
     "expired": (
-        "Tuning job {job} ended as expired. DEADLINE_EXCEEDED: ",
-        "DEADLINE_EXCEEDED",
+        "Tuning job {job} ended as expired. It did not finish within the time that Vertex AI gives a job.",
+        None,
         "Tune on fewer examples or epochs, or upload the file again.",
     ),
     "vanished": (
@@ -292,8 +292,8 @@ ENDS = {
         "Look at the job in the console before you upload the file again.",
     ),
     "partially_succeeded": (
-        "Tuning job {job} ended as partially succeeded. INTERNAL: Only the last checkpoint could be exported",
-        "INTERNAL",
+        "Tuning job {job} ended as partially succeeded. Vertex AI finished a part of it, and does not say why no more.",
+        None,
         "What there is of a model is not served. Upload the file again to tune anew.",
     ),
     "timed_out": (

@@ -343,7 +343,7 @@ def test_of_two_jobs_that_met_the_recorded_one_stays(config: Config, cloud: Stan
     [
         ("failed", "failed", "ended as failed. INTERNAL: Internal error occurred while predicting"),
         ("cancelled", "cancelled", "was cancelled in Vertex AI, not by genops."),
-        ("expired", "expired", "ended as expired. DEADLINE_EXCEEDED"),
+        ("expired", "expired", "ended as expired. It did not finish within the time"),
     ],
 )
 def test_a_job_that_ends_badly_is_a_failed_verdict_with_its_reason(  # noqa: PLR0917

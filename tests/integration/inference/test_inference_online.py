@@ -101,7 +101,7 @@ async def test_how_long_the_service_asks_to_wait_is_read_and_kept_to(
     async with calls.Connection(config, at_once=1) as connection:
         url = connection.url_of(MODEL, "generateContent")
         with pytest.raises(CloudUnavailable) as refused:
-            await connection.post(url, b"{}", what="ask")
+            await connection.post(url, b'{"contents": [{"role": "user", "parts": [{"text": "hello"}]}]}', what="ask")
     assert (refused.value.status, refused.value.retry_after_seconds) == (int(code), 2.0)
     held_back: list[float] = []
     retries = calls.Retries(held_back.append)

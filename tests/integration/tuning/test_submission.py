@@ -195,8 +195,12 @@ def test_a_job_that_was_cancelled_elsewhere_says_so(cloud: StandIns, config: Con
             "failed",
             "RESOURCE_EXHAUSTED: Quota is used up.",
         ),
-        ({"job_outcome": "expired"}, "expired", "ended as expired. DEADLINE_EXCEEDED: "),
-        ({"job_outcome": "partially_succeeded"}, "partially_succeeded", "ended as partially succeeded"),
+        ({"job_outcome": "expired"}, "expired", "ended as expired. It did not finish within the time"),
+        (
+            {"job_outcome": "partially_succeeded"},
+            "partially_succeeded",
+            "ended as partially succeeded. Vertex AI finished a part of it",
+        ),
     ],
 )
 def test_a_job_that_did_not_succeed_says_why_and_what_to_do(  # noqa: PLR0917

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from cloud import DATASET, until
+from contracts.noted import note
 from google.genai.types import TuningJob
 
 from genops_events.config import Config
@@ -55,7 +56,9 @@ class Wire:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                note("vertex", "POST", self.path, body, content_type=self.headers["Content-Type"])
+                bodies.append(json.loads(body))
                 name = "projects/p/locations/us-central1/tuningJobs/1"
                 answer = json.dumps({"name": name, "state": "JOB_STATE_PENDING"}).encode()
                 self.send_response(wire.status)
@@ -128,11 +131,11 @@ def test_a_preference_job_asks_for_preference_tuning(asked: Callable[..., dict[s
 
 
 def test_a_distillation_names_its_teacher(asked: Callable[..., dict[str, Any]]) -> None:
-    body = asked(method="distillation", teacher_model="gemini-3.1-pro", sft_loss_weight_multiplier=0.5)
+    body = asked(method="distillation", teacher_model="gemini-3.1-pro")
     assert body["distillationSpec"] == {
         "promptDatasetUri": TRAINING,
         "baseTeacherModel": "gemini-3.1-pro",
-        "hyperParameters": {**PARAMETERS, "sftLossWeightMultiplier": 0.5},
+        "hyperParameters": PARAMETERS,
     }
     assert "supervisedTuningSpec" not in body
     body = asked(method="distillation", teacher_model=TUNED)

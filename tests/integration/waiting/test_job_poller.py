@@ -233,7 +233,7 @@ async def test_a_look_says_of_a_job_what_google_genai_says(
         error=error,
         epochs=int(job.tuning_job_metadata.completed_epoch_count),  # type: ignore[union-attr, arg-type]
         epochs_total=epochs_of(job),
-        steps=int(job.tuning_job_metadata.completed_step_count),  # type: ignore[union-attr, arg-type]
+        steps=None,  # told of reinforcement tuning alone
         steps_total=steps_of(job),
         tokens=billable_tokens_of(job),
     )

@@ -48,7 +48,6 @@ def test_without_a_word_a_model_is_tuned_supervised_from_its_source_and_the_last
     for key in (
         "beta",
         "teacher_model",
-        "sft_loss_weight_multiplier",
         "start_checkpoint",
         "kms_key",
         "service_account",
@@ -68,7 +67,6 @@ def test_one_tuning_job_at_a_time_is_what_google_guarantees() -> None:
     [
         {"method": "preference", "beta": 0.1},
         {"method": "preference", "source_model": LITE, "adapter_size": 16},
-        {**DISTILLED, "sft_loss_weight_multiplier": 0.5},
         {**DISTILLED, "teacher_model": TUNED},
         {"checkpoints": "last", "serve_checkpoint": 3},
         {"serve_checkpoint": 2},
@@ -95,7 +93,7 @@ def test_what_vertex_ai_takes_is_taken(keys: dict[str, Any]) -> None:
     [
         ({"beta": 0.1}, "beta", "left out: `tuning.beta` is for preference tuning"),
         ({"method": "preference", "teacher_model": PRO}, "teacher_model", "`tuning.teacher_model` is for distillation"),
-        ({"sft_loss_weight_multiplier": 1.0}, "sft_loss_weight_multiplier", "is for distillation"),
+        ({**DISTILLED, "checkpoints": "last"}, "checkpoints", "all: Vertex AI keeps every checkpoint"),
         ({"method": "preference", "beta": 0}, "beta", "greater than 0"),
         ({"method": "distillation"}, "teacher_model", "distillation needs one"),
         (

@@ -41,3 +41,11 @@ def test_the_end_is_expected_of_a_job_at_work_by_the_steps_that_it_has_done(
     view = JobView("job", state, started_at=NOW - timedelta(minutes=10), steps=steps, steps_total=96)
     expected = None if minutes is None else NOW + timedelta(minutes=minutes)
     assert expected_end(view, now=NOW) == expected
+
+
+@pytest.mark.parametrize(("epochs", "minutes"), [(1, 30), (4, None), (0, None), (None, None)])
+def test_the_end_is_expected_by_epochs_where_no_steps_are_told(epochs: int | None, minutes: float | None) -> None:
+    begun = NOW - timedelta(minutes=10)
+    view = JobView("job", "JOB_STATE_RUNNING", started_at=begun, epochs=epochs, epochs_total=4, steps_total=96)
+    expected = None if minutes is None else NOW + timedelta(minutes=minutes)
+    assert expected_end(view, now=NOW) == expected
