@@ -8,6 +8,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from contracts.held import Held
 
 import genops_events
 from genops_events.stack import shell
@@ -19,6 +20,14 @@ ROOT = Path(__file__).resolve().parents[1]
 FORGOTTEN = shell.forget(os.environ)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--contracts-report",
+        metavar="FILE",
+        help="write there which calls were held to Google's documents, as Markdown",
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     found = Path(genops_events.__file__).resolve()
     if "PYTHONPATH" in FORGOTTEN and ROOT not in found.parents:
@@ -28,6 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.register_profile("patient", **patient)
     hypothesis.settings.load_profile("patient")
     interrupt_on_signals()
+    config.pluginmanager.register(Held(config), "contracts")
 
 
 def interrupt_on_signals() -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 import grpc
 import pytest
+from contracts.noted import note_message
 from google.api_core.client_options import ClientOptions
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
@@ -129,6 +130,7 @@ class TopicRecorder:
             ]
 
     def _publish(self, request: PublishRequest, _: grpc.ServicerContext) -> PublishResponse:
+        note_message("/google.pubsub.v1.Publisher/Publish", PublishRequest.serialize(request))
         with self._lock:
             self.messages.extend(request.messages)
             return PublishResponse(message_ids=[str(number) for number in range(len(request.messages))])

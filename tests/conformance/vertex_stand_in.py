@@ -19,6 +19,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import httpx
 import pytest
+from contracts.noted import note
 from google import genai
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import aiplatform_v1
@@ -87,6 +88,7 @@ class Bucket:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
+                note("storage", "GET", self.path)
                 _, _, name = urlsplit(self.path).path.partition("/storage/v1/b/bucket/o/")
                 content = objects.get(unquote(name))
                 status = bucket.status if content is not None else 404
@@ -107,6 +109,7 @@ class Bucket:
 
             def do_POST(self) -> None:
                 content = self.rfile.read(int(self.headers["Content-Length"]))
+                note("storage", "POST", self.path, content, content_type=self.headers["Content-Type"])
                 parts = urlsplit(self.path)
                 known = bucket.status == 200 and parts.path == "/upload/storage/v1/b/bucket/o"
                 if known:

@@ -1,0 +1,141 @@
+"""What the stand-ins record, when they are told to: each call with its answer, so that what is broken in either is found."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from contracts import held
+from google.api_core.client_options import ClientOptions
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import storage
+from google.cloud.pubsub_v1 import PublisherClient
+from waiting import HANG_SECONDS, until
+
+from genops_events.stack import ports
+
+BROKEN = """
+from gcp_stand_ins.storage import content, objects
+whole = objects.StoredObject.on_wire
+objects.StoredObject.on_wire = lambda self, base: whole(self, base) | {"size": int(whole(self, base)["size"])}
+from gcp_stand_ins.storage.__main__ import main
+main()
+"""
+"""A stand-in that answers a size as a number."""
+WHOLE = "from gcp_stand_ins.storage.__main__ import main; main()"
+
+
+class Recording:
+    """A stand-in for Cloud Storage or Pub/Sub that records into a folder of the test's own."""
+
+    def __init__(self, program: str, folder: Path, *more: str) -> None:
+        self.folder = folder / "calls"
+        port, admin = ports.choose(("api", "admin"), home=folder, kept={}).values()
+        self.address = f"127.0.0.1:{port}"
+        words = ["--port", str(port), "--admin-port", str(admin), "--state", str(folder / "state")]
+        words += ["--owner", str(os.getpid()), "--record", str(self.folder), *more]
+        self.process = subprocess.Popen([sys.executable, "-c", program, *words])
+        until(lambda: self._answers(admin), what="health of the stand-in")
+
+    def _answers(self, admin: int) -> bool:
+        import urllib.request
+
+        assert self.process.poll() is None
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{admin}/health", timeout=HANG_SECONDS):
+                return True
+        except OSError:
+            return False
+
+    @property
+    def lines(self) -> list[Any]:
+        return list(held.Recordings(self.folder).new())
+
+    @property
+    def problems(self) -> list[str]:
+        return [one for line in self.lines for found in held.look_at(line) for one in found.problems]
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Iterator[Callable[..., Recording]]:
+    started: list[Recording] = []
+
+    def start(program: str, *more: str) -> Recording:
+        started.append(Recording(program, tmp_path, *more))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.process.kill()
+        one.process.wait()
+
+
+def used(stand_in: Recording) -> storage.Client:
+    """Return a client that has made a bucket and an object, and read that."""
+    client = storage.Client(
+        project="p",
+        credentials=AnonymousCredentials(),
+        client_options=ClientOptions(api_endpoint=f"http://{stand_in.address}"),
+    )
+    blob = client.create_bucket("some-bucket").blob("a/b.txt")
+    blob.upload_from_string("hello")
+    assert blob.download_as_bytes() == b"hello"
+    return client
+
+
+def test_each_call_is_a_line_with_its_answer_even_of_a_stand_in_that_is_killed(
+    recording: Callable[..., Recording],
+) -> None:
+    stand_in = recording(WHOLE, "--pubsub", "127.0.0.1:1")
+    client = used(stand_in)
+    client.close()
+    stand_in.process.kill()
+    stand_in.process.wait()
+    calls = [(line["method"], line["path"], line["status"]) for line in stand_in.lines]
+    assert calls == [
+        ("POST", "/storage/v1/b", 200),
+        ("POST", "/upload/storage/v1/b/some-bucket/o", 200),
+        ("GET", "/download/storage/v1/b/some-bucket/o/a%2Fb.txt", 200),
+    ]
+    assert "hello" in stand_in.lines[1]["request"]
+    assert stand_in.lines[2]["answer"] == "hello"
+    assert stand_in.problems == []
+
+
+def test_a_broken_stand_in_is_caught_though_googles_client_does_not_mind(recording: Callable[..., Recording]) -> None:
+    stand_in = recording(BROKEN, "--pubsub", "127.0.0.1:1")
+    used(stand_in).close()
+    assert stand_in.problems == ["answer: body.size is 5: not text, as uint64 is in JSON"]
+
+
+def test_a_broken_request_is_caught_though_the_stand_in_does_not_mind(recording: Callable[..., Recording]) -> None:
+    stand_in = recording(WHOLE, "--pubsub", "127.0.0.1:1")
+    client = used(stand_in)
+    address = f"http://{stand_in.address}/storage/v1/b/some-bucket/o?maxResult=1"
+    assert client._http.request("GET", address).status_code == 200
+    client.close()
+    assert stand_in.problems == ["request: ?maxResult=1 is unknown to storage.objects.list"]
+
+
+def test_messages_of_pubsub_are_recorded_as_they_were_sent(
+    recording: Callable[..., Recording], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in = recording("from gcp_stand_ins.pubsub.__main__ import main; main()")
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", stand_in.address)
+    client = PublisherClient()
+    client.create_topic(name="projects/p/topics/some-topic")
+    with pytest.raises(Exception, match="some-topic"):
+        client.create_topic(name="projects/p/topics/some-topic")
+    client.stop()
+    client.transport.close()
+    rpc = "/google.pubsub.v1.Publisher/CreateTopic"
+    assert [(line["rpc"], line["status"], "answer_base64" in line) for line in stand_in.lines] == [
+        (rpc, "OK", True),
+        (rpc, "ALREADY_EXISTS", False),
+    ]
+    assert stand_in.problems == []
