@@ -18,6 +18,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from gcp_stand_ins.recording import answer_is_given
+
 
 class Faults(BaseModel):
     """What every stand-in can be told to do wrong; all off by default."""
@@ -200,6 +202,7 @@ class FaultSwitch(Generic[FaultsT]):
         for place, answer in enumerate(faults.given_answers):
             if answer.method == method and (answer.times is None or self._given[place] < answer.times):
                 self._given[place] += 1
+                answer_is_given()
                 raise AnswerGivenError(answer)
         if faults.error_methods and method not in faults.error_methods:
             return

@@ -12,6 +12,7 @@ import json
 import os
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,13 @@ def record_of(given: argparse.Namespace, service: str) -> Record | None:
     return None if given.record is None else Record(given.record, service)
 
 
+def answer_is_given() -> None:
+    """Note that the call under way is answered as the fault settings say, word for word: it is not the stand-in's own answer."""
+    call = _under_way.get()
+    if call is not None:
+        call.is_given = True
+
+
 def content(name: str, body: bytes) -> dict[str, str]:
     """Return a body as it stands in a line: text, or Base64."""
     try:
@@ -76,7 +84,8 @@ def recorded(app: ASGIApp, record: Record | None) -> ASGIApp:
 class Recorder:
     """An ASGI application around another: passes everything on, and keeps it.
 
-    Of JSON all is kept; of other content the first 256 KiB, and `request_cut` or `answer_cut` says so.
+    Of JSON all is kept; of other content the first 256 KiB, and `request_cut` or `answer_cut` says so. `answer_given` tells an
+    answer that the fault settings gave.
     """
 
     def __init__(self, app: ASGIApp, record: Record) -> None:
@@ -109,9 +118,11 @@ class Recorder:
                     self._write(call)
             await send(message)
 
+        before = _under_way.set(call)
         try:
             await self._app(scope, received, sent)
         finally:
+            _under_way.reset(before)
             self._write(call)  # of a caller who has gone
 
     def _write(self, call: _Call) -> None:
@@ -149,6 +160,7 @@ class _Call:
         self.status: int | None = None
         self.answer = _Body("")
         self.written = False
+        self.is_given = False
 
     def line(self) -> dict[str, Any]:
         return {
@@ -160,7 +172,11 @@ class _Call:
             "request_read": self.whole,
             "status": self.status,
             **self.answer.line("answer"),
+            **({"answer_given": True} if self.is_given else {}),
         }
+
+
+_under_way: ContextVar[_Call | None] = ContextVar("call under way", default=None)
 
 
 def _header(headers: Any, name: bytes) -> str:

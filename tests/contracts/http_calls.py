@@ -113,7 +113,7 @@ class _Call:
         self._check_query(request)
         if self.line["request_read"]:
             self._check_request(request)
-        if self.line["status"] is not None:
+        if self.line["status"] is not None and not self.line.get("answer_given"):
             self._check_answer(answer)
 
     def _check_query(self, found: Reading) -> None:

@@ -33,7 +33,8 @@ def posted(config: Config, method: str) -> bytes:
 
     async def call() -> bytes:
         async with Connection(config, at_once=1) as connection:
-            return await connection.post(connection.url_of(MODEL, method), b"{}", what="ask it")
+            asked = b'{"contents": [{"role": "user", "parts": [{"text": "Where?"}]}]}'
+            return await connection.post(connection.url_of(MODEL, method), asked, what="ask it")
 
     return asyncio.run(call())
 

@@ -135,6 +135,8 @@ GOOD = {
     "a download": call("storage", "GET", "/download/storage/v1/b/bucket/o/a%2Fb?alt=media", answer="hello"),
     "some fields": call("storage", "GET", "/storage/v1/b/bucket/o/a:b%2Fc?fields=name", answer={"name": "a:b/c"}),
     "a caller who has gone": call("storage", "GET", "/storage/v1/b/bucket/o/a%2Fb") | {"status": None},
+    "an answer that a test has given": call("storage", "GET", "/storage/v1/b/bucket/o/a", answer={"x": 1}) | {"answer_given": True},
+    "an operation below /ui": call("vertex", "GET", "/ui/projects/p/locations/l/models/1/operations/2", answer={"name": "o"}),
     "a token": call("vertex", "POST", "/token", "grant_type=x", {"access_token": "x", "expires_in": 3600, "token_type": "Bearer"}),
 }  # fmt: skip
 
