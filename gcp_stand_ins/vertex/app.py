@@ -38,6 +38,7 @@ _PATH = re.compile(r"/(?P<version>v1|v1beta1|ui)/(?P<name>[^:]+)(?::(?P<verb>\w+
 _OPERATION = "operations.get"
 """The one method that Google's clients call below `/ui/`: their REST transport looks at operations there."""
 _LOCATION = "projects/*/locations/*"
+_PROMPTED = frozenset({"generateContent", "streamGenerateContent", "countTokens", "computeTokens"})
 _JSON = b"application/json; charset=UTF-8"
 
 
@@ -201,6 +202,8 @@ class VertexApi:
             body=self._projects.in_request(read_json(body)) if body and method in ("POST", "PATCH") else {},
             is_stable=match is not None and match["version"] == "v1",
         )
+        if name in _PROMPTED:
+            tokens.refuse_wrong_types(call.body)  # before anything else, as what cannot be read at all
         faults.check_text(name, call.body)
         # From here to the answer nothing depends on the client: a call whose client has gone away is still applied.
         answer = await handler(call)

@@ -130,6 +130,20 @@ def text_of(content: Any, *, where: str) -> str:
     return "".join(texts)
 
 
+def refuse_wrong_types(body: Mapping[str, Any]) -> None:
+    """Refuse a prompt whose parts hold what proto JSON cannot read.
+
+    Raises:
+        ApiError: 400, and which field it is.
+    """
+    contents = body.get("contents")
+    for index, content in enumerate(contents if isinstance(contents, list) else ()):
+        parts = content.get("parts") if isinstance(content, Mapping) else None
+        for part in parts if isinstance(parts, list) else ():
+            if isinstance(part, Mapping):
+                _refuse_wrong_types(part, f"contents[{index}]")
+
+
 def _refuse_wrong_types(part: Mapping[str, Any], where: str) -> None:
     """Refuse what proto JSON cannot read, as the service does before it looks at anything else."""
     if not isinstance(part.get("thought", False), bool):

@@ -163,9 +163,7 @@ class Arrivals:
 
     def set_ack_deadline(self, seconds: int) -> None:
         """Make the subscription's own leases this short; ten seconds is Google's least, and its default."""
-        subscription = self.subscriber.get_subscription(subscription=self.subscription)
-        subscription.ack_deadline_seconds = seconds
-        self.subscriber.update_subscription(subscription=subscription, update_mask={"paths": ["ack_deadline_seconds"]})
+        self._update("ack_deadline_seconds", seconds)
 
     def pull(self, *, seconds: float) -> list[Any]:
         """Return what another subscriber gets within `seconds`; leased, not acked."""
@@ -182,10 +180,14 @@ class Arrivals:
 
     def hurry(self) -> None:
         """Let refused messages come back after a tenth of a second instead of one."""
-        subscription = self.subscriber.get_subscription(subscription=self.subscription)
-        subscription.retry_policy.minimum_backoff = {"nanos": 100_000_000}
-        subscription.retry_policy.maximum_backoff = {"nanos": 200_000_000}
-        self.subscriber.update_subscription(subscription=subscription, update_mask={"paths": ["retry_policy"]})
+        self._update(
+            "retry_policy", {"minimum_backoff": {"nanos": 100_000_000}, "maximum_backoff": {"nanos": 200_000_000}}
+        )
+
+    def _update(self, field: str, value: object) -> None:
+        known = self.subscriber.get_subscription(subscription=self.subscription)
+        change = {"name": known.name, "topic": known.topic, field: value}
+        self.subscriber.update_subscription(request={"subscription": change, "update_mask": {"paths": [field]}})
 
     def notification(self, name: str, **changed: str) -> dict[str, Any]:
         """Return a message as Cloud Storage publishes it, without attributes that are changed to nothing."""
