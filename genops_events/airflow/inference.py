@@ -12,7 +12,7 @@ from genops_events.cascade.stage_run import StageRun
 from genops_events.gemini.replies import Totals
 from genops_events.inference.batch_jobs import BATCH_JOBS
 from genops_events.inference.batch_work import cancelled, conclude, submit
-from genops_events.inference.work import Answering
+from genops_events.inference.work import CandidateInference
 from genops_events.record.stages import Stage
 from genops_events.record.verdicts import Verdict
 from genops_events.waiting.polling import JobEnd
@@ -38,11 +38,11 @@ class AnswerPrompts(WaitingOperator):
                 than was reserved then, and a limit is in the way: held until a person approves it.
         """
         run.take_on()
-        answering = Answering(run)
-        if answering.plan.way == "online":
-            answering.pay()
-            return answering.answer_online()
-        return self.wait_for_job(run, context, pay=answering.pay, submit=lambda: submit(answering))
+        inference = CandidateInference(run)
+        if inference.plan.way == "online":
+            inference.pay()
+            return inference.answer_online()
+        return self.wait_for_job(run, context, pay=inference.pay, submit=lambda: submit(inference))
 
     def cancelled(self, run: StageRun) -> Verdict | None:
         """Return the verdict on a candidate that was cancelled before its batch job was submitted."""
@@ -50,11 +50,11 @@ class AnswerPrompts(WaitingOperator):
 
     def conclude(self, run: StageRun, job: str, seen: JobEnd) -> Verdict | None:
         """Join the answers of the batch job, as it says itself now how it ended; None where it goes on."""
-        return conclude(Answering(run), job, seen)
+        return conclude(CandidateInference(run), job, seen)
 
     def note_pause(self, run: StageRun, error: SubmitLater) -> None:
         """Note in the record why the batch job is not submitted yet."""
-        Answering(run).tell(f"waits to submit the batch job: {error}", Totals())
+        CandidateInference(run).report_progress(f"waits to submit the batch job: {error}", Totals())
 
     def trigger(self) -> type[VertexJobTrigger]:
         """Return the trigger that waits for a batch job."""

@@ -94,7 +94,7 @@ def as_the_job_says(
         end = JobEnd.VANISHED
     if end is not None:
         return conclude(run, submission.job, end)
-    if jobs.wish(run.store, run.candidate) is not None:
+    if jobs.cancellation_of(run.store, run.candidate) is not None:
         jobs.cancel(run.config, run.store, run.candidate)
     return None
 
@@ -108,9 +108,9 @@ def has_ended(jobs: PaidJobs[Any], run: StageRun) -> bool:
 # In words.
 
 
-def cancelled_before(jobs: PaidJobs[Any], wish: JobCancellation) -> str:
+def cancelled_before(jobs: PaidJobs[Any], cancellation: JobCancellation) -> str:
     """Say that a candidate was cancelled before its job was submitted."""
-    return f"Cancelled by {wish.by} before a {jobs.noun} was submitted. {wish.reason}"
+    return f"Cancelled by {cancellation.by} before a {jobs.noun} was submitted. {cancellation.reason}"
 
 
 def vanished(jobs: PaidJobs[Any], name: str) -> str:
@@ -124,14 +124,14 @@ def too_long(jobs: PaidJobs[Any], run: StageRun, name: str | None) -> str:
 
 
 def ended_badly(
-    jobs: PaidJobs[Any], run: StageRun, job: TuningJob | BatchJob, end: JobEnd, wish: JobCancellation | None
+    jobs: PaidJobs[Any], run: StageRun, job: TuningJob | BatchJob, end: JobEnd, cancellation: JobCancellation | None
 ) -> tuple[JobEnd, str]:
     """Return how, and say why, a job has ended that did not succeed: one that the clock cancelled has timed out."""
-    if end is JobEnd.CANCELLED and wish is not None and wish.by == BY_THE_CLOCK:
+    if end is JobEnd.CANCELLED and cancellation is not None and cancellation.by == BY_THE_CLOCK:
         return JobEnd.TIMED_OUT, too_long(jobs, run, job.name)
     named = f"{jobs.noun.capitalize()} {job.name}"
     if end is JobEnd.CANCELLED:
-        who = "in Vertex AI, not by genops" if wish is None else f"by {wish.by}. {wish.reason}"
+        who = "in Vertex AI, not by genops" if cancellation is None else f"by {cancellation.by}. {cancellation.reason}"
         return end, f"{named} was cancelled {who}".rstrip(". ") + "."
     code = job.error.code if job.error is not None else None
     said = job.error.message if job.error is not None else None

@@ -150,7 +150,7 @@ class PaidJobs(Generic[JobT]):
         found = store.read(self.attempt_path(candidate), self.attempt)
         return None if found is None else found.written_at
 
-    def wish(self, store: RecordStore, candidate: str) -> JobCancellation | None:
+    def cancellation_of(self, store: RecordStore, candidate: str) -> JobCancellation | None:
         """Return who wants the job of `candidate` not to go on; None where nobody does."""
         return store.read(self.cancellation_path(candidate), self.cancellation)
 
@@ -180,7 +180,7 @@ class PaidJobs(Generic[JobT]):
         """Submit the candidate's job by `call` and record it. Once a name is recorded, no other job is ever submitted.
 
         Return None, and submit nothing, where somebody has cancelled the candidate meanwhile. Whoever cancels writes the
-        wish and then looks for an attempt; here it is the other way round, so that one of the two sees the other.
+        cancellation and then looks for an attempt; here it is the other way round, so that one of the two sees the other.
 
         Args:
             run: the stage's work.
@@ -195,7 +195,7 @@ class PaidJobs(Generic[JobT]):
             prepare()
             # What is said about the moment of the call must be about that moment.
             self._note_attempt(run, noted=noted)
-        if self.wish(run.store, run.candidate) is not None:
+        if self.cancellation_of(run.store, run.candidate) is not None:
             return None
         try:
             job = call()
@@ -204,7 +204,7 @@ class PaidJobs(Generic[JobT]):
             raise SubmitLater(f"{error.message} If there is a job all the same, it is adopted.", until) from error
         submission = self.record(run, job)
         # Whoever asked to cancel between our look and the call found no job to cancel.
-        if self.wish(run.store, run.candidate) is not None:
+        if self.cancellation_of(run.store, run.candidate) is not None:
             self.cancel(run.config, run.store, run.candidate)
         return submission
 
@@ -241,7 +241,7 @@ class PaidJobs(Generic[JobT]):
     ) -> list[str]:
         """Cancel every job of `candidate` that is under way; return their names, none where none was.
 
-        The wish is recorded first: a task that submits at this moment finds it right after its call, and cancels as well.
+        The cancellation is recorded first: a task that submits at this moment finds it right after its call, and cancels as well.
         Dying between the two is mended by doing it again. The first who asks is the one that the verdict names.
 
         Args:
@@ -253,10 +253,10 @@ class PaidJobs(Generic[JobT]):
             claimed: who the environment of the command says it is.
         """
         more = {} if claimed is None else {"claimed": claimed}
-        wish = self.cancellation.model_validate(
+        cancellation = self.cancellation.model_validate(
             {"candidate": candidate, "written_at": datetime.now(UTC), "by": by, "reason": reason, **more}
         )
-        store.create(self.cancellation_path(candidate), wish)
+        store.create(self.cancellation_path(candidate), cancellation)
         return self.cancel(config, store, candidate)
 
     def cancel(
@@ -299,10 +299,10 @@ class PaidJobs(Generic[JobT]):
 
         How it ends, it says itself: it may just succeed.
         """
-        wish = self.wish(run.store, run.candidate)
+        cancellation = self.cancellation_of(run.store, run.candidate)
         reason = f"It took longer than {self.limit_of(run)}."
         self.ask_to_cancel(run.config, run.store, run.candidate, by=BY_THE_CLOCK, reason=reason)
-        return wish is not None and datetime.now(UTC) - wish.written_at >= CANCELLED_WITHIN
+        return cancellation is not None and datetime.now(UTC) - cancellation.written_at >= CANCELLED_WITHIN
 
     def _look(self, config: Config, name: str) -> JobT | None:
         """Return the job of this name as it stands now; None where Vertex AI does not know it."""

@@ -130,14 +130,16 @@ def _tuning_is_over(config: Config, store: RecordStore, candidate: str) -> str |
         if recorded is None or error.status != NOT_FOUND:
             raise
         return f"Vertex AI does not know tuning job {recorded.job} of {candidate} any more. {_ANEW}"
-    wish = TUNING_JOBS.wish(store, candidate)
+    cancellation = TUNING_JOBS.cancellation_of(store, candidate)
     end = None if job is None else end_of(job)
-    by_a_person = wish is not None and wish.by not in {BY_AIRFLOW, BY_THE_CLOCK}
-    if wish is not None and (job is None or end is None or (by_a_person and end is JobEnd.SUCCEEDED)):
-        return f"{candidate} was cancelled by {wish.by}: {wish.reason} {_ANEW}"
+    by_a_person = cancellation is not None and cancellation.by not in {BY_AIRFLOW, BY_THE_CLOCK}
+    if cancellation is not None and (job is None or end is None or (by_a_person and end is JobEnd.SUCCEEDED)):
+        return f"{candidate} was cancelled by {cancellation.by}: {cancellation.reason} {_ANEW}"
     if job is None or end is None or end is JobEnd.SUCCEEDED:
         return None
-    who = f" by {wish.by}: {wish.reason}" if wish is not None and end is JobEnd.CANCELLED else "."
+    who = (
+        f" by {cancellation.by}: {cancellation.reason}" if cancellation is not None and end is JobEnd.CANCELLED else "."
+    )
     return f"Tuning job {job.name} of {candidate} has ended as {_words(end)}{who} A candidate has one job, and no other. {_ANEW}"
 
 
@@ -153,9 +155,9 @@ def _batch_is_over(config: Config, store: RecordStore, candidate: str) -> str | 
             raise
         return f"Vertex AI does not know the batch job of {candidate} any more. {again}"
     end = end_of(found[0]) if found else None
-    wish = BATCH_JOBS.wish(store, candidate)
-    if wish is not None and end is None:
-        return f"The batch job of {candidate} was cancelled by {wish.by}: {wish.reason} {again}"
+    cancellation = BATCH_JOBS.cancellation_of(store, candidate)
+    if cancellation is not None and end is None:
+        return f"The batch job of {candidate} was cancelled by {cancellation.by}: {cancellation.reason} {again}"
     if end not in _OWN_ENDS:
         return None
     return f"Batch job {found[0].name} of {candidate} has ended as {_words(end)}. A candidate has one job, and no other. {again}"

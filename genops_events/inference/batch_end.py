@@ -1,4 +1,4 @@
-"""Ask a candidate's batch job before a verdict says that inference failed: its answers may be there, and paid for."""
+"""Look at a candidate's batch job before a verdict says that inference failed: its answers may exist, and be paid for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from genops_events.cascade import job_ends
 from genops_events.errors import PermanentError
 from genops_events.inference.batch_jobs import BATCH_JOBS
 from genops_events.inference.batch_work import conclude
-from genops_events.inference.work import Answering
+from genops_events.inference.work import CandidateInference
 from genops_events.record import inference as places
 from genops_events.record.inference import InferencePlan
 from genops_events.record.paths import answers_path
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
 
 def as_the_batch_says(run: StageRun, reason: str) -> Verdict | None:
-    """Conclude by what the candidate's batch job says now, as `job_ends.as_the_job_says` does.
+    """Conclude by the present state of the candidate's batch job, as `job_ends.as_the_job_says` does.
 
-    Answers that cannot be read are a failure, which a retry mends: they stay where they are.
+    Answers that cannot be read are a failure. They are kept, and `genops retry` reads them again.
     """
 
     def read(run: StageRun, name: str, end: JobEnd) -> Verdict | None:
         try:
-            return conclude(Answering(run), name, end)
+            return conclude(CandidateInference(run), name, end)
         except PermanentError as error:
-            told = f"{reason} Batch job {name} has ended as {end}, and its answers cannot be read: {error.message}"
-            mend = f"{error.hint} Then `genops retry {run.candidate}` reads them again.".lstrip()
-            figures = {"job": name, "end": str(end), "way": "batch", "help": mend}
-            return run.conclude(InferenceVerdict, Outcome.FAILED, told, **figures)
+            why = f"{reason} Batch job {name} has ended as {end}, and its answers cannot be read: {error.message}"
+            hint = f"{error.hint} Then `genops retry {run.candidate}` reads them again.".lstrip()
+            figures = {"job": name, "end": str(end), "way": "batch", "help": hint}
+            return run.conclude(InferenceVerdict, Outcome.FAILED, why, **figures)
 
     return job_ends.as_the_job_says(BATCH_JOBS, run, reason, read, without_job=_without_job)
 
@@ -46,8 +46,10 @@ def _without_job(run: StageRun, reason: str) -> Verdict:
 
 
 def _may_have_paid(run: StageRun) -> bool:
-    """Return whether an answer is kept, or online calls were about to begin that have a context cache made first."""
-    answers = answers_path(run.candidate).removesuffix(".jsonl")  # and their parts, while it is under way
+    """Return whether answers are kept, or online calls were about to begin with a context cache, which is billed."""
+    answers = answers_path(run.candidate).removesuffix(
+        ".jsonl"
+    )  # the file of answers, or the parts of an unfinished run
     if run.store.names(answers):
         return True
     dataset = run.config.datasets.get(run.arrival.dataset)

@@ -27,12 +27,12 @@ NAME_PREFIX = "genops-"
 
 
 def display_name(candidate: str) -> str:
-    """Return what the candidate's batch job is called: it is found by this after a crash."""
+    """Return the display name of the candidate's batch job, by which it is found after a crash."""
     return f"{NAME_PREFIX}{candidate}"
 
 
 def write_input(bucket: Bucket, name: str, rows: Iterable[PromptRow | BadRow], requests: Requests) -> int:
-    """Write the requests of all rows that can be asked; return how many. Writing the same again changes nothing."""
+    """Write the requests of all rows that can be asked; return their number. Writing the same again changes nothing."""
     count = 0
     with google_call(f"write gs://{bucket.name}/{name}"), object_writer(bucket, name) as out:
         for row in rows:
@@ -54,10 +54,10 @@ def submit(config: Config, *, candidate: str, model: str, source: str, target: s
 
     Args:
         config: project and location.
-        candidate: becomes the display name that the job is found by.
+        candidate: id; the job's display name is made of it, by which the job is found.
         model: a publisher's model, or the resource of a tuned one.
         source: gs:// address of the input.
-        target: gs:// address that the output goes below.
+        target: gs:// address of the folder for the output.
     """
     from google.genai import types
 
@@ -68,7 +68,7 @@ def submit(config: Config, *, candidate: str, model: str, source: str, target: s
 
 
 def find_all(config: Config, candidate: str) -> list[BatchJob]:
-    """Return every batch job of `candidate`, newest first; more than one only if two submissions met."""
+    """Return every batch job of `candidate`, newest first; more than one only after two submissions at the same time."""
     from google.genai import types
 
     name = display_name(candidate)
@@ -85,7 +85,7 @@ def find_all(config: Config, candidate: str) -> list[BatchJob]:
 
 
 def get(config: Config, name: str) -> BatchJob:
-    """Return one batch job as it stands now."""
+    """Return the present state of one batch job."""
     with google_call(f"read {name}"), genai_client(config.project, config.places.of(name)) as client:
         return client.batches.get(name=name)
 

@@ -1,4 +1,4 @@
-"""Inference by a batch prediction job: its input and submission, and its answers joined back into the order of the prompts."""
+"""Inference by a batch prediction job: write its input, submit it, and sort its answers into the order of the prompts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from genops_events.gemini.results import WrittenRows, write_results
 from genops_events.inference import batch_jobs
 from genops_events.inference.batch_jobs import BATCH_JOBS
 from genops_events.inference.batch_output import NO_PREDICTION, joined
-from genops_events.inference.work import Answering
+from genops_events.inference.work import CandidateInference
 from genops_events.record import inference as places
 from genops_events.record.paths import answers_path
 from genops_events.record.stages import Outcome
@@ -28,28 +28,28 @@ _AGAIN = "Upload the training file again."
 
 
 def cancelled(run: StageRun) -> Verdict | None:
-    """Conclude that inference was cancelled before a batch job was submitted; None where nobody has cancelled it."""
-    wish = BATCH_JOBS.wish(run.store, run.candidate)
-    if wish is None:
+    """Conclude that inference was cancelled before a batch job was submitted; None where it was not cancelled."""
+    cancellation = BATCH_JOBS.cancellation_of(run.store, run.candidate)
+    if cancellation is None:
         return None
-    reason = job_ends.cancelled_before(BATCH_JOBS, wish)
-    told = {"end": str(JobEnd.CANCELLED), "way": "batch", "cost_usd": Decimal(0)}
-    return run.conclude(InferenceVerdict, Outcome.FAILED, reason, **told)
+    reason = job_ends.cancelled_before(BATCH_JOBS, cancellation)
+    figures = {"end": str(JobEnd.CANCELLED), "way": "batch", "cost_usd": Decimal(0)}
+    return run.conclude(InferenceVerdict, Outcome.FAILED, reason, **figures)
 
 
-def submit(answering: Answering) -> JobSubmission | None:
+def submit(inference: CandidateInference) -> JobSubmission | None:
     """Write the input, submit the batch job and record it, as `PaidJobs.submit` does."""
-    run = answering.run
+    run = inference.run
     source = places.batch_input_path(run.candidate)
 
     def prepare() -> None:
-        batch_jobs.write_input(answering.bucket, source, answering.rows(), answering.requests(None))
+        batch_jobs.write_input(inference.bucket, source, inference.rows(), inference.requests(None))
 
     def call() -> BatchJob:
         return batch_jobs.submit(
             run.config,
             candidate=run.candidate,
-            model=answering.plan.model,
+            model=inference.plan.model,
             source=run.config.uri(source),
             target=run.config.uri(places.batch_output_prefix(run.candidate)),
         )
@@ -57,57 +57,57 @@ def submit(answering: Answering) -> JobSubmission | None:
     return BATCH_JOBS.submit(run, call, prepare=prepare)
 
 
-def conclude(answering: Answering, name: str, seen: JobEnd) -> Verdict | None:
+def conclude(inference: CandidateInference, name: str, seen: JobEnd) -> Verdict | None:
     """Return the verdict on a batch job that has ended, as `job_ends.conclude` does."""
 
     def failed(end: JobEnd, reason: str) -> Verdict:
-        return _failed(answering.run, end, name, reason)
+        return _failed(inference.run, end, name, reason)
 
     return job_ends.conclude(
-        BATCH_JOBS, answering.run, name, seen, ended=partial(_ended, answering, name), failed=failed
+        BATCH_JOBS, inference.run, name, seen, ended=partial(_ended, inference, name), failed=failed
     )
 
 
-def _ended(answering: Answering, name: str, job: BatchJob, end: JobEnd) -> Verdict:
-    written = _write_answers(answering, job)
+def _ended(inference: CandidateInference, name: str, job: BatchJob, end: JobEnd) -> Verdict:
+    written = _write_answers(inference, job)
     if end in {JobEnd.SUCCEEDED, JobEnd.PARTIALLY_SUCCEEDED}:
         if not written.totals.answered and f"{NO_PREDICTION}." in written.causes:
             # It may have cost all that was reserved: without an answer, and without a refusal, the cost is unknown.
             reason = (
-                f"Batch job {name} ended as {end}, but its answers were not found below {_directory(answering, job)}."
+                f"Batch job {name} ended as {end}, but its answers were not found below {_directory(inference, job)}."
             )
-            return _failed(answering.run, end, name, reason)
-        return answering.conclude(written, batch=True, job=name, end=str(end))
-    run = answering.run
-    end, reason = job_ends.ended_badly(BATCH_JOBS, run, job, end, BATCH_JOBS.wish(run.store, run.candidate))
+            return _failed(inference.run, end, name, reason)
+        return inference.conclude(written, batch=True, job=name, end=str(end))
+    run = inference.run
+    end, reason = job_ends.ended_badly(BATCH_JOBS, run, job, end, BATCH_JOBS.cancellation_of(run.store, run.candidate))
     if not written.totals.answered:
         return _failed(run, end, name, reason)
     # The rows that were done are written and billed, however the job ended.
-    return answering.conclude(
+    return inference.conclude(
         written, batch=True, remark=reason, is_unwanted=end is JobEnd.CANCELLED, job=name, end=str(end)
     )
 
 
-def _directory(answering: Answering, job: BatchJob) -> str:
+def _directory(inference: CandidateInference, job: BatchJob) -> str:
     """Return the gs:// address of the job's output: what the job says, or below what it was submitted with."""
     info = job.output_info
-    said = None if info is None else info.gcs_output_directory
-    return said or answering.run.config.uri(places.batch_output_prefix(answering.candidate))
+    directory = None if info is None else info.gcs_output_directory
+    return directory or inference.run.config.uri(places.batch_output_prefix(inference.candidate))
 
 
-def _write_answers(answering: Answering, job: BatchJob) -> WrittenRows:
+def _write_answers(inference: CandidateInference, job: BatchJob) -> WrittenRows:
     rows = joined(
-        answering.bucket,
-        _directory(answering, job),
-        answering.rows(),
-        answering.requests(None),
-        model=answering.answered_by,
+        inference.bucket,
+        _directory(inference, job),
+        inference.rows(),
+        inference.requests(None),
+        model=inference.answered_by,
     )
     return write_results(
-        answering.bucket,
+        inference.bucket,
         rows,
-        answers=answers_path(answering.candidate),
-        failures=places.failures_path(answering.candidate),
+        answers=answers_path(inference.candidate),
+        failures=places.failures_path(inference.candidate),
     )
 
 

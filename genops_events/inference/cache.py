@@ -1,4 +1,4 @@
-"""What all prompts of a run have in common: sent once, kept by Vertex AI while the run takes, and then removed."""
+"""The context cache of a run: what all prompts share is sent once, kept by Vertex AI during the run, and then removed."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ NAME_PREFIX = "genops-"
 
 
 class CacheRefused(PermanentError):
-    """Vertex AI makes no cache of what the prompts have in common."""
+    """Vertex AI refuses to make the context cache."""
 
 
 class ContextCache:
-    """A cache of one run; call `extend` now and then while it is used.
+    """The cache of one run; call `extend` regularly while it is used.
 
     Args:
         config: project and location.
         name: resource name.
-        ttl_seconds: after which Vertex AI removes it, from the last time that it was extended.
-        tokens: that it holds; making it is billed by them.
-        is_new: made just now. One that was found may be near its end.
+        ttl_seconds: time after the last extension after which Vertex AI removes it.
+        tokens: of its contents; making it is billed by them.
+        is_new: whether it was made just now. A cache that was found may expire soon.
     """
 
     def __init__(self, config: Config, name: str, ttl_seconds: int, *, tokens: int, is_new: bool) -> None:
@@ -48,7 +48,7 @@ class ContextCache:
         self._extended_at = time.monotonic() if is_new else -math.inf
 
     def extend(self) -> None:
-        """Keep it for another `ttl_minutes`, once half of them are over."""
+        """Extend it by another `ttl_minutes`, once half of them are over."""
         from google.genai import types
 
         if time.monotonic() - self._extended_at < self._ttl_seconds / 2:
@@ -62,20 +62,20 @@ class ContextCache:
 def cached(
     config: Config, inference: Inference, *, model: str, candidate: str, system_instruction: str | None
 ) -> Iterator[ContextCache | None]:
-    """Make the cache that `inference.cache` asks for, or find the one of an earlier try, and remove it in the end.
+    """Make the cache that `inference.cache` asks for, or find that of an earlier try; remove it at the end.
 
-    A task that dies leaves it behind, and so does one that is tried again: the next try finds it by its display name, since
-    making another would be billed again. Vertex AI removes it after its time.
+    A task that dies, or that is retried, leaves the cache: the next try finds it by its display name, since a new one would
+    be billed again. Vertex AI removes it when it expires.
 
     Args:
         config: project and location.
         inference: the dataset's entry in genops.yaml.
-        model: what is asked: a cache belongs to a model.
-        candidate: whose run it is.
+        model: the model that is asked; a cache belongs to one model.
+        candidate: id of the run's candidate.
         system_instruction: becomes a part of the cache, as do functions and grounding.
 
     Raises:
-        CacheRefused: there is none, and the prompts can be asked without one.
+        CacheRefused: Vertex AI refuses the cache; the prompts can be asked without it.
     """
     if inference.cache is None:
         yield None
@@ -97,7 +97,7 @@ def cached(
 
 
 def remove_all(config: Config, candidate: str) -> None:
-    """Remove the caches of a candidate that is not tried again; where that fails, their time runs out."""
+    """Remove the caches of a candidate that is not retried; any that cannot be removed expire by themselves."""
     with suppress(GenopsError):
         for one in find_all(config, candidate):
             assert one.name is not None
@@ -110,7 +110,7 @@ def _remove(config: Config, name: str) -> None:
 
 
 def find_all(config: Config, candidate: str) -> list[CachedContent]:
-    """Return the caches of a candidate that are there."""
+    """Return the existing caches of a candidate."""
     where = config.serving_location_of(candidate)
     with google_call("list the caches"), genai_client(config.project, where) as client:
         return [one for one in client.caches.list() if one.display_name == f"{NAME_PREFIX}{candidate}"]
@@ -143,7 +143,7 @@ def _create(
             "tool_config": tools.get("toolConfig"),
         }
     )
-    # Once: two caches of one run would both be billed, and a try without an answer is found by its display name.
+    # One attempt: two caches of one run would both be billed. A cache whose answer was lost is found by its display name.
     try:
         with google_call("create the cache"), _client(config, model, attempts=1) as client:
             return client.caches.create(model=model, config=settings)
@@ -152,5 +152,5 @@ def _create(
 
 
 def _client(config: Config, name: str, *, attempts: int = 4) -> genai.Client:
-    """Return a client that goes to where a model or a cache is."""
+    """Return a client for the location of a model or a cache."""
     return genai_client(config.project, config.places.of(name), attempts=attempts)

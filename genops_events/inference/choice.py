@@ -13,20 +13,20 @@ from genops_events.record.inference import Way
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """How prompts are answered, and why so."""
+    """How prompts are answered, and the reason."""
 
     way: Way
     why: str
 
 
 def choose(inference: Inference, *, rows: int, online_usd: Decimal, batch_usd: Decimal, not_batch: str = "") -> Choice:
-    """Return how the rows of a prompt file are answered.
+    """Choose how the rows of a prompt file are answered.
 
     Args:
         inference: the dataset's entry in genops.yaml.
-        rows: prompts that can be asked.
-        online_usd: what answering them online costs at most.
-        batch_usd: what a batch job costs at most.
+        rows: number of prompts that can be asked.
+        online_usd: the most that online answers can cost.
+        batch_usd: the most that a batch job can cost.
         not_batch: why a batch job cannot answer them; empty where it can. With `mode: batch`, the caller refuses.
     """
     if inference.mode != "auto":

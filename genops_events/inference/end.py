@@ -1,4 +1,4 @@
-"""What is special about the end of inference: it may have paid for answers, and have a batch job and a cache."""
+"""The end of inference: cancel its batch jobs, remove its caches, and adopt answers that are paid for."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _leftovers(run: StageRun) -> None:
 
 
 def _failed(run: StageRun, reason: str) -> Verdict | None:
-    # Not above: the Dag file of every stage would import what joins answers.
+    # Not imported at the top: the Dag files of all stages would then import all that reads batch answers.
     from genops_events.inference.batch_end import as_the_batch_says
 
     return as_the_batch_says(run, reason)

@@ -12,7 +12,7 @@ from genops_events.record.stages import Stage
 def stop_answering(candidate: str, *, run_id: str, ended: bool) -> list[str]:
     """Cancel the candidate's batch jobs, as `stop` does; return the names of those that were under way.
 
-    The answers of a job that has ended are left to the stage, which a sweep lets go on: to join them may take minutes.
+    The answers of a job that has ended are left to the stage, which a sweep continues: joining them may take minutes.
     """
     run = StageRun(Stage.INFERENCE, candidate, run_id)
     return stop(run, BATCH_JOBS, INFERENCE_END, ended=ended, leaves_ended=True)

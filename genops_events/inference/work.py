@@ -1,4 +1,4 @@
-"""The work of inference that both ways share: what is asked, of whom, how it is planned, and the verdict."""
+"""The work that online and batch inference share: prompts, model, plan, requests and the verdict."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ log = logging.getLogger(__name__)
 
 
 class NoBatch(PermanentError):
-    """The dataset wants a batch job, which cannot answer its prompts."""
+    """`inference.mode` is batch, and a batch job cannot answer for this model."""
 
 
-class Answering:
-    """One Dag run's inference of its candidate.
+class CandidateInference:
+    """Inference of one candidate, in one Dag run.
 
     Args:
-        run: the stage's run; it has taken the stage on.
+        run: the run of the stage; it has taken the stage on.
     """
 
     def __init__(self, run: StageRun) -> None:
         self.run = run
         self.bucket = run.store.bucket
         self.candidate = run.candidate
-        self._told_at: tuple[datetime, int] | None = None
+        self._reported_from: tuple[datetime, int] | None = None
 
     @property
     def inference(self) -> Inference:
@@ -61,7 +61,7 @@ class Answering:
 
     @cached_property
     def prompts(self) -> str:
-        """Name of the copy of the prompt file that is answered: the one that the budget was checked by."""
+        """Name of the copy of the prompt file that is answered: the one that the budget stage has priced."""
         return prompts_path(self.candidate, standing_of(self.run.store, self.candidate, Stage.BUDGET).released)
 
     def rows(self) -> Iterator[PromptRow | BadRow]:
@@ -75,13 +75,15 @@ class Answering:
 
     @cached_property
     def plan(self) -> InferencePlan:
-        """What is asked, and how: settled by the first try.
+        """The model and the way in which it is asked; the first try settles them.
 
         Raises:
-            PromptsMissing: there is no prompt file, or no row in it that can be asked.
-            NoBatch: a batch job is wanted, and cannot answer them.
+            PromptsMissing: there is no prompt file, or no row in it can be asked.
+            NoBatch: `inference.mode` is batch, and a batch job cannot answer for this model.
         """
-        copy_prompts(self.bucket, self.inference.prompts, self.prompts)  # an older version's budget left none
+        copy_prompts(
+            self.bucket, self.inference.prompts, self.prompts
+        )  # the budget stage of older versions made no copy
         known = self.run.store.read(places.plan_path(self.candidate), InferencePlan)
         return known if known is not None else self._settled()
 
@@ -109,36 +111,36 @@ class Answering:
         return self.run.store.create_or_read(places.plan_path(self.candidate), plan)
 
     def pay(self, *, is_cache_refused: bool = False) -> None:
-        """Reserve the difference to what the budget was checked for: genops.yaml or a price was changed, or a cache refused.
+        """Reserve what the answers may cost on top of the reservation: genops.yaml or a price was changed, or a cache refused.
 
         Raises:
-            StepAside: a limit is in the way: held until somebody approves it.
+            StepAside: it would go over a limit, and is held until a person approves it.
         """
         batch = self.plan.way == "batch"
         _, most = priced(self.run, self.prompts, batch=batch, is_cache_refused=is_cache_refused)
         pay_for(self.run, "inference", most, limit=inference_limit(self.run))
 
     def _not_batch(self) -> str:
-        """Say why a batch job cannot answer for this model; empty where it can."""
+        """Return why a batch job cannot answer for this model; empty where it can."""
         if self.run.dataset.tuning.serve_checkpoint != "last":
             return "a batch job answers with the model's last checkpoint, and `tuning.serve_checkpoint` is another"
         return ""
 
     def _batch_model(self) -> str:
-        """Return what a batch job is submitted for: it takes a model where online calls take its endpoint."""
+        """Return the model that a batch job is submitted for: the resource of a tuned model, not its endpoint."""
         endpoint = self.run.endpoint
         return endpoint if "/publishers/" in endpoint else self.run.tuning.model or endpoint
 
     def requests(self, cache: str | None, *, is_cache_refused: bool = False) -> Requests:
-        """Return what makes the requests."""
+        """Return the maker of the requests, for a cache or for none."""
         return served_requests(self.run.config, self.run.dataset, cache=cache, is_cache_refused=is_cache_refused)
 
     def answer_online(self) -> Verdict:
-        """Answer what is not answered yet, and return the recorded verdict.
+        """Answer the rows that have no kept result, and return the recorded verdict.
 
         Raises:
-            CloudUnavailable: a call failed after its retries; the next try goes on from what is kept.
-            StepAside: Vertex AI refuses the cache, and a limit does not allow what the prompts cost without it.
+            CloudUnavailable: a call failed after its retries; the next try continues from the kept rows.
+            StepAside: Vertex AI refuses the cache, and without it the prompts would go over a limit.
         """
         dataset, made, remark = self.run.dataset, None, ""
         try:
@@ -158,7 +160,9 @@ class Answering:
         if refused is not None:
             return self._none_taken(refused, making_usd=self._making_usd(made))
         done = self.run.store.verdict(self.candidate, Stage.INFERENCE)
-        if done is not None:  # by another try, which has removed the parts: written from them, the files would be empty
+        if (
+            done is not None
+        ):  # another try has written the files and removed the parts: writing again would empty the files
             return done
         written = write_results(
             self.bucket,
@@ -167,7 +171,7 @@ class Answering:
             failures=places.failures_path(self.candidate),
         )
         verdict = self.conclude(written, batch=False, making_usd=self._making_usd(made), remark=remark)
-        # The files have it all; a crash before this line leaves a few small objects.
+        # The files have all rows; a crash before this line leaves a few small objects.
         remove_parts(self.bucket, places.parts_prefix(self.candidate))
         return verdict
 
@@ -176,15 +180,15 @@ class Answering:
         return KeptRows(self.bucket, places.parts_prefix(self.candidate))
 
     def _ask_online(self, requests: Requests, cache: ContextCache | None) -> AllRefused | None:
-        """Ask until every row is kept, answered or failed; return why, where Vertex AI refused them all."""
+        """Ask until every row is kept, answered or failed; return the error if Vertex AI refused all of them."""
         config, plan = self.run.config, self.plan
 
-        def tell(totals: Totals) -> None:
+        def on_progress(totals: Totals) -> None:
             if cache is not None:
                 cache.extend()
-            self.tell("asking", totals)
+            self.report_progress("asking", totals)
 
-        tell(Totals())
+        on_progress(Totals())
         try:
             answer_online(
                 config,
@@ -194,20 +198,20 @@ class Answering:
                 requests=requests,
                 kept=self._kept,
                 pace=Pace.of(self.bucket, config.quota_of(plan.model, self.run.dataset.billed_model)),
-                on_progress=tell,
+                on_progress=on_progress,
             )
         except AllRefused as error:
             return error
         return None
 
     def _making_usd(self, cache: ContextCache | None) -> Decimal:
-        """Return what making the cache cost; reading it is billed with each answer."""
+        """Return the cost of making the cache; reading it is billed with each answer."""
         if cache is None:
             return Decimal(0)
         return self.run.config.rates_for(self.run.dataset).generation_cost(cache.tokens, 0)
 
     def _none_taken(self, error: AllRefused, *, making_usd: Decimal) -> Verdict:
-        """Record that no answer was bought: refusals cost nothing, and what was reserved for answers is released."""
+        """Record a failure without answers: refusals cost nothing, and the reservation is released."""
         return self.run.conclude(
             InferenceVerdict,
             Outcome.FAILED,
@@ -221,11 +225,11 @@ class Answering:
             help=error.hint,
         )
 
-    def tell(self, state: str, totals: Totals, *, job: str | None = None) -> None:
-        """Note in the record how far inference is."""
+    def report_progress(self, state: str, totals: Totals, *, job: str | None = None) -> None:
+        """Write the progress of inference into the record."""
         now = datetime.now(UTC)
-        since = self._told_at or (now, totals.rows)
-        self._told_at = since
+        since = self._reported_from or (now, totals.rows)
+        self._reported_from = since
         minutes = (now - since[0]).total_seconds() / 60
         progress = InferenceProgress(
             candidate=self.candidate,
@@ -249,15 +253,15 @@ class Answering:
         is_unwanted: bool = False,
         **figures: str | None,
     ) -> Verdict:
-        """Record what has come of the prompts: a failure only where none of them is answered, or where they are not wanted.
+        """Record the verdict: failed only where no prompt is answered, or a person has cancelled it.
 
         Args:
-            written: what stands in the files.
+            written: figures of the files of answers and failures.
             batch: whether a batch job made the answers.
-            making_usd: what was paid beside them, for the cache.
-            remark: a sentence for the reason, on a refused cache or on a batch job that has answered some and not succeeded.
-            is_unwanted: whether somebody has cancelled it: what is answered is kept and paid, and is no completion.
-            figures: further ones of the verdict.
+            making_usd: cost of making the cache, on top of the answers.
+            remark: a sentence for the reason, about a refused cache or a batch job that did not succeed and has some answers.
+            is_unwanted: whether a person has cancelled it: its answers are kept and paid for, but it is not completed.
+            figures: further figures of the verdict.
         """
         totals = written.totals
         failed = totals.failed

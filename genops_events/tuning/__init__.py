@@ -1,1 +1,1 @@
-"""Tune a model: the file, the job, how it ends, and how it is cancelled."""
+"""Tune a model: the training file, the tuning job, its end and its cancellation."""

@@ -1,4 +1,4 @@
-"""Turn the end of a tuning job into tuning's verdict: as the job itself says now, whatever the trigger saw."""
+"""Turn the end of a tuning job into tuning's verdict, by the job's present state and not by the state that the trigger saw."""
 
 from __future__ import annotations
 
@@ -45,16 +45,16 @@ def conclude(run: StageRun, name: str, seen: JobEnd) -> Verdict | None:
 
 
 def as_the_job_says(run: StageRun, reason: str) -> Verdict | None:
-    """Conclude by what the candidate's tuning job says now, as `job_ends.as_the_job_says` does."""
+    """Conclude by the present state of the candidate's tuning job, as `job_ends.as_the_job_says` does."""
     return job_ends.as_the_job_says(TUNING_JOBS, run, reason, conclude)
 
 
 def ended(run: StageRun, job: TuningJob, end: JobEnd) -> Verdict:
-    """Conclude by what a job says that is in a state that it cannot leave."""
-    wish = TUNING_JOBS.wish(run.store, run.candidate)
+    """Conclude by a job that is in a final state."""
+    cancellation = TUNING_JOBS.cancellation_of(run.store, run.candidate)
     figures = _figures(run, job)
     if end is not JobEnd.SUCCEEDED:
-        end, reason = job_ends.ended_badly(TUNING_JOBS, run, job, end, wish)
+        end, reason = job_ends.ended_badly(TUNING_JOBS, run, job, end, cancellation)
         if end is JobEnd.TIMED_OUT:
             return _failed(run, end, reason, _SHORTER, **figures)
         if end is JobEnd.CANCELLED:
@@ -68,11 +68,11 @@ def ended(run: StageRun, job: TuningJob, end: JobEnd) -> Verdict:
             hint = f"{hint} {_LEFT}"
         return _failed(run, end, reason, hint, error_code=code_name(code) if code else None, **figures, **left)
     if "cost_usd" not in figures and "estimated_usd" in figures:
-        # What it cost is not told, as it never is of a distillation. That is not nothing.
+        # The job reports no cost, as no distillation does. Unknown is not zero: the estimate takes its place.
         figures["cost_usd"] = figures["estimated_usd"]
-    figures.setdefault("cost_usd", None)  # nobody knows
-    if wish is not None and _came_before(wish, job):
-        reason = f"Tuning was cancelled by {wish.by}. {wish.reason} Tuning job {job.name} had succeeded all the same."
+    figures.setdefault("cost_usd", None)  # not known
+    if cancellation is not None and _came_before(cancellation, job):
+        reason = f"Tuning was cancelled by {cancellation.by}. {cancellation.reason} Tuning job {job.name} had succeeded all the same."
         return _failed(run, JobEnd.CANCELLED, reason, _TAKE_AWAY, **figures, **_model_of(job))
     try:
         model = served(job, run.dataset.tuning)
@@ -97,23 +97,23 @@ def _failed(run: StageRun, end: JobEnd, reason: str, hint: str, **figures: Any) 
 
 
 def _assumed(figures: Mapping[str, Any]) -> str:
-    """Say where the cost is not by the job's own count; empty where it is."""
+    """Return a sentence that says that the cost is an estimate; empty where it is by the job's own count."""
     if "billable_tokens" in figures:
         return ""
     return " The job does not say what it is billed for: what was reserved for it is taken for its cost."
 
 
-def _came_before(wish: JobCancellation, job: TuningJob) -> bool:
-    """Return whether a person wanted the job not to go on while it still did: then nobody wants its model.
+def _came_before(cancellation: JobCancellation, job: TuningJob) -> bool:
+    """Return whether a person cancelled the job while it was still running: then its model is not adopted.
 
-    What Airflow made of a task, and what the clock says, is no reason to leave a model that is paid for.
+    A cancellation by Airflow or by the time limit is no reason to drop a model that is paid for.
     """
-    by_a_person = wish.by not in {BY_AIRFLOW, BY_THE_CLOCK}
-    return by_a_person and job.end_time is not None and wish.written_at < job.end_time
+    by_a_person = cancellation.by not in {BY_AIRFLOW, BY_THE_CLOCK}
+    return by_a_person and job.end_time is not None and cancellation.written_at < job.end_time
 
 
 def _model_of(job: TuningJob) -> dict[str, Any]:
-    """Return the model that a job has left, for a verdict that does not serve it: so `genops prune` knows it."""
+    """Return the model that a job has made, for a verdict that does not serve it: `genops prune` finds it there."""
     tuned = job.tuned_model
     if tuned is None or not tuned.model:
         return {}
@@ -121,8 +121,8 @@ def _model_of(job: TuningJob) -> dict[str, Any]:
 
 
 def _figures(run: StageRun, job: TuningJob) -> dict[str, Any]:
-    """Return what the job says about itself, and what it cost by the tokens that it was billed for."""
-    epochs = epochs_of(job) or run.dataset.tuning.epochs  # as submitted: genops.yaml may have changed meanwhile
+    """Return the job's own figures, and its cost by the billed tokens."""
+    epochs = epochs_of(job) or run.dataset.tuning.epochs  # as submitted: genops.yaml may have changed since
     tokens = billable_tokens_of(job)
     figures = {
         "job": job.name,
@@ -134,13 +134,13 @@ def _figures(run: StageRun, job: TuningJob) -> dict[str, Any]:
         "billable_tokens": tokens,
     }
     if tokens is not None:
-        # The count is that of the training file; each pass over it is billed.
+        # The count is for one pass over the training file; each epoch is billed.
         figures["cost_usd"] = run.config.rates_for(run.dataset).tuning_cost(tokens, epochs)
     return {name: value for name, value in figures.items() if value is not None}
 
 
 def _clean_up(run: StageRun, verdict: Verdict) -> None:
-    """Take the candidate out of the queue; after a failure, cancel its jobs."""
+    """Remove the candidate from the queue; after a failure, cancel its jobs."""
     queue.leave(run.store, run.candidate)
     if verdict.outcome is Outcome.FAILED:
         TUNING_JOBS.cancel(run.config, run.store, run.candidate)

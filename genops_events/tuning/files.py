@@ -1,4 +1,4 @@
-"""Read a training file once, from the generation that arrived: copy it, validate it, quarantine what is wrong."""
+"""Copy the generation of a training file that arrived, validate the copy, and quarantine its invalid lines."""
 
 from __future__ import annotations
 
@@ -50,25 +50,25 @@ def validate_arrival(
     method: Method = "supervised",
     note: str = "",
 ) -> Validation:
-    """Validate the training file of `arrival` in bounded memory; return what was found, not yet recorded.
+    """Validate the training file of `arrival` in bounded memory; return the findings, not yet recorded.
 
-    The file is first copied, inside Cloud Storage, to the candidate's folder: what is validated is what is tuned on,
-    even when the upload is overwritten or deleted meanwhile. The same goes for the validation file. Invalid lines go
-    to the quarantine; where the others are tuned on, these are written to an object of their own.
+    The file is first copied, inside Cloud Storage, to the candidate's folder. The copy is validated and tuned on, so it does
+    not matter if the upload is overwritten or deleted later. The same goes for the validation file. Invalid lines go
+    to the quarantine; with `quarantine` as policy, the valid lines are written to an object of their own.
 
-    Whenever this dies, calling it again gives the same result.
+    After a crash at any point, calling it again gives the same result.
 
     Args:
         store: the record.
-        arrival: what has arrived.
+        arrival: the uploaded object.
         limits: of the source model.
         invalid_lines: the dataset's policy.
-        validation_file: name of the dataset's validation file in the bucket; a bad one ends the candidate.
-        method: how the dataset is tuned, which says what a line holds.
-        note: what an estimate of its cost leaves open.
+        validation_file: name of the dataset's validation file in the bucket; an invalid one ends the candidate.
+        method: tuning method of the dataset, which decides the format of a line.
+        note: a caveat about the estimated cost; empty for none.
 
     Raises:
-        ObjectGone: this generation of the object is not there any more.
+        ObjectGone: this generation of the object does not exist any more.
         CloudUnavailable: Cloud Storage does not answer.
     """
     source = store.bucket.client.bucket(arrival.bucket).blob(arrival.object, generation=arrival.generation)
@@ -136,7 +136,7 @@ def _validation(
 
 
 def _stored_encoded(arrival: Arrival, error: StoredEncoded, copy: Blob, source: Blob, *, about: str = "") -> Validation:
-    """Return the verdict on a file that is stored with a `Content-Encoding`; it names the upload, not its copy."""
+    """Return the findings about a file that is stored with a `Content-Encoding`; they name the upload, not its copy."""
     message = f"{error.message} {error.hint}".replace(_uri(copy), _uri(source))
     problem = Problem(None, None, Reason.COMPRESSED, message, "")
     return Validation(
@@ -205,7 +205,7 @@ def _copy(store: RecordStore, source: Blob, path: str, gone: ObjectGone) -> Blob
             return copy  # an earlier try made the copy
         except NotFound as error:
             if copy.exists(timeout=CALL_TIMEOUT_SECONDS):
-                return copy  # the upload went away after it was copied
+                return copy  # the upload was deleted after it had been copied
             raise gone from error
 
 
@@ -213,17 +213,17 @@ def _write_quarantine(store: RecordStore, candidate: str, quarantined: IO[bytes]
     quarantined.seek(0)
     blob = store.bucket.blob(record_paths.quarantine_path(candidate))
     with google_call(f"write {_uri(blob)}"):
-        # No precondition: a repeated try writes the same lines.
+        # No precondition: another try writes the same lines.
         blob.upload_from_file(quarantined, content_type=_JSONL, timeout=COPY_TIMEOUT_SECONDS)
 
 
 def _write_valid_lines(store: RecordStore, candidate: str, copy: Blob, limits: ModelLimits, method: Method) -> Blob:
-    """Write the valid lines of `copy`, and nothing else, to an object of their own while they are read once more.
+    """Write the valid lines of `copy` to an object of their own.
 
-    What is written is what a second validation lets pass, so that nothing has to be remembered from the first.
+    A second validation of the file decides which lines those are, so that the first need not keep them in memory.
     """
     blob = store.bucket.blob(record_paths.valid_lines_path(candidate))
-    # No precondition, as above. The object appears when it is whole: an upload that dies or fails leaves none.
+    # No precondition, as above. The object appears only when it is complete: an upload that fails leaves none.
     upload = blob.open(
         "wb", chunk_size=CHUNK_BYTES, content_type=_JSONL, ignore_flush=True, timeout=COPY_TIMEOUT_SECONDS
     )

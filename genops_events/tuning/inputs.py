@@ -1,4 +1,4 @@
-"""Look before tuning is paid for at what later stages read: a model that cannot be judged is money for nothing."""
+"""Check the inputs of later stages before tuning is paid for: a model that cannot be evaluated would be wasted money."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def unusable_inputs(run: StageRun) -> str | None:
-    """Return why evaluation or inference could not be done, in a sentence; None where they can, or tuning is paid for.
+    """Return a sentence that says why evaluation or inference cannot run; None where they can, or tuning is already paid for.
 
     Raises:
         CloudUnavailable: Cloud Storage does not answer.
@@ -37,8 +37,8 @@ def unusable_inputs(run: StageRun) -> str | None:
         try:
             read()
         except EvaluationDataError as error:
-            mend = "Mend it there, and upload the training file again."
-            return f"The {what} cannot be used. {error.message} {error.hint} {mend} Nothing was spent."
+            hint = f"{error.hint} Mend it there, and upload the training file again."
+            return f"The {what} cannot be used. {error.message} {hint} Nothing was spent."
         except (InputMissing, PromptsMissing, MetricMissing, UnusableObject) as error:
             return f"{error.message} {error.hint} Nothing was spent."
     return None

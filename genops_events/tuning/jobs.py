@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from genops_events.config import Config, Dataset
 
 LABEL = "genops-candidate"
-"""Label of a tuning job that names its candidate; how a job is found again after a crash."""
+"""Label of a tuning job that has its candidate's id; by this, a job is found after a crash."""
 
 
 def submit(
@@ -39,11 +39,11 @@ def submit(
     Args:
         config: project and location.
         dataset: source model and hyperparameters.
-        candidate: becomes the label that the job is found by.
+        candidate: id; becomes the label by which the job is found.
         training_uri: `gs://` uri of the validated training file.
         validation_uri: `gs://` uri of the validated validation file, where the dataset has one.
         champion_model: `projects/…/models/ID@VERSION` of the champion, where the dataset starts from it and there is one.
-        champion_checkpoint: the champion's checkpoint that is served, where it has several; `start_checkpoint` goes before it.
+        champion_checkpoint: the served checkpoint of the champion, where it has several; `start_checkpoint` overrides it.
     """
     base_model = champion_model or dataset.source_model
     checkpoint = dataset.tuning.start_checkpoint or (champion_checkpoint if champion_model else None)
@@ -96,8 +96,8 @@ def _job_settings(
 def _service_account(address: str | None) -> HttpOptions | None:
     """Return the options that put `serviceAccount` into the request.
 
-    `CreateTuningJobConfig` has no field for it, though the service's TuningJob has. What is in `extra_body` is merged
-    into the request's body; all other options stay those of the client, its single attempt included.
+    `CreateTuningJobConfig` has no field for it, though the service's TuningJob has. google-genai merges `extra_body` into
+    the request's body; all other options are those of the client, its single attempt included.
     """
     from google.genai import types
 
@@ -105,12 +105,12 @@ def _service_account(address: str | None) -> HttpOptions | None:
 
 
 def find(config: Config, candidate: str) -> TuningJob | None:
-    """Return the newest tuning job of `candidate`, or None where none was ever submitted."""
+    """Return the newest tuning job of `candidate`; None where there is none."""
     return next(iter(find_all(config, candidate)), None)
 
 
 def find_all(config: Config, candidate: str) -> list[TuningJob]:
-    """Return every tuning job of `candidate`, newest first; more than one only if two submissions met."""
+    """Return every tuning job of `candidate`, newest first; more than one only after two submissions at the same time."""
     from google.genai import types
 
     with genai_client(config.project, config.location) as client:
@@ -125,7 +125,7 @@ def find_all(config: Config, candidate: str) -> list[TuningJob]:
 
 
 def get(config: Config, name: str) -> TuningJob:
-    """Return one tuning job as it stands now."""
+    """Return the present state of one tuning job."""
     with google_call(f"read tuning job {name}"), genai_client(config.project, config.location) as client:
         return client.tunings.get(name=name)
 

@@ -1,4 +1,4 @@
-"""Read from a tuning job what it learned from, what is billed for it, and which of its checkpoints is served."""
+"""Read from a tuning job its examples, its billed tokens, and the checkpoint that is served."""
 
 from __future__ import annotations
 
@@ -32,28 +32,28 @@ class NoSuchCheckpoint(PermanentError):
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """What is evaluated, promoted and called."""
+    """The tuned model that is evaluated, promoted and called."""
 
     model: str
     """`projects/…/models/ID@VERSION`: the same for all checkpoints of a job."""
     endpoint: str
-    """Where this checkpoint is called."""
+    """Resource name of the endpoint that serves this checkpoint."""
     checkpoint: str | None
-    """Its id; None where the job kept no checkpoints beside the model itself."""
+    """Id of the checkpoint; None where the job kept none beside the model itself."""
     epoch: int | None
 
 
 def examples_of(job: TuningJob) -> int | None:
-    """Return how many examples were tuned on; None while the job has not said."""
+    """Return how many examples were tuned on; None while the job does not report it."""
     stats = _stats(job)
     return None if stats is None else _number(stats.tuning_dataset_example_count)
 
 
 def billable_tokens_of(job: TuningJob) -> int | None:
-    """Return how many tokens one pass over the training file is billed for; None where the job does not say.
+    """Return the billed tokens of one pass over the training file; None where the job does not report them.
 
-    It never says so for distillation: its statistics "do not include the responses sampled from the teacher model"
-    (google-genai, `DistillationDataStats`), and what is known of the prompts would understate the cost.
+    For distillation they are never known: its statistics "do not include the responses sampled from the teacher model"
+    (google-genai, `DistillationDataStats`), and the tokens of the prompts alone would understate the cost.
     """
     stats = _stats(job)
     if stats is None or job.distillation_spec is not None:
@@ -62,24 +62,24 @@ def billable_tokens_of(job: TuningJob) -> int | None:
 
 
 def steps_of(job: TuningJob) -> int | None:
-    """Return how many tuning steps the job makes in all; None while it has not said."""
+    """Return how many tuning steps the job makes in all; None while the job does not report it."""
     stats = _stats(job)
     return None if stats is None else _number(stats.tuning_step_count)
 
 
 def epochs_of(job: TuningJob) -> int | None:
-    """Return how many passes over the training file were asked for when the job was submitted; None where none were."""
+    """Return the number of epochs that the job was submitted with; None where none was given."""
     spec = job.supervised_tuning_spec or job.preference_optimization_spec or job.distillation_spec
     parameters = None if spec is None else spec.hyper_parameters
     return None if parameters is None else _number(parameters.epoch_count)
 
 
 def served(job: TuningJob, tuning: Tuning) -> ServedModel:
-    """Return the checkpoint of a job that succeeded which `tuning.serve_checkpoint` asks for.
+    """Return the checkpoint that `tuning.serve_checkpoint` asks for, of a job that succeeded.
 
     Raises:
-        NoSuchCheckpoint: there is none of this epoch; the message names those that are there.
-        PermanentError: the job has no tuned model, or one that nothing serves.
+        NoSuchCheckpoint: there is none of this epoch; the message names the existing ones.
+        PermanentError: the job has no tuned model, or one without an endpoint.
     """
     tuned = job.tuned_model
     if tuned is None or not tuned.model:
@@ -97,7 +97,7 @@ def served(job: TuningJob, tuning: Tuning) -> ServedModel:
         )
     of_epoch = [one for one in checkpoints if one.epoch == wanted and one.endpoint]
     if of_epoch:
-        # More than one, if ever: the later one has seen more of the epoch.
+        # If an epoch should have more than one, the later one has seen more of it.
         found = max(of_epoch, key=lambda one: one.step or 0)
         assert found.endpoint
         return ServedModel(tuned.model, found.endpoint, found.checkpoint_id, found.epoch)
@@ -129,5 +129,5 @@ def _stats(job: TuningJob) -> Stats | None:
 
 
 def _number(value: int | None) -> int | None:
-    # An int64 is a text in Google's JSON, and google-genai does not always turn it into a number.
+    # An int64 is a string in Google's JSON, and google-genai does not always convert it.
     return None if value is None else int(value)

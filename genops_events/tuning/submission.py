@@ -1,4 +1,4 @@
-"""Submit a candidate's tuning job: what is tuned, and from which model it starts."""
+"""Submit a candidate's tuning job, from the source model or from the champion."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def submit(run: StageRun, validation: Validation) -> JobSubmission | None:
-    """Submit the candidate's tuning job and record it, as `PaidJobs.submit` does; its champion is what is tuned further."""
+    """Submit the candidate's tuning job and record it, as `PaidJobs.submit` does; with `start_from: champion`, tune that further."""
     training_uri = validation.training_uri
     assert training_uri is not None
     further = run.dataset.tuning.start_from == "champion"
@@ -40,6 +40,10 @@ def submit(run: StageRun, validation: Validation) -> JobSubmission | None:
 
 
 def cancelled(run: StageRun) -> Verdict | None:
-    """Conclude that the candidate was cancelled before a tuning job was submitted; None where nobody has cancelled it."""
-    wish = TUNING_JOBS.wish(run.store, run.candidate)
-    return None if wish is None else run.conclude(TuningVerdict, Outcome.REJECTED, cancelled_before(TUNING_JOBS, wish))
+    """Conclude that the candidate was cancelled before a tuning job was submitted; None where it was not cancelled."""
+    cancellation = TUNING_JOBS.cancellation_of(run.store, run.candidate)
+    return (
+        None
+        if cancellation is None
+        else run.conclude(TuningVerdict, Outcome.REJECTED, cancelled_before(TUNING_JOBS, cancellation))
+    )

@@ -1,4 +1,4 @@
-"""The work of tuning before its job: the training file is looked at, and the money reserved."""
+"""The work of tuning before its job: validate the training file, and reserve the cost."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from genops_events.tuning.inputs import unusable_inputs
 
 
 def validate(run: StageRun) -> Validation:
-    """Return what was found in the training file; it is looked at once."""
+    """Return the validation of the training file; the file is validated once, and the result recorded."""
     path = record_paths.validation_path(run.candidate)
     found = run.store.read(path, Validation)
     if found is not None:
@@ -39,7 +39,7 @@ def validate(run: StageRun) -> Validation:
 
 
 def reject(run: StageRun, validation: Validation) -> Verdict | None:
-    """Conclude that nothing can be tuned: by the file, or by what later stages read; None where all of it can be used."""
+    """Reject the candidate if its file, or an input of a later stage, cannot be used; None where all can."""
     if not validation.valid:
         return run.conclude(TuningVerdict, Outcome.REJECTED, validation.summary, problems=validation.problems_total)
     missing = unusable_inputs(run)
@@ -47,10 +47,10 @@ def reject(run: StageRun, validation: Validation) -> Verdict | None:
 
 
 def pay(run: StageRun, validation: Validation) -> None:
-    """Reserve what the tuning job costs.
+    """Reserve the estimated cost of the tuning job.
 
     Raises:
-        StepAside: it may not be paid for, and is held until somebody approves it.
+        StepAside: it would go over a limit, and is held until a person approves it.
     """
     dataset = run.dataset
     estimate = run.config.rates_for(dataset).tuning_cost(validation.tokens_estimate, dataset.tuning.epochs)

@@ -200,9 +200,9 @@ def test_an_evaluation_that_failed_goes_on_and_the_budget_it_released_is_reserve
     assert store.read(verdict_path(candidate, Stage.EVALUATION, 1), EvaluationVerdict) is not None
     StageRun(Stage.INFERENCE, candidate, "run-2").take_on()
     assert reserved > 0
-    from genops_events.inference.work import Answering
+    from genops_events.inference.work import CandidateInference
 
-    Answering(StageRun(Stage.INFERENCE, candidate, "run-2")).pay()
+    CandidateInference(StageRun(Stage.INFERENCE, candidate, "run-2")).pay()
     again = posting(store, candidate, "inference")
     assert (again.settled, again.reserved_usd) == (False, reserved)
 

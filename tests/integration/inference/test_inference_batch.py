@@ -141,7 +141,7 @@ def test_a_batch_job_answers_in_the_order_of_the_prompts_at_half_the_price(
 
 def test_predictions_in_any_order_find_their_rows(config: Config, store: RecordStore, candidate: str) -> None:
     from genops_events.inference.batch_work import conclude
-    from genops_events.inference.work import Answering
+    from genops_events.inference.work import CandidateInference
     from genops_events.waiting.polling import JobEnd
 
     job = submitted(candidate)
@@ -154,7 +154,9 @@ def test_predictions_in_any_order_find_their_rows(config: Config, store: RecordS
     store.bucket.blob(name.replace("predictions", "predictions-2")).upload_from_string(
         b"\n".join(predicted[1 : half + 1])
     )
-    assert conclude(Answering(StageRun(Stage.INFERENCE, candidate, "run-1")), job, JobEnd.SUCCEEDED) is not None
+    assert (
+        conclude(CandidateInference(StageRun(Stage.INFERENCE, candidate, "run-1")), job, JobEnd.SUCCEEDED) is not None
+    )
     assert [row["answer"] for row in answers(store, candidate)] == [one["prompt"] for one in ROWS[1:]]
     (failed,) = store.bucket.blob(places.failures_path(candidate)).download_as_text().splitlines()
     assert json.loads(failed)["reason"] == "Line 1: the batch job ended without answering it."
