@@ -16,7 +16,7 @@ from genops_events.airflow.report_link import ComparisonLink
 from genops_events.airflow.retries import STAGE_DEFAULTS
 from genops_events.airflow.task_context import partition_key_of, stepping_aside
 from genops_events.comparison.conclude import conclude, fail, refuse
-from genops_events.comparison.contest import Contest
+from genops_events.comparison.contest import ContestantRun
 from genops_events.comparison.work import ComparisonRun
 from genops_events.config import load_config
 from genops_events.doctor.model_notices import contestants_models, model_notices, models_of
@@ -61,10 +61,10 @@ class PlanComparison(_ComparisonOperator):
         named = [*models_of(comparing.config, dataset=plan.dataset), *of_plan]
         for notice in model_notices(comparing.config.catalogue, named, datetime.now(UTC).date()):
             log.warning("%s", notice)
-        asked = comparing.asked(plan)
+        contestants = comparing.prepared(plan)
         functions_of(comparing.dataset.evaluation.measured(plan.metrics))  # before anything is spent
         missing = comparing.unfinished(plan)
-        most = comparing.most([one for one in asked if one.contestant.name in missing])
+        most = comparing.most([one for one in contestants if one.contestant.name in missing])
         refusal = comparing.refusal(plan, most)
         if refusal is not None:
             reason, sum_missing = refusal
@@ -112,7 +112,7 @@ class RunContestant(_ComparisonOperator):
         plan = _known(comparing)
         widen(comparing.store.bucket.client)
         functions = functions_of(comparing.dataset.evaluation.measured(plan.metrics))
-        result = Contest(comparing.config, comparing.store, plan, self.contestant).run(functions)
+        result = ContestantRun(comparing.config, comparing.store, plan, self.contestant).run(functions)
         if result.status != "completed":
             raise AirflowFailException(f"{result.name} {result.status}: {result.reason} {result.help or ''}".rstrip())
         means = {name: one.mean for name, one in result.metrics.items()}
@@ -183,8 +183,8 @@ def record_failed_contestant(context: Context) -> None:
         return  # another try is at it, or may be; who leaves no result is taken for failed by the report
     task: Any = context["task"]
     comparing = comparing_of(context)
-    contest = Contest(comparing.config, comparing.store, _known(comparing), task.contestant)
-    contest.give_up(error if isinstance(error, GenopsError) else _reason(error))
+    contestant_run = ContestantRun(comparing.config, comparing.store, _known(comparing), task.contestant)
+    contestant_run.give_up(error if isinstance(error, GenopsError) else _reason(error))
 
 
 def _reason(error: object) -> str:

@@ -1,1 +1,1 @@
-"""Compare any number of contestants on the same prompts and metrics: what is asked for, the contest, the summary, the report."""
+"""Compare any number of contestants on the same prompts and metrics: the request, each contestant's run, summary and report."""

@@ -1,4 +1,4 @@
-"""End a comparison: put the contestants side by side, write rows, tables and report, announce it; all may be repeated."""
+"""End a comparison: collect the contestants' results, write rows, tables and report, and announce it; all may be repeated."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from genops_events.comparison.contest import Contest
+from genops_events.comparison.contest import ContestantRun
 from genops_events.comparison.report import render
 from genops_events.comparison.table import SUMMARY, evaluation_rows, summary_rows
 from genops_events.evaluation import files as kept
@@ -39,16 +39,16 @@ if TYPE_CHECKING:
     from genops_events.gcp.record_store import RecordStore
 
 FORGOTTEN_AFTER = timedelta(days=1)
-"""An end without a summary is of a task that died, and notes it anew when it is cleared."""
+"""Age after which an end without a summary is removed: its task died, and records it anew when it is cleared."""
 
 NO_RESULT = "Its task ended without a result; the log of the task in Airflow says more."
 
 
 def conclude(config: Config, store: RecordStore, plan: ComparisonPlan) -> ComparisonSummary:
-    """Return the comparison as it has ended, recorded and announced.
+    """Record and announce the end of a comparison, and return its summary.
 
-    A contestant that left no result has failed. What was concluded before, and has not changed since, is left as it is,
-    and what of it is not done yet is done.
+    A contestant without a result has failed. A conclusion that was recorded before and has not changed since is kept;
+    only its missing steps are done.
     """
     results = [_result(config, store, plan, one.name) for one in plan.contestants]
     done = sum(one.status == "completed" for one in results)
@@ -68,26 +68,28 @@ def refuse(
     missing: Decimal,
     most: Mapping[str, Decimal],
 ) -> ComparisonSummary:
-    """Return the comparison as refused, recorded and announced: nobody was asked, and nothing spent.
+    """Record and announce a comparison that was refused before any model was asked; return its summary.
 
-    Where its Dag run was cleared, who has completed before stays so, and what others have spent until now is told.
+    If its Dag run was cleared, contestants that have completed stay completed, and the spending of the others is reported.
 
     Args:
         config: topics and tables.
         store: the record.
         plan: of the comparison.
-        reason: with the sum that is missing.
-        missing: that sum, in USD.
-        most: what each contestant may cost at most; who is not there cannot be asked anyway.
+        reason: why it was refused, with the missing sum.
+        missing: the missing sum in USD.
+        most: the most in USD that each contestant can cost, by name; contestants that cannot be asked are not in it.
     """
-    results = [_unasked(store, plan, one, most.get(one.name)) for one in plan.contestants]
+    results = [_refused_result(store, plan, one, most.get(one.name)) for one in plan.contestants]
     outcome: ComparisonOutcome = "completed" if any(one.status == "completed" for one in results) else "refused"
     total = sum(most.values(), Decimal(0))
     return _record(config, store, plan, outcome, reason, results, estimated_usd=total, missing_usd=missing)
 
 
-def _unasked(store: RecordStore, plan: ComparisonPlan, one: Contestant, most: Decimal | None) -> ContestantResult:
-    reason = "The comparison was refused before anybody was asked."
+def _refused_result(
+    store: RecordStore, plan: ComparisonPlan, one: Contestant, most: Decimal | None
+) -> ContestantResult:
+    reason = "The comparison was refused before any model was asked."
     before = store.read(places.result_path(plan.id, one.name), ContestantDocument)
     if before is not None:
         if before.result.status == "completed":
@@ -106,7 +108,7 @@ def _unasked(store: RecordStore, plan: ComparisonPlan, one: Contestant, most: De
 
 
 def fail(config: Config, store: RecordStore, plan: ComparisonPlan, reason: str) -> ComparisonSummary:
-    """Return the comparison as failed before it began, recorded and announced; what somebody has completed before stays."""
+    """Record and announce a comparison that failed before it began; one that has completed before stays completed."""
     before = store.read(places.summary_path(plan.id), ComparisonSummary)
     if before is not None and before.outcome == "completed":
         announce(config, store, before)
@@ -116,10 +118,10 @@ def fail(config: Config, store: RecordStore, plan: ComparisonPlan, reason: str) 
 
 def _result(config: Config, store: RecordStore, plan: ComparisonPlan, name: str) -> ContestantResult:
     found = store.read(places.result_path(plan.id, name), ContestantDocument)
-    return Contest(config, store, plan, name).give_up(NO_RESULT) if found is None else found.result
+    return ContestantRun(config, store, plan, name).give_up(NO_RESULT) if found is None else found.result
 
 
-def _record(  # noqa: PLR0917 - what is common to all ends
+def _record(  # noqa: PLR0917 - all ends have these in common
     config: Config,
     store: RecordStore,
     plan: ComparisonPlan,
@@ -159,7 +161,7 @@ def _record(  # noqa: PLR0917 - what is common to all ends
             "report_uri": config.uri(places.report_path(plan.id)),
         }
         comparison = ComparisonSummary.model_validate(given | figures)
-        # Before the summary: from that on, a sweep announces it where this task comes to nothing.
+        # Written before the summary: once there is a summary, a sweep announces the end if this task does not.
         store.put(places.unannounced_path(comparison.id, comparison.number), comparison)
         _write(config, store, plan, comparison, rows)
     announce(config, store, comparison)
@@ -180,14 +182,14 @@ def announce(config: Config, store: RecordStore, comparison: ComparisonSummary) 
 
 
 def unannounced(store: RecordStore, name: str, *, before: datetime) -> ComparisonSummary | None:
-    """Return an end of a comparison that was recorded before this moment, and is still to be announced.
+    """Return an end of a comparison that was recorded before this moment, and that is not announced yet.
 
-    Where no summary was written after it, it has not come about: its task died on the way, and has to be cleared.
+    An end without a summary is not returned: its task died before it was complete, and has to be cleared.
 
     Args:
         store: the record.
         name: of one of the objects below `UNANNOUNCED`.
-        before: what is younger is left to the task that recorded it.
+        before: ends that were recorded later are left to their task.
     """
     one = store.read(name, ComparisonSummary)
     if one is None or one.written_at > before:
@@ -203,7 +205,7 @@ def unannounced(store: RecordStore, name: str, *, before: datetime) -> Compariso
 def _write(
     config: Config, store: RecordStore, plan: ComparisonPlan, comparison: ComparisonSummary, rows: Sequence[ComparedRow]
 ) -> None:
-    """Write everything that the summary names, and then the summary itself."""
+    """Write all files that the summary names, and then the summary itself."""
     if rows:
         kept.write_lines(store.bucket, places.rows_path(plan.id), (row.to_json_line() for row in rows))
         part = _part(EVALUATIONS.name, plan.id, plan.written_at)
@@ -243,7 +245,7 @@ def _read_rows(store: RecordStore, name: str) -> list[ComparedRow]:
 
 
 def _part(table: str, comparison: str, started_at: datetime) -> str:
-    # By its begin, which does not change: a comparison that ends anew replaces its part.
+    # By the time of its start, which does not change: a comparison that ends again replaces its part.
     return candidate_part(table, f"{comparison}-comparison", started_at)
 
 
@@ -253,6 +255,6 @@ def _upload(store: RecordStore, name: str, content: bytes, kind: str) -> None:
 
 
 def _known_cost(results: Sequence[ContestantResult]) -> Decimal | None:
-    """Return what the contestants cost of whom that is known; None where one's is not, and the others' is nothing."""
+    """Return the sum of the known costs; None where some cost is unknown and all known ones are 0."""
     known = sum((one.cost_usd for one in results if one.cost_usd is not None), Decimal(0))
     return None if not known and any(one.cost_usd is None for one in results) else known

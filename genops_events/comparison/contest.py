@@ -1,9 +1,9 @@
-"""One contestant's turn: reserve, answer, score, settle, write down. Whatever dies, nothing that is kept is paid for again.
+"""One contestant's part of a comparison: reserve, answer, score, record, settle. After a crash, kept results are not paid for again.
 
-| died after | what is there | the next try |
+| died after | kept | the next try |
 |---|---|---|
 | the money was reserved | posting | finds it reserved |
-| some rows were answered and scored | answers and scores, in parts | asks for the others alone |
+| some rows were answered and scored | answers and scores, in parts | asks for the other rows only |
 | rows were written | rows, answers | writes the same |
 | the result was written | result, posting | settles the money by the result |
 """
@@ -37,14 +37,14 @@ if TYPE_CHECKING:
     from genops_events.gcp.record_store import RecordStore
 
 _WAITED_FOR = (ConfigError, LedgerDamaged)
-"""Somebody is editing: the task is patient with these, as those of the cascade are."""
+"""Errors that a person's editing may cause and end: the task is retried for these, as those of the cascade are."""
 
 
-class Contest:
-    """One contestant's turn in a comparison.
+class ContestantRun:
+    """One contestant's part of a comparison.
 
     Args:
-        config: as it is now.
+        config: the present configuration.
         store: the record.
         plan: of the comparison.
         name: of the contestant.
@@ -64,97 +64,95 @@ class Contest:
         return 1 if self._before is None else self._before.round + 1
 
     @cached_property
-    def _asked(self) -> PreparedContestant:
-        # References were asked for when the comparison began; the copy cannot change since.
+    def _prepared(self) -> PreparedContestant:
+        # References were checked when the comparison began, and the copy of the prompts cannot change.
         examples = evaluation_examples(self._bucket, places.prompts_path(self._plan.id), needs_reference=())
         return PreparedContestant(self._config, self._store, self._plan, self._plan.contestant(self._name), examples)
 
     @property
     def _metrics(self) -> tuple[Metric, ...]:
-        return self._asked.metrics
+        return self._prepared.metrics
 
     def run(self, functions: Mapping[str, PythonMetric]) -> ContestantResult:
-        """Return how the contestant ended, recorded; one that has completed is not asked again.
+        """Run the contestant and return its recorded result; a contestant that has completed is not asked again.
 
         Args:
             functions: the metrics in Python, by name.
 
         Raises:
-            CloudUnavailable: a call failed after its retries; the next try goes on from what is kept.
-            ConfigError, LedgerDamaged: somebody is editing what is needed.
+            CloudUnavailable: a call failed after its retries; the next try continues from what is kept.
+            ConfigError, LedgerDamaged: genops.yaml or the ledger cannot be read now; a person may be editing it.
         """
         if self._before is not None:
-            self._settle(self._before)  # whoever wrote it may have died before
+            self._settle(self._before)  # the task that recorded it may have died before it settled
             if self._before.result.status == "completed":
                 return self._before.result
         try:
-            most = self._asked.most_usd()
+            most = self._prepared.most_usd()
             refusal = self._reserve(most)
             if refusal is not None:
                 help_ = (
                     "Raise the limit in genops.yaml, then clear this task in Airflow; the others keep what they have."
                 )
                 return self._record("refused", refusal.reason, help_, estimated_usd=most)
-            return self._contend(functions, most)
+            return self._answer_and_score(functions, most)
         except _WAITED_FOR:
             raise
         except PermanentError as error:
             return self.give_up(error)
 
     def give_up(self, error: GenopsError | str) -> ContestantResult:
-        """Record that the contestant failed, with what it had until then, and settle what that cost; not who has completed."""
+        """Record that the contestant failed, with its figures so far, and settle their cost; a completed one stays completed."""
         written = self._store.read(places.result_path(self._plan.id, self._name), ContestantDocument)
         if written is not None and written.result.status == "completed":
-            self._settle(written)  # its task died for the last time after it was done
+            self._settle(written)  # its last try died after it was completed
             return written.result
         message, help_ = (error, None) if isinstance(error, str) else (error.message, error.hint or None)
         try:
-            figures = self._so_far()
-        except (
-            PermanentError
-        ):  # whoever is not there has nothing; else nobody knows what the answers cost that are kept
+            figures = self._figures_so_far()
+        except PermanentError:  # without figures, the cost is unknown if answers are kept, and 0 if there are none
             figures = {"cost_usd": None} if self._has_answers() else {}
         return self._record("failed", message, help_, **figures)
 
-    def _contend(self, functions: Mapping[str, PythonMetric], most: Decimal) -> ContestantResult:
+    def _answer_and_score(self, functions: Mapping[str, PythonMetric], most: Decimal) -> ContestantResult:
         scored = self._scored_run()
         scored.ask_and_score(functions)
         figures = self._figures(scored)
-        status, reason = _judged(figures, len(self._asked.examples), has_score=scored.has_score)
+        status, reason = _status_and_reason(figures, len(self._prepared.examples), has_score=scored.has_score)
         result = self._record(status, reason, None, estimated_usd=most, **figures)
         scored.forget()
         return result
 
     def _scored_run(self) -> ScoredRun:
-        asked, plan = self._asked, self._plan
+        prepared, plan = self._prepared, self._plan
         return ScoredRun(
             self._config,
-            asked.dataset.evaluation,
+            prepared.dataset.evaluation,
             self._bucket,
-            examples=asked.examples,
-            metrics=asked.metrics,
+            examples=prepared.examples,
+            metrics=prepared.metrics,
             scores=places.scores_prefix(plan.id, self._name),
             candidate=AnsweringModel(
-                respondent=asked.respondent,
-                rates=asked.rates,
+                respondent=prepared.respondent,
+                rates=prepared.rates,
                 answers=places.answers_path(plan.id, self._name),
-                paid=asked.paid_answers,
+                paid=prepared.paid_answers,
             ),
-            paid_scores=asked.paid_scores,
+            paid_scores=prepared.paid_scores,
         )
 
     def _has_answers(self) -> bool:
         answers = places.answers_path(self._plan.id, self._name).removesuffix(".jsonl")
         return bool(self._store.names(answers))
 
-    def _so_far(self) -> dict[str, Any]:
-        """Return the figures of what is kept, for a contestant that comes no further."""
+    def _figures_so_far(self) -> dict[str, Any]:
+        """Return the figures of kept answers and scores, for a contestant that cannot continue."""
         scored = self._scored_run()
         scored.take_kept()
         return self._figures(scored) if scored.answers else {}
 
     def _figures(self, scored: ScoredRun) -> dict[str, Any]:
-        """Write the rows, and return what they say."""
+        """Write the rows, and return their figures."""
         rows = scored.rows()
         self._write_rows(rows, scored)
         every = Totals.of(scored.answers.values())
@@ -165,7 +163,7 @@ class Contest:
             "failed_rows": failed_rows(rows),
             "failures": causes(rows),
             "cost_usd": scored.spent_usd(rows),
-            "answers_usd": every.cost_usd(self._asked.rates, batch=False) if every.answered else None,
+            "answers_usd": every.cost_usd(self._prepared.rates, batch=False) if every.answered else None,
             "judge_usd": scored.judge_usd(rows) if any(metric.judged for metric in self._metrics) else None,
             "input_tokens": every.input_tokens,
             "output_tokens": every.output_tokens,
@@ -201,7 +199,7 @@ class Contest:
             dataset=self._plan.dataset,
             purpose="comparison",
             amount=most,
-            limit=self._asked.dataset.budget.monthly_usd,
+            limit=self._prepared.dataset.budget.monthly_usd,
             at=self._plan.written_at,
             project_limit=self._config.budget.monthly_usd,
         )
@@ -218,7 +216,7 @@ class Contest:
             help=help_,
             started_at=self._began,
             ended_at=datetime.now(UTC),
-            **{"cost_usd": self._paid_before, **self._who(), **figures},
+            **{"cost_usd": self._paid_before, **self._model_figures(), **figures},
         )
         document = ContestantDocument(
             candidate=self._plan.id,
@@ -233,7 +231,7 @@ class Contest:
 
     def _settle(self, document: ContestantDocument) -> None:
         if document.spent_usd is None:
-            return  # what was reserved stays so
+            return  # unknown cost: the reservation is kept
         ledger_store.settle(
             self._store,
             candidate=places.account(self._plan.id, self._name, document.round),
@@ -243,20 +241,20 @@ class Contest:
         )
 
     def _spent_since(self, cost: Decimal | None) -> Decimal | None:
-        """Return what this try has added: what an earlier one bought is settled with it. None where nobody knows."""
+        """Return the cost that this try has added: that of earlier ones is settled already. None where it is unknown."""
         return None if cost is None else max(cost - self._paid_before, Decimal(0))
 
     @property
     def _paid_before(self) -> Decimal:
-        """What earlier tries have spent, and settled."""
+        """Cost of earlier tries in USD, which is settled."""
         before = None if self._before is None else self._before.result.cost_usd
         return Decimal(0) if before is None else before
 
-    def _who(self) -> dict[str, Any]:
+    def _model_figures(self) -> dict[str, Any]:
         figures: dict[str, Any] = {}
         try:
-            figures["rows"] = len(self._asked.examples)
-            called = self._asked.called
+            figures["rows"] = len(self._prepared.examples)
+            called = self._prepared.called
         except PermanentError:
             return figures
         return figures | {
@@ -266,25 +264,25 @@ class Contest:
         }
 
 
-def _judged(figures: Mapping[str, Any], rows: int, *, has_score: bool) -> tuple[ContestantStatus, str]:
-    """Return whether what came of the rows can be called completed, and why not."""
+def _status_and_reason(figures: Mapping[str, Any], rows: int, *, has_score: bool) -> tuple[ContestantStatus, str]:
+    """Return `completed` or `failed` by the figures of the rows, with a reason."""
     most_often = f" Most often: {next(iter(figures['failures']), '').rstrip('.')}." if figures["failures"] else ""
     unusable = {state: figures[state] for state in UNUSABLE}
-    mend = f" {told}" if (told := remedies(unusable)) else ""
+    remedy = f" {words}" if (words := remedies(unusable)) else ""
     if not figures["answered"]:
         return "failed", f"None of {rows:,} prompts was answered.{most_often}"
     if figures["answered"] == sum(unusable.values()):
         return (
             "failed",
-            f"None of {figures['answered']:,} answers can be scored: {in_words(unusable)}.{most_often}{mend}",
+            f"None of {figures['answered']:,} answers can be scored: {in_words(unusable)}.{most_often}{remedy}",
         )
     if not has_score:
         return "failed", f"No answer could be scored.{most_often}"
-    told_of = []
+    sentences = []
     if missing := rows - figures["answered"]:
-        told_of.append(f"{missing:,} of {rows:,} prompts have no answer.")
+        sentences.append(f"{missing:,} of {rows:,} prompts have no answer.")
     if any(unusable.values()):
-        told_of.append(f"Of {figures['answered']:,} answers, {in_words(unusable)}: they have no score.{mend}")
+        sentences.append(f"Of {figures['answered']:,} answers, {in_words(unusable)}: they have no score.{remedy}")
     if figures["failed_rows"]:
-        told_of.append(f"{figures['failed_rows']:,} rows have no score in some metric.{most_often}")
-    return "completed", " ".join(told_of)
+        sentences.append(f"{figures['failed_rows']:,} rows have no score in some metric.{most_often}")
+    return "completed", " ".join(sentences)

@@ -1,4 +1,4 @@
-"""Who a contestant is: what is called, by whose prices, how it is told to answer, and what is paid for already."""
+"""Prepare a contestant: the model that is called, its prices and requests, and the results that are paid for already."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from genops_events.evaluation.judge_usage import judge_cost, judge_tokens
 from genops_events.evaluation.pipeline import score_key
 from genops_events.evaluation.rows import Score
 from genops_events.evaluation.scored_run import prompt_rows
-from genops_events.evaluation.vertex import Scored
+from genops_events.evaluation.vertex import AnswerToScore
 from genops_events.gcp.record_store import RecordStore
 from genops_events.gemini.estimate import answers_step
 from genops_events.gemini.kept_answers import Answers, answers_to
@@ -43,34 +43,34 @@ _REPLACES = {
     "functions": ("grounding", "function_calling"),
     "response_mime_type": ("response_json_schema",),
 }
-"""Settings of a contestant that take the place of others of the dataset: together, no model takes them."""
+"""Settings of a contestant, with those of the dataset that they replace: no model takes them together."""
 
 
 class UnfitSettings(PermanentError):
-    """A contestant's settings do not go together with those of the dataset."""
+    """A contestant's settings conflict with those of the dataset, or its model does not take them."""
 
 
 class NoSuchContestant(PermanentError):
-    """What a contestant stands for is not there."""
+    """The champion or candidate that a contestant names has no model."""
 
 
 @dataclass(frozen=True, slots=True)
 class CalledModel:
-    """What is called for a contestant."""
+    """The model that is called for a contestant."""
 
     model: str
     """A published model, or an endpoint."""
     billed_model: str
     name: str
-    """Of the model in its answers."""
+    """Name of the model in the answers."""
     candidate: str | None = None
 
 
 class PreparedContestant:
-    """A contestant, as far as it can be told before anything is spent.
+    """A contestant with all that is known before anything is spent.
 
     Args:
-        config: prices, and what the dataset says.
+        config: prices, and the dataset's entry in genops.yaml.
         store: the record.
         plan: of the comparison.
         contestant: one of its contestants.
@@ -96,10 +96,10 @@ class PreparedContestant:
 
     @cached_property
     def called(self) -> CalledModel:
-        """What is called.
+        """The model that is called.
 
         Raises:
-            NoSuchContestant: there is no such champion or candidate.
+            NoSuchContestant: there is no such champion or candidate, or it has no model.
         """
         model = self.contestant.model
         match self.contestant.kind:
@@ -128,33 +128,33 @@ class PreparedContestant:
                 f"Tuning of {candidate} left no model: {verdict.reason}", "Compare another candidate."
             )
         source = verdict.source_model
-        # A model that was tuned further names the one before it, which has no price of its own.
+        # The source of a model that was tuned further is a tuned model, which has no price of its own.
         billed = self._config.catalogue.known_or(source, self.dataset.billed_model)
         return CalledModel(verdict.endpoint, billed or "", verdict.model or verdict.endpoint, candidate)
 
     @property
     def rates(self) -> Rates:
-        """What its model costs.
+        """The prices of its model.
 
         Raises:
-            UnknownModelError: it has no price, so it is not asked.
+            UnknownModelError: the model has no price, so it is not asked.
         """
         return self._config.rates(self.called.billed_model)
 
     @cached_property
     def requests(self) -> Requests:
-        """What makes its requests: as in an evaluation, but for what is its own.
+        """The maker of its requests: the settings of an evaluation, overridden by its own.
 
         Raises:
-            UnfitSettings: its model refuses its own settings, or they do not go together with the dataset's.
+            UnfitSettings: its model does not take its own settings, or they conflict with the dataset's.
         """
         name = self.called.billed_model
         thinker = self._config.thinker(name, is_tuned=self.contestant.kind != "published")
         model = self._config.catalogue.find(name)
-        # Which model a candidate was tuned from stands in the record, which nobody reads who checks a form.
+        # Checked here and not with the form: the model that a candidate was tuned from is known from the record only.
         for one in () if model is None else wrong_for(self.contestant.generation_config, model, name):
             raise UnfitSettings(
-                f"`{'.'.join(map(str, one['loc']))}` of the contestant is {one['input']!r}: {_small(str(one['type']))}.",
+                f"`{'.'.join(map(str, one['loc']))}` of the contestant is {one['input']!r}: {_lower_first(str(one['type']))}.",
                 "Change it in the contestant's generation_config.",
             )
         try:
@@ -169,20 +169,20 @@ class PreparedContestant:
         return Requests(settings, system_instruction=self.system_instruction, thinker=thinker, before=before)
 
     def _usual(self, thinker: ThinkingModel, model: Model | None) -> AnswerSettings:
-        """Return how the dataset's answers are served, without what the contestant replaces or its model does not take."""
+        """Return the dataset's settings, without those that the contestant replaces or its model does not take."""
         own = self.contestant.generation_config.model_fields_set
         left_out = {name for key, names in _REPLACES.items() if key in own for name in names}
         return settings_taken_by(self.dataset.evaluated_with.model_copy(update=dict.fromkeys(left_out)), thinker, model)
 
     @property
     def system_instruction(self) -> str | None:
-        """What is sent with every prompt."""
+        """The system instruction that is sent with every prompt; None for none."""
         own = self.contestant.system_instruction
         return self.dataset.system_instruction if own is None else own or None
 
     @property
     def respondent(self) -> Respondent:
-        """Who is asked."""
+        """The model as the engine asks it."""
         called = self.called
         return Respondent(
             called.model,
@@ -194,7 +194,7 @@ class PreparedContestant:
 
     @cached_property
     def paid_answers(self) -> Answers:
-        """Answers that its own evaluation paid for: to the same prompts, asked in the same way."""
+        """Answers to the same prompts, asked with the same settings, that the candidate's own evaluation has paid for."""
         candidate = self.called.candidate
         if candidate is None or not self.contestant.answers_as_usual:
             return {}
@@ -203,7 +203,7 @@ class PreparedContestant:
 
     @cached_property
     def paid_scores(self) -> dict[str, Score]:
-        """Scores that its own evaluation paid for, by what they belong to."""
+        """Scores that the candidate's own evaluation has paid for, by `score_key`."""
         candidate = self.called.candidate
         if candidate is None or not self.paid_answers:
             return {}
@@ -211,7 +211,7 @@ class PreparedContestant:
         for row in read_rows(self._store.bucket, evaluation_record.rows_path(candidate)):
             if row.answer is None:
                 continue
-            one = Scored(row.prompt, row.answer, row.reference)
+            one = AnswerToScore(row.prompt, row.answer, row.reference)
             for metric in self.metrics:
                 if row.measures.get(metric.name) == metric.fingerprint and metric.name in row.scores:
                     score = Score(row.scores[metric.name], None, row.explanations.get(metric.name))
@@ -220,14 +220,14 @@ class PreparedContestant:
 
     @cached_property
     def metrics(self) -> tuple[Metric, ...]:
-        """What is measured."""
+        """The metrics of the comparison."""
         return self.dataset.evaluation.measured(self._plan.metrics)
 
     def most_usd(self) -> Decimal:
-        """Return the most that its answers and their judge can cost, beyond what is paid for.
+        """Return the most in USD that its answers and their judge can cost, without those that are paid for.
 
         Raises:
-            NoSuchContestant: there is nobody to ask.
+            NoSuchContestant: it has no model that could be asked.
             UnknownModelError: its model, or the judge, has no price.
         """
         requests = self.requests
@@ -240,16 +240,16 @@ class PreparedContestant:
         return answers.usd + judge_cost(self._config.rates, self.dataset.evaluation, tokens)
 
     def _is_judged(self, number: int, example: EvaluationExample) -> bool:
-        """Return whether every judge that is to see this row's answer has seen it."""
+        """Return whether this row's answer has its scores of all judged metrics, or needs none."""
         answer = self.paid_answers.get(number)
         if answer is None:
             return False
         if answer.state != "complete":
-            return True  # nobody judges it
-        one = Scored(example.prompt, answer.scored_text, example.reference)
+            return True  # unusable answers are not judged
+        one = AnswerToScore(example.prompt, answer.scored_text, example.reference)
         return all(score_key(metric, one) in self.paid_scores for metric in self.metrics if metric.judged)
 
 
-def _small(text: str) -> str:
-    """Return a text that begins a sentence as a part of one."""
+def _lower_first(text: str) -> str:
+    """Return a text with its first letter in lower case, for use within a sentence."""
     return text[:1].lower() + text[1:]

@@ -1,4 +1,4 @@
-"""What somebody asks a comparison for: a form, an asset event, or the command."""
+"""The request for a comparison, by a form, an asset event or the command."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def _without_blanks(value: Any) -> Any:
 
 
 class ComparisonRequest(ConfigPart):
-    """What a form or a command asks for; what is not given is as genops.yaml says."""
+    """The fields of a form or a command; genops.yaml gives the values of those that are left out."""
 
     dataset: str = ""
     """An entry of genops.yaml."""
     contestants: Annotated[tuple[Any, ...], BeforeValidator(_without_blanks)] = ()
-    """Texts, one for each contestant; a form's blank lines are none."""
+    """Texts, one for each contestant; blank lines of a form are ignored."""
     prompts: str = ""
     """An object in the bucket, or its gs:// address."""
     metrics: Annotated[tuple[str, ...], BeforeValidator(_without_blanks)] = ()

@@ -12,7 +12,7 @@ from genops_events.tables.schema import Column, Table
 
 SUMMARY = Table(
     name="comparison",
-    description="One row per contestant and metric; one without a metric for who has no figures.",
+    description="One row per contestant and metric; one row without a metric for a contestant without figures.",
     key=("comparison", "contestant", "metric"),
     day="ended_at",
     clusters=("dataset", "metric"),
@@ -46,7 +46,7 @@ SUMMARY = Table(
         Column("p95_seconds", "FLOAT", "95th percentile of the answers' times"),
     ),
 )
-"""The columns of a comparison's `summary.parquet`; it is no table of BigQuery."""
+"""The columns of a comparison's `summary.parquet`; it is not loaded into BigQuery."""
 
 
 def summary_rows(comparison: ComparisonSummary) -> list[TableRow]:

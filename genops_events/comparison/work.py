@@ -1,4 +1,4 @@
-"""What a Dag run of genops_comparison is about: read from its partition key or its form, settled once, paid for at most so."""
+"""The work of a Dag run of genops_comparison: read its partition key or form, settle the plan once, and check the budget."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ class BadRequest(PermanentError):
 
 @dataclass(frozen=True)
 class ComparisonRun:
-    """One Dag run's comparison.
+    """One comparison, in one Dag run.
 
     Args:
         run_id: of the Dag run.
         promoted: the candidate whose promotion started it; None where a person did.
-        request: what the person asks for.
+        request: of the person; empty after a promotion.
     """
 
     run_id: str
@@ -54,16 +54,16 @@ class ComparisonRun:
 
     @classmethod
     def of(cls, *, key: str | None, run_id: str, form: Mapping[str, Any]) -> ComparisonRun:
-        """Return what a Dag run is about.
+        """Return the comparison of a Dag run.
 
         Args:
             key: its partition key; None where a person started it.
             run_id: its id.
-            form: what the person filled in; fields that are empty count as left out.
+            form: the fields that the person filled in; empty fields count as left out.
 
         Raises:
             BadRequest: its form cannot be read.
-            NoCandidateId: its partition key is none.
+            NoCandidateId: its partition key is not a candidate id.
         """
         given = {} if key else {name: value for name, value in form.items() if value not in (None, "", [])}
         try:
@@ -80,7 +80,7 @@ class ComparisonRun:
 
     @cached_property
     def config(self) -> Config:
-        """The configuration as it is now."""
+        """The present configuration."""
         return load_config()
 
     @cached_property
@@ -90,10 +90,11 @@ class ComparisonRun:
 
     @cached_property
     def dataset_name(self) -> str:
-        """The dataset: of the promoted candidate, or of the form; where there is but one, it need not be named.
+        """The dataset of the promoted candidate, or of the form; if there is only one, the form need not name it.
 
         Raises:
-            ConfigError: there is no such one.
+            BadRequest: the form names no dataset, and there are several.
+            ConfigError: genops.yaml does not have this dataset.
         """
         if self.promoted is not None:
             return dataset_of(self.promoted)
@@ -117,24 +118,25 @@ class ComparisonRun:
 
     @property
     def started_by(self) -> Literal["promotion", "person"]:
-        """Who started it."""
+        """Whether a promotion or a person started it."""
         return "person" if self.promoted is None else "promotion"
 
     def is_wanted(self) -> bool:
-        """Return whether there is anybody to compare; nothing but genops.yaml is read for this."""
+        """Return whether there are contestants; only genops.yaml is read for this."""
         return self.promoted is None or bool(self.dataset.comparison.contestants)
 
     def known_plan(self) -> ComparisonPlan | None:
-        """Return what an earlier try, or another Dag run, has settled."""
+        """Return the plan that an earlier try, or another Dag run, has settled; None where there is none."""
         return self.store.read(places.plan_path(self.id), ComparisonPlan)
 
     def plan(self) -> ComparisonPlan:
-        """Return what is compared: settled by the first try.
+        """Return the plan; the first try settles it.
 
         Raises:
             StepAside: another Dag run does this comparison, or has done it.
-            BadContestants, BadMetrics, BadRequest, EvaluationDataError, InputMissing: it cannot be done; nothing was spent.
-            OverCeiling: the form allows more than genops.yaml does.
+            BadContestants, BadMetrics, BadRequest, EvaluationDataError, InputMissing: the request or a file is wrong;
+                nothing was spent.
+            OverCeiling: the form's budget is above that of genops.yaml.
         """
         plan = self.known_plan()
         if plan is None:
@@ -145,7 +147,7 @@ class ComparisonRun:
         return plan
 
     def draft(self) -> ComparisonPlan:
-        """Return a plan without contestants, for a comparison that cannot even be settled."""
+        """Return a plan without contestants, to record a comparison whose plan cannot be settled."""
         return self._made(contestants=(), prompts=self.dataset.evaluation.file, metrics=(), notes=())
 
     def _settled(self) -> ComparisonPlan:
@@ -155,17 +157,14 @@ class ComparisonRun:
         contestants = read_contestants(given, self.config.catalogue, tuned_from) or comparison.contestants
         if not contestants:
             raise BadRequest(
-                f"There are no contestants to compare: neither the form nor `comparison.contestants` of {self.dataset_name} names "
-                "anybody.",
+                f"There are no contestants to compare: neither the form nor `comparison.contestants` of {self.dataset_name} names any.",
                 "Name contestants such as champion and gemini-3.5-flash.",
             )
         metrics = self.request.metrics or comparison.measured_with(evaluation)
         refuse_metrics(metrics, evaluation)
         notes = []
         if PAIRWISE in evaluation.metrics and metrics == usual_metrics(evaluation):
-            notes.append(
-                "pairwise is left out: it holds one answer against another, and here each has a score of its own."
-            )
+            notes.append("pairwise is left out: it compares two answers, and here each answer has a score of its own.")
         if any(one.generation_config.grounding is not None for one in contestants):
             notes.append(GROUNDING)
         return self._made(contestants=contestants, prompts=self._prompts(), metrics=tuple(metrics), notes=tuple(notes))
@@ -206,8 +205,8 @@ class ComparisonRun:
                 f"`prompts` of the form is {given!r}: {error}", "Start the Dag again with it mended."
             ) from error
 
-    def asked(self, plan: ComparisonPlan) -> list[PreparedContestant]:
-        """Return the contestants as far as they can be told now; each still has to be asked whether it is there.
+    def prepared(self, plan: ComparisonPlan) -> list[PreparedContestant]:
+        """Return the contestants; their properties raise if a model does not exist or its settings conflict.
 
         Raises:
             EvaluationDataError, InputMissing: the prompts cannot be used.
@@ -218,7 +217,7 @@ class ComparisonRun:
         return [PreparedContestant(self.config, self.store, plan, one, examples) for one in plan.contestants]
 
     def unfinished(self, plan: ComparisonPlan) -> set[str]:
-        """Return the names of those who have not completed."""
+        """Return the names of the contestants that have not completed."""
         return {
             one.name
             for one in plan.contestants
@@ -226,10 +225,10 @@ class ComparisonRun:
             or found.result.status != "completed"
         }
 
-    def most(self, asked: Sequence[PreparedContestant]) -> dict[str, Decimal]:
-        """Return what each contestant may cost at most, by name; who is not there costs nothing, and fails on its own."""
+    def most(self, contestants: Sequence[PreparedContestant]) -> dict[str, Decimal]:
+        """Return the most in USD that each contestant can cost, by name; one that cannot be asked is left out, and fails later."""
         found: dict[str, Decimal] = {}
-        for one in asked:
+        for one in contestants:
             try:
                 found[one.contestant.name] = one.most_usd()
             except ConfigError:
@@ -239,13 +238,13 @@ class ComparisonRun:
         return found
 
     def refusal(self, plan: ComparisonPlan, most: dict[str, Decimal]) -> tuple[str, Decimal] | None:
-        """Return why the comparison must not begin, and how much is missing; None where it may.
+        """Return why the comparison must not begin, and the missing sum in USD; None where it may begin.
 
-        What its contestants have reserved already, in an earlier try that died, is theirs.
+        Reservations of its contestants by an earlier try that died count as their own.
         """
         total = sum(most.values(), Decimal(0))
         each = ", ".join(f"{name} {usd(amount)}" for name, amount in most.items())
-        # Who tries again asks for nothing that is kept: what it has spent is within its most.
+        # A contestant that tries again does not pay for kept answers again: its past spending is within its most.
         spent = self._spent(plan, but=most)
         hint = "Start it again with a higher limit, fewer contestants or fewer prompts."
         if plan.started_by == "promotion":
@@ -254,7 +253,7 @@ class ComparisonRun:
         budget = self._budget(plan.budget_usd)
         if budget is not None and spent + total > budget:
             missing = spent + total - budget
-            before = f" beside {usd(spent)} that others have spent" if spent else ""
+            before = f" on top of {usd(spent)} that others have spent" if spent else ""
             reason = (
                 f"The comparison would cost at most {usd(total)} ({each}){before}, over `comparison.budget_usd` of "
                 f"{usd(budget)}: {usd(missing)} are missing. {hint}"
@@ -266,14 +265,14 @@ class ComparisonRun:
         return f"{refused.reason} By contestant: {each}. {hint}", refused.missing_usd
 
     def _spent(self, plan: ComparisonPlan, *, but: Collection[str]) -> Decimal:
-        """Return what earlier tries of the contestants have cost, without those of `but`."""
+        """Return the cost of earlier tries in USD, without those of the contestants in `but`."""
         others = (one.name for one in plan.contestants if one.name not in but)
         found = (self.store.read(places.result_path(plan.id, name), ContestantDocument) for name in others)
         costs = (one.result.cost_usd for one in found if one is not None)
         return sum((cost for cost in costs if cost is not None), Decimal(0))
 
     def _budget(self, settled: Decimal | None) -> Decimal | None:
-        """Return the budget that counts, the lower of the form's and that of genops.yaml as it is now; `settled` without both."""
+        """Return the lower of the form's budget and that of the present genops.yaml; `settled` where there is neither."""
         given = (self.request.budget_usd, self.dataset.comparison.budget_usd)
         return min((one for one in given if one is not None), default=settled)
 
@@ -293,6 +292,6 @@ class ComparisonRun:
         )
 
     def _has_reserved(self, plan: ComparisonPlan) -> bool:
-        """Return whether a contestant has begun; each is held against the limits by itself then."""
+        """Return whether a contestant has begun; the limits are then checked for each contestant by itself."""
         ledger = ledger_store.read(self.store, f"{plan.written_at.astimezone(UTC):%Y-%m}")
         return ledger is not None and any(one.startswith(f"{plan.id}/") for one in ledger.entries)

@@ -1,1 +1,1 @@
-"""Measure a tuned model: rows, metrics, scores with their intervals, the gate, the report, and the work that does it."""
+"""Evaluate a tuned model: rows, metrics, scores with their intervals, the gate, the report, and the stage's work."""

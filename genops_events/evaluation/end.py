@@ -1,4 +1,4 @@
-"""What is special about the end of evaluation: it may have paid for answers and scores."""
+"""The end of a failed evaluation: its cost is unknown once it has paid for an answer or a score."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from genops_events.record.verdicts import EvaluationVerdict, Verdict
 
 def _bought(run: StageRun) -> bool:
     """Return whether an answer or a score is kept."""
-    answers = evaluation_answers_path(run.candidate).removesuffix(".jsonl")  # and their parts, while it is under way
+    answers = evaluation_answers_path(run.candidate).removesuffix(
+        ".jsonl"
+    )  # the file, or the parts of an unfinished run
     return any(run.store.names(prefix) for prefix in (answers, judgements_prefix(run.candidate)))
 
 

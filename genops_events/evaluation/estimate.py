@@ -1,4 +1,4 @@
-"""What an evaluation costs at most, before any row is asked."""
+"""Estimate the most that an evaluation can cost, before any row is asked."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def evaluation_steps(
     champion_model: str | None = None,
     file_tokens: int | None = None,
 ) -> tuple[PaidStep, PaidStep]:
-    """Return what an evaluation costs at most: the answers, and the judge. What is reserved for it is this, too.
+    """Return the most that an evaluation can cost, for the answers and for the judge. The same sum is reserved.
 
     Args:
-        config: what models cost, and how they think.
-        dataset: whose evaluation; its candidate is billed as its model.
-        metrics: what is measured; for `pairwise`, the champion answers, too.
-        examples: the rows that are asked about.
-        champion_model: the one that the champion is billed as; the dataset's if not given.
+        config: has prices, and the models' rules about thinking.
+        dataset: the dataset that is evaluated; its candidate is billed as its model.
+        metrics: of the evaluation; for `pairwise`, the champion answers, too.
+        examples: the rows that are asked.
+        champion_model: the model that the champion is billed as; None for the dataset's.
         file_tokens: as in `answers_step`.
     """
     evaluation = dataset.evaluation

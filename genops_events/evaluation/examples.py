@@ -1,4 +1,4 @@
-"""Read evaluation examples from JSON Lines, and say which line is wrong and why."""
+"""Read evaluation examples from JSON Lines; an error names the line and the reason."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FOUND_CHARACTERS = 200
 _NOT_FOUND = 404
 MOST_FILE_BYTES = 100_000_000
-"""Largest evaluation file: it is held in memory whole, and each of its rows is asked and judged."""
+"""Largest evaluation file in bytes: the whole file is held in memory, and each of its rows is asked and judged."""
 
 
 class EvaluationDataError(PermanentError):
@@ -47,20 +47,21 @@ class EvaluationExample:
 
     @property
     def name(self) -> str:
-        """What the row is called in the record: its id, or its line."""
+        """Name of the row in the record: its id, or else its line."""
         return self.id or f"line-{self.line}"
 
 
 def read_evaluation_examples(
     lines: Iterable[str], *, needs_reference: Sequence[str] = ("evaluation",)
 ) -> Iterator[EvaluationExample]:
-    """Yield the examples of a file of {"prompt", "reference"} lines, each with an `id` if it likes; blank lines are skipped.
+    """Yield the examples of a file of {"prompt", "reference"} lines, with an optional `id`; blank lines are skipped.
 
     Args:
         lines: of the file.
-        needs_reference: the metrics that compare with the reference: a line without one is wrong, unless there are none.
+        needs_reference: names of the metrics that need a reference: if there are any, a line without one is wrong.
 
-    Raises EvaluationDataError at the first line that is wrong, and at the end of a file without examples.
+    Raises:
+        EvaluationDataError: at the first wrong line, and at the end of a file without examples.
     """
     number = 0
     tools = [name for name in needs_reference if name in TOOL_METRICS]
@@ -91,7 +92,7 @@ def lines_of_file(chunks: Iterable[bytes]) -> Iterator[str]:
         chunks: the file's bytes, in pieces of any size.
 
     Raises:
-        EvaluationDataError: the file has more than MOST_FILE_BYTES, is no text in UTF-8, or has a line over 20 MiB.
+        EvaluationDataError: the file has more than MOST_FILE_BYTES, is not UTF-8, or has a line over 20 MiB.
     """
     for number, line in enumerate(lines_of(_bounded(chunks)), start=1):
         if isinstance(line, int):
@@ -176,15 +177,15 @@ ItemT = TypeVar("ItemT")
 
 
 class InputMissing(PermanentError):
-    """A file that genops.yaml names is not in the bucket, or has nothing in it."""
+    """A file that genops.yaml names is missing from the bucket, or empty."""
 
 
 def evaluation_examples(bucket: Bucket, name: str, *, needs_reference: Sequence[str]) -> list[EvaluationExample]:
-    """Return the evaluation examples in the object `name`; at least one, each with what `needs_reference` needs."""
+    """Return the evaluation examples in the object `name`: at least one, each with a reference if a metric needs it."""
     try:
         examples = list(read_evaluation_examples(_lines(bucket, name), needs_reference=needs_reference))
     except EvaluationDataError as error:
-        # Without the text of the line, which belongs into no log of Airflow, no verdict and no event.
+        # The text of the line is left out: it must not get into Airflow's logs, a verdict or an event.
         raise EvaluationDataError(error.message, f"Look at gs://{bucket.name}/{name}.", error.line) from None
     return _some(examples, bucket, name)
 

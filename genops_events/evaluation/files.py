@@ -1,4 +1,4 @@
-"""What an evaluation keeps in the bucket: scores as they come, rows and report in the end."""
+"""Files of an evaluation in the bucket: kept scores during a run; rows and report at its end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def kept_scores(bucket: Bucket, prefix: str) -> dict[str, Score]:
-    """Return the scores that an earlier try kept below `prefix`, by what they belong to."""
+    """Return the scores that an earlier try kept below `prefix`, by their `score_key`."""
     return {
         line["key"]: Score(line.get("score"), line.get("failure"), line.get("explanation"))
         for line in read_parts(bucket, prefix)
@@ -38,12 +38,12 @@ def write_lines(bucket: Bucket, name: str, lines: Iterable[str]) -> None:
 
 
 def write_report(bucket: Bucket, name: str, text: str) -> None:
-    """Write the report so that a browser shows it."""
+    """Write the report as HTML."""
     _write(bucket, name, text, "text/html; charset=utf-8")
 
 
 def read_rows(bucket: Bucket, name: str) -> list[Row]:
-    """Return the rows of an evaluation; none where it left none, as those before rows were kept."""
+    """Return the rows of an evaluation; none for those of versions that did not keep rows."""
     from google.api_core.exceptions import NotFound
 
     with google_call(f"read gs://{bucket.name}/{name}"):
@@ -55,9 +55,9 @@ def read_rows(bucket: Bucket, name: str) -> list[Row]:
 
 
 def browser_url(uri: str) -> str:
-    """Return where a person's browser shows the object at a gs:// address, if the person may read it.
+    """Return the address at which a browser shows an object of Cloud Storage.
 
-    Cloud Storage asks for a Google login there; a signed address would let in whoever has it, and needs a private key.
+    Cloud Storage asks for a Google login there. A signed URL would let in all who have it, and needs a private key.
     """
     name = quote(uri.removeprefix("gs://"), safe="/~")
     endpoint = os.environ.get("STORAGE_EMULATOR_HOST")
@@ -73,12 +73,12 @@ def _write(bucket: Bucket, name: str, text: str, content_type: str) -> None:
 
 
 def training_lines(bucket: Bucket, names: Sequence[str]) -> tuple[str, Iterator[bytes]] | None:
-    """Return the name and the lines of the first of these objects that is there, in bounded memory; None where none is."""
+    """Return name and lines of the first of these objects that exists, in bounded memory; None where none exists."""
     for name in names:
         blob = bucket.blob(name)
         with google_call(f"read gs://{bucket.name}/{name}"):
             if blob.exists(timeout=CALL_TIMEOUT_SECONDS):
-                # A line longer than a request may be is no example; it is counted, and not held.
+                # A line over the limit of a request cannot be an example: it is counted, and its text is not read.
                 lines = lines_of(read_object(blob))
                 return name, (line if isinstance(line, bytes) else b"" for line in lines)
     return None

@@ -12,19 +12,19 @@ from genops_events.record.evaluation import Condition, MetricSummary
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What a candidate's scores must reach."""
+    """The conditions that a candidate's scores must meet."""
 
     least: Mapping[str, float] = field(default_factory=dict)
     """Least mean of each metric named here."""
     no_regression: Mapping[str, float] = field(default_factory=dict)
     """How far the mean of each metric named here may be below the champion's."""
     failed_rows: int = 0
-    """Most rows that may be left without a score."""
+    """Most rows that may have no score."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Whether the scores reach the gate, and why."""
+    """Whether the scores pass the gate, and why."""
 
     passed: bool
     reason: str
@@ -42,15 +42,14 @@ class Challenge:
 def judge(metrics: Mapping[str, MetricSummary], gate: Gate, *, failed_rows: int, champion: bool) -> Judgement:
     """Pass when every condition of the gate is met; a gate without conditions passes.
 
-    A metric that was not measured fails its conditions: what was not measured was not reached. Without a champion there
-    is nothing to compare with, and what asks for a comparison is met. Where no row has any score, nothing was evaluated,
-    however many rows may be left without one.
+    A metric that was not measured fails its conditions. Without a champion, conditions that compare with it are met. Where no
+    row has any score, the candidate fails, no matter how many rows may have none.
 
     Args:
-        metrics: what was measured.
-        gate: what is asked.
-        failed_rows: rows that have no score in some metric.
-        champion: whether there is one.
+        metrics: figures of the measured metrics, by name.
+        gate: the conditions.
+        failed_rows: number of rows without a score in some metric.
+        champion: whether there is a champion.
     """
     conditions = [
         *(_minimum(name, metrics.get(name), least, champion=champion) for name, least in gate.least.items()),
@@ -94,17 +93,17 @@ def _minimum(name: str, found: MetricSummary | None, least: float, *, champion: 
 
 def _no_regression(name: str, found: MetricSummary | None, margin: float, *, champion: bool) -> Condition:
     score = None if found is None else found.mean if found.common_mean is None else found.common_mean
-    theirs = None if found is None else found.champion_mean
-    if theirs is None:
+    champion_mean = None if found is None else found.champion_mean
+    if champion_mean is None:
         why = "the champion was never measured by it" if champion else "there is no champion"
         reason = f"{name} is compared with no other model: {why}"
         return Condition(kind="no_regression", metric=name, figure=score, passed=True, reason=reason)
-    # Rounded as the sum that the reason shows; floats such as 0.3 - 0.1 must not turn an equal figure into a lesser one.
-    bound = round(theirs - margin, 12)
+    # Rounded to the figure that the reason shows: with floats such as 0.3 - 0.1, an equal figure could count as a lower one.
+    bound = round(champion_mean - margin, 12)
     if score is None:
         reason = f"{name} was not measured (at least {_figure(bound)} is asked, by the champion)"
         return Condition(kind="no_regression", metric=name, bound=bound, passed=False, reason=reason)
-    asked = f"the champion's {_figure(theirs)}" + (f" less the margin {_figure(margin)}" if margin else "")
+    asked = f"the champion's {_figure(champion_mean)}" + (f" less the margin {_figure(margin)}" if margin else "")
     passed = round(score, 12) >= bound
     own, other = (_figure(score), _figure(bound)) if passed else _distinct(score, bound)
     reason = f"{name} {own} is {'not ' if passed else ''}below {asked}" + (
@@ -123,9 +122,9 @@ def _failed_rows(failed: int, most: int, *, is_scored: bool) -> Condition:
 
 
 def challenge(candidate_score: float, champion_score: float | None, margin: float) -> Challenge:
-    """Let the candidate win only when its score exceeds the champion's by more than the margin.
+    """Let the candidate win only if its score exceeds the champion's by more than the margin.
 
-    A tie holds: a change of model must be worth its risk. Without a champion any number wins.
+    At a tie, the champion stays: a change of model has a risk. Without a champion, any number wins.
     """
     if math.isnan(candidate_score):
         return Challenge(wins=False, reason="The candidate's score is not a number.")
@@ -135,7 +134,7 @@ def challenge(candidate_score: float, champion_score: float | None, margin: floa
         )
     if math.isnan(champion_score):
         return Challenge(wins=False, reason="The champion's score is not a number: evaluate the champion again.")
-    # Compared as the sum that the reason shows; floats such as 0.1 + 0.2 must not turn a tie into a win or a loss.
+    # Rounded to the figure that the reason shows: with floats such as 0.1 + 0.2, a tie could become a win or a loss.
     bar = round(champion_score + margin, 12)
     wins = round(candidate_score, 12) > bar
     own, other = _distinct(candidate_score, bar) if wins else (_figure(candidate_score), _figure(bar))
@@ -152,7 +151,7 @@ def _figure(value: float) -> str:
 
 
 def _distinct(one: float, other: float) -> tuple[str, str]:
-    """Write two different numbers so that they read as different."""
+    """Return two different numbers as texts with so many digits that the texts differ."""
     for digits in range(4, 18):
         texts = (f"{one:.{digits}g}", f"{other:.{digits}g}")
         if texts[0] != texts[1]:

@@ -1,4 +1,4 @@
-"""Find the evaluation rows that a model was tuned on: a score on them says how well it remembers, not how good it is."""
+"""Find the evaluation rows that a model was tuned on: their scores measure what it memorised, not how good it is."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _decode = msgspec.json.Decoder(_Line).decode
 
 
 def in_training(prompts: Sequence[str], lines: Iterable[bytes]) -> dict[int, int]:
-    """Return the indices of the prompts that a user asks in the training file, each with its first 1-based line there.
+    """Return the indices of the prompts that are a user's turn in the training file, each with its first 1-based line there.
 
-    Two prompts are the same whatever their case and white space. Every turn of the user counts, since every answer to
-    one is learned. Memory is that of the prompts, however long the file; a line that is no example is passed over.
+    Prompts are compared without regard to case and white space. All turns of the user count, since the model learns the
+    answer to each. Memory grows with the prompts, and not with the file; a line that is not an example is skipped.
 
     Args:
         prompts: of the evaluation file.

@@ -1,7 +1,7 @@
-"""How often a judge model is asked, how many tokens it reads and writes, and what that costs: before it is spent, and after.
+"""Estimate the calls, the tokens and the cost of a judge model, before an evaluation and after it.
 
-Vertex AI's evaluation service tells no usage. So what was spent is an estimate, too: by the calls that were made, and by
-the texts that the judge was shown.
+Vertex AI's evaluation service reports no usage. So the cost after the evaluation is an estimate, too: by the calls that were
+made, and by the texts that the judge was shown.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from genops_events.evaluation.examples import EvaluationExample
 from genops_events.evaluation.rows import Row
 
 EXPLANATION_TOKENS = 512
-"""About as long as a judge's step-by-step explanation with its rating gets; Vertex AI documents no bound, and whether the
-judge thinks before it."""
+"""Estimated length of a judge's step-by-step explanation with its rating. Vertex AI documents neither a bound nor whether the
+judge thinks first."""
 
 
 @dataclass(frozen=True, slots=True)
 class JudgeTokens:
-    """Tokens of all calls of the judge together, estimated."""
+    """Estimated tokens of all calls of the judge."""
 
     calls: int = 0
     input_tokens: int = 0
@@ -34,12 +34,12 @@ class JudgeTokens:
 def judge_tokens(
     metrics: Iterable[Metric], examples: Iterable[EvaluationExample], *, answer_tokens: int
 ) -> JudgeTokens:
-    """Return the tokens of judging the answers to `examples`: a call for each row, metric that is judged, and sample.
+    """Return the tokens of judging the answers to `examples`, with one call for each row, judged metric and sample.
 
     Args:
-        metrics: what is measured. `pairwise` shows the judge two answers.
+        metrics: of the evaluation; `pairwise` shows the judge two answers.
         examples: of the evaluation file.
-        answer_tokens: of each answer; at its longest, before there is one.
+        answer_tokens: of each answer; the most that it may have, as long as there is none.
     """
     judged = [metric for metric in metrics if metric.judged]
     return _all(
@@ -81,7 +81,7 @@ def _all(every: Iterable[JudgeTokens]) -> JudgeTokens:
 
 
 def judge_cost(rates_of: Callable[[str], Rates], evaluation: Evaluation, tokens: JudgeTokens) -> Decimal:
-    """Return what a judge's calls cost in US dollars.
+    """Return the cost of a judge's calls in US dollars.
 
     Raises:
         UnknownModelError: there are calls, and the judge has no price.

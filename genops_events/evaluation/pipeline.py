@@ -1,4 +1,4 @@
-"""Answer and score rows: each goes on as soon as it can, and nothing that is kept is paid for again."""
+"""Answer and score rows: each row is scored as soon as it is answered, and kept results are not paid for again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from genops_events.config.quotas import Quota, quota_for
 from genops_events.errors import GenopsError
 from genops_events.evaluation.examples import EvaluationExample
 from genops_events.evaluation.rows import Score
-from genops_events.evaluation.vertex import INSTANCES_PER_CALL, Scored, request, scores
+from genops_events.evaluation.vertex import INSTANCES_PER_CALL, AnswerToScore, request, scores
 from genops_events.gcp.errors import CloudRefused, CloudUnavailable, first_error
 from genops_events.gemini.calls import Connection, Retries
 from genops_events.gemini.kept import KeptRows, RowWriter
@@ -35,55 +35,55 @@ if TYPE_CHECKING:
     from genops_events.config import Config
 
 FUNCTIONS_AT_ONCE = 8
-"""Calls of metrics in Python under way at once, each in a thread."""
+"""Concurrent calls of metrics in Python, each in a thread."""
 SCORING = "evaluation-service"
-"""What stands in place of a model in the quota of computed metrics: no model is asked."""
+"""Name in place of a model's, for the quota of computed metrics, which ask no model."""
 _WRONG_ROW = 400
-"""The status that one row can cause; any other refusal is about all of them."""
+"""HTTP status that a single row can cause; any other refusal is about all rows."""
 
 PythonMetric = Callable[[str, str, str | None], float]
-"""What a metric in Python is called with: prompt, response, reference."""
+"""A metric in Python: a function of prompt, response and reference."""
 _encode = msgspec.json.Encoder().encode
 
 
 @dataclass(slots=True)
-class Evaluated:
-    """What came of the rows, by their number."""
+class RowResults:
+    """Scores and failures, by the number of the row."""
 
     scores: dict[tuple[int, str], Score] = field(default_factory=dict)
     """By the number of the row and the name of the metric."""
     unanswered: dict[int, str] = field(default_factory=dict)
-    """Why a row has no answer that could be scored: it was refused, or its answer is cut, blocked or empty."""
+    """Why a row has no answer that can be scored: it was refused, or its answer is cut, blocked or empty."""
     champion_unanswered: dict[int, str] = field(default_factory=dict)
 
 
-def score_key(metric: Metric, one: Scored) -> str:
-    """Return what a score belongs to: it counts again only for the same metric, row and answers."""
+def score_key(metric: Metric, one: AnswerToScore) -> str:
+    """Return the key of a kept score: it is reused only for the same metric, row and answers."""
     return digest(metric.fingerprint, one.prompt, one.reference, one.response, one.champion_response)
 
 
 def kept_score(number: int, key: str, score: Score) -> bytes:
-    """Return one score, or why there is none, as it is kept."""
-    told = {"score": score.score, "failure": score.failure, "explanation": score.explanation}
-    return _encode({"number": number, "key": key, **told})
+    """Return the JSON line in which a score, or the reason why there is none, is kept."""
+    result = {"score": score.score, "failure": score.failure, "explanation": score.explanation}
+    return _encode({"number": number, "key": key, **result})
 
 
-def why_none(reply: Reply) -> str | None:
-    """Return why this answer cannot be scored: it is none; None where it is one."""
+def why_not_scorable(reply: Reply) -> str | None:
+    """Return why this answer cannot be scored; None where it can."""
     return None if reply.state == "complete" else reply.reason or f"the answer is {reply.state}"
 
 
 class Pipeline:
-    """One try at answering and scoring rows. Models and judges work at the same time, each at the pace of its quota.
+    """One try at answering and scoring rows. Models and judges work concurrently, each within its quota.
 
     Args:
         config: project, locations and quotas.
-        bucket: of the record, by which processes share the quotas.
+        bucket: of the record, through which processes share the quotas.
         rows: of the evaluation file.
-        metrics: what is measured.
+        metrics: of the evaluation.
         functions: the metrics in Python, by name.
-        kept: scores that are paid for, by `score_key`.
-        parts: where new scores are kept as they come.
+        kept: scores that are already paid for, by `score_key`.
+        parts: where new scores are kept.
     """
 
     def __init__(
@@ -108,23 +108,23 @@ class Pipeline:
         self._runs: list[OnlineRun] = []
         self._respondents: list[KeptAnswers] = []
         self._to_come = dict.fromkeys(range(len(rows)), 0)
-        """How many answers each row waits for that is not done."""
-        self._waiting: list[tuple[int, Scored]] = []
-        """Answered rows that computed metrics have not seen yet."""
-        self._found = Evaluated()
+        """Number of answers that each unfinished row waits for."""
+        self._waiting: list[tuple[int, AnswerToScore]] = []
+        """Answered rows that wait for the next batch of the computed metrics."""
+        self._found = RowResults()
         self._error: GenopsError | None = None
 
-    def run(self, candidate: KeptAnswers, champion: KeptAnswers | None = None) -> Evaluated:
+    def run(self, candidate: KeptAnswers, champion: KeptAnswers | None = None) -> RowResults:
         """Let the candidate, and for `pairwise` the champion, answer the rows, and score the answers.
 
         Args:
-            candidate: the model that is evaluated, with what it has answered.
-            champion: the model that it is compared with, where there is one and something compares.
+            candidate: the model that is evaluated, with its kept answers.
+            champion: the model that it is compared with, with its kept answers; None where no metric compares.
 
         Raises:
-            CloudUnavailable: calls failed after their retries. What came before is kept.
-            CloudRefused: a call can never succeed, whatever the row.
-            AllRefused: no row is taken.
+            CloudUnavailable: calls failed after their retries. Earlier results are kept.
+            CloudRefused: a call can never succeed, and the row is not the cause.
+            AllRefused: all rows are refused.
         """
         self._respondents = [candidate] if champion is None else [candidate, champion]
         with ThreadPoolExecutor(FUNCTIONS_AT_ONCE, thread_name_prefix="score") as self._pool:
@@ -144,18 +144,18 @@ class Pipeline:
                     for side, kept in enumerate(self._respondents):
                         self._ask(side, kept)
                     for number in [number for number, missing in self._to_come.items() if not missing]:
-                        self._answered(number)
+                        self._score_row(number)
         if self._error is not None:
             raise self._error
 
     def _stop(self, error: GenopsError) -> None:
-        """Begin nothing further; calls that are under way are paid for, and come to their end."""
+        """Start no further call; calls under way are paid for and are awaited."""
         self._error = self._error or error
         for run in self._runs:
             run.stop(error)
 
-    def _or_stop(self, work: Any) -> None:
-        """Do some work beside all else; where it fails, nothing further begins."""
+    def _start(self, work: Any) -> None:
+        """Start some work as a task; if it fails, no further call is started."""
 
         async def done() -> None:
             try:
@@ -175,15 +175,15 @@ class Pipeline:
             kept=kept.parts,
             pace=self._paces[self._quota_of(kept)],
             at_once=self._at_once,
-            on_done=partial(self._came, side),
+            on_done=partial(self._take_outcome, side),
         )
         run.before.rows = run.before.answered = len(kept.answers)
         self._runs.append(run)
         for row in pending:
             self._to_come[row.number] += 1
-        self._or_stop(run.answer(iter(pending)))
+        self._start(run.answer(iter(pending)))
 
-    def _came(self, side: int, row: PromptRow | BadRow, outcome: Reply | str) -> None:
+    def _take_outcome(self, side: int, row: PromptRow | BadRow, outcome: Reply | str) -> None:
         if isinstance(outcome, Reply):
             self._respondents[side].add(row.number, outcome)
         else:
@@ -191,41 +191,41 @@ class Pipeline:
             missing[row.number] = f"no answer: {outcome}"
         self._to_come[row.number] -= 1
         if not self._to_come[row.number]:
-            self._answered(row.number)
+            self._score_row(row.number)
 
-    def _answered(self, number: int) -> None:
-        """Score a row whose answers are all there: by all metrics that take one row at a time, and by the others in batches."""
+    def _score_row(self, number: int) -> None:
+        """Score a row that has all its answers: at once by metrics that take single rows, in batches by computed ones."""
         del self._to_come[number]
         answer, *others = (self._usable(side, number) for side in range(len(self._respondents)))
         if answer is not None:
             row = self._rows[number]
-            one = Scored(row.prompt, answer, row.reference)
+            one = AnswerToScore(row.prompt, answer, row.reference)
             self._waiting.append((number, one))
             for metric in self._metrics:
                 if metric.name == PAIRWISE:
                     if others and others[0] is not None:
                         compared = replace(one, champion_response=others[0])
-                        self._or_stop(self._score(metric, [(number, compared)]))
+                        self._start(self._score(metric, [(number, compared)]))
                 elif metric.kind != "computed":
-                    self._or_stop(self._score(metric, [(number, one)]))
+                    self._start(self._score(metric, [(number, one)]))
         if len(self._waiting) == INSTANCES_PER_CALL or (self._waiting and not self._to_come):
             batch, self._waiting = self._waiting, []
             for metric in self._metrics:
                 if metric.kind == "computed":
-                    self._or_stop(self._score(metric, batch))
+                    self._start(self._score(metric, batch))
 
     def _usable(self, side: int, number: int) -> str | None:
-        """Return an answer as it is scored; None where there is none, and why is noted."""
+        """Return the text of an answer that can be scored; otherwise note why, and return None."""
         reply = self._respondents[side].answers.get(number)
         if reply is None:
             return None
-        if (why := why_none(reply)) is None:
+        if (why := why_not_scorable(reply)) is None:
             return reply.scored_text
         (self._found.champion_unanswered if side else self._found.unanswered)[number] = why
         return None
 
-    async def _score(self, metric: Metric, batch: Sequence[tuple[int, Scored]]) -> None:
-        """Score rows that have no score yet. A batch that is refused is asked again row by row: one of them is to blame."""
+    async def _score(self, metric: Metric, batch: Sequence[tuple[int, AnswerToScore]]) -> None:
+        """Score rows that have no score yet. A batch that is refused is sent again row by row, to find the one that caused it."""
         new = []
         for number, one in batch:
             if (known := self._kept.get(score_key(metric, one))) is not None:
@@ -248,13 +248,13 @@ class Pipeline:
             self._found.scores[number, metric.name] = score
             self._row_writer.put(number, kept_score(number, score_key(metric, one), score))
 
-    async def _call(self, metric: Metric, batch: Sequence[Scored]) -> list[Score]:
-        """Return the scores of a batch; none where nothing further is to begin."""
+    async def _call(self, metric: Metric, batch: Sequence[AnswerToScore]) -> list[Score]:
+        """Return the scores of a batch; an empty list if the run is stopping."""
         if metric.kind == "python":
             function, loop = self._functions[metric.name], asyncio.get_running_loop()
             return [await loop.run_in_executor(self._pool, _by_function, metric, function, one) for one in batch]
         pace = self._paces[self._quota_of_scoring(metric)]
-        # A judge is asked so often for each row; what is computed is one call for all of them.
+        # A judge is asked once for each row and sample; a computed metric takes the whole batch in one call.
         turn = partial(pace.begin, 0, calls=len(batch) * metric.samples if metric.judged else 1)
         url = self._connection.url_in(self._config.places.judging, "evaluateInstances")
         body = _encode(request(self._config, metric, batch))
@@ -268,7 +268,7 @@ class Pipeline:
             )
         try:
             return scores(metric, msgspec.json.decode(content, type=dict[str, Any]), count=len(batch))
-        except msgspec.DecodeError as error:  # as of a proxy that answers 200 with a page of its own
+        except msgspec.DecodeError as error:  # such as a proxy's page with status 200
             what = f"Could not score answers by {metric.name}: the answer cannot be read: {error}."
             raise CloudUnavailable(what, "The next try asks again.") from error
 
@@ -276,7 +276,7 @@ class Pipeline:
         return self._config.quota_of(kept.respondent.model, kept.respondent.base_model)
 
     def _quota_of_scoring(self, metric: Metric) -> Quota:
-        """Return the quota of the model that scores; what is computed counts in one of the service's own."""
+        """Return the quota of the judge's model; computed metrics count in a quota of the evaluation service."""
         places = self._config.places
         if not metric.judged:
             return quota_for(self._config, places.judging, SCORING)
@@ -284,9 +284,9 @@ class Pipeline:
         return quota_for(self._config, places.of_judge(judge), judge)
 
 
-def _by_function(metric: Metric, function: PythonMetric, one: Scored) -> Score:
+def _by_function(metric: Metric, function: PythonMetric, one: AnswerToScore) -> Score:
     try:
         value = function(one.prompt, one.response, one.reference)
         return Score.of(metric, float(value))
-    except Exception as error:  # noqa: BLE001 - it is the user's code, and one row's trouble
+    except Exception as error:  # noqa: BLE001 - the user's code may raise anything, and other rows may succeed
         return Score(None, f"{metric.name} failed: {type(error).__name__}: {error}")

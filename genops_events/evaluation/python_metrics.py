@@ -1,4 +1,4 @@
-"""Find the metrics in Python that genops.yaml names by their import path, before anything is spent."""
+"""Import the metrics in Python that genops.yaml names by their path, before anything is spent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from genops_events.evaluation.pipeline import PythonMetric
 
 
 class MetricMissing(PermanentError):
-    """A metric's import path leads to nothing that can be called."""
+    """The import path of a metric does not lead to a function."""
 
 
 def functions_of(metrics: Sequence[Metric]) -> dict[str, PythonMetric]:

@@ -1,4 +1,4 @@
-"""One evaluated prompt with all that is known of it, and what all of them say together."""
+"""One evaluated row with its answers and scores, and the figures of all rows together."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from genops_events.record.evaluation import Answers, MetricSummary
 
 CAUSES_KEPT = 20
 _OWN_WORDS = re.compile(r"(\S+ failed: \w+): .*", re.DOTALL)
-"""Why a metric in Python gave no score: its name and the exception's, then the exception's words."""
+"""Failure of a metric in Python: its name and that of the exception, then the exception's message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What one metric says of one row: a score, or why there is none."""
+    """The result of one metric for one row: a score, or the reason why there is none."""
 
     score: float | None
     failure: str | None = None
-    """Why there is no score; a row without a score is counted, and never taken for 0."""
+    """Why there is no score; a row without a score is counted as such, never as 0."""
     explanation: str | None = None
-    """The judge's words."""
+    """The judge's explanation."""
 
     @classmethod
     def of(cls, metric: Metric, value: float | None, explanation: str | None = None) -> Score:
-        """Return what `metric` answered as a score, or as the reason why it is none."""
+        """Return the result for the value that `metric` gave: a failure if the value is missing or out of range."""
         if value is None:
             return cls(None, f"{metric.name} gave no score", explanation)
         if not metric.in_range(value):
@@ -54,36 +54,36 @@ class Row:
     answer: str | None = None
     """None where the row was left out, or could not be answered."""
     state: State | None = None
-    """Whether the answer is one: a cut, blocked or empty one has no score. None where there is no answer."""
+    """State of the answer: a cut, blocked or empty one has no score. None where there is no answer."""
     finish_reason: str | None = None
     champion_answer: str | None = None
     champion_state: State | None = None
     left_out: str | None = None
-    """Why the row is in no score."""
+    """Why the row is not scored; None where it is."""
     scores: dict[str, float] = field(default_factory=dict)
     explanations: dict[str, str] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     """Why there is no score, by metric."""
     measures: dict[str, str] = field(default_factory=dict)
-    """What tells each metric from another of the same name."""
+    """Fingerprint of each metric, which differs between two metrics of the same name."""
     champion_scores: dict[str, float] = field(default_factory=dict)
-    """What the champion had on the same row, by the same metric."""
+    """The champion's scores on the same row, by the same metrics."""
 
     @property
     def key(self) -> str:
-        """What makes a row of another evaluation the same: prompt and reference."""
+        """Digest of prompt and reference; the same row has the same key in another evaluation."""
         return digest(self.prompt, self.reference)
 
     def to_json_line(self) -> str:
-        """Return the row as a line of JSON; what is empty is left out."""
+        """Return the row as a line of JSON, without its empty fields."""
         kept = {name: value for name, value in asdict(self).items() if value not in (None, {})}
         return json.dumps(kept, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Row:
-        """Return a row as it was written; what a later version may have added is passed over."""
+        """Return a row from its JSON; fields that this version does not know are ignored."""
         known = {name: value[name] for name in cls.__dataclass_fields__ if name in value}
-        if "state" not in known and "finish_reason" in known:  # of before states were kept
+        if "state" not in known and "finish_reason" in known:  # written by a version without states
             known["state"] = ending(known["finish_reason"], says=bool(str(known.get("answer", "")).strip())).state
         return cls(**known)
 
@@ -91,12 +91,12 @@ class Row:
 def summarise(
     rows: Sequence[Row], metrics: Sequence[Metric], champion_means: Mapping[str, float]
 ) -> dict[str, MetricSummary]:
-    """Return the figures of each metric that was asked for any row.
+    """Return the figures of each metric that has a result for any row.
 
     Args:
-        rows: all of them; those that were left out count nowhere.
-        metrics: what was measured.
-        champion_means: the champion's means when it was evaluated, for where its rows are not known.
+        rows: all of them; those that were left out are not counted.
+        metrics: of the evaluation.
+        champion_means: the champion's means from its own evaluation, for metrics without common rows.
     """
     scored = [row for row in rows if row.left_out is None]
     return {
@@ -136,27 +136,27 @@ def _figures(found: Statistics) -> dict[str, Any]:
 
 
 def failed_rows(rows: Iterable[Row]) -> int:
-    """Return how many rows have no score in some metric."""
+    """Return the number of rows without a score in some metric."""
     return sum(bool(row.failures) for row in rows)
 
 
 def answers_in(rows: Iterable[Row]) -> Answers:
-    """Return how many of the rows that were asked about have an answer, and how many of the answers are none."""
+    """Return the numbers of rows that were asked, of their answers, and of the unusable answers by state."""
     states = [row.state for row in rows if row.left_out is None]
     given = [state for state in states if state is not None]
     return Answers(asked=len(states), answered=len(given), **counted(given))
 
 
 def causes(rows: Iterable[Row]) -> dict[str, int]:
-    """Return how often each cause left a row without a score, the most frequent ones first.
+    """Return the number of rows without a score by cause, the most frequent causes first.
 
-    They go into verdict and event, and so to Airflow: what a metric in Python has said of a row, which may be the row's own
-    text, stays in the file of rows.
+    Causes go into verdict and event, and so to Airflow. The message of an exception in a Python metric may have the row's
+    text in it, and stays in the file of rows.
     """
     counted = Counter(_OWN_WORDS.sub(r"\1", failure) for row in rows for failure in row.failures.values())
     return dict(counted.most_common(CAUSES_KEPT))
 
 
 def worst(rows: Iterable[Row], metric: str, count: int = 10) -> list[Row]:
-    """Return the rows with the lowest scores in `metric`, the lowest first; equal ones in the order of the file."""
+    """Return the rows with the lowest scores in `metric`, the lowest first; those with equal scores in the file's order."""
     return sorted((row for row in rows if metric in row.scores), key=lambda row: row.scores[metric])[:count]

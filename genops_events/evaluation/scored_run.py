@@ -1,9 +1,9 @@
-"""One model's answers to some prompts, asked for, scored, kept and counted: what evaluation and comparison have in common.
+"""Have one model answer some prompts, and score its answers: what evaluation and comparison have in common.
 
-| died after | what is there | the next try |
+| died after | kept | the next try |
 |---|---|---|
-| some rows were answered and scored | answers and scores, in parts | asks for the others alone |
-| all were | the file of answers, scores in parts | asks nobody |
+| some rows were answered and scored | answers and scores, in parts | asks for the other rows only |
+| all rows were | the file of answers, scores in parts | makes no call |
 | `forget` | what the caller has written | nothing |
 """
 
@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 from genops_events.catalogue.metrics import PAIRWISE, Metric
 from genops_events.evaluation.files import kept_scores
 from genops_events.evaluation.judge_usage import judge_cost, judged_tokens
-from genops_events.evaluation.pipeline import Evaluated, Pipeline, PythonMetric, score_key, why_none
+from genops_events.evaluation.pipeline import Pipeline, PythonMetric, RowResults, score_key, why_not_scorable
 from genops_events.evaluation.rows import Row, Score
-from genops_events.evaluation.vertex import Scored
+from genops_events.evaluation.vertex import AnswerToScore
 from genops_events.gcp.parts import remove_parts
 from genops_events.gemini.kept import KeptRows
 from genops_events.gemini.kept_answers import Answers, KeptAnswers
@@ -37,35 +37,35 @@ if TYPE_CHECKING:
 
 
 def prompt_rows(examples: Sequence[EvaluationExample]) -> list[PromptRow]:
-    """Return examples as they are asked, numbered from 0 on."""
+    """Return examples as rows of prompts, numbered from 0 on."""
     return [PromptRow.of_text(number, one.prompt, line=one.line, name=one.name) for number, one in enumerate(examples)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnsweringModel:
-    """A model whose answers are scored, or compared with."""
+    """A model whose answers are scored, or the one that they are compared with."""
 
     respondent: Respondent
     rates: Rates
     answers: str
-    """Name of the object that holds its answers in the end."""
+    """Name of the object that has all its answers at the end."""
     paid: Answers = field(default_factory=dict)
-    """Answers of its own to the same prompts that something else has paid for."""
+    """Its answers to the same prompts that an earlier evaluation or comparison has paid for."""
 
 
 class ScoredRun:
-    """A try at having a model's answers scored. What earlier tries have kept is read at once.
+    """One try at scoring a model's answers. It starts with the answers and scores that earlier tries have kept.
 
     Args:
         config: project, locations, quota and prices.
-        evaluation: the dataset's entry in genops.yaml: its judge.
-        bucket: where answers and scores are kept.
+        evaluation: the dataset's entry in genops.yaml, for its judge.
+        bucket: of answers and scores.
         examples: the rows.
-        metrics: what is measured.
-        scores: prefix of the parts that hold scores as they come.
-        candidate: whose answers are scored.
-        champion: whom they are compared with by `pairwise`; None where nothing compares.
-        paid_scores: that something else has paid for, by `score_key`.
+        metrics: of the evaluation.
+        scores: prefix of the parts in which scores are kept.
+        candidate: the model whose answers are scored.
+        champion: the model that `pairwise` compares with; None where no metric compares.
+        paid_scores: scores that an earlier evaluation has paid for, by `score_key`.
     """
 
     def __init__(
@@ -91,26 +91,26 @@ class ScoredRun:
             for one in (candidate, champion)
             if one is not None
         ]
-        self._found = Evaluated()
+        self._found = RowResults()
 
     @property
     def answers(self) -> Answers:
-        """The candidate's, by the number of their row."""
+        """The candidate's answers, by the number of their row."""
         return self._sides[0][1].answers
 
     @property
     def has_score(self) -> bool:
-        """Whether any answer has one."""
+        """Whether any answer has a score."""
         return any(one.score is not None for one in self._found.scores.values())
 
     def ask_and_score(self, functions: Mapping[str, PythonMetric]) -> None:
-        """Ask for what is not answered yet, and score what has no score yet.
+        """Ask for the missing answers, and score the answers without a score.
 
         Args:
             functions: the metrics in Python, by name.
 
         Raises:
-            CloudUnavailable: calls failed after their retries; the next try goes on from what is kept.
+            CloudUnavailable: calls failed after their retries; the next try continues from what is kept.
             CloudRefused, AllRefused: no call can succeed.
         """
         for one, kept in self._sides:
@@ -127,19 +127,19 @@ class ScoredRun:
         self._found = pipeline.run(*(kept for _, kept in self._sides))
 
     def take_kept(self) -> None:
-        """Count what is kept, and ask nobody: for a run that comes no further."""
+        """Take kept answers and scores without any call: for a run that cannot continue."""
         for number, reply in self.answers.items():
-            if (why := why_none(reply)) is not None:
+            if (why := why_not_scorable(reply)) is not None:
                 self._found.unanswered[number] = why
                 continue
             example = self._examples[number]
-            one = Scored(example.prompt, reply.scored_text, example.reference)
+            one = AnswerToScore(example.prompt, reply.scored_text, example.reference)
             for metric in self._metrics:
                 if (score := self._kept_scores.get(score_key(metric, one))) is not None:
                     self._found.scores[number, metric.name] = score
 
     def rows(self) -> list[Row]:
-        """Return every row with its answers and scores, or why it has none."""
+        """Return every row with its answers and scores, or the reason why it has none."""
         return [self._row(number, example) for number, example in enumerate(self._examples)]
 
     def _row(self, number: int, example: EvaluationExample) -> Row:
@@ -163,7 +163,7 @@ class ScoredRun:
         )
 
     def _score(self, metric: Metric, number: int) -> Score:
-        """Return a row's score, or why it has none."""
+        """Return a row's score, or the reason why it has none."""
         found = self._found
         if (score := found.scores.get((number, metric.name))) is not None:
             return score
@@ -174,11 +174,11 @@ class ScoredRun:
         return Score(None, "not scored" if number in self.answers else "not answered")
 
     def bought(self) -> Totals:
-        """Return the tokens of all answers that this run has paid for, in this try or an earlier one."""
+        """Return the tokens of all answers that this run has paid for, in all its tries."""
         return sum((self._bought(*side) for side in self._sides), Totals())
 
     def spent_usd(self, rows: Sequence[Row]) -> Decimal:
-        """Return what answers and judge cost, without what something else has paid for.
+        """Return the cost of answers and judge in USD, without those that an earlier evaluation has paid for.
 
         Args:
             rows: from `rows`.
@@ -189,11 +189,11 @@ class ScoredRun:
         return answers + self.judge_usd([self._without_paid(row) for row in rows] if self._paid_scores else rows)
 
     def judge_usd(self, rows: Sequence[Row]) -> Decimal:
-        """Return what judging these rows costs, whoever paid for it; an estimate, since the service tells no usage."""
+        """Return the estimated cost of judging these rows, no matter who paid for it: the service reports no usage."""
         return judge_cost(self._config.rates, self._evaluation, judged_tokens(self._metrics, rows))
 
     def forget(self) -> None:
-        """Remove the scores in parts, once the rows have it all; a crash before this leaves a few small objects."""
+        """Remove the scores in parts, once the rows are written; a crash before this leaves a few small objects."""
         remove_parts(self._bucket, self._scores)
 
     @staticmethod
@@ -201,7 +201,7 @@ class ScoredRun:
         return Totals.of(reply for number, reply in kept.answers.items() if number not in one.paid)
 
     def _without_paid(self, row: Row) -> Row:
-        """Return a row without the measures whose scores something else has paid for."""
-        one = Scored(row.prompt, row.answer or "", row.reference)
+        """Return a row without the measures whose scores an earlier evaluation has paid for."""
+        one = AnswerToScore(row.prompt, row.answer or "", row.reference)
         paid = {metric.name for metric in self._metrics if score_key(metric, one) in self._paid_scores}
-        return replace(row, measures={name: told for name, told in row.measures.items() if name not in paid})
+        return replace(row, measures={name: mark for name, mark in row.measures.items() if name not in paid})

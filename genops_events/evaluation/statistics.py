@@ -1,4 +1,4 @@
-"""What a set of scores says, and how sure that is. The same scores always give the same figures."""
+"""Statistics of scores with confidence intervals. The same scores always give the same figures."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ CONFIDENCE = 0.95
 RESAMPLES = 1000
 """Enough for two digits of a 95 % interval (Efron and Tibshirani, An Introduction to the Bootstrap, section 13.3)."""
 _MOST_DRAWS = 4_000_000
-"""Draws of one interval: about a second. Beyond 4,000 rows there are fewer resamples; the interval is narrow by then."""
+"""Most draws for one interval, about a second. Beyond 4,000 rows there are fewer resamples; the interval is narrow then."""
 _FEWEST_RESAMPLES = 200
 _SEED = 20_240_613
-"""Fixed, so that a repeated run writes the same interval; the number means nothing."""
+"""Fixed, so that a repeated run writes the same interval; its value is arbitrary."""
 _Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
-"""Of the normal distribution, 95 % lies within so many standard deviations."""
+"""Number of standard deviations on either side of the mean that cover 95 % of a normal distribution."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ def describe(scores: Sequence[float]) -> Statistics | None:
     """Return the statistics of `scores`, with a percentile bootstrap interval of the mean; None where there are none.
 
     Raises:
-        ValueError: a score is no finite number: what has no score must be counted apart, not averaged.
+        ValueError: a score is not a finite number: rows without a score must be counted apart, not averaged.
     """
     if not scores:
         return None
@@ -44,14 +44,14 @@ def describe(scores: Sequence[float]) -> Statistics | None:
         raise ValueError("a score is not a finite number")
     mean = fmean(scores)
     low, high = _bootstrap(scores)
-    # A resample of a few rows can miss the mean itself; an interval that leaves it out would only puzzle.
+    # With few rows, the interval of the resamples can miss the mean itself: it is widened to include it.
     return Statistics(len(scores), mean, _deviation(scores, mean), min(low, mean), max(high, mean))
 
 
 def win_rate(scores: Sequence[float]) -> Statistics | None:
     """Return the share of rows won, with Wilson's score interval; each score is 1, 0, or 0.5 for a tie.
 
-    Wilson's and not the bootstrap: of ten rows that are all won, resamples are all won, too, and would claim certainty.
+    Wilson's interval and not the bootstrap: all resamples of ten won rows are won, too, and would claim certainty.
 
     Raises:
         ValueError: a score is not from 0 to 1.
@@ -69,11 +69,11 @@ def win_rate(scores: Sequence[float]) -> Statistics | None:
 
 
 def histogram(scores: Sequence[float], *, low: float, high: float, bins: int) -> list[int]:
-    """Return how many scores lie in each of `bins` equal parts from `low` to `high`; the last part has its upper end."""
+    """Return the number of scores in each of `bins` equal parts from `low` to `high`; the last part includes `high`."""
     counts = [0] * bins
     width = (high - low) / bins
     for score in scores:
-        # Rounded, or 0.3 would stand with 0.2: 0.3 / 0.1 is 2.9999999999999996.
+        # Rounded, or 0.3 would be counted with 0.2: 0.3 / 0.1 is 2.9999999999999996.
         place = int(round((score - low) / width, 9)) if width > 0 else 0
         counts[min(max(place, 0), bins - 1)] += 1
     return counts
@@ -89,7 +89,7 @@ def _bootstrap(scores: Sequence[float]) -> tuple[float, float]:
         return min(scores), max(scores)
     chance = random.Random(_SEED)  # noqa: S311 - not a secret
     resamples = max(_FEWEST_RESAMPLES, min(RESAMPLES, _MOST_DRAWS // count))
-    # In order: the same scores give the same interval, however they were gathered.
+    # Sorted, so that the interval does not depend on the order of the scores.
     ordered = sorted(scores)
     means = sorted(sum(chance.choices(ordered, k=count)) / count for _ in range(resamples))
     tail = (1 - CONFIDENCE) / 2

@@ -1,7 +1,7 @@
-"""Put a metric into the JSON of Vertex AI's evaluation service, and read what it answers.
+"""Build requests to Vertex AI's evaluation service, and read its responses.
 
-https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/evaluation. A test holds each request and answer
-against Google's own messages. Only the beta takes a judge's model, samples and order.
+https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/evaluation. A test parses each request and response
+with Google's own messages. Only the beta API takes a judge's model, samples and order.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from genops_events.config import Config
 
 INSTANCES_PER_CALL = 50
-"""Computed metrics score many instances in one call; a judge takes one."""
+"""Most instances in one call of a computed metric; a judge takes one."""
 _WON = {"CANDIDATE": 1.0, "TIE": 0.5, "BASELINE": 0.0}
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
-    """One answer beside what it is compared with."""
+class AnswerToScore:
+    """One answer with all that it is compared with."""
 
     prompt: str
     response: str
@@ -32,7 +32,7 @@ class Scored:
     champion_response: str | None = None
 
 
-def request(config: Config, metric: Metric, batch: Sequence[Scored]) -> dict[str, Any]:
+def request(config: Config, metric: Metric, batch: Sequence[AnswerToScore]) -> dict[str, Any]:
     """Return the request that scores `batch` by `metric`; a judge takes one answer at a time."""
     if metric.kind == "computed":
         asked = COMPUTED[metric.name]
@@ -51,7 +51,7 @@ def request(config: Config, metric: Metric, batch: Sequence[Scored]) -> dict[str
         shown[CHAMPION_FIELD] = one.champion_response or ""
         spec["candidateResponseFieldName"] = CANDIDATE_FIELD
         spec["baselineResponseFieldName"] = CHAMPION_FIELD
-        # Half of the samples show the answers in turned order: a judge tends to prefer one place.
+        # Half of the samples show the answers in reversed order, since judges tend to prefer one position.
         autorater["flipEnabled"] = True
     kind = "pairwise" if metric.name == PAIRWISE else "pointwise"
     instance = {"jsonInstance": json.dumps(shown, ensure_ascii=False)}
@@ -70,9 +70,9 @@ def _resource(config: Config, model: str) -> str:
 
 
 def scores(metric: Metric, response: Mapping[str, Any], *, count: int) -> list[Score]:
-    """Return one score for each of the `count` instances of a request, or why there is none.
+    """Return one score, or the reason why there is none, for each of the `count` instances of a request.
 
-    A service that answers fewer values than it was asked for leaves all without a score: nobody knows whose are missing.
+    If the service returns fewer values than instances, none of them has a score: values cannot be matched to instances.
     """
     if metric.kind != "computed":
         result = response.get("pairwiseMetricResult" if metric.name == PAIRWISE else "pointwiseMetricResult") or {}
@@ -89,7 +89,7 @@ def _number(value: Mapping[str, Any]) -> float | None:
     if value.get("score") is None:
         return None
     try:
-        # Not a number comes as the text "NaN". Scores are 32-bit floats: 0.7 may come as 0.699999988, and fail a gate of 0.7.
+        # NaN comes as the string "NaN". Scores are 32-bit floats: 0.7 may come as 0.699999988, and would fail a gate of 0.7.
         return float(f"{float(value['score']):.7g}")
     except (TypeError, ValueError):
-        return None  # one rating in words must not end the evaluation of all others
+        return None  # one rating that is not a number must not end the evaluation of all rows

@@ -1,4 +1,4 @@
-"""The work of an evaluation: what is asked, kept, scored and written, in an order that survives a crash anywhere."""
+"""The work of an evaluation: ask, score, write and conclude, in an order that survives a crash at any point."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ from genops_events.record.stages import Outcome, Stage
 from genops_events.record.verdicts import EvaluationVerdict, TuningVerdict, Verdict
 
 CAUSE_CHARACTERS = 300
-"""So much of a failure's cause is in the verdict's reason; the summary has it whole."""
+"""Most characters of a failure's cause in the verdict's reason; the summary has all of it."""
 
 
 class EvaluationRun:
-    """One Dag run's evaluation of its candidate.
+    """Evaluation of one candidate, in one Dag run.
 
     Args:
-        run: the stage's run; it has taken the stage on.
+        run: the run of the stage; it has taken the stage on.
     """
 
     def __init__(self, run: StageRun) -> None:
@@ -66,9 +66,9 @@ class EvaluationRun:
 
     @cached_property
     def plan(self) -> EvaluationPlan:
-        """Whom the candidate is held against, settled by the first try.
+        """The champion that the candidate is compared with; the first try settles it.
 
-        Each release of a held evaluation settles it anew: days may lie between, and another champion.
+        Each release of a held evaluation settles it anew, since there may be another champion by then.
         """
         champion = self.run.store.champion(self.run.arrival.dataset)
         plan = EvaluationPlan(candidate=self.candidate, written_at=datetime.now(UTC))
@@ -85,25 +85,25 @@ class EvaluationRun:
 
     @cached_property
     def metrics(self) -> list[Metric]:
-        """What is measured: `pairwise` only where there is a champion."""
+        """The metrics of the dataset, `pairwise` only where there is a champion."""
         return [one for one in self.evaluation.measured() if one.name != PAIRWISE or self.plan.endpoint is not None]
 
     @cached_property
     def champion_model(self) -> str:
-        """The published model that the champion is billed as: the dataset may be tuned from another one by now."""
+        """The published model that the champion is billed as; the dataset's source model may have changed since."""
         billed = self.run.dataset.billed_model
         tuning = None if self.plan.champion is None else self.run.store.verdict(self.plan.champion, Stage.TUNING)
         source = tuning.source_model if isinstance(tuning, TuningVerdict) else None
-        # A champion that was tuned further names the model before it, which has no price of its own.
+        # The source of a champion that was tuned further is a tuned model, which has no price of its own.
         return self.run.config.catalogue.known_or(source, billed)
 
     def verdict(self) -> Verdict:
         """Evaluate, write rows, figures and report, and return the recorded verdict.
 
         Raises:
-            StepAside: a limit is in the way, and the candidate is held until somebody approves it.
+            StepAside: it would go over a limit, and the candidate is held until a person approves it.
             PermanentError: the evaluation file or a metric of genops.yaml cannot be used; nothing was spent.
-            CloudUnavailable: a call failed after its retries; the next try goes on from what is kept.
+            CloudUnavailable: a call failed after its retries; the next try continues from what is kept.
         """
         functions = functions_of(self.evaluation.measured())
         needed = self.evaluation.needs_reference
@@ -120,7 +120,7 @@ class EvaluationRun:
         return verdict
 
     def _left_out(self, examples: Sequence[EvaluationExample]) -> dict[int, str]:
-        """Return why rows are in no score, by index: they stand in what the model was tuned on."""
+        """Return why rows are not scored, by their index: they are in the training file."""
         found = kept.training_lines(self.bucket, [valid_lines_path(self.candidate), training_path(self.candidate)])
         if found is None:
             return {}
@@ -137,7 +137,7 @@ class EvaluationRun:
         return self.run.conclude(EvaluationVerdict, Outcome.REFUSED, reason, examples=0, left_out=len(left_out))
 
     def _most(self, asked: Sequence[EvaluationExample]) -> Decimal:
-        """Return the most that answers and judge can cost, by an estimate of the prompts and every answer at its longest."""
+        """Return the most in USD that answers and judge can cost, by estimated prompts and answers of the greatest length."""
         config, dataset = self.run.config, self.run.dataset
         answers, judge = evaluation_steps(
             config,
@@ -178,8 +178,8 @@ class EvaluationRun:
         )
 
     def _champion(self, asked: Sequence[EvaluationExample]) -> AnsweringModel:
-        """Return the champion as one that answers, too; what it answered when it was evaluated itself is paid for."""
-        # The same settings; the least thinking is that of the model which the champion was tuned from.
+        """Return the champion, with the answers that its own evaluation has paid for."""
+        # The same settings, with the least thinking of the model that the champion was tuned from.
         requests = evaluation_requests(self.run.config, self.run.dataset, self.champion_model)
         endpoint, before = self.plan.endpoint or "", evaluation_answers_path(self.plan.champion or "")
         return AnsweringModel(
@@ -196,7 +196,7 @@ class EvaluationRun:
         )
 
     def _rows(self, examples: Sequence[EvaluationExample], left_out: Mapping[int, str], scored: ScoredRun) -> list[Row]:
-        """Return every row of the file with all that is known of it, in its order."""
+        """Return every row of the file in order, with answers and scores."""
         before = {}
         if self.plan.champion is not None:
             before = {row.key: row for row in kept.read_rows(self.bucket, rows_path(self.plan.champion))}
@@ -209,9 +209,9 @@ class EvaluationRun:
         ]
 
     def _beside_champion(self, row: Row, before: Mapping[str, Row]) -> Row:
-        """Return a row with the scores that the champion had on it, by the same metrics, when it was evaluated itself."""
+        """Return a row with the champion's scores on it, by the same metrics, from the champion's own evaluation."""
         other = before.get(row.key)
-        if other is None or other.state not in (None, "complete"):  # scored before such answers were left out
+        if other is None or other.state not in (None, "complete"):  # older versions scored unusable answers
             return row
         same = [one.name for one in self.metrics if other.measures.get(one.name) == one.fingerprint]
         return replace(
@@ -227,10 +227,10 @@ class EvaluationRun:
         judgement = judge(figures, gate, failed_rows=failed, champion=champion is not None)
         left_out = [row.id for row in rows if row.left_out is not None]
         causing, answers = causes(rows), answers_in(rows)
-        reason = f"{judgement.reason}{_told_of(answers)}{_most_often(causing)}"
+        reason = f"{judgement.reason}{_answers_sentence(answers)}{_main_cause_sentence(causing)}"
         if not judgement.passed:
-            reason += _to_mend(answers)
-        reason += _named(left_out) if left_out else ""
+            reason += _remedies_sentence(answers)
+        reason += _left_out_sentence(left_out) if left_out else ""
         now = datetime.now(UTC)
         kept.write_rows(self.bucket, rows_path(self.candidate), rows)
         report = Report(
@@ -285,25 +285,25 @@ class EvaluationRun:
         )
 
 
-def _told_of(answers: Answers) -> str:
-    return f" {told}" if (told := answers.in_words) else ""
+def _answers_sentence(answers: Answers) -> str:
+    return f" {words}" if (words := answers.in_words) else ""
 
 
-def _to_mend(answers: Answers) -> str:
-    """Say what to do about answers that are none, and where they are."""
-    told = remedies(answers.unusable)
-    return f" {told} They are in evaluation-rows.jsonl, beside the report." if told else ""
+def _remedies_sentence(answers: Answers) -> str:
+    """Return what to do about unusable answers, and where they are; empty where there are none."""
+    words = remedies(answers.unusable)
+    return f" {words} They are in evaluation-rows.jsonl, beside the report." if words else ""
 
 
-def _most_often(causing: Mapping[str, int]) -> str:
-    """Say why rows have no score: where that is a wrong setting, it is the same for most of them."""
+def _main_cause_sentence(causing: Mapping[str, int]) -> str:
+    """Return the most frequent cause of missing scores: a wrong setting causes most of them. Empty where there are none."""
     if not causing:
         return ""
     cause = next(iter(causing)).rstrip(".")
     return f" Most often: {cause[:CAUSE_CHARACTERS]}{'…' if len(cause) > CAUSE_CHARACTERS else ''}."
 
 
-def _named(left_out: Sequence[str]) -> str:
+def _left_out_sentence(left_out: Sequence[str]) -> str:
     shown = ", ".join(left_out[:5]) + (", …" if len(left_out) > 5 else "")  # noqa: PLR2004
     count = "1 row stands" if len(left_out) == 1 else f"{len(left_out)} rows stand"
     return f" {count} in the training file and {'is' if len(left_out) == 1 else 'are'} in no score: {shown}."

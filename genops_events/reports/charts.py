@@ -17,7 +17,7 @@ class Bar:
     y: float
     width: float
     height: float
-    told: str
+    title: str
     """What it shows, in words."""
 
 
@@ -30,7 +30,7 @@ class Dot:
     x: float
     y: float
     radius: float
-    told: str
+    title: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Line:
     y1: float
     x2: float
     y2: float
-    told: str = ""
+    title: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,7 @@ def test_the_report_is_heard_with_all_its_figures(look: Look) -> None:
     heard = heard.replace("\u2068", "").replace("\u2069", "")
     assert (
         "exact_match against the cost of 1,000 answers: 1, champion: 0.81 (95 %: 0.72 to 0.88) for $0.11; "
-        "2, candidate: 0.88 (95 %: 0.8 to 0.94) for $0.11, beaten by nobody; 3, flash-lite: 0.52"
+        "2, candidate: 0.88 (95 %: 0.8 to 0.94) for $0.11, beaten by no other; 3, flash-lite: 0.52"
     ) in heard
     for said in (
         '- heading "Comparison banking77-2cdbbb2a21d6eddc" [level=1]',

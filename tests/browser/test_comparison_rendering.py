@@ -143,7 +143,7 @@ def test_the_table_tells_what_each_is_and_what_it_reached_and_cost(look: Look) -
         "champion candidate banking77-7c1f0a94be52d3f0 asked 5021963873110345216 at the prices of gemini-2.5-flash"
     )
     assert rows[4][1] == (
-        'gemini-2.5-flash temperature 0, top_p 0.1, thinking {"budget": 0} told: Name the intent, and nothing else.'
+        'gemini-2.5-flash temperature 0, top_p 0.1, thinking {"budget": 0} system instruction: Name the intent, and nothing else.'
     )
     assert rows[2][2] == "0.88 0.8 to 0.94"
     assert rows[6][5:] == [

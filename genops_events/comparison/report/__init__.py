@@ -1,4 +1,4 @@
-"""The report of a comparison: one HTML file that needs nothing else, no script and no network."""
+"""The report of a comparison: one HTML file without scripts that needs no other file and no network."""
 
 from genops_events.comparison.report.page import ComparisonPage, page_of, render
 

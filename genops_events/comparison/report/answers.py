@@ -1,4 +1,4 @@
-"""One prompt as a card that folds: what was asked and expected, and side by side each answer that was given."""
+"""One prompt as a card that folds: prompt and reference, and all different answers side by side."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _STATES = {
 
 @dataclass(frozen=True, slots=True)
 class SummaryPart:
-    """A part of what is to be known of all answers to a prompt: words, and the figure behind them."""
+    """A part of the summary of all answers to a prompt: words, and the figure after them."""
 
     words: str
     figure: str = ""
@@ -36,8 +36,8 @@ class AnswerScore:
 
 
 @dataclass(frozen=True, slots=True)
-class Givers:
-    """Contestants whose answers are the same and have the same scores."""
+class AnswerGroup:
+    """Contestants with the same answer and the same scores."""
 
     who: Sequence[ContestantName]
     scores: Sequence[AnswerScore]
@@ -45,22 +45,22 @@ class Givers:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The judge's words on an answer."""
+    """The judge's explanation of a score."""
 
     metric: str
     numbers: str
-    """Whose answer they are on."""
+    """Numbers of the contestants with this answer."""
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerCard:
-    """An answer, with everybody who gave it."""
+    """An answer, with all contestants that gave it."""
 
-    givers: Sequence[Givers]
+    givers: Sequence[AnswerGroup]
     is_the_reference: bool
     state: str
-    """Why it is no whole answer; empty where it is."""
+    """Why the answer is not complete; empty where it is."""
     box: TextBox
     failures: Sequence[str]
     explanations: Sequence[Explanation]
@@ -84,21 +84,21 @@ class PromptCard:
     answers: Sequence[AnswerCard]
     missing: Sequence[MissingAnswer]
     more: str
-    """How many answers are not shown; empty where all are."""
+    """Number of answers that are not shown; empty where all are."""
 
 
 @dataclass(slots=True)
-class _Given:
+class _DistinctAnswer:
     answer: str
     state: str = ""
     by: list[tuple[int, str, ComparedAnswer]] = field(default_factory=list)
-    """Number and name of the contestant, and its answer with what is to be known of it."""
+    """Number and name of each contestant with this answer, and its answer with scores."""
 
 
 def prompt_card(row: ComparedRow, contestants: Sequence[ContestantResult], metrics: Sequence[str]) -> PromptCard:
-    """Return the row; answers that are the same stand there once, with all who gave them."""
+    """Return the card of a row; the same answer of several contestants is shown once."""
     given, missing = _gathered(row, contestants)
-    # What most gave is what the others are held against; of equals, what came first.
+    # Other answers are compared with the most frequent one; of equally frequent ones, with the first.
     usual = max(given, key=lambda one: len(one.by)).answer if given else ""
     left = len(given) - _MOST_DIFFERENT
     texts = (("prompt", row.prompt), ("reference", row.reference))
@@ -112,8 +112,10 @@ def prompt_card(row: ComparedRow, contestants: Sequence[ContestantResult], metri
     )
 
 
-def _gathered(row: ComparedRow, contestants: Sequence[ContestantResult]) -> tuple[list[_Given], list[MissingAnswer]]:
-    found: dict[tuple[str, str], _Given] = {}
+def _gathered(
+    row: ComparedRow, contestants: Sequence[ContestantResult]
+) -> tuple[list[_DistinctAnswer], list[MissingAnswer]]:
+    found: dict[tuple[str, str], _DistinctAnswer] = {}
     missing = []
     for number, contestant in enumerate(contestants, start=1):
         answer = row.answers.get(contestant.name)
@@ -127,13 +129,13 @@ def _gathered(row: ComparedRow, contestants: Sequence[ContestantResult]) -> tupl
             state = _STATES.get(answer.state or "", "")
             if state and answer.finish_reason:
                 state += f" ({short(answer.finish_reason, _REASON_CHARACTERS)})"
-            one = found.setdefault((answer.answer, state), _Given(answer.answer, state))
+            one = found.setdefault((answer.answer, state), _DistinctAnswer(answer.answer, state))
             one.by.append((number, contestant.name, answer))
     return list(found.values()), missing
 
 
 def _summary(
-    row: ComparedRow, given: Sequence[_Given], missing: Sequence[MissingAnswer], metrics: Sequence[str]
+    row: ComparedRow, given: Sequence[_DistinctAnswer], missing: Sequence[MissingAnswer], metrics: Sequence[str]
 ) -> list[SummaryPart]:
     different = len({one.answer for one in given})
     counted = {0: "no answer", 1: "one answer"}
@@ -148,14 +150,14 @@ def _summary(
     return parts
 
 
-def _card(one: _Given, usual: str, reference: str | None, metrics: Sequence[str]) -> AnswerCard:
+def _card(one: _DistinctAnswer, usual: str, reference: str | None, metrics: Sequence[str]) -> AnswerCard:
     scored: dict[tuple[AnswerScore, ...], list[ContestantName]] = {}
     for number, name, answer in one.by:
         scored.setdefault(_scores(answer, metrics), []).append(contestant_name(number, name))
     pieces = None if usual == one.answer else marked(shown(one.answer), shown(usual))
     numbers = ", ".join(str(number) for number, *_ in one.by)
     return AnswerCard(
-        givers=[Givers(names, scores) for scores, names in scored.items()],
+        givers=[AnswerGroup(names, scores) for scores, names in scored.items()],
         is_the_reference=reference is not None and one.answer.strip() == reference.strip(),
         state=one.state,
         box=text_box(f"answer of {numbers}", one.answer, empty="an empty answer", pieces=pieces),
@@ -172,14 +174,14 @@ def _scores(answer: ComparedAnswer, metrics: Sequence[str]) -> tuple[AnswerScore
     )
 
 
-def _failures(one: _Given) -> list[str]:
+def _failures(one: _DistinctAnswer) -> list[str]:
     causes = dict.fromkeys(cause for *_, answer in one.by for cause in answer.failures.values())
     return [short(cause, _REASON_CHARACTERS) for cause in list(causes)[:_MOST_WORDS]]
 
 
-def _explanations(one: _Given) -> list[Explanation]:
-    said: dict[tuple[str, str], list[str]] = {}
+def _explanations(one: _DistinctAnswer) -> list[Explanation]:
+    found: dict[tuple[str, str], list[str]] = {}
     for number, _, answer in one.by:
         for metric, text in list(answer.explanations.items())[:_MOST_WORDS]:
-            said.setdefault((metric, short(text, _WORDS_CHARACTERS)), []).append(str(number))
-    return [Explanation(metric, ", ".join(numbers), text) for (metric, text), numbers in said.items()]
+            found.setdefault((metric, short(text, _WORDS_CHARACTERS)), []).append(str(number))
+    return [Explanation(metric, ", ".join(numbers), text) for (metric, text), numbers in found.items()]

@@ -1,4 +1,4 @@
-"""Quality against cost: a point for each contestant, with the interval of its mean, and who is beaten by nobody."""
+"""Quality against cost: a point for each contestant, with the interval of its mean, and the Pareto front."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from genops_events.reports import Chart, ChartText, Dot, Line, Shape, Steps, sho
 _WIDTH, _HEIGHT = 400, 330
 _PLOT = Box(46, 22, 390, 276)
 _INSIDE = _PLOT.left + 8, _PLOT.right - 8
-"""Ends of the axis of cost: a point on one is drawn whole."""
+"""Ends of the axis of cost, so that a point at an end is drawn whole."""
 _NAMES = Box(_PLOT.left, 13, 399, _PLOT.bottom - 1)
 _RADIUS = 5.0
 _MOST_TICKS = 5
 _LOGARITHMIC_FROM = 20.0
-"""Where the dearest costs so many times as much as the cheapest, the cheap ones would all lie on the left edge."""
+"""Ratio of the highest to the lowest cost from which the axis is logarithmic: else all cheap points would be at the left edge."""
 _NAMED_AT_MOST, _NUMBERED_AT_MOST = 8, 60
-"""Points with a name, and with a number beside them; of any others, the list beside the chart tells the figures."""
+"""Most points with a name, and with a number; the figures of all others are in the list beside the chart only."""
 _NAME_CHARACTERS = 28
 _CENTS_FROM = 0.1
 _UNLED = 9.0
 _HAIR = 1e-9
-"""What 0.3 / 0.1 may be off by."""
+"""Tolerance for rounding errors such as that of 0.3 / 0.1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +34,18 @@ class Point:
     """A contestant in the chart."""
 
     number: int
-    """What it is called by where there is no room for its name."""
+    """Shown in place of the name where there is no room for that."""
     name: str
     quality: float
     low: float | None
     high: float | None
     """Ends of the 95 % interval of `quality`."""
     cost_usd: float
-    """Of 1,000 answers."""
+    """Cost of 1,000 answers in USD."""
 
     @property
     def ends(self) -> tuple[float, float]:
-        """The ends of the interval; both are the mean itself where it has none."""
+        """The ends of the interval; both are the mean where there is no interval."""
         return (
             self.quality if self.low is None else self.low,
             self.quality if self.high is None else self.high,
@@ -54,7 +54,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class _Axis:
-    """From figures to places in the drawing."""
+    """An axis: maps figures to coordinates of the drawing."""
 
     low: float
     high: float
@@ -70,8 +70,8 @@ class _Axis:
         return self.start + (self.end - self.start) * (value - low) / (high - low)
 
 
-def unbeaten(points: Sequence[Point]) -> set[int]:
-    """Return the numbers of those than whom nobody has a higher mean for the same money or less, or the same for less."""
+def pareto_front(points: Sequence[Point]) -> set[int]:
+    """Return the numbers of the points on the Pareto front: no other has a higher mean at most as expensive, or the same for less."""
     return {
         one.number
         for one in points
@@ -88,13 +88,13 @@ def quality_against_cost(metric: str, points: Sequence[Point], *, low: float | N
     """Return the chart: better is higher, cheaper is farther left.
 
     Args:
-        metric: what the means are of.
+        metric: name of the metric.
         points: at least one.
-        low: lowest score that there is; None where nobody knows.
-        high: highest score that there is.
+        low: lowest possible score; None where there is no bound.
+        high: highest possible score; None where there is no bound.
     """
     across, up = _cost_axis(points), _quality_axis(points, low, high)
-    best = unbeaten(points)
+    best = pareto_front(points)
     spots = [(across.at(one.cost_usd), up.at(one.quality)) for one in points]
     bars = [
         Box(x - 2, up.at(one.ends[1]), x + 2, up.at(one.ends[0])) for one, (x, _) in zip(points, spots, strict=True)
@@ -106,7 +106,7 @@ def quality_against_cost(metric: str, points: Sequence[Point], *, low: float | N
     dots = []
     for one, (x, y), bar, box in zip(points, spots, bars, boxes, strict=True):
         style = "best" if one.number in best else "other"
-        dots.append(Dot(style, x, y, _RADIUS, _told(one, is_best=one.number in best)))
+        dots.append(Dot(style, x, y, _RADIUS, _title(one, is_best=one.number in best)))
         if bar.bottom > bar.top:
             shapes.append(Line(f"{style} interval{crowded}", x, bar.top, x, bar.bottom))
         if box is not None:
@@ -116,20 +116,20 @@ def quality_against_cost(metric: str, points: Sequence[Point], *, low: float | N
         for text, box in zip(texts, boxes, strict=True)
         if box is not None
     ]
-    label = f"{metric} against the cost of 1,000 answers: {'; '.join(dot.told for dot in dots)}"
+    label = f"{metric} against the cost of 1,000 answers: {'; '.join(dot.title for dot in dots)}"
     return Chart(label, _WIDTH, _HEIGHT, [*shapes, *dots, *names])
 
 
-def _told(one: Point, *, is_best: bool) -> str:
+def _title(one: Point, *, is_best: bool) -> str:
     between = "" if one.low is None or one.high is None else f" (95 %: {one.low:.4g} to {one.high:.4g})"
     return (
         f"{one.number}, {_isolated(short(one.name))}: {one.quality:.4g}{between} for {dollars(one.cost_usd)}"
-        f"{', beaten by nobody' if is_best else ''}"
+        f"{', beaten by no other' if is_best else ''}"
     )
 
 
 def dollars(value: float) -> str:
-    """Return an amount with as many digits as tell it from 0, and never with an exponent."""
+    """Return an amount with enough digits to differ from 0, and without an exponent."""
     if value == 0 or value >= _CENTS_FROM:
         return f"${value:,.2f}"
     digits = min(12, 1 - math.floor(math.log10(value)))
@@ -139,7 +139,7 @@ def dollars(value: float) -> str:
 def _named(
     points: Sequence[Point], spots: Sequence[tuple[float, float]], bars: Sequence[Box]
 ) -> tuple[list[str], list[Box | None]]:
-    """Return names with their places where there is room for all of them; else numbers with theirs."""
+    """Return names with their places if there is room for all of them; else numbers with theirs."""
     numbers = [str(one.number) for one in points]
     if len(points) <= _NAMED_AT_MOST:
         texts = [f"{one.number} {_isolated(short(one.name, _NAME_CHARACTERS))}" for one in points]
@@ -151,12 +151,12 @@ def _named(
 
 
 def _isolated(name: str) -> str:
-    """Return a name that keeps what it may say about the direction of writing to itself."""
+    """Return a name between Unicode isolates, so that its writing direction has no effect on other text."""
     return f"\u2068{name}\u2069"
 
 
 def _front(points: Sequence[Point], best: set[int], across: _Axis, up: _Axis) -> list[tuple[float, float]]:
-    """Return where those are whom nobody beats, the cheapest first."""
+    """Return the coordinates of the points on the Pareto front, the cheapest first."""
     steps = sorted({(one.cost_usd, one.quality) for one in points if one.number in best})
     return [(across.at(cost), up.at(quality)) for cost, quality in steps]
 
@@ -166,14 +166,14 @@ def _treads(front: Sequence[tuple[float, float]]) -> list[Box]:
 
 
 def _path(front: Sequence[tuple[float, float]]) -> Iterator[Shape]:
-    """Yield the line through those whom nobody beats: whoever is not on it lies below it, or to the right."""
+    """Yield the line through the Pareto front; all other points are below it or to its right."""
     (first_x, first_y), *others = front
     if others:
         yield Steps("front", first_x, first_y, others)
 
 
 def _leader(x: float, y: float, box: Box) -> Iterator[Shape]:
-    """Yield the line from a point to a name that stands so far away that it would not be known for the point's."""
+    """Yield a line from a point to its name, if the name is so far away that it could be taken for another point's."""
     near = min(max(x, box.left), box.right), min(max(y, box.top), box.bottom)
     far = math.dist((x, y), near)
     if far >= _RADIUS + _UNLED:
@@ -193,7 +193,7 @@ def _frame(across: _Axis, up: _Axis) -> Iterator[Shape]:
         half = width(text) / 2
         middle = min(x, _WIDTH - half)
         yield Line("axis", x, _PLOT.bottom, x, _PLOT.bottom + 4)
-        if middle + half <= ends:  # else it would lie on its neighbour
+        if middle + half <= ends:  # else it would overlap its neighbour
             yield ChartText("middle", middle, _PLOT.bottom + 19, text)
             ends = middle - half
     scale = ", logarithmic" if across.logarithmic else ""
@@ -207,7 +207,7 @@ def _quality_axis(points: Sequence[Point], low: float | None, high: float | None
     bottom, top = math.floor(bottom / step + _HAIR) * step, math.ceil(top / step - _HAIR) * step
     if top - bottom < step / 2:
         bottom, top = bottom - step, top + step
-    # No score is beyond the metric's own ends, and so no axis.
+    # The axis does not go beyond the metric's own bounds.
     bottom, top = max(bottom, low if low is not None else bottom), min(top, high if high is not None else top)
     first, last = math.ceil(bottom / step - _HAIR), math.floor(top / step + _HAIR)
     ticks = [step * index for index in range(first, last + 1)]
@@ -229,7 +229,9 @@ def _cost_axis(points: Sequence[Point]) -> _Axis:
 
 
 def _round_step(span: float) -> float:
-    """Return a round step of which few enough make up `span`."""
-    rough = max(span / (_MOST_TICKS - 1), sys.float_info.min)  # the logarithm of less may be that of 0
+    """Return a round step, so that `span` has at most `_MOST_TICKS` ticks."""
+    rough = max(
+        span / (_MOST_TICKS - 1), sys.float_info.min
+    )  # anything less may be rounded to 0, which has no logarithm
     size = 10.0 ** math.floor(math.log10(rough))
     return next(factor * size for factor in (1, 2, 5, 10) if factor * size >= rough * (1 - _HAIR))

@@ -1,4 +1,4 @@
-"""A contestant as all parts of the report call it: by number and name."""
+"""Number and name of a contestant, as all parts of the report show them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from genops_events.reports import short
 
 @dataclass(frozen=True, slots=True)
 class ContestantName:
-    """A contestant."""
+    """Number and name of a contestant."""
 
     number: int
-    """Its place among the contestants, from 1 on."""
+    """Position among the contestants, from 1 on."""
     name: str
 
 
 def contestant_name(number: int, name: str) -> ContestantName:
-    """Return the contestant, with the beginning of its name where that is long."""
+    """Return number and name of a contestant; a long name is shortened."""
     return ContestantName(number, short(name))

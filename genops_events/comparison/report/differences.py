@@ -1,4 +1,4 @@
-"""Which words of an answer another answer does not have, where the two are alike enough for that to be of use."""
+"""Mark the words of an answer that another answer does not have, if the two are similar enough."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from genops_events.reports import Piece
 
 _WORD = re.compile(r"\s*\S+")
 _ALIKE = 0.5
-"""Of two texts that share fewer of their words, nearly all would be marked, which tells nobody anything."""
+"""Least share of common words: below it, nearly every word would be marked, which helps no reader."""
 _MOST_WORDS = 300
-"""Longer stretches are not taken apart: that could take seconds, and a text may be made so that it does."""
+"""Longer passages are not compared: that could take seconds, and a text may be written so that it does."""
 
 
 def marked(text: str, other: str) -> list[Piece]:
-    """Return `text` in pieces, of which those are marked that `other` does not have at that place."""
+    """Return `text` in pieces; the pieces that `other` does not have at that place are marked."""
     words, others = _WORD.findall(text), _WORD.findall(other)
     kept = _kept([one.lstrip() for one in words], [one.lstrip() for one in others])
     if len(kept) < _ALIKE * max(len(words), len(others), 1):
@@ -34,7 +34,7 @@ def marked(text: str, other: str) -> list[Piece]:
 
 
 def _kept(words: list[str], others: list[str]) -> set[int]:
-    """Return the places of the words that both have, in the same order."""
+    """Return the indices of the words that both have in the same order."""
     first, fewest = 0, min(len(words), len(others))
     while first < fewest and words[first] == others[first]:
         first += 1

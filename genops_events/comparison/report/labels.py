@@ -1,4 +1,4 @@
-"""Where the names of points stand, so that none lies on another, on a point, or outside the drawing."""
+"""Place the names of points so that none overlaps another name or a point, or leaves the drawing."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 HEIGHT = 13.0
-"""Of a line of text, in the drawing's own units."""
+"""Height of a line of text, in the drawing's units."""
 _NARROW, _WIDE = 7.2, 13.0
-"""Widest usual letter of the report's fonts, and of those that write Chinese, Japanese or Korean, at 12.5 units."""
+"""Widest usual letter of the report's fonts, and of fonts for Chinese, Japanese or Korean, at a size of 12.5 units."""
 _NEAREST, _FARTHEST, _STEP = 8.0, 176.0, 8.0
 _DIRECTIONS = 16
 _GAP = 1.5
 _THROUGH_LINE = 20.0
-"""As bad as standing so much farther away: a name across the line of an interval can be read, but looks untidy."""
+"""Distance that counts as much as crossing a line: a name across an interval can be read, but looks untidy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Box:
         )
 
     def inside(self, other: Box) -> bool:
-        """Return whether the whole box lies in `other`."""
+        """Return whether the whole box is within `other`."""
         return (
             other.left <= self.left
             and self.right <= other.right
@@ -44,7 +44,7 @@ class Box:
 
 
 def width(text: str) -> float:
-    """Return how wide a text is at most, in the drawing's own units: fonts differ from machine to machine."""
+    """Return the greatest width of a text in the drawing's units: fonts differ from machine to machine."""
     return math.fsum(
         0.0
         if unicodedata.combining(one) or unicodedata.category(one) == "Cf"
@@ -58,14 +58,14 @@ def width(text: str) -> float:
 def placed(
     points: Sequence[tuple[float, float]], texts: Sequence[str], *, within: Box, radius: float, lines: Sequence[Box]
 ) -> list[Box | None]:
-    """Return a box for each text, as near to its point as there is room; None where there is none at all.
+    """Return a box for each text, as near to its point as there is room; None where there is no room at all.
 
     Args:
-        points: where the points are.
-        texts: what stands beside each, in the same order; points beyond them have no text.
-        within: what no text may reach out of.
-        radius: of a point; no text lies on any of them.
-        lines: what a text had better not cross.
+        points: their coordinates.
+        texts: one for each point, in the same order; further points have no text.
+        within: the area that no text may leave.
+        radius: of a point; no text overlaps a point.
+        lines: boxes that a text should not cross, if possible.
     """
     taken = [Box(x - radius, y - radius, x + radius, y + radius) for x, y in points]
     found: list[Box | None] = []
@@ -95,7 +95,7 @@ def _around(x: float, y: float, wide: float) -> Iterator[tuple[float, Box]]:
             turn = (index + 1) // 2 * (1 if index % 2 else -1)
             angle = 2 * math.pi * turn / _DIRECTIONS
             across, down = math.cos(angle), -math.sin(angle)
-            # Of the box, the point of the edge that looks towards the point is what is so far away.
+            # The distance is that between the point and the nearest edge of the box.
             left = x + across * distance - wide * (1 - across) / 2
             top = y + down * distance - HEIGHT * (1 - down) / 2
             yield distance, Box(left, top, left + wide, top + HEIGHT)

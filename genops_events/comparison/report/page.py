@@ -1,4 +1,4 @@
-"""The page: how it went, quality against cost, all contestants, what failed, and the answers side by side."""
+"""The page: outcome, quality against cost, all contestants, failures, and the answers side by side."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from genops_events.comparison.report.answers import PromptCard, prompt_card
 from genops_events.comparison.report.chart import dollars
-from genops_events.comparison.report.choice import Chosen, differ_most, rows_shown
+from genops_events.comparison.report.choice import ShownRows, differ_most, rows_shown
 from genops_events.comparison.report.contestant_name import ContestantName, contestant_name
 from genops_events.comparison.report.summary import ContestantLine, FailureLine, contestant_lines, failure_lines
 from genops_events.comparison.report.trade import Trade, trade
@@ -20,13 +20,13 @@ _PACKAGE = "genops_events.comparison.report"
 
 @dataclass(frozen=True, slots=True)
 class ComparisonTile:
-    """A figure that is looked for first."""
+    """A main figure, which is shown first."""
 
     name: str
     figure: str
     note: str
     who: ContestantName | None = None
-    """Whose it is; None where it is nobody's alone."""
+    """The contestant of the figure; None where it is about all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,9 @@ class PromptCards:
     """The answers side by side."""
 
     which: str
-    """Which rows are shown, in words."""
+    """Words for the rows that are shown."""
     not_shown: str
-    """How many are not; empty where all are."""
+    """Number of rows that are not shown; empty where all are."""
     rows: Sequence[PromptCard]
 
 
@@ -50,7 +50,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class ComparisonPage:
-    """What stands on the page, as the template `report.html.j2` reads it."""
+    """The page as the template `report.html.j2` reads it."""
 
     title: str
     state: str
@@ -72,19 +72,19 @@ class ComparisonPage:
 
 
 def render(comparison: ComparisonSummary, rows: Iterable[ComparedRow]) -> str:
-    """Return the report as one HTML document; whatever stands in prompts, answers and names is text in it, never markup.
+    """Return the report as one HTML document, in which prompts, answers and names are escaped: text, and never markup.
 
-    Its size is bounded, however many rows there are: of them, it shows those on which the contestants differ most.
+    Its size is bounded: it shows the rows on which the contestants differ most.
 
     Args:
         comparison: its summary.
-        rows: all of them, in any order; they are gone through once, and only those that are shown are kept.
+        rows: all of them, in any order; they are read once, and only those that are shown are kept in memory.
     """
     return html_page(_PACKAGE, page_of(comparison, rows))
 
 
 def page_of(comparison: ComparisonSummary, rows: Iterable[ComparedRow]) -> ComparisonPage:
-    """Return what stands on the comparison's page."""
+    """Return the page of a comparison."""
     metrics = [one.name for one in comparison.metrics]
     chosen = differ_most(rows, metrics, rows_shown(len(comparison.contestants)))
     files = (
@@ -122,7 +122,7 @@ def _verdict(comparison: ComparisonSummary) -> VerdictBox:
 
 
 def _state(comparison: ComparisonSummary) -> str:
-    """Return how it went in a few words; that somebody is missing is among them."""
+    """Return the outcome in a few words, with the number of contestants that did not complete."""
     missing, every = _missing(comparison), len(comparison.contestants)
     if comparison.outcome != "completed" or not missing:
         return comparison.outcome
@@ -134,7 +134,7 @@ def _missing(comparison: ComparisonSummary) -> int:
 
 
 def _tiles(comparison: ComparisonSummary) -> list[ComparisonTile]:
-    """Return the figures that are looked for first."""
+    """Return the main figures, which are shown first."""
     completed = len(comparison.contestants) - _missing(comparison)
     names = [one.name for one in comparison.metrics]
     reserved = "" if comparison.estimated_usd is None else f"of {dollars(float(comparison.estimated_usd))} at most"
@@ -156,14 +156,14 @@ def _spent(comparison: ComparisonSummary) -> str:
 
 
 def _highest(comparison: ComparisonSummary, metric: str) -> ComparisonTile:
-    """Return who is first in a metric, and how sure that is."""
+    """Return the contestant with the highest mean in a metric, and whether other intervals overlap with its own."""
     found = [
         (figures.mean, place, one.name, figures)
         for place, one in enumerate(comparison.contestants, start=1)
         if (figures := one.metrics.get(metric)) is not None and figures.mean is not None
     ]
     if not found:
-        return ComparisonTile(f"highest {metric}", number(None), "nobody was scored")
+        return ComparisonTile(f"highest {metric}", number(None), "no contestant has a score")
     mean, place, name, first = max(found, key=lambda one: (one[0], -one[1]))
     near = sum(
         first.low is not None and one.high is not None and one.high >= first.low
@@ -176,7 +176,7 @@ def _highest(comparison: ComparisonSummary, metric: str) -> ComparisonTile:
     )
 
 
-def _answers(comparison: ComparisonSummary, chosen: Chosen, metrics: Sequence[str]) -> PromptCards:
+def _answers(comparison: ComparisonSummary, chosen: ShownRows, metrics: Sequence[str]) -> PromptCards:
     shown, total = len(chosen.rows), chosen.total
     if shown == total:
         which = "the row" if total == 1 else f"all {total:,} rows"

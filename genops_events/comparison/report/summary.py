@@ -1,4 +1,4 @@
-"""All contestants in one table: what each is, what it reached and cost, and why one of them has no figures."""
+"""The table of all contestants: model and settings, scores and cost, and the reason where there are no figures."""
 
 from __future__ import annotations
 
@@ -18,16 +18,19 @@ _MOST_CAUSES = 5
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """What is to be known of a contestant beside its model: own words, then a name, or words of others."""
+    """A fact about a contestant beside its model."""
 
     words: str = ""
+    """Of this report."""
     name: str = ""
-    told: str = ""
+    """A name after the words, shown as code."""
+    text: str = ""
+    """A user's text after the words, such as a system instruction."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A figure: what is looked for, and below it what belongs to it."""
+    """A cell of the table: a figure, and notes below it."""
 
     figure: str
     notes: Sequence[str] = ()
@@ -46,12 +49,12 @@ class ContestantLine:
     reason: str
     help: str
     cells: Sequence[Cell]
-    """A mean for each metric, then answers, cost, tokens and latency."""
+    """The mean of each metric, then answers, cost, tokens and latency."""
 
 
 @dataclass(frozen=True, slots=True)
 class FailureLine:
-    """What left rows of a contestant without a score."""
+    """A cause of missing scores of a contestant."""
 
     who: ContestantName
     cause: str
@@ -59,14 +62,14 @@ class FailureLine:
 
 
 def thousand_usd(one: ContestantResult) -> float | None:
-    """Return what 1,000 of its answers cost in US dollars; None where that is not known."""
+    """Return the cost of 1,000 of its answers in USD; None where that is not known."""
     if one.answers_usd is None or not one.answered:
         return None
     return float(one.answers_usd / one.answered * 1000)
 
 
 def contestant_lines(comparison: ComparisonSummary) -> list[ContestantLine]:
-    """Return the contestants in the order in which they were named, a line each."""
+    """Return a line for each contestant, in the order of the request."""
     highest = {
         metric.name: max(
             (value for one in comparison.contestants if (value := _mean(one, metric.name)) is not None), default=None
@@ -95,15 +98,15 @@ def contestant_lines(comparison: ComparisonSummary) -> list[ContestantLine]:
 
 
 def failure_lines(contestants: Sequence[ContestantResult]) -> list[FailureLine]:
-    """Return what left rows without a score, by contestant; nothing where every row has one."""
+    """Return the causes of missing scores by contestant; empty where every row has a score."""
     lines = []
     for place, one in enumerate(contestants, start=1):
         causes = sorted(one.failures.items(), key=lambda cause: -cause[1])
         shown, others = causes[:_MOST_CAUSES], causes[_MOST_CAUSES:]
-        told = [(short(cause, _CAUSE_CHARACTERS), count) for cause, count in shown]
+        counts = [(short(cause, _CAUSE_CHARACTERS), count) for cause, count in shown]
         if others:
-            told.append((f"{len(others)} other causes", sum(count for _, count in others)))
-        lines += [FailureLine(contestant_name(place, one.name), cause, f"{count:,}") for cause, count in told]
+            counts.append((f"{len(others)} other causes", sum(count for _, count in others)))
+        lines += [FailureLine(contestant_name(place, one.name), cause, f"{count:,}") for cause, count in counts]
     return lines
 
 
@@ -112,15 +115,15 @@ def _facts(one: ContestantResult) -> list[Fact]:
     if one.candidate and one.candidate != one.model:
         facts.append(Fact("candidate", short(one.candidate)))
     if one.called and one.called != one.model:
-        *_, endpoint = one.called.rpartition("/endpoints/")  # an endpoint's project and place tell nobody anything here
+        *_, endpoint = one.called.rpartition("/endpoints/")  # without project and location, which are the same for all
         facts.append(Fact("asked", short(endpoint)))
     if one.billed_model and one.billed_model not in (one.model, one.called):
         facts.append(Fact("at the prices of", short(one.billed_model)))
     if one.settings:
-        told = ", ".join(f"{name} {_setting(value)}" for name, value in one.settings.items())
-        facts.append(Fact(told=short(told, _SETTINGS_CHARACTERS)))
+        settings = ", ".join(f"{name} {_setting(value)}" for name, value in one.settings.items())
+        facts.append(Fact(text=short(settings, _SETTINGS_CHARACTERS)))
     if one.system_instruction:
-        facts.append(Fact("told:", told=short(one.system_instruction, _SETTINGS_CHARACTERS)))
+        facts.append(Fact("system instruction:", text=short(one.system_instruction, _SETTINGS_CHARACTERS)))
     elif one.system_instruction is not None:
         facts.append(Fact("no system instruction"))
     return facts

@@ -1,4 +1,4 @@
-"""Quality against cost: a chart for each metric, and beside the first whom each number stands for."""
+"""Quality against cost: a chart for each metric, and a legend of the numbers beside the first."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from genops_events.reports import Chart
 
 
 @dataclass(frozen=True, slots=True)
-class Explained:
-    """A contestant with its figures, or why it is not in the chart."""
+class LegendEntry:
+    """A contestant with its figures, or the reason why it is not in the chart."""
 
     who: ContestantName
-    told: str
+    figures: str
 
 
 @dataclass(frozen=True, slots=True)
 class MetricChart:
-    """What the means in a metric cost."""
+    """The chart of one metric."""
 
     metric: str
     chart: Chart
@@ -30,11 +30,11 @@ class MetricChart:
 
 @dataclass(frozen=True, slots=True)
 class Trade:
-    """The charts of all metrics in which somebody has a mean at a known cost: at least one."""
+    """The charts of all metrics in which a contestant has a mean and a known cost: at least one."""
 
     first: MetricChart
-    explained: Sequence[Explained]
-    """All contestants, with their figures in the first."""
+    legend: Sequence[LegendEntry]
+    """All contestants, with their figures in the first chart."""
     others: Sequence[MetricChart]
 
 
@@ -47,7 +47,7 @@ def trade(comparison: ComparisonSummary) -> Trade | None:
         MetricChart(metric.name, quality_against_cost(metric.name, points, low=metric.low, high=metric.high))
         for metric, points in drawn
     ]
-    return Trade(first, _explained(comparison, *drawn[0]), others)
+    return Trade(first, _legend(comparison, *drawn[0]), others)
 
 
 def _points(comparison: ComparisonSummary, metric: Measured) -> list[Point]:
@@ -60,11 +60,11 @@ def _points(comparison: ComparisonSummary, metric: Measured) -> list[Point]:
     ]
 
 
-def _explained(comparison: ComparisonSummary, metric: Measured, points: Sequence[Point]) -> list[Explained]:
-    """Return whom each number stands for, those too who are not in the chart."""
+def _legend(comparison: ComparisonSummary, metric: Measured, points: Sequence[Point]) -> list[LegendEntry]:
+    """Return the contestant of each number, with those that are not in the chart."""
     drawn = {point.number: f"{point.quality:.4g} for {dollars(point.cost_usd)}" for point in points}
     return [
-        Explained(contestant_name(place, one.name), drawn.get(place) or f"not in the chart: {_why_not(one, metric)}")
+        LegendEntry(contestant_name(place, one.name), drawn.get(place) or f"not in the chart: {_why_not(one, metric)}")
         for place, one in enumerate(comparison.contestants, start=1)
     ]
 

@@ -1,4 +1,4 @@
-"""The report of an evaluation: one HTML file that needs nothing else, no script and no network."""
+"""The report of an evaluation: one HTML file without scripts that needs no other file and no network."""
 
 from genops_events.evaluation.report.page import EvaluationPage, Report, page_of, report_html
 

@@ -1,4 +1,4 @@
-"""Two charts for each metric: how scores are distributed, and where means and bounds lie."""
+"""Two charts for each metric: the distribution of the scores, and the means beside the gate's bounds."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from genops_events.reports import Bar, Chart, ChartText, Dot, Line, Shape, numbe
 BINS = 10
 _WIDTH = 400
 _LEFT, _RIGHT, _TOP, _BASE = 34, 394, 22, 132
-"""Of the bars; counts stand left of them."""
+"""Edges of the bars; counts are left of them."""
 _TRACK_LEFT, _TRACK_RIGHT, _FIRST_LINE, _LINE = 106, 338, 20, 26
-"""Of the points; names stand left of them, figures right."""
+"""Edges of the points; names are left of them, figures right."""
 _MOST_TICKS = 4
 _WIDEST_BAR = 40
 _MOST_SINGLE = 11
@@ -30,7 +30,7 @@ _BOUNDS: Mapping[ConditionKind, str] = {"minimum": "minimum", "no_regression": "
 
 @dataclass(frozen=True, slots=True)
 class MetricCharts:
-    """The charts of a metric, with what is to be known of them."""
+    """The charts of a metric, with a note about them."""
 
     metric: str
     distribution: Chart
@@ -40,13 +40,13 @@ class MetricCharts:
 
 @dataclass(frozen=True, slots=True)
 class _Slots:
-    """Where on the axis scores are counted: at each value that there can be, or from one edge to the next."""
+    """How scores are counted on the axis: at each possible value, or between two edges."""
 
     edges: Sequence[float]
     single: bool
 
     @property
-    def told(self) -> list[str]:
+    def labels(self) -> list[str]:
         if self.single:
             return [f"at {value:.4g}" for value in self.edges]
         return [f"from {low:.3g} to {high:.3g}" for low, high in pairwise(self.edges)]
@@ -61,7 +61,7 @@ class _Slots:
 class Mean:
     """A mean as a point, with the ends of its interval where it has one."""
 
-    whose: Literal["candidate", "champion"]
+    side: Literal["candidate", "champion"]
     name: str
     value: float
     low: float | None = None
@@ -70,14 +70,14 @@ class Mean:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """What a mean is held against."""
+    """A bound of the gate, for a mean."""
 
     name: str
     value: float
 
 
 def shows_bounds(conditions: Sequence[Condition]) -> bool:
-    """Return whether the gate has a bound that is drawn in a chart."""
+    """Return whether a bound of the gate is drawn in a chart."""
     return any(one.kind in _BOUNDS and one.bound is not None for one in conditions)
 
 
@@ -106,26 +106,26 @@ def _charts(
     metric: Metric, found: MetricSummary, mean: float, conditions: Sequence[Condition], rows: Sequence[Row]
 ) -> MetricCharts:
     own = [row.scores[metric.name] for row in rows if metric.name in row.scores]
-    theirs = [row.champion_scores[metric.name] for row in rows if metric.name in row.champion_scores]
+    champions = [row.champion_scores[metric.name] for row in rows if metric.name in row.champion_scores]
     means, notes = _means(metric, found, mean)
     bounds = [
         Bound(_BOUNDS[one.kind], one.bound)
         for one in conditions
         if one.metric == metric.name and one.kind in _BOUNDS and one.bound is not None
     ]
-    seen = [*own, *theirs, *(one.value for one in means), *(one.value for one in bounds)]
+    seen = [*own, *champions, *(one.value for one in means), *(one.value for one in bounds)]
     low = min(seen) if metric.low is None else metric.low
     high = max(seen) if metric.high is None else metric.high
     return MetricCharts(
         metric=metric.name,
-        distribution=distribution(metric.name, own, theirs, low=low, high=high),
+        distribution=distribution(metric.name, own, champions, low=low, high=high),
         means=comparison(f"Means of {metric.name}", means, bounds, low=low, high=high),
         note="; ".join(notes),
     )
 
 
 def _means(metric: Metric, found: MetricSummary, mean: float) -> tuple[list[Mean], list[str]]:
-    """Return the means that are drawn, and what is to be known of them."""
+    """Return the means that are drawn, and notes about them."""
     means = [Mean("candidate", "candidate", mean, found.low, found.high)]
     notes = ["1: won against the champion, 0.5: tie, 0: lost"] if metric.name == PAIRWISE else []
     if found.champion_mean is not None:
@@ -137,12 +137,12 @@ def _means(metric: Metric, found: MetricSummary, mean: float) -> tuple[list[Mean
 
 
 def distribution(title: str, scores: Sequence[float], champion: Sequence[float], *, low: float, high: float) -> Chart:
-    """Return how many rows have which score: the candidate's as bars, the champion's beside them where there are any.
+    """Return a histogram of the scores: bars of the candidate, and beside them those of the champion, if it has scores.
 
     Args:
-        title: what the chart is of, for people who hear it.
-        scores: the candidate's.
-        champion: the champion's; empty where it was not scored.
+        title: name of the metric, for screen readers.
+        scores: of the candidate.
+        champion: scores of the champion; empty where it has none.
         low: left end of the axis.
         high: right end of the axis.
     """
@@ -150,7 +150,7 @@ def distribution(title: str, scores: Sequence[float], champion: Sequence[float],
     slots = _slots([*scores, *champion], low, high)
     groups = [(name, slots.counts(one)) for name, one in _named(scores, champion)]
     ticks = _ticks(max((count for _, counts in groups for count in counts), default=0))
-    step = (_RIGHT - _LEFT) / len(slots.told)
+    step = (_RIGHT - _LEFT) / len(slots.labels)
     width = min((step - 6) / len(groups), _WIDEST_BAR)
     bars = []
     for place, (name, counts) in enumerate(groups):
@@ -159,8 +159,8 @@ def distribution(title: str, scores: Sequence[float], champion: Sequence[float],
                 continue
             height = max(2.0, (_BASE - _TOP) * count / ticks[-1])
             x = _LEFT + (index + 0.5) * step + (place - len(groups) / 2) * width
-            told = f"{name} {count} {'row' if count == 1 else 'rows'} {slots.told[index]}"
-            bars.append(Bar(name, x + 0.75, _BASE - height, width - 1.5, height, told))
+            label = f"{name} {count} {'row' if count == 1 else 'rows'} {slots.labels[index]}"
+            bars.append(Bar(name, x + 0.75, _BASE - height, width - 1.5, height, label))
     drawn = [ChartText("", _LEFT, 11, "rows"), *_grid(ticks), *bars, Line("axis", _LEFT, _BASE, _RIGHT, _BASE)]
     if slots.single:
         for index, value in enumerate(slots.edges):
@@ -168,15 +168,15 @@ def distribution(title: str, scores: Sequence[float], champion: Sequence[float],
     else:
         drawn += _ends(low, high, _LEFT, _RIGHT, _BASE + 17)
         drawn.append(ChartText("middle", (_LEFT + _RIGHT) / 2, _BASE + 17, f"{(low + high) / 2:.4g}"))
-    label = f"Distribution of {title}: {'; '.join(bar.told for bar in bars)}"
-    return Chart(label, _WIDTH, _BASE + 26, drawn)
+    heard = f"Distribution of {title}: {'; '.join(bar.title for bar in bars)}"
+    return Chart(heard, _WIDTH, _BASE + 26, drawn)
 
 
 def comparison(title: str, means: Sequence[Mean], bounds: Sequence[Bound], *, low: float, high: float) -> Chart:
-    """Return means as points on one axis, and what they are held against as lines across it.
+    """Return a chart of means as points on one axis, with the gate's bounds as lines across it.
 
     Args:
-        title: what the chart is of.
+        title: of the chart, for screen readers.
         means: at least the candidate's.
         bounds: of the gate.
         low: left end of the axis.
@@ -188,26 +188,26 @@ def comparison(title: str, means: Sequence[Mean], bounds: Sequence[Bound], *, lo
         return _TRACK_LEFT + (_TRACK_RIGHT - _TRACK_LEFT) * (min(max(value, low), high) - low) / (high - low)
 
     drawn: list[Shape] = []
-    told: list[str] = []
+    labels: list[str] = []
     y = _FIRST_LINE
     for mean in means:
         drawn.append(Line("axis", _TRACK_LEFT, y, _TRACK_RIGHT, y))
         between = ""
         if mean.low is not None and mean.high is not None:
-            drawn.append(Line(f"{mean.whose} interval", across(mean.low), y, across(mean.high), y))
+            drawn.append(Line(f"{mean.side} interval", across(mean.low), y, across(mean.high), y))
             between = f", with 95 % confidence {mean.low:.4g} to {mean.high:.4g}"
-        told.append(f"{mean.name} {mean.value:.4g}{between}")
-        drawn.append(Dot(mean.whose, across(mean.value), y, _RADIUS, told[-1]))
+        labels.append(f"{mean.name} {mean.value:.4g}{between}")
+        drawn.append(Dot(mean.side, across(mean.value), y, _RADIUS, labels[-1]))
         drawn += _named_figure(mean.name, f"{mean.value:.3g}", y)
         y += _LINE
     drawn += _ends(low, high, _TRACK_LEFT, _TRACK_RIGHT, y - _LINE + 18)
     for bound in bounds:
-        told.append(f"{bound.name} {bound.value:.4g}")
+        labels.append(f"{bound.name} {bound.value:.4g}")
         x = across(bound.value)
-        drawn.append(Line("bound", x, _FIRST_LINE - 12, x, y + 6, told[-1]))
+        drawn.append(Line("bound", x, _FIRST_LINE - 12, x, y + 6, labels[-1]))
         drawn += _named_figure(bound.name, f"≥ {bound.value:.3g}", y)
         y += _LINE
-    return Chart(f"{title}: {'; '.join(told)}", _WIDTH, y - _LINE + (12 if bounds else 24), drawn)
+    return Chart(f"{title}: {'; '.join(labels)}", _WIDTH, y - _LINE + (12 if bounds else 24), drawn)
 
 
 def _named(scores: Sequence[float], champion: Sequence[float]) -> list[tuple[str, Sequence[float]]]:
@@ -215,7 +215,7 @@ def _named(scores: Sequence[float], champion: Sequence[float]) -> list[tuple[str
 
 
 def _slots(scores: Sequence[float], low: float, high: float) -> _Slots:
-    """Return a slot for each whole or half score where there are no others, as with a judge's ratings; else equal parts."""
+    """Return a slot for each whole or half score if there are no others, as with a judge's ratings; else equal parts."""
     for step in (1.0, 0.5):
         values = [low + step * index for index in range(min(int((high - low) / step) + 1, _MOST_SINGLE + 1))]
         if len(values) <= _MOST_SINGLE and values[-1] == high and {*scores} <= {*values}:
@@ -224,7 +224,7 @@ def _slots(scores: Sequence[float], low: float, high: float) -> _Slots:
 
 
 def _ticks(most: int) -> list[int]:
-    """Return round counts from 0 on, the last of which is not below `most`."""
+    """Return round counts from 0 up to at least `most`."""
     size = 1
     while (step := next((n * size for n in (1, 2, 5) if math.ceil(most / (n * size)) <= _MOST_TICKS), None)) is None:
         size *= 10

@@ -1,4 +1,4 @@
-"""Rows that have no score: why, how many, and which they are."""
+"""Rows without a score: the causes, the number of rows, and their ids."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ _CAUSE_CHARACTERS = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
-    """Rows by their ids: the first 50."""
+class NamedRows:
+    """Ids of rows: of the first 50."""
 
     count: int
+    """Number of all rows."""
     ids: Sequence[str]
     more: int
-    """How many are not named."""
+    """Number of rows whose id is not in `ids`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why rows have no score, and how often."""
+    """Why rows have no score, and the number of these rows."""
 
     text: str
     times: int
@@ -37,29 +38,29 @@ class Failures:
 
     count: int
     causes: Sequence[Cause]
-    others: Named | None
-    """Those whose answer can be scored, or that have none."""
+    others: NamedRows | None
+    """The rows of which a scorable answer, or none, exists; None for no such row."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnusableLine:
-    """Rows whose answer is none, for the same reason."""
+    """Rows with an unusable answer, for the same reason."""
 
     state: str
     remedy: str
-    rows: Named
+    rows: NamedRows
 
 
 @dataclass(frozen=True, slots=True)
 class Unusable:
-    """Rows whose answer is none: cut, blocked or empty."""
+    """Rows with an unusable answer: cut, blocked or empty."""
 
     count: int
     lines: Sequence[UnusableLine]
 
 
 def failures(failed: Sequence[Row]) -> Failures:
-    """Return why rows have no score, and which those are whose answer is not to blame.
+    """Return why rows have no score, and the ids of those for which an unusable answer is not the cause.
 
     Args:
         failed: rows without a score in some metric; at least one.
@@ -73,7 +74,7 @@ def failures(failed: Sequence[Row]) -> Failures:
 
 
 def unusable(failed: Sequence[Row]) -> Unusable | None:
-    """Return the rows whose answer is none: how many of which state, what to do, and which they are; None without any."""
+    """Return the rows with an unusable answer by its state, with a remedy and their ids; None where there are none."""
     lines = [
         UnusableLine(state, REMEDIES[state], named(found))
         for state in UNUSABLE
@@ -82,6 +83,6 @@ def unusable(failed: Sequence[Row]) -> Unusable | None:
     return Unusable(sum(one.rows.count for one in lines), lines) if lines else None
 
 
-def named(rows: Sequence[Row]) -> Named:
-    """Return the rows by their ids, and how many more there are than are named."""
-    return Named(len(rows), [short(row.id) for row in rows[:_NAMED_AT_MOST]], max(len(rows) - _NAMED_AT_MOST, 0))
+def named(rows: Sequence[Row]) -> NamedRows:
+    """Return the ids of the first 50 rows, and the number of the others."""
+    return NamedRows(len(rows), [short(row.id) for row in rows[:_NAMED_AT_MOST]], max(len(rows) - _NAMED_AT_MOST, 0))

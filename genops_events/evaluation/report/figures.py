@@ -1,4 +1,4 @@
-"""The figures of a report: those that are looked for first, the conditions of the gate, and a line for each metric."""
+"""The figures of a report: the main figures, the conditions of the gate, and a line for each metric."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class MetricLine:
     interval: str
     champion_mean: str
     same_rows: str
-    """The candidate's mean on the rows that the champion was scored on; empty where those are all."""
+    """The candidate's mean on the rows that the champion was scored on; empty if that is every row."""
     standard_deviation: str
     count: int
     failed: int
@@ -55,14 +55,14 @@ def tiles(
     *,
     champion: bool,
 ) -> list[Tile]:
-    """Return the figures that are looked for first.
+    """Return the main figures, which are shown first.
 
     Args:
         rows: all of them.
         figures: by metric.
         conditions: of the gate.
         decisive: the metric that decides.
-        champion: whether there is one.
+        champion: whether there is a champion.
     """
     found = figures.get(decisive, MetricSummary(count=0))
     asked = [row for row in rows if row.left_out is None]

@@ -1,4 +1,4 @@
-"""The page: verdict, conditions, figures with charts, the worst rows, and what could not be scored."""
+"""The page: verdict, conditions, figures with charts, the worst rows, and the rows without a score."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime
 
 from genops_events.catalogue.metrics import Metric
 from genops_events.evaluation.report.charts import MetricCharts, metric_charts, shows_bounds
-from genops_events.evaluation.report.failures import Failures, Named, Unusable, failures, named, unusable
+from genops_events.evaluation.report.failures import Failures, NamedRows, Unusable, failures, named, unusable
 from genops_events.evaluation.report.figures import (
     ConditionLine,
     MetricLine,
@@ -28,7 +28,7 @@ _PACKAGE = "genops_events.evaluation.report"
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All that the report tells of."""
+    """The contents of the report."""
 
     candidate: str
     dataset: str
@@ -45,7 +45,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationPage:
-    """What stands on the page, as the template `report.html.j2` reads it."""
+    """The page as the template `report.html.j2` reads it."""
 
     title: str
     state: Signal
@@ -62,16 +62,16 @@ class EvaluationPage:
     worst: Sequence[RowCard]
     failures: Failures | None
     unusable: Unusable | None
-    left_out: Named | None
+    left_out: NamedRows | None
 
 
 def report_html(report: Report) -> str:
-    """Return the report as one HTML document; whatever stands in prompts and answers is text in it, and never markup."""
+    """Return the report as one HTML document, in which prompts and answers are escaped: text, and never markup."""
     return html_page(_PACKAGE, page_of(report))
 
 
 def page_of(report: Report) -> EvaluationPage:
-    """Return what stands on the report's page: only the worst rows, and names of at most 50 of the others."""
+    """Return the page of a report; of the rows it has the worst ones, and ids of at most 50 of the others."""
     state: Signal = "passed" if report.passed else "refused"
     failed = [row for row in report.rows if row.failures]
     left_out = [row for row in report.rows if row.left_out is not None]

@@ -1,4 +1,4 @@
-"""One row as a card that folds: its scores, what was asked, answered and expected, and the judge's words."""
+"""One row as a card that folds: its scores, prompt, answers, reference, and the judge's explanations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from genops_events.reports import TextBox, short, text_box
 
 @dataclass(frozen=True, slots=True)
 class RowScore:
-    """A score of the row, with the champion's where it is known."""
+    """A score of the row, with the champion's where that is known."""
 
     metric: str
     score: str
@@ -32,14 +32,14 @@ def row_card(row: Row, decisive: str) -> RowCard:
     names = sorted(row.scores, key=lambda name: name != decisive)
     return RowCard(
         id=short(row.id),
-        scores=[RowScore(name, f"{row.scores[name]:.4g}", _champions(row, name)) for name in names],
+        scores=[RowScore(name, f"{row.scores[name]:.4g}", _champion_score(row, name)) for name in names],
         texts=[text_box(name, text) for name, text in _texts(row)],
     )
 
 
-def _champions(row: Row, name: str) -> str:
-    theirs = row.champion_scores.get(name)
-    return "" if theirs is None else f"(champion {theirs:.4g})"
+def _champion_score(row: Row, name: str) -> str:
+    score = row.champion_scores.get(name)
+    return "" if score is None else f"(champion {score:.4g})"
 
 
 def _texts(row: Row) -> Iterator[tuple[str, str]]:

@@ -180,7 +180,7 @@ def test_who_is_cleared_is_held_against_what_the_others_have_spent(
 ) -> None:
     run = one_has_completed(compared, store)
     spent = result(run, MODEL).cost_usd
-    most = comparing_of(run).most(comparing_of(run).asked(comparing_of(run).plan()))[PRO]
+    most = comparing_of(run).most(comparing_of(run).prepared(comparing_of(run).plan()))[PRO]
     assert spent > 0
     compared(evaluation=JUDGED, contestants=[MODEL, PRO], budget_usd=float(most + spent / 2))
     before = calls(cloud)
@@ -214,7 +214,7 @@ def test_a_contestant_that_is_refused_later_keeps_what_it_has_spent(
     run = asked(MODEL)
     plan(run)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("genops_events.comparison.contest.Contest._write_rows", die)
+        patch.setattr("genops_events.comparison.contest.ContestantRun._write_rows", die)
         with pytest.raises(KeyboardInterrupt):
             contest(run, MODEL)
     record_failed_contestant({**run, "task": RunContestant(task_id="contest", contestant=MODEL), "exception": None})
@@ -240,7 +240,7 @@ def test_what_a_contestant_cost_is_unknown_where_its_answers_are_kept_and_cannot
     plan(run)
     contest(run, LITE)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("genops_events.comparison.contest.Contest._write_rows", die)
+        patch.setattr("genops_events.comparison.contest.ContestantRun._write_rows", die)
         with pytest.raises(KeyboardInterrupt):
             contest(run, MODEL)
     store.bucket.blob(prompts_path(comparing_of(run).id)).delete()  # without them, nobody can tell what was answered
@@ -273,6 +273,6 @@ def test_functions_and_a_schema_of_the_answer_are_reserved_for_as_input(
     }
     run = asked(*(json.dumps({name: {"model": MODEL, "generation_config": one}}) for name, one in about.items()))
     comparing = comparing_of(run)
-    most = comparing.most(comparing.asked(comparing.plan()))
+    most = comparing.most(comparing.prepared(comparing.plan()))
     assert Decimal("0.012") < most["functions"] - most["plain"] < Decimal("0.0125")
     assert Decimal("0.012") < most["schema"] - most["plain"] < Decimal("0.0125")

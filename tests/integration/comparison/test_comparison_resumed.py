@@ -54,9 +54,9 @@ def test_a_contestant_that_is_killed_loses_only_what_was_in_flight(
 @pytest.mark.parametrize(
     "where",
     [
-        "genops_events.comparison.contest.Contest._write_rows",
-        "genops_events.comparison.contest.Contest._record",
-        "genops_events.comparison.contest.Contest._settle",
+        "genops_events.comparison.contest.ContestantRun._write_rows",
+        "genops_events.comparison.contest.ContestantRun._record",
+        "genops_events.comparison.contest.ContestantRun._settle",
         "genops_events.evaluation.scored_run.remove_parts",
     ],
 )
@@ -115,7 +115,7 @@ def test_a_contestant_whose_task_dies_after_its_result_for_the_last_time_has_com
     run = asked(MODEL)
     plan(run)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("genops_events.comparison.contest.Contest._settle", die)
+        patch.setattr("genops_events.comparison.contest.ContestantRun._settle", die)
         with pytest.raises(KeyboardInterrupt):
             contest(run, MODEL)
     done = result(run, MODEL)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pages import whole
 
 from genops_events.comparison.report import differences, render
-from genops_events.comparison.report.chart import Point, dollars, quality_against_cost, unbeaten
+from genops_events.comparison.report.chart import Point, dollars, pareto_front, quality_against_cost
 from genops_events.comparison.report.choice import differ_most
 from genops_events.comparison.report.differences import marked
 from genops_events.comparison.report.labels import Box, placed
@@ -222,8 +222,8 @@ def test_whoever_is_as_good_for_less_or_better_for_no_more_beats_another() -> No
     def point(number: int, quality: float, cost: float) -> Point:
         return Point(number, "", quality, None, None, cost)
 
-    assert unbeaten([point(1, 0.5, 1.0), point(2, 0.5, 2.0), point(3, 0.6, 2.0), point(4, 0.4, 0.5)]) == {1, 3, 4}
-    assert unbeaten([point(1, 0.5, 1.0), point(2, 0.5, 1.0)]) == {1, 2}, "equals beat nobody"
+    assert pareto_front([point(1, 0.5, 1.0), point(2, 0.5, 2.0), point(3, 0.6, 2.0), point(4, 0.4, 0.5)]) == {1, 3, 4}
+    assert pareto_front([point(1, 0.5, 1.0), point(2, 0.5, 1.0)]) == {1, 2}, "equals beat nobody"
 
 
 @given(st.lists(st.tuples(st.floats(60, 380), st.floats(30, 270)), min_size=1, max_size=30))

@@ -14,11 +14,11 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 from genops_events.catalogue import metrics
 from genops_events.catalogue.rubrics import PAIRWISE_CRITERIA
 from genops_events.config import load_config
-from genops_events.evaluation.vertex import Scored, request, scores
+from genops_events.evaluation.vertex import AnswerToScore, request, scores
 
 CONFIG = load_config(Path(__file__).parents[3] / "examples" / "genops.yaml")
 JUDGE = metrics.JudgeCalls("gemini-2.5-pro", 8)
-ONE = Scored("prompt", "own", "reference", "theirs")
+ONE = AnswerToScore("prompt", "own", "reference", "theirs")
 
 
 def read(asked: dict[str, Any]) -> EvaluateInstancesRequest:
