@@ -97,7 +97,7 @@ class VertexJobTrigger(BaseTrigger):
             return
         self._told, self._told_at = view, clock
         recorder = ProgressRecorder.of_this_loop()
-        recorder.note(self.job, view, candidate=self.candidate, say=self.log.info, kind=self.KIND)
+        recorder.note(self.job, view, candidate=self.candidate, log_line=self.log.info, kind=self.KIND)
 
     async def on_kill(self) -> None:
         """Cancel the job if a person ended the task: marked it failed, cleared it, or deleted its Dag run.

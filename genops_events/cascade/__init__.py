@@ -1,1 +1,1 @@
-"""What the stages have in common: one run of a stage, what it may spend, how it is held, and how its end is recorded."""
+"""What the stages have in common: a run of a stage, its spending, its holds, its paid job, and its recorded end."""

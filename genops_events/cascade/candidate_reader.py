@@ -1,4 +1,4 @@
-"""Read candidates out of the record: one, all, or one again and again, and then only what has changed since."""
+"""Read candidates from the record: one, all, or one repeatedly, for which only changed documents are fetched again."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ if TYPE_CHECKING:
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 OUTSIDE_SECONDS = 5.0
-"""How old what lies outside the candidate's folder may be: the queue, and the champion."""
+"""Greatest age in seconds of what is read outside the candidate's folder: the queue, and the champion."""
 
 
 def read_candidate(store: RecordStore, candidate: str) -> Candidate | None:
-    """Return all that the record says about `candidate`, or None where it does not know it."""
+    """Return the candidate with all its documents; None where the record does not know it."""
     return CandidateReader(store).look(candidate)
 
 
 def read_candidates(
     store: RecordStore, *, unreadable: Callable[[str, PermanentError], None] | None = None
 ) -> Iterator[Candidate]:
-    """Yield every candidate that the record knows, in the order of their ids.
+    """Yield every candidate of the record, in the order of their ids.
 
     Args:
         store: the record.
-        unreadable: called for each candidate that cannot be read, which is then left out; where not given, such a one raises.
+        unreadable: called for each candidate that cannot be read, which is then left out; if None, such a candidate raises.
 
     Raises:
-        Unreadable: a document is not what its path says, and `unreadable` is not given.
+        Unreadable: a document is not of the kind that its path says, and `unreadable` is None.
     """
     reader = CandidateReader(store)
     for folder in store.folders(record_paths.CANDIDATES):
@@ -65,9 +65,9 @@ def read_candidates(
 
 
 class CandidateReader:
-    """Reads candidates out of the record.
+    """Reads candidates from the record.
 
-    A look at a candidate that stands still is one call, a listing of its folder. Every `OUTSIDE_SECONDS`, the champion
+    Reading an unchanged candidate again takes one call, which lists its folder. Every `OUTSIDE_SECONDS`, the champion
     is read again, and the queue is listed for a candidate that may wait in it.
 
     Args:
@@ -85,10 +85,10 @@ class CandidateReader:
         self._queue: tuple[float, list[str]] | None = None
 
     def look(self, candidate: str) -> Candidate | None:
-        """Return all that the record says about `candidate`, or None where it does not know it.
+        """Return the candidate with all its documents; None where the record does not know it.
 
         Raises:
-            Unreadable: a document is not what its path says.
+            Unreadable: a document is not of the kind that its path says.
             CloudUnavailable: Cloud Storage does not answer.
         """
         generations = self._store.generations(record_paths.folder(candidate))
@@ -147,7 +147,7 @@ class CandidateReader:
         )
 
     def _read(self, path: str, kind: type[ModelT]) -> ModelT | None:
-        """Return a document of the folder that was listed; it is fetched only if it is another than last time."""
+        """Return a document of the listed folder; it is fetched only if its generation has changed."""
         generation = self._generations.get(path)
         if generation is None:
             return None
@@ -155,7 +155,7 @@ class CandidateReader:
         if known is not None and known[0] == generation and isinstance(known[1], kind):
             return known[1]
         document = self._store.read(path, kind)
-        if document is not None:  # removed since it was listed
+        if document is not None:  # None if it was removed after the listing
             self._documents[path] = (generation, document)
         return document
 

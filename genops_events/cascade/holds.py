@@ -1,14 +1,14 @@
-"""Hold a stage that would go over a limit, and let it go on: each a document that is written once.
+"""Hold a stage that would go over a limit, and release it: hold and approval are documents that are written once.
 
-What a crash leaves behind, step by step, and who goes on:
+What a crash leaves behind, step by step, and what continues:
 
-| died after | what is there | who goes on |
+| died after | in the record | what continues |
 |---|---|---|
 | the hold was written | hold | the retry of the task finds it and skips; the sweep announces it |
-| the hold was announced | and its event | none is needed: the stage waits for a person |
-| the approval was written | and the approval | a sweep, once nothing has moved for patience; or `genops approve` again |
-| the marker was noted | and `released` on the marker | the next sweep, at once |
-| a sweep noted a wake-up | marker without `released` | a sweep after another patience |
+| the hold was announced | and its event | nothing: the stage waits for a person |
+| the approval was written | and the approval | a sweep after `intake.patience_minutes` without a change; or `genops approve` again |
+| the marker was updated | and `released` on the marker | the next sweep, at once |
+| a sweep recorded a wake-up | marker without `released` | a sweep after another `intake.patience_minutes` |
 | a Dag run took the stage on | and the intent of the next round | Airflow's retry; else the sweep closes the stage |
 """
 
@@ -28,21 +28,21 @@ if TYPE_CHECKING:
     from genops_events.gcp.record_store import RecordStore
 
 
-def standing_of(store: RecordStore, candidate: str, stage: Stage) -> StageRounds:
-    """Return how often `stage` was held, and let go on: one listing, which is empty for nearly every candidate."""
+def rounds_of(store: RecordStore, candidate: str, stage: Stage) -> StageRounds:
+    """Return how often `stage` was held and released; takes one listing, which is empty for nearly every candidate."""
     return holds.stage_rounds(_names(store, candidate), candidate, stage)
 
 
 def is_released(store: RecordStore, candidate: str) -> bool:
-    """Return whether any stage of the candidate was ever let go on: what was done before it is passed at once."""
+    """Return whether any stage of the candidate was ever released or retried: then stages before it are passed at once."""
     names = _names(store, candidate)
     return any(holds.stage_rounds(names, candidate, stage).round for stage in Stage)
 
 
 def began_before(store: RecordStore, candidate: str, stage: Stage, rounds: StageRounds) -> datetime | None:
-    """Return when the stage began that a return or a retry lets go on in this round; None where the round is its first.
+    """Return when a stage began that continues in this round after a return or a retry; None for a first round.
 
-    What it costs stays in the ledger of that month, wherever the first try has reserved it.
+    Its cost stays in the ledger of the month in which the first try reserved it.
     """
     kinds: tuple[tuple[type[Return | Retry], str], ...] = (
         *([(Return, record_paths.return_path(candidate, stage, rounds.returns))] if rounds.returns else ()),
@@ -63,21 +63,21 @@ def is_retried(store: RecordStore, candidate: str) -> bool:
 
 def _names(store: RecordStore, candidate: str) -> set[str]:
     names = set(store.names(record_paths.holds_folder(candidate)))
-    if names:  # otherwise it does not matter
+    if names:  # without holds, a cancellation has no effect on rounds
         path = record_paths.cancellation_path(candidate)
         names.update(name for name in store.names(path) if name == path)
     return names
 
 
 def approval_of(store: RecordStore, candidate: str, stage: Stage, rounds: StageRounds) -> Approval | None:
-    """Return what the last release of the stage allows; None where it was never held, or was released by a cancellation."""
+    """Return the approval of the stage's last release; None where it was never held, or was released by a cancellation."""
     if not rounds.released:
         return None
     return store.read(record_paths.approval_path(candidate, stage, rounds.released), Approval)
 
 
 def held(store: RecordStore, candidate: str) -> tuple[Hold, ...]:
-    """Return what the candidate waits for."""
+    """Return the holds that the candidate waits for."""
     names = _names(store, candidate)
     found = []
     for stage in HOLDABLE:
@@ -89,7 +89,7 @@ def held(store: RecordStore, candidate: str) -> tuple[Hold, ...]:
 
 
 def approvals(store: RecordStore, candidate: str) -> tuple[Approval, ...]:
-    """Return the last approval of each stage that was let go on."""
+    """Return the last approval of each stage that was released."""
     names = _names(store, candidate)
     rounds_by_stage = ((stage, holds.stage_rounds(names, candidate, stage)) for stage in HOLDABLE)
     found = (approval_of(store, candidate, stage, one) for stage, one in rounds_by_stage)
@@ -97,18 +97,18 @@ def approvals(store: RecordStore, candidate: str) -> tuple[Approval, ...]:
 
 
 def approve(store: RecordStore, hold: Hold, *, by: str, reason: str, claimed: str | None = None) -> Approval:
-    """Let a held stage go on, up to what it asked for; return the approval that is recorded.
+    """Release a held stage, up to the amount of the hold; return the recorded approval.
 
-    The first who approves is the one that is recorded; repeating it notes the release on the marker again.
+    The first approval is the one that counts; repeating the call only updates the marker again.
 
     Args:
         store: the record.
-        hold: what is approved.
-        by: who, such as `ada@example.com`.
-        reason: why, a sentence.
-        claimed: who the environment of the command says it is.
+        hold: the hold that is approved.
+        by: the person, such as `ada@example.com`.
+        reason: a sentence.
+        claimed: the person's name by the environment of the command, where that is another one.
     """
-    mine = Approval(
+    approval = Approval(
         candidate=hold.candidate,
         written_at=datetime.now(UTC),
         stage=hold.stage,
@@ -119,6 +119,6 @@ def approve(store: RecordStore, hold: Hold, *, by: str, reason: str, claimed: st
         approved_usd=hold.asked_usd,
         prompts_over=hold.prompts_over,
     )
-    recorded = store.create_or_read(record_paths.approval_path(hold.candidate, hold.stage, hold.number), mine)
+    recorded = store.create_or_read(record_paths.approval_path(hold.candidate, hold.stage, hold.number), approval)
     note_release(store, hold.candidate)
     return recorded

@@ -1,8 +1,8 @@
-"""Submit a candidate's paid job once, however often, and wherever, the task that does so dies: tuning jobs and batch jobs alike.
+"""Submit a candidate's paid job exactly once, even if the task dies at any point: for tuning jobs and batch jobs alike.
 
-What a crash leaves behind, step by step, and who goes on:
+What a crash leaves behind, step by step, and what the retry does:
 
-| died after | what is there | the retry |
+| died after | in the record | the retry |
 |---|---|---|
 | the intent | intent | looks for a job by its label, finds none, submits |
 | the reservation | and an entry in the ledger, keyed by candidate | the same; reserving again changes nothing |
@@ -38,13 +38,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 UNANSWERED = timedelta(minutes=2)
-"""How long after an attempt nobody submits again: the call's time-out of a minute, and time for the job to be listed."""
+"""Time after an attempt without another submission: the call's timeout of a minute, and the time until a job is listed."""
 
 QUOTA_PAUSE = timedelta(minutes=5)
-"""How long the next attempt waits where the project has no room for another job."""
+"""Pause before the next attempt, where the project's quota allows no further job."""
 
 CANCELLED_WITHIN = timedelta(minutes=10)
-"""How long a job that took too long may take to be cancelled, or to end otherwise."""
+"""Time that a job which took too long has to end after its cancellation."""
 
 LISTED_AT_ONCE = 100
 """Jobs in a page of a listing: the most that Vertex AI gives, so that a listing without a filter takes few calls."""
@@ -59,11 +59,11 @@ NOT_FOUND = 404
 
 
 class SubmitLater(TransientError):
-    """A moment at which nothing must be submitted: the task waits without a worker, and keeps its place.
+    """Nothing must be submitted now: the task waits without a worker, and keeps its place.
 
     Args:
-        message: why.
-        until: when to go on, aware, UTC.
+        message: the reason.
+        until: when to continue, aware, UTC.
     """
 
     def __init__(self, message: str, until: datetime) -> None:
@@ -76,7 +76,7 @@ JobT = TypeVar("JobT", bound="TuningJob | BatchJob")
 
 
 def end_of(job: TuningJob | BatchJob) -> JobEnd | None:
-    """Return how the job has ended; None while it is in a state that it can leave."""
+    """Return how the job has ended; None while it is not in a final state."""
     return None if job.state is None else ENDS.get(job.state.value)
 
 
@@ -110,20 +110,20 @@ def listed(
 
 
 def is_ending(job: TuningJob | BatchJob) -> bool:
-    """Return whether somebody has asked to cancel the job already."""
+    """Return whether the job is being cancelled already."""
     return job.state is not None and job.state.value == _CANCELLING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaidJobs(Generic[JobT]):
-    """The jobs of one kind, of which each candidate has one and no other: what tells this kind from others, and the protocol."""
+    """The protocol for jobs of one kind, of which each candidate has exactly one, and all that differs between the kinds."""
 
     noun: str
-    """What people call one: `tuning job`."""
+    """Name of the kind, for sentences: `tuning job`."""
     settings: str
-    """Path of what genops.yaml says about waiting for it, in a dataset: `tuning`."""
+    """Path of the dataset's settings for waiting in genops.yaml: `tuning`."""
     wait_of: Callable[[Dataset], Tuning | Batch]
-    """What stands there."""
+    """Returns these settings."""
     find_all: Callable[[Config, str], Sequence[JobT]]
     """Every job with the label of a candidate, newest first."""
     get: Callable[[Config, str], JobT]
@@ -136,28 +136,28 @@ class PaidJobs(Generic[JobT]):
     cancellation_path: Callable[[str], str]
 
     def limit_of(self, run: StageRun) -> str:
-        """Say how long the candidate's job may take, and where that stands."""
+        """Return the time limit of the candidate's job in hours, with its key in genops.yaml."""
         return f"`{self.settings}.timeout_hours` ({self.wait_of(run.dataset).timeout_hours:g})"
 
-    # What there is of a candidate.
+    # Records and jobs of a candidate.
 
     def recorded(self, store: RecordStore, candidate: str) -> JobSubmission | None:
         """Return the recorded job of `candidate`."""
         return store.read(self.submission_path(candidate), self.submission)
 
     def attempted_at(self, store: RecordStore, candidate: str) -> datetime | None:
-        """Return when the job was last about to be submitted; None where it never was, so that there is none to look for."""
+        """Return the time of the last attempt to submit the job; None where there was none, and so there is no job."""
         found = store.read(self.attempt_path(candidate), self.attempt)
         return None if found is None else found.written_at
 
     def cancellation_of(self, store: RecordStore, candidate: str) -> JobCancellation | None:
-        """Return who wants the job of `candidate` not to go on; None where nobody does."""
+        """Return the recorded cancellation of `candidate`; None where there is none."""
         return store.read(self.cancellation_path(candidate), self.cancellation)
 
     def known(self, run: StageRun) -> JobSubmission | None:
         """Return the candidate's job, recorded or found by its label; None where none was submitted.
 
-        Such a job was paid for before: neither a lower budget nor a higher price can refuse it any more.
+        Such a job is paid for already, so a lower budget or a higher price does not refuse it any more.
         """
         recorded = self.recorded(run.store, run.candidate)
         if recorded is not None:
@@ -166,7 +166,7 @@ class PaidJobs(Generic[JobT]):
         return self.record(run, found[0]) if found else None
 
     def submitted(self, run: StageRun) -> JobSubmission | None:
-        """Return what `known` returns, without a call to Vertex AI where no job was ever about to be submitted."""
+        """Return the same as `known`, but without a call to Vertex AI where no submission was ever attempted."""
         recorded = self.recorded(run.store, run.candidate)
         if recorded is not None or self.attempted_at(run.store, run.candidate) is None:
             return recorded
@@ -179,21 +179,21 @@ class PaidJobs(Generic[JobT]):
     ) -> JobSubmission | None:
         """Submit the candidate's job by `call` and record it. Once a name is recorded, no other job is ever submitted.
 
-        Return None, and submit nothing, where somebody has cancelled the candidate meanwhile. Whoever cancels writes the
-        cancellation and then looks for an attempt; here it is the other way round, so that one of the two sees the other.
+        Return None, and submit nothing, if the candidate was cancelled. A cancellation writes its document and then looks
+        for an attempt; a submission does it the other way round, so that one of the two always sees the other.
 
         Args:
-            run: the stage's work.
-            call: submits the job; made once, without the client's retries.
-            prepare: writes what the job reads. It may take long, and be repeated.
+            run: of the stage.
+            call: submits the job; called once, without the client's retries.
+            prepare: writes the input of the job. It may take long, and be repeated.
 
         Raises:
-            SubmitLater: somebody may have submitted it just now, or the project has no room for it.
+            SubmitLater: another process may have submitted it just now, or the project's quota allows no further job.
         """
         noted = self._note_attempt(run)
         if prepare is not None:
             prepare()
-            # What is said about the moment of the call must be about that moment.
+            # Noted again, since the recorded time must be that of the call.
             self._note_attempt(run, noted=noted)
         if self.cancellation_of(run.store, run.candidate) is not None:
             return None
@@ -203,7 +203,7 @@ class PaidJobs(Generic[JobT]):
             until = datetime.now(UTC) + (QUOTA_PAUSE if error.status == _TOO_MANY else UNANSWERED)
             raise SubmitLater(f"{error.message} If there is a job all the same, it is adopted.", until) from error
         submission = self.record(run, job)
-        # Whoever asked to cancel between our look and the call found no job to cancel.
+        # A cancellation between the check above and the call has found no job to cancel.
         if self.cancellation_of(run.store, run.candidate) is not None:
             self.cancel(run.config, run.store, run.candidate)
         return submission
@@ -211,20 +211,20 @@ class PaidJobs(Generic[JobT]):
     def record(self, run: StageRun, job: JobT) -> JobSubmission:
         """Record `job` as the candidate's, unless another one is already; return the recorded one."""
         assert job.name is not None
-        mine = self.submission(candidate=run.candidate, written_at=datetime.now(UTC), job=job.name)
-        recorded = run.store.create_or_read(self.submission_path(run.candidate), mine)
+        submission = self.submission(candidate=run.candidate, written_at=datetime.now(UTC), job=job.name)
+        recorded = run.store.create_or_read(self.submission_path(run.candidate), submission)
         if recorded.job != job.name:
-            # Another process was a moment faster: one job is enough.
+            # Another process has recorded its job first: this one is cancelled.
             self.cancel(run.config, run.store, run.candidate, but=recorded.job, known=job.name)
         return recorded
 
     def _note_attempt(self, run: StageRun, *, noted: Document | None = None) -> Document:
-        """Note that the job is about to be submitted; `noted` is what this try has noted before, if nobody else has since."""
+        """Record that the job is about to be submitted; `noted` is the note that this try has written before, if any."""
         now = datetime.now(UTC)
         own = self.attempt(candidate=run.candidate, written_at=now)
 
         def change(found: Document | None) -> Document:
-            # `own`: this very note, whose answer was lost.
+            # `own`: this note was written already, and the answer was lost.
             others = found is not None and found not in (noted, own)
             if found is not None and others and (noted is not None or now - found.written_at < UNANSWERED):
                 until = found.written_at + UNANSWERED
@@ -239,18 +239,18 @@ class PaidJobs(Generic[JobT]):
     def ask_to_cancel(
         self, config: Config, store: RecordStore, candidate: str, *, by: str, reason: str, claimed: str | None = None
     ) -> list[str]:
-        """Cancel every job of `candidate` that is under way; return their names, none where none was.
+        """Cancel every job of `candidate` that is under way; return their names.
 
-        The cancellation is recorded first: a task that submits at this moment finds it right after its call, and cancels as well.
-        Dying between the two is mended by doing it again. The first who asks is the one that the verdict names.
+        The cancellation is recorded first, so that a task which submits at this moment finds it right after its call and
+        cancels, too. After a crash between the two, the call can be repeated. The verdict names the first who cancelled.
 
         Args:
             config: project and location.
             store: the record.
-            candidate: whose jobs.
-            by: who asks, such as `ada@example.com`.
-            reason: why, a sentence.
-            claimed: who the environment of the command says it is.
+            candidate: id.
+            by: the person, such as `ada@example.com`.
+            reason: a sentence.
+            claimed: the person's name by the environment of the command, where that is another one.
         """
         more = {} if claimed is None else {"claimed": claimed}
         cancellation = self.cancellation.model_validate(
@@ -267,9 +267,9 @@ class PaidJobs(Generic[JobT]):
         Args:
             config: project and location.
             store: the record.
-            candidate: whose jobs.
-            but: name of the one that goes on.
-            known: name of one that neither a listing nor the record may show.
+            candidate: id.
+            but: name of a job that is not cancelled.
+            known: name of a further job, which may be in neither the listing nor the record.
         """
         recorded = self.recorded(store, candidate)
         if recorded is None and known is None and self.attempted_at(store, candidate) is None:
@@ -295,9 +295,9 @@ class PaidJobs(Generic[JobT]):
         return cancelled
 
     def cancel_late(self, run: StageRun) -> bool:
-        """Cancel the job that outlives its deadline; return whether it has not even ended of that, within ten minutes.
+        """Cancel a job that is over its time limit; return whether it is still running `CANCELLED_WITHIN` after that.
 
-        How it ends, it says itself: it may just succeed.
+        The job's own state decides how it has ended: it may succeed in spite of the cancellation.
         """
         cancellation = self.cancellation_of(run.store, run.candidate)
         reason = f"It took longer than {self.limit_of(run)}."
@@ -305,7 +305,7 @@ class PaidJobs(Generic[JobT]):
         return cancellation is not None and datetime.now(UTC) - cancellation.written_at >= CANCELLED_WITHIN
 
     def _look(self, config: Config, name: str) -> JobT | None:
-        """Return the job of this name as it stands now; None where Vertex AI does not know it."""
+        """Return the present state of the job of this name; None where Vertex AI does not know it."""
         try:
             return self.get(config, name)
         except CloudRefused as error:

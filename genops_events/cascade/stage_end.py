@@ -1,4 +1,4 @@
-"""The end of a stage: its cost is settled, jobs that are of no use any more are ended, and the verdict is announced."""
+"""The end of a stage: settle its cost, cancel jobs that are not needed any more, and announce the verdict."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ def _nothing_left(_run: StageRun) -> None:
 
 @dataclass(frozen=True, slots=True)
 class StageEnd:
-    """What differs between the ends of stages. By default: it has no job, and pays for nothing itself."""
+    """What differs between the ends of stages. The defaults are for a stage without a job that pays for nothing itself."""
 
     clean_up: Callable[[StageRun, Verdict], None] = _nothing_to_clean_up
-    """Ends jobs that are of no use any more, before the verdict is announced; may be repeated."""
+    """Cancels jobs that are not needed any more, before the verdict is announced; may be repeated."""
     leftovers: Callable[[StageRun], None] = _nothing_left
-    """Removes what a task has left behind whose retries are used up, after its verdict is announced."""
+    """Removes what a task without further retries has left behind, after its verdict is announced."""
     failed: Callable[[StageRun, str], Verdict | None] = conclude_failed
-    """Records that the stage failed for this reason, unless its job says otherwise, which is asked first.
+    """Records that the stage failed for this reason, unless its job has ended otherwise.
 
-    Its cost is 0 where nothing was bought, and unknown where there may be a job, or an answer or a score is kept. These are
-    kept within a second; what was in flight in that second is not seen.
+    The cost is 0 where nothing was bought, and unknown where there may be a job, or an answer or a score is kept. Answers
+    and scores are kept within a second; those that were under way in that second are not seen.
 
-    Returns the verdict: that of a job which has ended, whatever Airflow says of the task. None where there is none to give
-    yet: the job is under way, or being cancelled. Raises CloudUnavailable or CloudRefused where the job cannot be asked;
-    nothing is recorded then.
+    Returns the verdict, by the end of the job and not by Airflow's state of the task; None where there is none yet, since
+    the job is under way or being cancelled. Raises CloudUnavailable or CloudRefused where the job cannot be read; nothing
+    is recorded then.
     """
 
 
 def settle_and_announce(run: StageRun, verdict: Verdict, end: StageEnd) -> None:
-    """Enter the verdict's cost, end jobs that are of no use any more, then publish the event; all may be repeated.
+    """Settle the verdict's cost, cancel jobs that are not needed any more, then publish the event; all may be repeated.
 
-    In this order, since the sweep goes by the event: for a verdict that was published, the rest is done, too.
+    The event comes last, since the sweep looks at the event alone: if it is published, the rest is done, too.
 
     Args:
-        run: the stage's work.
-        verdict: recorded.
+        run: of the stage.
+        verdict: as recorded.
         end: of its stage.
     """
     account(run, verdict)
@@ -58,9 +58,9 @@ def settle_and_announce(run: StageRun, verdict: Verdict, end: StageEnd) -> None:
 
 
 def account(run: StageRun, verdict: Verdict) -> None:
-    """Settle what the stage spent, and release what will not be spent; repeating it changes nothing."""
+    """Settle the cost of the stage, and release reservations that will not be used; repeating it changes nothing."""
     failed = verdict.outcome is Outcome.FAILED
-    # Where nobody knows what a stage cost, what was reserved for it stays reserved.
+    # Where the cost is unknown, the reservation is kept.
     if verdict.cost_usd is not None:
         _settle(run, STAGES[verdict.stage].spends, verdict.cost_usd, again=bool(verdict.retries))
     if verdict.outcome is Outcome.HELD or (failed and verdict.stage is not Stage.INFERENCE):

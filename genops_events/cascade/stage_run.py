@@ -1,4 +1,4 @@
-"""One Dag run's work on one stage of one candidate: what it knows, how it takes the stage on, how it records the verdict."""
+"""One Dag run's work on one stage of one candidate: its documents, taking the stage on, and recording the verdict."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any, TypeVar
 
-from genops_events.cascade.holds import began_before, is_released, standing_of
+from genops_events.cascade.holds import began_before, is_released, rounds_of
 from genops_events.config import Config, Dataset, load_config
 from genops_events.errors import PermanentError, StepAside
 from genops_events.gcp.record_store import RecordStore
@@ -23,7 +23,7 @@ VerdictT = TypeVar("VerdictT", bound=Verdict)
 
 
 class CandidateUnknown(PermanentError):
-    """A Dag run's partition key is no candidate of the record: nothing is done, and nothing recorded."""
+    """A Dag run's partition key is not a candidate of the record: nothing is done, and nothing recorded."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ class StageRun:
     candidate: str
     run_id: str
     _taken_on: Intent | None = field(default=None, init=False, repr=False, compare=False)
-    """What `take_on` found or wrote: there is never a second one."""
+    """The intent that `take_on` has found or written."""
 
     @classmethod
     def of(cls, stage: Stage, *, key: str | None, run_id: str) -> StageRun:
-        """Return the work that a Dag run is about.
+        """Return the work of a Dag run.
 
         Args:
             stage: of its Dag.
@@ -46,9 +46,9 @@ class StageRun:
             run_id: its id.
 
         Raises:
-            CandidateUnknown: the Dag run has no partition key, for instance because it was started by hand, or none that
-                is a candidate.
-            ForeignArrival: what has arrived is recorded wrongly.
+            CandidateUnknown: the Dag run has no partition key, for instance because it was started by hand, or its key is
+                not a candidate.
+            ForeignArrival: the recorded arrival is wrong.
         """
         if not key:
             raise CandidateUnknown(
@@ -60,12 +60,12 @@ class StageRun:
         except NoCandidateId as error:
             raise CandidateUnknown(f"The partition key of this Dag run: {error.message}", error.hint) from None
         run = cls(stage=stage, candidate=candidate, run_id=run_id)
-        _ = run.arrival  # before anything is written about a candidate that nobody knows
+        _ = run.arrival  # so that nothing is written about an unknown candidate
         return run
 
     @cached_property
     def config(self) -> Config:
-        """Return the configuration as it is now."""
+        """Return the present configuration."""
         return load_config()
 
     @cached_property
@@ -78,7 +78,7 @@ class StageRun:
         """Return the arrival that the candidate came from.
 
         Raises:
-            CandidateUnknown: the record knows none.
+            CandidateUnknown: the record has none.
             ForeignArrival: it is of another bucket, or of another candidate.
         """
         arrival = self.store.read(record_paths.arrival_path(self.candidate), Arrival)
@@ -103,7 +103,7 @@ class StageRun:
         """Return tuning's verdict; later stages need its model.
 
         Raises:
-            CandidateUnknown: there is none.
+            CandidateUnknown: there is none yet.
         """
         verdict = self.store.verdict(self.candidate, Stage.TUNING)
         if not isinstance(verdict, TuningVerdict):
@@ -112,10 +112,10 @@ class StageRun:
 
     @property
     def endpoint(self) -> str:
-        """Return the endpoint that the candidate's tuned model is called by.
+        """Return the endpoint of the candidate's tuned model.
 
         Raises:
-            CandidateUnknown: tuning left none.
+            CandidateUnknown: tuning has made no model.
         """
         if self.tuning.endpoint is None:
             raise CandidateUnknown(f"Tuning of {self.candidate} left no model: {self.tuning.reason}", "")
@@ -130,46 +130,48 @@ class StageRun:
     @cached_property
     def rounds(self) -> StageRounds:
         """Return how often the stage was held for an approval, and released."""
-        return standing_of(self.store, self.candidate, self.stage)
+        return rounds_of(self.store, self.candidate, self.stage)
 
     def take_on(self) -> Intent:
-        """Write that this Dag run does the stage, before the first call that costs money.
+        """Record that this Dag run does the stage, before the first call that costs money.
 
         Raises:
-            StepAside: another Dag run of the same candidate does it already, or it waits for an approval.
+            StepAside: another Dag run of the same candidate does the stage already, or it waits for an approval.
         """
         if self.rounds.is_held:
             raise StepAside(f"{self.stage} of {self.candidate} is held until `genops approve` lets it go on")
         before_promotion = self.rounds.released and self.stage is not Stage.INFERENCE
         if before_promotion and self.store.verdict(self.candidate, Stage.PROMOTION) is not None:
             raise StepAside("the candidate has ended meanwhile, so there is nothing to pay for")
-        mine = Intent(
+        intent = Intent(
             candidate=self.candidate,
             written_at=_now(),
             stage=self.stage,
             run_id=self.run_id,
             started_at=self._begun_at(),
         )
-        owner = self.store.create_or_read(record_paths.intent_path(self.candidate, self.stage, self.rounds.round), mine)
+        owner = self.store.create_or_read(
+            record_paths.intent_path(self.candidate, self.stage, self.rounds.round), intent
+        )
         if owner.run_id != self.run_id:
             raise StepAside(f"{self.stage} of {self.candidate} is under way in Dag run {owner.run_id}")
         object.__setattr__(self, "_taken_on", owner)
         return owner
 
     def _begun_at(self) -> datetime:
-        """Return when the stage began that goes on in this round; now, where it begins with it."""
+        """Return when the stage began, maybe in an earlier round; now, where it begins with this one."""
         began = began_before(self.store, self.candidate, self.stage, self.rounds)
         return _now() if began is None else began
 
     def started_at(self) -> datetime:
-        """Return when the stage began; now, where it never wrote an intent."""
+        """Return when the stage began; now, where there is no intent."""
         intent = self.owner()
         return _now() if intent is None else intent.started_at
 
     def conclude(self, kind: type[VerdictT], outcome: Outcome, reason: str, **figures: Any) -> Verdict:
-        """Record the stage's verdict, or return the one that is there: the run that writes it has done the stage.
+        """Record the stage's verdict and return it, or return the existing one: the first that is written counts.
 
-        What a failed stage cost that spends money is unknown, unless `figures` say so, be it 0: it is never taken for nothing.
+        If the stage spends money, the cost of a failure is unknown unless `figures` have it: it is never taken for 0.
         """
         if outcome is Outcome.FAILED and STAGES[self.stage].spends is not None:
             figures = {"cost_usd": None, **figures}
@@ -191,27 +193,27 @@ class StageRun:
 
     @cached_property
     def month(self) -> datetime:
-        """Return an instant of the month whose ledger the candidate's costs go to: when its tuning began."""
+        """Return when the candidate's tuning began: its costs go to the ledger of that month."""
         if self.stage is Stage.TUNING:
             return self.started_at()
         return self.tuning.started_at
 
 
 def conclude_failed(run: StageRun, reason: str) -> Verdict:
-    """Record that the stage failed, and why, of a stage that has bought nothing."""
+    """Record the failure of a stage that has bought nothing."""
     return run.conclude(VERDICTS[run.stage], Outcome.FAILED, reason, cost_usd=Decimal(0))
 
 
 def leave_to_owner(run: StageRun, verdict: Verdict) -> None:
-    """Step aside where another Dag run has just done the stage: its own end wakes what comes next.
+    """Step aside if another Dag run has just done the stage: that run wakes the next stage itself.
 
     Raises:
-        StepAside: the verdict is younger than `intake.patience_minutes` and another run's. An older one is
-            emitted again, since this run may have been started for a wake-up that was lost.
+        StepAside: the verdict is younger than `intake.patience_minutes` and of another run. The asset event of an older
+            verdict is emitted again, since this run may have been started in place of a lost one.
     """
     owner = run.owner()
     fresh = _now() - verdict.written_at < run.config.intake.patience
-    # What a person approved waits behind this stage, and was woken for it.
+    # After an approval, the released stage comes after this one, so this run has to wake it.
     if owner is not None and owner.run_id != run.run_id and fresh and not is_released(run.store, run.candidate):
         raise StepAside(f"{verdict.stage} of {verdict.candidate} was just done by Dag run {owner.run_id}")
 

@@ -1,7 +1,7 @@
 """What happens to a stage's paid job when a person ends the Airflow task that waits for it.
 
-The job is asked first. One that has ended says itself how: Airflow also ends tasks by its own mistakes, and a trigger that
-lives twice for a moment is ended when the other one has fired.
+The job's own state is read first, since it may have ended: Airflow also ends tasks by its own mistakes, and a trigger that
+runs twice for a moment is ended when the other one has fired.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from genops_events.record.document import BY_AIRFLOW
 log = logging.getLogger(__name__)
 
 CANCELLED_WITHIN_SECONDS = 20.0
-"""How long a cancelled job is waited for, so that its verdict comes at once; after that, a sweep finds out how it ended."""
+"""Seconds to wait for the end of a cancelled job, to record its verdict at once; after that, a sweep records it."""
 
 
 def stop(run: StageRun, jobs: PaidJobs[Any], end: StageEnd, *, ended: bool, leaves_ended: bool = False) -> list[str]:
     """Cancel the candidate's jobs; return the names of those that were under way.
 
-    Dying in the middle leaves the rest to the sweep, which finds a Dag run that is over and no verdict.
+    After a crash, the sweep does the rest: it finds a Dag run that is over, and no verdict.
 
     Args:
-        run: the stage's work in the Dag run whose task was ended; where another one does the stage, its job is left alone.
+        run: of the Dag run whose task was ended; if another Dag run does the stage, its job is left alone.
         jobs: of the stage.
         end: of the stage.
-        ended: the task will not come back, so the verdict is recorded and announced here. Otherwise it was cleared: it runs
-            again, finds the job cancelled, and records that.
-        leaves_ended: a job that has ended is left to the stage, since its verdict takes long.
+        ended: True if the task does not run again, so that the verdict is recorded and announced here. False if it was
+            cleared: it runs again, finds the job cancelled, and records that.
+        leaves_ended: whether a job that has ended is left to the stage, since its verdict takes long.
     """
     owner = run.owner()
     if owner is None or owner.run_id != run.run_id or run.store.verdict(run.candidate, run.stage) is not None:
@@ -51,16 +51,16 @@ def stop(run: StageRun, jobs: PaidJobs[Any], end: StageEnd, *, ended: bool, leav
 
 
 def _is_over(jobs: PaidJobs[Any], run: StageRun) -> bool:
-    """Return whether the job is known to have ended; False where it cannot be asked just now: that it be cancelled is noted."""
+    """Return whether the job is known to have ended; False where it cannot be read now: the cancellation is recorded then."""
     try:
         return has_ended(jobs, run)
     except GenopsError as error:
-        log.warning("Vertex AI does not say how the job of %s stands: %s", run.candidate, error)
+        log.warning("The state of the job of %s cannot be read: %s", run.candidate, error)
         return False
 
 
 def _end_soon(run: StageRun, end: StageEnd, reason: str) -> None:
-    """Record and announce how the job has ended, once it has; a sweep does so where that takes longer."""
+    """Wait for the end of the job, then record and announce the verdict; a sweep does so where it takes longer."""
     latest = time.monotonic() + CANCELLED_WITHIN_SECONDS
     while (verdict := end.failed(run, reason)) is None:
         if time.monotonic() > latest:

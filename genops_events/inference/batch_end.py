@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from genops_events.waiting.polling import JobEnd
 
 
-def as_the_batch_says(run: StageRun, reason: str) -> Verdict | None:
-    """Conclude by the present state of the candidate's batch job, as `job_ends.as_the_job_says` does.
+def conclude_by_batch_job(run: StageRun, reason: str) -> Verdict | None:
+    """Conclude by the present state of the candidate's batch job, as `job_ends.conclude_by_job` does.
 
     Answers that cannot be read are a failure. They are kept, and `genops retry` reads them again.
     """
@@ -37,7 +37,7 @@ def as_the_batch_says(run: StageRun, reason: str) -> Verdict | None:
             figures = {"job": name, "end": str(end), "way": "batch", "help": hint}
             return run.conclude(InferenceVerdict, Outcome.FAILED, why, **figures)
 
-    return job_ends.as_the_job_says(BATCH_JOBS, run, reason, read, without_job=_without_job)
+    return job_ends.conclude_by_job(BATCH_JOBS, run, reason, read, without_job=_without_job)
 
 
 def _without_job(run: StageRun, reason: str) -> Verdict:

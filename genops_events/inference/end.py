@@ -24,9 +24,9 @@ def _leftovers(run: StageRun) -> None:
 
 def _failed(run: StageRun, reason: str) -> Verdict | None:
     # Not imported at the top: the Dag files of all stages would then import all that reads batch answers.
-    from genops_events.inference.batch_end import as_the_batch_says
+    from genops_events.inference.batch_end import conclude_by_batch_job
 
-    return as_the_batch_says(run, reason)
+    return conclude_by_batch_job(run, reason)
 
 
 INFERENCE_END = StageEnd(clean_up=_clean_up, leftovers=_leftovers, failed=_failed)

@@ -9,7 +9,7 @@ from decimal import Decimal
 from functools import cached_property
 
 from genops_events.budget.work import inference_limit, priced
-from genops_events.cascade.holds import standing_of
+from genops_events.cascade.holds import rounds_of
 from genops_events.cascade.spending import estimated, pay_for
 from genops_events.cascade.stage_run import StageRun
 from genops_events.config.inference import Inference
@@ -62,7 +62,7 @@ class CandidateInference:
     @cached_property
     def prompts(self) -> str:
         """Name of the copy of the prompt file that is answered: the one that the budget stage has priced."""
-        return prompts_path(self.candidate, standing_of(self.run.store, self.candidate, Stage.BUDGET).released)
+        return prompts_path(self.candidate, rounds_of(self.run.store, self.candidate, Stage.BUDGET).released)
 
     def rows(self) -> Iterator[PromptRow | BadRow]:
         """Return the rows of that copy."""

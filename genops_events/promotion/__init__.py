@@ -1,1 +1,1 @@
-"""Decide who becomes a dataset's champion, ask a person, tell the model registry, take back, and remove models that are of no use any more."""
+"""Choose a dataset's champion, ask a person, update the model registry, roll back, and delete models that are not needed any more."""

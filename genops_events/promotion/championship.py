@@ -1,4 +1,4 @@
-"""Who is champion: the rules of a challenge and of a rollback, and whose models are kept for one. No I/O."""
+"""The rules of a challenge and of a rollback, and the models that are kept for one. No I/O."""
 
 from __future__ import annotations
 
@@ -11,26 +11,29 @@ from genops_events.evaluation.gates import challenge
 from genops_events.record.promotion import Champion, Rollback
 
 REMEMBERED_CHAMPIONS = 100
-"""More than can follow each other while one of them is being retried."""
+"""Most earlier champions in the document: more than can follow each other while the promotion of one is retried."""
 
 CLOCK_SKEW = timedelta(minutes=5)
-"""How far the clock that says when an object arrived may be from the one that says when it became champion."""
+"""Greatest difference between the clocks that time an arrival and a promotion."""
 
 
 @dataclass(frozen=True, slots=True)
 class SharedMeans:
-    """The means over the rows that both were scored on in the same way: files and failures differ, these rows do not."""
+    """Means of contender and champion over the rows that both have scores on, by the same metric."""
 
     champion: str
-    """The champion when the contender was evaluated."""
+    """Id of the champion at the time of the contender's evaluation."""
     own: float
-    theirs: float
+    """The contender's mean."""
+    champions: float
+    """The champion's mean."""
     rows: int
+    """Number of these rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A model that could be champion, with what is known about it."""
+    """A model that could be champion."""
 
     candidate: str
     dataset: str
@@ -52,40 +55,44 @@ class Decision:
     wins: bool
     reason: str
     late: bool = False
-    """It is the better one, and held because it arrived before the champion."""
+    """Whether it has the better score, and is held because it arrived before the champion."""
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """On which terms a contender is held against the champion."""
+    """The terms of a challenge."""
 
     margin: float
     late_after: timedelta
     asked_at: datetime | None = None
-    """When a person asked for this candidate: also in the place of a newer champion, if that one was there already."""
+    """When a person approved this candidate; it then also replaces a newer champion that had the place already."""
 
 
 def decide(contender: Contender, champion: Champion | None, terms: Terms) -> Decision:
     """Let the contender win if its score exceeds the champion's by the margin and it is not late.
 
-    Two that arrive within `late_after` of each other compete by score alone, whichever is judged first. One that is
-    older than the champion by more is late: what was uploaded last is what its owner wants. Scores are those of the rows
-    that both were scored on, where these are known.
+    If the two arrived within `late_after` of each other, the score alone decides, in whatever order they are judged. A
+    contender that is older by more is late: the latest upload is the one that counts. Scores are means over the rows that
+    both have scores on, where these are known.
     """
     if champion is None:
         decided = challenge(contender.score, None, terms.margin)
         return Decision(decided.wins, decided.reason)
-    own, theirs = contender.score, champion.scores.get(contender.metric)
+    own, champions = contender.score, champion.scores.get(contender.metric)
     common = contender.common
-    if common is not None and common.champion == champion.candidate and (own, theirs) != (common.own, common.theirs):
+    if (
+        common is not None
+        and common.champion == champion.candidate
+        and (own, champions) != (common.own, common.champions)
+    ):
         rows = "the row" if common.rows == 1 else f"the {common.rows:,} rows"
-        decided = challenge(common.own, common.theirs, terms.margin)
+        decided = challenge(common.own, common.champions, terms.margin)
         reason = f"{decided.reason} These are the means over {rows} that both were scored on."
         decided = dataclasses.replace(decided, reason=reason)
-        theirs = common.theirs
+        champions = common.champions
     else:
-        decided = challenge(own, theirs, terms.margin)
-    if decided.wins and theirs is None:
+        decided = challenge(own, champions, terms.margin)
+    if decided.wins and champions is None:
         reason = f"{champion.candidate}, the champion, was never measured by {contender.metric}: its place is taken."
         decided = dataclasses.replace(decided, reason=reason)
     if not decided.wins:
@@ -108,14 +115,14 @@ def decide(contender: Contender, champion: Champion | None, terms: Terms) -> Dec
 
 
 def _older_by(contender: Contender, champion: Champion) -> timedelta:
-    # Nobody arrives after having become champion: older documents may have such a time from a forged notification.
+    # No arrival can be after its own promotion; older documents may have such a time from a forged notification.
     if champion.arrived_at is None or champion.arrived_at > champion.promoted_at + CLOCK_SKEW:
         return timedelta(0)
     return champion.arrived_at - contender.arrived_at
 
 
-def crowned(contender: Contender, before: Champion | None, *, now: datetime) -> Champion:
-    """Return the contender as champion, the one before it kept by name."""
+def champion_from(contender: Contender, before: Champion | None, *, now: datetime) -> Champion:
+    """Return the contender as champion, with the ids of those before it."""
     return Champion(
         candidate=contender.candidate,
         written_at=now,
@@ -136,19 +143,19 @@ def crowned(contender: Contender, before: Champion | None, *, now: datetime) -> 
     )
 
 
-def restored(
+def champion_after_rollback(
     contender: Contender, before: Champion, rollback: Rollback, *, predecessor: str | None, now: datetime
 ) -> Champion:
     """Return the champion after a rollback.
 
     Args:
-        contender: who gets the place.
-        before: who has it now.
-        rollback: by whom and why.
-        predecessor: whom the next rollback leads to: the one before the contender, not the one that is taken back.
-        now: when.
+        contender: the new champion.
+        before: the present champion.
+        rollback: document of the rollback.
+        predecessor: target of the next rollback: the champion before the contender, not the one that is rolled back.
+        now: aware, UTC.
     """
-    return crowned(contender, before, now=now).model_copy(
+    return champion_from(contender, before, now=now).model_copy(
         update={
             "predecessor": predecessor,
             "predecessor_score": None,
@@ -158,10 +165,10 @@ def restored(
     )
 
 
-def predecessor_of(candidate: str, earlier: Sequence[str], told: str | None) -> str | None:
-    """Return who was champion before `candidate`: what its verdict told, or else who follows it in `earlier`."""
-    if told is not None:
-        return told
+def predecessor_of(candidate: str, earlier: Sequence[str], recorded: str | None) -> str | None:
+    """Return the champion before `candidate`: the one that its verdict has recorded, or else its successor in `earlier`."""
+    if recorded is not None:
+        return recorded
     if candidate not in earlier:
         return None
     after = earlier[earlier.index(candidate) + 1 :]
@@ -169,7 +176,7 @@ def predecessor_of(candidate: str, earlier: Sequence[str], told: str | None) -> 
 
 
 def kept_for_rollback(champion: Champion, keep: int) -> tuple[str, ...]:
-    """Return the former champions whose models stay: the last `keep`, and whom the next rollback leads to."""
+    """Return the former champions whose models are kept: the last `keep`, and the target of the next rollback."""
     former = [one for one in dict.fromkeys(champion.earlier) if one != champion.candidate]
     kept = former[:keep]
     if keep and champion.predecessor is not None and champion.predecessor not in kept:
@@ -178,12 +185,12 @@ def kept_for_rollback(champion: Champion, keep: int) -> tuple[str, ...]:
 
 
 def moment(at: datetime) -> str:
-    """Return an instant as people read it."""
+    """Return an instant as text for people."""
     return f"{at:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def duration(length: timedelta) -> str:
-    """Return a duration as people read it, in its largest unit."""
+    """Return a duration as text for people, in its largest unit."""
     seconds = length.total_seconds()
     for unit, size in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
         if seconds >= 2 * size:

@@ -1,4 +1,4 @@
-"""What is special about the end of promotion: a candidate that is champion is promoted, whatever failed after that."""
+"""The end of promotion: a candidate that is champion counts as promoted, even if something failed after that."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from genops_events.record.verdicts import PromotionVerdict, Verdict
 
 
 def _failed(run: StageRun, reason: str) -> Verdict:
-    """Record that promotion failed: but a candidate that is champion already is promoted, whatever went wrong after that."""
+    """Record that promotion failed; a candidate that is champion already is recorded as promoted."""
     champion = run.store.champion(run.arrival.dataset)
     if champion is None or run.candidate not in (champion.candidate, *champion.earlier):
         return conclude_failed(run, reason)
-    told = f"It became champion, but not all was done after that. {reason} The model registry may not show it."
+    why = f"It became champion, but not all was done after that. {reason} The model registry may not show it."
     figures: dict[str, Any] = {}
     if champion.candidate == run.candidate:
         figures = {
@@ -24,7 +24,7 @@ def _failed(run: StageRun, reason: str) -> Verdict:
             "champion_before": champion.predecessor,
             "champion_score": champion.predecessor_score,
         }
-    return run.conclude(PromotionVerdict, Outcome.PROMOTED, told, **figures)
+    return run.conclude(PromotionVerdict, Outcome.PROMOTED, why, **figures)
 
 
 PROMOTION_END = StageEnd(failed=_failed)

@@ -1,4 +1,4 @@
-"""Take away tuned models that no champion, no rollback and no candidate under way needs any more."""
+"""Undeploy and delete tuned models that no champion, no rollback and no candidate under way needs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from genops_events.cascade.candidate_reader import read_candidates
-from genops_events.cascade.holds import standing_of
+from genops_events.cascade.holds import rounds_of
 from genops_events.catalogue.locations import location_in
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, endpoint_client, idempotent_retry, model_client
 from genops_events.gcp.errors import CloudRefused, google_call
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 
 _NOT_FOUND = 404
 LONGEST_COMPARISON = timedelta(days=1)
-"""How long the models of one that has not ended are left alone."""
+"""Time for which the models of an unfinished comparison are kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class TunedModel:
-    """One candidate's tuned model, and why it stays; `kept` is None for one that can go."""
+    """One candidate's tuned model, and why it is kept; `kept` is None for a model that can be deleted."""
 
     candidate: str
     dataset: str
@@ -50,7 +50,7 @@ class TunedModel:
 
 
 def survey(config: Config, store: RecordStore, dataset: str) -> list[TunedModel]:
-    """Return every tuned model of `dataset` that is not taken away, in the order of their arrivals."""
+    """Return every tuned model of `dataset` that was not deleted, in the order of their arrivals."""
     entry = config.dataset(dataset)
     champion = store.champion(dataset)
     former = () if champion is None else kept_for_rollback(champion, entry.promotion.keep)
@@ -89,7 +89,7 @@ def survey(config: Config, store: RecordStore, dataset: str) -> list[TunedModel]
 def _model_of(config: Config, store: RecordStore, verdict: Verdict | None) -> tuple[str, str | None] | None:
     """Return model and endpoint of a candidate; None where it has no model.
 
-    The job of a tuning that failed is asked: one that was cancelled may have succeeded all the same, after the verdict.
+    After a failed tuning, the job itself is read: a cancelled one may have succeeded after the verdict.
     """
     if not isinstance(verdict, TuningVerdict):
         return None
@@ -111,11 +111,11 @@ def _model_of(config: Config, store: RecordStore, verdict: Verdict | None) -> tu
 
 
 def _compared(store: RecordStore, found: Sequence[Candidate]) -> dict[str, str]:
-    """Return why former and present champions are asked in an evaluation under way."""
+    """Return the champions that a running evaluation asks, each with the reason to keep its model."""
     compared = {}
     for one in found:
         if one.state is CandidateState.UNDER_WAY and Stage.EVALUATION not in one.verdicts:
-            round_ = standing_of(store, one.id, Stage.EVALUATION).released
+            round_ = rounds_of(store, one.id, Stage.EVALUATION).released
             plan = store.read(plan_path(one.id, round_), EvaluationPlan)
             if plan is not None and plan.champion is not None:
                 compared[plan.champion] = f"{one.id} is being compared with it"
@@ -123,7 +123,7 @@ def _compared(store: RecordStore, found: Sequence[Candidate]) -> dict[str, str]:
 
 
 def _contesting(config: Config, store: RecordStore) -> dict[str, str]:
-    """Return why candidates are asked in comparisons: genops.yaml names them, or one is under way."""
+    """Return the candidates that genops.yaml or a running comparison names as contestants, each with the reason to keep its model."""
     named = [contestant for dataset in config.datasets.values() for contestant in dataset.comparison.contestants]
     found = {one.model: "genops.yaml names it as a contestant" for one in named if one.kind == "candidate"}
     names = set(store.names(COMPARISONS))
@@ -132,7 +132,7 @@ def _contesting(config: Config, store: RecordStore) -> dict[str, str]:
         if what != "plan.json" or summary_path(comparison) in names:
             continue
         plan = store.read(name, ComparisonPlan)
-        # One whose Dag run a person has deleted never ends.
+        # A comparison whose Dag run was deleted never ends.
         if plan is not None and datetime.now(UTC) - plan.written_at < LONGEST_COMPARISON:
             asked = [plan.champion if one.kind == "champion" else one.model for one in plan.contestants]
             found |= {one: f"the comparison {plan.id} is under way" for one in asked if one is not None}
@@ -145,38 +145,38 @@ def _state(candidate: Candidate) -> str:
 
 
 def take_away(
-    config: Config, store: RecordStore, losers: Sequence[TunedModel], *, by: str, claimed: str | None = None
+    config: Config, store: RecordStore, unneeded: Sequence[TunedModel], *, by: str, claimed: str | None = None
 ) -> list[tuple[str, str]]:
-    """Undeploy and delete these models; return for each candidate what became of its model.
+    """Undeploy and delete these models; return the result for each candidate.
 
-    It is written into the record first, so that no rollback leads to a model that is going; whoever dies in the middle is
-    made good by doing it again.
+    A document is written first, so that no rollback chooses a model that is being deleted. After a crash, the call can be
+    repeated.
     """
-    return [(one.candidate, _take_away(config, store, one, by=by, claimed=claimed)) for one in losers]
+    return [(one.candidate, _take_away(config, store, one, by=by, claimed=claimed)) for one in unneeded]
 
 
-def _take_away(config: Config, store: RecordStore, loser: TunedModel, *, by: str, claimed: str | None) -> str:
-    path = pruned_path(loser.candidate)
+def _take_away(config: Config, store: RecordStore, tuned_model: TunedModel, *, by: str, claimed: str | None) -> str:
+    path = pruned_path(tuned_model.candidate)
     mark = Pruned(
-        candidate=loser.candidate,
+        candidate=tuned_model.candidate,
         written_at=datetime.now(UTC),
         by=by,
         claimed=claimed,
-        model=loser.model,
-        endpoints=() if loser.endpoint is None else (loser.endpoint,),
+        model=tuned_model.model,
+        endpoints=() if tuned_model.endpoint is None else (tuned_model.endpoint,),
     )
     store.create(path, mark)
-    champion = store.champion(loser.dataset)
-    if champion is not None and champion.candidate == loser.candidate:
+    champion = store.champion(tuned_model.dataset)
+    if champion is not None and champion.candidate == tuned_model.candidate:
         _withdraw(store, path)
         return "left: it has become champion"
-    told = _delete(config, loser)
+    result = _delete(config, tuned_model)
 
     def done(now: Pruned | None) -> Pruned | None:
         return None if now is None else now.model_copy(update={"done_at": datetime.now(UTC)})
 
     store.update(path, Pruned, done)
-    return told
+    return result
 
 
 def _withdraw(store: RecordStore, path: str) -> None:
@@ -186,27 +186,27 @@ def _withdraw(store: RecordStore, path: str) -> None:
         try:
             store.bucket.blob(path).delete(timeout=CALL_TIMEOUT_SECONDS)
         except NotFound:
-            return  # another `genops prune` has seen the same
+            return  # another `genops prune` has removed it
 
 
-def _delete(config: Config, loser: TunedModel) -> str:
+def _delete(config: Config, tuned_model: TunedModel) -> str:
     from google.api_core.exceptions import NotFound
 
-    models = model_client(config, location_in(loser.model))
+    models = model_client(config, location_in(tuned_model.model))
     bounded = {"timeout": CALL_TIMEOUT_SECONDS, "retry": idempotent_retry()}
-    with google_call(f"look up {loser.model}"):
+    with google_call(f"look up {tuned_model.model}"):
         try:
-            model = models.get_model(name=loser.model, **bounded)
+            model = models.get_model(name=tuned_model.model, **bounded)
         except NotFound:
             model = None
     deployed = {} if model is None else {one.endpoint: one.deployed_model_id for one in model.deployed_models}
-    for endpoint in (*deployed, *({loser.endpoint} - {*deployed, None})):
+    for endpoint in (*deployed, *({tuned_model.endpoint} - {*deployed, None})):
         assert endpoint is not None
-        _delete_endpoint(config, endpoint, loser.model)
+        _delete_endpoint(config, endpoint, tuned_model.model)
     if model is None:
         return "undeployed; its model was gone"
-    name = loser.model.partition("@")[0]
-    with google_call(f"delete {loser.model}"):
+    name = tuned_model.model.partition("@")[0]
+    with google_call(f"delete {tuned_model.model}"):
         versions = list(models.list_model_versions(name=name, **bounded))
         if len(versions) == 1:
             models.delete_model(name=name, **bounded).result(timeout=CALL_TIMEOUT_SECONDS)
@@ -219,26 +219,26 @@ def _delete(config: Config, loser: TunedModel) -> str:
 
 
 def _is_of(deployed: DeployedModel, model: str) -> bool:
-    """Return whether this version of the model is what is deployed: another version may be the champion's."""
+    """Return whether this version of the model is deployed: another version may be the champion's."""
     name, _, version = model.partition("@")
     same = deployed.model.partition("@")[0] == name
     return same and (not version or not deployed.model_version_id or deployed.model_version_id == version)
 
 
 def _delete_endpoint(config: Config, endpoint: str, model: str) -> None:
-    """Undeploy the model from its endpoint, and delete the endpoint unless it serves something else, too."""
+    """Undeploy the model from its endpoint, and delete the endpoint unless it serves other models, too."""
     from google.api_core.exceptions import NotFound
 
     endpoints = endpoint_client(config, location_in(endpoint))
     bounded = {"timeout": CALL_TIMEOUT_SECONDS, "retry": idempotent_retry()}
     with google_call(f"undeploy {model} from {endpoint}"):
         try:
-            there = list(endpoints.get_endpoint(name=endpoint, **bounded).deployed_models)
-            mine = [one for one in there if _is_of(one, model)]
-            for one in mine:
+            deployed = list(endpoints.get_endpoint(name=endpoint, **bounded).deployed_models)
+            of_model = [one for one in deployed if _is_of(one, model)]
+            for one in of_model:
                 undeployed = endpoints.undeploy_model(endpoint=endpoint, deployed_model_id=one.id, **bounded)
                 undeployed.result(timeout=CALL_TIMEOUT_SECONDS)
-            if len(mine) == len(there):
+            if len(of_model) == len(deployed):
                 endpoints.delete_endpoint(name=endpoint, **bounded).result(timeout=CALL_TIMEOUT_SECONDS)
         except NotFound:
             return

@@ -15,7 +15,7 @@ from genops_events.record.verdicts import EvaluationVerdict
 
 APPROVE = "approve"
 OPTIONS = ("Approve", "Reject")
-"""What Airflow shows, as its own ApprovalOperator does."""
+"""The options that Airflow shows, the same as those of its ApprovalOperator."""
 REASON = "reason"
 """The field of Airflow's form that takes the reason."""
 NO_REASON = "No reason was given."
@@ -23,7 +23,7 @@ NOBODY = "nobody"
 
 
 def ask_a_person(run: StageRun, evaluation: EvaluationVerdict, champion: Champion | None) -> Question:
-    """Return the recorded question: a task that is cleared asks the same again, with the time that is left."""
+    """Record the question and return it; a task that is cleared asks the same again, within the time that is left."""
     promotion = run.dataset.promotion
     now = datetime.now(UTC)
     until = now + promotion.answer_within
@@ -39,15 +39,15 @@ def ask_a_person(run: StageRun, evaluation: EvaluationVerdict, champion: Champio
 
 
 def question_text(run: StageRun, evaluation: EvaluationVerdict, champion: Champion | None, *, until: datetime) -> str:
-    """Return the question in Markdown: the figures beside the champion's, the cost, the report."""
-    theirs: Mapping[str, float] = {} if champion is None else champion.scores
+    """Return the question in Markdown: the scores beside the champion's, the cost, and a link to the report."""
+    champion_scores: Mapping[str, float] = {} if champion is None else champion.scores
     lines = [
         f"| metric | {run.candidate} | {'no champion' if champion is None else champion.candidate} |",
         "|---|---|---|",
     ]
     for metric, score in evaluation.scores.items():
         mark = " (decisive)" if metric == run.dataset.evaluation.decisive else ""
-        other = f"{theirs[metric]:.4g}" if metric in theirs else "-"
+        other = f"{champion_scores[metric]:.4g}" if metric in champion_scores else "-"
         lines.append(f"| {metric}{mark} | {score:.4g} | {other} |")
     found = read_candidate(run.store, run.candidate)
     lines += ["", f"Gate: {evaluation.reason}"]
@@ -61,9 +61,9 @@ def question_text(run: StageRun, evaluation: EvaluationVerdict, champion: Champi
 
 
 def record_answer(run: StageRun, given: Mapping[str, Any]) -> PersonsAnswer:
-    """Record what Airflow brought back, and return the answer that counts: the first, whichever way it came."""
+    """Record the answer from Airflow, and return the one that counts: the first, from Airflow or from the shell."""
     user = given.get("responded_by_user")
-    # A time-out has no user. Airflow names everyone else, also where all are admins.
+    # A timeout has no user. All other answers have one, even if every user is an admin.
     name = None if user is None else str(user.get("name") or user.get("id"))
     reason = " ".join(str((given.get("params_input") or {}).get(REASON) or "").split())
     answer = PersonsAnswer(

@@ -1,4 +1,4 @@
-"""Show in Vertex AI's model registry who is champion: by an alias and by labels of the model version."""
+"""Show the champion in Vertex AI's model registry, by an alias and by labels of the model version."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
 
 CHAMPION_ALIAS = "champion"
 CHAMPION_LABEL = "genops-champion"
-"""`current` or `former`: unlike the alias, it stays with a version that lost its place."""
+"""`current` or `former`: unlike the alias, a former champion keeps the label."""
 
 _NOT_OF_LABELS = re.compile(r"[^a-z0-9_-]")
 _LABEL_CHARACTERS = 63
 _SHOWN_AT_MOST = 5
-"""Champions that follow each other while one process is showing the first of them."""
+"""Most champions that one call shows, if others are promoted meanwhile."""
 
 
 def mirror(config: Config, store: RecordStore, champion: Champion) -> str:
-    """Give the champion's model version its alias and labels, and take them from who had them; return what to add to a reason.
+    """Set alias and labels of the champion's model version, and remove them from the former one; return a sentence for the reason.
 
-    The record says who the champion is; the registry only shows it, so its refusal is no failure of a promotion. Whoever
-    was overtaken on the way shows the champion of the moment instead: the last to write shows the truth.
+    The record decides who is champion, and the registry only shows it: its refusal does not fail a promotion. The record is
+    read again after each write, and a newer champion is shown instead, so that the last write shows the right one.
 
     Raises:
-        CloudUnavailable: a retry shows it.
+        CloudUnavailable: the registry does not answer; a retry shows the champion.
     """
     try:
         for _ in range(_SHOWN_AT_MOST):
@@ -64,10 +64,10 @@ def _show(config: Config, champion: Champion) -> None:
 
 
 def retire(config: Config, model: str) -> None:
-    """Show a model version as a former champion; one that is gone is left as it is.
+    """Show a model version as a former champion; nothing is done if it was deleted.
 
     Raises:
-        CloudUnavailable: a repetition shows it.
+        CloudUnavailable: the registry does not answer; the call can be repeated.
     """
     remove_champion_alias(config, model)
     try:
@@ -77,7 +77,7 @@ def retire(config: Config, model: str) -> None:
 
 
 def mirror_after(config: Config, store: RecordStore, champion: Champion, former: str | None) -> str:
-    """Show `champion` as `mirror` does, and take the place in the registry from a candidate whose successor died unshown."""
+    """Show `champion` as `mirror` does, and `former` as a former one: its successor may never have been shown."""
     if former is not None and former != champion.candidate:
         tuning = store.verdict(former, Stage.TUNING)
         if isinstance(tuning, TuningVerdict) and tuning.model and tuning.model != champion.model:
@@ -86,7 +86,7 @@ def mirror_after(config: Config, store: RecordStore, champion: Champion, former:
 
 
 def champion_labels(champion: Champion) -> dict[str, str]:
-    """Return what a champion's model version is labelled with: Google takes lower case, digits, `_` and `-` only."""
+    """Return the labels of a champion's model version: Google takes lower case, digits, `_` and `-` only."""
     given = {
         CHAMPION_LABEL: "current",
         "genops-candidate": champion.candidate,
@@ -103,7 +103,7 @@ def set_champion_alias(config: Config, model: str) -> None:
 
 
 def remove_champion_alias(config: Config, model: str) -> None:
-    """Take the alias `champion` from `model`; a model that is gone or never had it is left as it is."""
+    """Remove the alias `champion` from `model`; nothing is done if the model was deleted or does not have it."""
     try:
         _merge_aliases(config, model, f"-{CHAMPION_ALIAS}")
     except PermanentError:
@@ -111,7 +111,7 @@ def remove_champion_alias(config: Config, model: str) -> None:
 
 
 def set_labels(config: Config, model: str, labels: Mapping[str, str]) -> None:
-    """Set these labels of a model version and leave its others; repeating it changes nothing."""
+    """Set these labels of a model version and keep its others; repeating it changes nothing."""
     client = model_client(config, location_in(model))
     with google_call(f"read the labels of {model}"):
         known = client.get_model(name=model, timeout=CALL_TIMEOUT_SECONDS, retry=idempotent_retry()).labels

@@ -1,4 +1,4 @@
-"""Give the champion's place back to an earlier candidate, and finish what a command that died has begun."""
+"""Give the champion's place back to an earlier candidate, and finish rollbacks that were interrupted."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from genops_events.errors import PermanentError
 from genops_events.gcp.outbox import deliver
 from genops_events.promotion import registry
-from genops_events.promotion.championship import Contender, predecessor_of, restored
+from genops_events.promotion.championship import Contender, champion_after_rollback, predecessor_of
 from genops_events.record import paths as record_paths
 from genops_events.record.events import rollback_announcement, rollback_announcement_path
 from genops_events.record.intake import Arrival
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class NoRollbackTarget(PermanentError):
-    """There is no candidate to give the champion's place to, or not this one."""
+    """There is no candidate that the champion's place could go to, or the named one is none."""
 
 
 def roll_back(
@@ -35,22 +35,22 @@ def roll_back(
     reason: str,
     claimed: str | None = None,
 ) -> tuple[Rollback, str]:
-    """Make `to` the champion of `dataset`, or who was it before; return the rollback, and what the registry says to it.
+    """Make `to`, or the champion before, the champion of `dataset`; return the rollback, and a sentence about the registry.
 
-    The compare-and-set on the champion's document is the rollback: whatever comes after it (the rollback's own document,
-    the event, the alias) is done here, or by the next sweep.
+    The compare-and-set on the champion's document is the rollback. All later steps (the rollback's own document, the
+    event, the alias) are done here, or by the next sweep.
 
     Args:
         config: project, location, topics.
         store: the record.
-        dataset: whose champion.
+        dataset: its name.
         to: the candidate; None for the champion before.
-        by: who wants it, such as `ada@example.com`.
-        reason: why, a sentence.
-        claimed: who the environment of the command says it is.
+        by: the person, such as `ada@example.com`.
+        reason: a sentence.
+        claimed: the person's name by the environment of the command, where that is another one.
 
     Raises:
-        NoRollbackTarget: no champion, none before it, or a candidate that cannot be one; nothing was changed.
+        NoRollbackTarget: there is no champion, none before it, or the candidate cannot be champion; nothing was changed.
     """
     before = store.champion(dataset)
     if before is None:
@@ -67,7 +67,7 @@ def roll_back(
         raise NoRollbackTarget(
             f"{target} is the champion of {dataset} already.", "`genops champions` lists the earlier ones."
         )
-    contender, told = _contender(store, dataset, target, before)
+    contender, recorded = _contender(store, dataset, target, before)
     now = datetime.now(UTC)
     rollback = Rollback(
         candidate=before.candidate,
@@ -81,8 +81,8 @@ def roll_back(
         score=before.score,
         champion_score=contender.scores.get(before.metric),
     )
-    # A late one never was champion: the next rollback undoes this one.
-    predecessor = predecessor_of(target, before.earlier, told) if target in before.earlier else before.candidate
+    # A late candidate never was champion: the next rollback leads back to the present one.
+    predecessor = predecessor_of(target, before.earlier, recorded) if target in before.earlier else before.candidate
 
     def change(champion: Champion | None) -> Champion | None:
         if champion is None or champion.rollback == rollback:
@@ -92,7 +92,7 @@ def roll_back(
                 f"{champion.candidate} has become champion of {dataset} meanwhile; nothing was changed.",
                 "Look at `genops champions`, and roll back once more if it is still wanted.",
             )
-        return restored(contender, champion, rollback, predecessor=predecessor, now=now)
+        return champion_after_rollback(contender, champion, rollback, predecessor=predecessor, now=now)
 
     store.update(record_paths.champion_path(dataset), Champion, change)
     if store.read(pruned_path(target), Pruned) is not None:
@@ -112,7 +112,7 @@ def _take_back(store: RecordStore, before: Champion, rollback: Rollback) -> None
 
 
 def _contender(store: RecordStore, dataset: str, candidate: str, champion: Champion) -> tuple[Contender, str | None]:
-    """Return what the record says about a candidate that was champion or could have been, and who was it before."""
+    """Return a candidate that was champion, or was held for being late, and the champion before it by its verdict."""
     arrival = store.read(record_paths.arrival_path(candidate), Arrival)
     if arrival is None or arrival.dataset != dataset:
         raise NoRollbackTarget(
@@ -155,12 +155,12 @@ def _contender(store: RecordStore, dataset: str, candidate: str, champion: Champ
 
 
 def finish_rollbacks(config: Config, store: RecordStore, dataset: str) -> str:
-    """Record, announce and show the rollbacks of `dataset` that are not finished; return what the registry says to it.
+    """Record, announce and show the unfinished rollbacks of `dataset`; return a sentence about the registry.
 
-    Repeating it is safe: a rollback is taken off the champion's list only after all of it was done.
+    Repeating it is safe: a rollback is removed from the champion's list only after all its steps are done.
 
     Raises:
-        CloudUnavailable: a repetition goes on where this one stopped.
+        CloudUnavailable: a service does not answer; the next call continues from there.
     """
     champion = store.champion(dataset)
     if champion is None or not champion.unannounced:
@@ -170,20 +170,20 @@ def finish_rollbacks(config: Config, store: RecordStore, dataset: str) -> str:
         store.create(rollback_path(rollback), rollback)
         event = rollback_announcement(rollback, bucket=store.bucket.name, now=datetime.now(UTC))
         deliver(config, store, rollback_announcement_path(rollback), event)
-        # Whoever became champion since took the place in the registry from the one that this rollback led to.
-        told = registry.mirror_after(config, store, champion, rollback.candidate)
+        # A newer champion has taken the place in the registry from the target of this rollback.
+        sentence = registry.mirror_after(config, store, champion, rollback.candidate)
 
-    def strike(now: Champion | None) -> Champion | None:
+    def without_done(now: Champion | None) -> Champion | None:
         if now is None:
             return None
         left = tuple(one for one in now.unannounced if one not in done)
         return now.model_copy(update={"unannounced": left})
 
-    store.update(record_paths.champion_path(dataset), Champion, strike)
-    return told
+    store.update(record_paths.champion_path(dataset), Champion, without_done)
+    return sentence
 
 
 def unfinished(store: RecordStore, dataset: str) -> tuple[Rollback, ...]:
-    """Return the rollbacks of `dataset` that were begun and not finished."""
+    """Return the unfinished rollbacks of `dataset`."""
     champion = store.champion(dataset)
     return () if champion is None else champion.unannounced

@@ -1,4 +1,4 @@
-"""The work of promotion: once both verdicts are in, let the candidate challenge the champion, or find that a person decides."""
+"""The work of promotion: once both verdicts exist, let the candidate challenge the champion, or leave it to a person."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
-from genops_events.cascade.holds import standing_of
+from genops_events.cascade.holds import rounds_of
 from genops_events.cascade.stage_run import StageRun
 from genops_events.errors import StepAside
 from genops_events.gcp.outbox import announce
@@ -16,7 +16,7 @@ from genops_events.promotion.championship import (
     Decision,
     SharedMeans,
     Terms,
-    crowned,
+    champion_from,
     decide,
     predecessor_of,
 )
@@ -29,39 +29,38 @@ from genops_events.record.verdicts import BudgetVerdict, EvaluationVerdict, Prom
 
 
 def decided(run: StageRun) -> Verdict | None:
-    """Return the verdict, recorded; None where a person has to answer first.
+    """Record the verdict and return it; None where a person has to answer first.
 
     Raises:
-        StepAside: evaluation or budget has not given its verdict and may still do so, or another Dag run does
-            the stage.
+        StepAside: evaluation or budget has no verdict yet, or another Dag run does the stage.
     """
     evaluation = run.store.verdict(run.candidate, Stage.EVALUATION)
     budget = run.store.verdict(run.candidate, Stage.BUDGET)
     if not isinstance(evaluation, EvaluationVerdict) or not isinstance(budget, BudgetVerdict):
-        return beyond_help(run) or _come_again(Stage.EVALUATION if evaluation is None else Stage.BUDGET)
+        return beyond_help(run) or _wait_for(Stage.EVALUATION if evaluation is None else Stage.BUDGET)
     if Outcome.FAILED in {evaluation.outcome, budget.outcome}:
         raise StepAside("the candidate has failed, so there is nothing to promote")
     answer = run.store.read(answer_path(run.candidate), PersonsAnswer)
     if answer is None or run.owner() is None:
-        # An answered candidate that a run has taken on may be ended by any other: the one that asked only waits.
+        # Once a person has answered, any Dag run may end the candidate: the one that asked only waits.
         run.take_on()
-    # The verdict may be there before its event is out; the order of the events is promised.
+    # A verdict may be recorded before its event is published. Events have to come in order, so they are published first.
     for verdict in (evaluation, budget):
         announce(run.config, run.store, verdict)
     champion = _with_arrival(run, run.store.champion(run.arrival.dataset))
     if champion is not None and run.candidate in (champion.candidate, *champion.earlier):
-        # An earlier try gave it the place and died: neither an answer nor a change of genops.yaml can undo that.
+        # An earlier try made it champion and died: neither an answer nor a change of genops.yaml undoes that.
         return _promoted(run, evaluation, champion, answer, decided=None)
     refusals = _refusals([evaluation, budget])
     if refusals:
         return _hold(run, evaluation, refusals, None)
-    return _judged(run, evaluation, champion, answer)
+    return _judge_candidate(run, evaluation, champion, answer)
 
 
-def _judged(
+def _judge_candidate(
     run: StageRun, evaluation: EvaluationVerdict, champion: Champion | None, answer: PersonsAnswer | None
 ) -> Verdict | None:
-    """Return the verdict on a candidate that passed gate and budget; None where a person has to answer first."""
+    """Record and return the verdict on a candidate that passed gate and budget; None where a person has to answer first."""
     contender = _contender(run, evaluation)
     if contender is None:
         reason = (
@@ -80,20 +79,20 @@ def _judged(
     return _challenge(run, evaluation, contender, answer)
 
 
-def _come_again(missing: Stage) -> NoReturn:
+def _wait_for(missing: Stage) -> NoReturn:
     raise StepAside(f"waiting for the verdict of {missing}, which wakes this Dag again")
 
 
 def beyond_help(run: StageRun) -> Verdict | None:
-    """Hold a candidate that waits for money which cannot make it champion any more: nobody has to be asked for that.
+    """End a candidate that waits for an approval although it cannot become champion any more, so that no person is asked.
 
-    Return the verdict, recorded; None where the candidate does not wait for money alone, or may still win. No Dag run has to
-    take the stage on for it: nothing is asked or paid, and whoever comes second finds the verdict.
+    Return the recorded verdict; None where the candidate does not wait for approvals alone, or may still win. The stage is
+    not taken on for this: nothing is asked or paid, and a second Dag run finds the verdict.
     """
     found = {stage: run.store.verdict(run.candidate, stage) for stage in (Stage.EVALUATION, Stage.BUDGET)}
     verdicts = [one for one in found.values() if one is not None]
     missing = [stage for stage, one in found.items() if one is None]
-    if not missing or not all(standing_of(run.store, run.candidate, stage).is_held for stage in missing):
+    if not missing or not all(rounds_of(run.store, run.candidate, stage).is_held for stage in missing):
         return None
     answer = run.store.read(answer_path(run.candidate), PersonsAnswer)
     if answer is not None and answer.approved:
@@ -139,7 +138,9 @@ def _common(evaluation: EvaluationVerdict, metric: str) -> SharedMeans | None:
         return None
     if found.common_mean is None or found.champion_mean is None:
         return None
-    return SharedMeans(evaluation.champion, own=found.common_mean, theirs=found.champion_mean, rows=found.common_rows)
+    return SharedMeans(
+        evaluation.champion, own=found.common_mean, champions=found.champion_mean, rows=found.common_rows
+    )
 
 
 def _terms(run: StageRun, *, asked_at: datetime | None) -> Terms:
@@ -149,12 +150,12 @@ def _terms(run: StageRun, *, asked_at: datetime | None) -> Terms:
 def _challenge(
     run: StageRun, evaluation: EvaluationVerdict, contender: Contender, answer: PersonsAnswer | None
 ) -> Verdict:
-    """Decide against the champion of this very moment, by compare-and-set.
+    """Challenge the present champion, by compare-and-set on its document.
 
-    Dying after the change and before the verdict is safe: the next try finds itself champion, or among
-    the champions before.
+    A crash between the change and the verdict is safe: the next try finds the candidate as champion, or among the
+    earlier champions.
     """
-    # Who is silent has asked for nothing.
+    # A timeout is not a person's approval.
     terms = _terms(run, asked_at=None if answer is None or answer.through == "timeout" else answer.written_at)
     decisions: list[Decision] = []
 
@@ -163,7 +164,7 @@ def _challenge(
         if champion is not None and run.candidate in (champion.candidate, *champion.earlier):
             return None
         decisions.append(decide(contender, _with_arrival(run, champion), terms))
-        return crowned(contender, champion, now=datetime.now(UTC)) if decisions[0].wins else None
+        return champion_from(contender, champion, now=datetime.now(UTC)) if decisions[0].wins else None
 
     champion = run.store.update(champion_path(contender.dataset), Champion, change)
     if champion is not None and run.candidate in (champion.candidate, *champion.earlier):
@@ -181,7 +182,7 @@ def _promoted(
     decided: Decision | None,
 ) -> Verdict:
     if champion.candidate == run.candidate:
-        # Without a decision, an earlier try made it champion and died: the document says against whom.
+        # Without a decision, an earlier try made it champion and died: the document has the champion before.
         reason = decided.reason if decided is not None else _reason_again(run, champion)
         reason += registry.mirror(run.config, run.store, champion)
         metric, before, score = champion.metric, champion.predecessor, champion.predecessor_score
@@ -206,16 +207,16 @@ def _promoted(
         score=evaluation.scores.get(metric),
         champion_before=before,
         champion_score=score,
-        **_answered(answer),
+        **_answer_figures(answer),
     )
 
 
 def _reason_again(run: StageRun, champion: Champion) -> str:
-    """Say once more why this candidate has the place, from its own document alone."""
+    """Return again the reason why this candidate is champion, from its own document alone."""
     before = None
     if champion.predecessor is not None:
         scores = {} if champion.predecessor_score is None else {champion.metric: champion.predecessor_score}
-        # Without an arrival, it is late for nobody: that was decided when the place was taken.
+        # Without an arrival, the contender is not late: that was decided when it became champion.
         before = champion.model_copy(update={"candidate": champion.predecessor, "scores": scores, "arrived_at": None})
     contender = Contender(
         candidate=champion.candidate,
@@ -232,7 +233,7 @@ def _reason_again(run: StageRun, champion: Champion) -> str:
 
 
 def _with_arrival(run: StageRun, champion: Champion | None) -> Champion | None:
-    """Return the champion with the time of its arrival, which documents of before do not have."""
+    """Return the champion with the time of its arrival, which documents of older versions do not have."""
     if champion is None or champion.arrived_at is not None:
         return champion
     arrival = run.store.read(record_paths.arrival_path(champion.candidate), Arrival)
@@ -258,11 +259,11 @@ def _hold(
         champion_before=champion.candidate if champion else None,
         champion_score=None if champion is None else champion.scores.get(metric),
         late=late or None,
-        **_answered(answer),
+        **_answer_figures(answer),
     )
 
 
-def _answered(answer: PersonsAnswer | None) -> dict[str, Any]:
+def _answer_figures(answer: PersonsAnswer | None) -> dict[str, Any]:
     if answer is None:
         return {}
     return {

@@ -44,9 +44,9 @@ def conclude(run: StageRun, name: str, seen: JobEnd) -> Verdict | None:
     return job_ends.conclude(TUNING_JOBS, run, name, seen, ended=partial(ended, run), failed=failed)
 
 
-def as_the_job_says(run: StageRun, reason: str) -> Verdict | None:
-    """Conclude by the present state of the candidate's tuning job, as `job_ends.as_the_job_says` does."""
-    return job_ends.as_the_job_says(TUNING_JOBS, run, reason, conclude)
+def conclude_by_job(run: StageRun, reason: str) -> Verdict | None:
+    """Conclude by the present state of the candidate's tuning job, as `job_ends.conclude_by_job` does."""
+    return job_ends.conclude_by_job(TUNING_JOBS, run, reason, conclude)
 
 
 def ended(run: StageRun, job: TuningJob, end: JobEnd) -> Verdict:
@@ -146,4 +146,4 @@ def _clean_up(run: StageRun, verdict: Verdict) -> None:
         TUNING_JOBS.cancel(run.config, run.store, run.candidate)
 
 
-TUNING_END = StageEnd(clean_up=_clean_up, failed=as_the_job_says)
+TUNING_END = StageEnd(clean_up=_clean_up, failed=conclude_by_job)

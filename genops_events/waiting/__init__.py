@@ -1,1 +1,1 @@
-"""Wait for jobs of Vertex AI: what they say, how often they are asked, and in which order they may begin."""
+"""Wait for jobs of Vertex AI: their states, how often they are polled, their progress, and the queue before them."""

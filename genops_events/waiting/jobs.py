@@ -1,4 +1,4 @@
-"""What a look at a long-running Vertex AI job shows: its state, how far it is, why it failed. No I/O."""
+"""State, progress and error of a long-running Vertex AI job. No I/O."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ class JobError:
     """Why a job failed.
 
     Args:
-        code: canonical code of `google.rpc.Code`, such as 3 for INVALID_ARGUMENT; None where it gave none.
-        message: what the service says.
+        code: canonical code of `google.rpc.Code`, such as 3 for INVALID_ARGUMENT; None where there is none.
+        message: of the service.
     """
 
     code: int | None
@@ -21,16 +21,16 @@ class JobError:
 
 @dataclass(frozen=True, slots=True)
 class JobView:
-    """One job as a listing or a look at it alone shows it; None means that the service does not say.
+    """One job as a listing or a single read shows it; None means that the service does not report it.
 
     Args:
         name: resource name.
-        state: as the API names it, such as `JOB_STATE_RUNNING`.
+        state: of the API, such as `JOB_STATE_RUNNING`.
         detail: the finer state of a tuning job, such as `TUNING_JOB_STATE_WAITING_FOR_CAPACITY`.
-        epochs: passes over the training file that are done.
-        epochs_total: passes that were asked for.
-        steps: tuning steps, or rows of a batch, that are done.
-        steps_total: as many as there will be.
+        epochs: completed epochs.
+        epochs_total: epochs of the job's settings.
+        steps: completed tuning steps, or rows of a batch.
+        steps_total: number of all steps, or rows.
         tokens: billable tokens of the training file.
     """
 
@@ -70,7 +70,7 @@ _CODES = {
 
 
 LOOK = "Look at the job in the console before you upload the file again."
-"""What a user does where nobody knows more."""
+"""Help for a job whose failure has no known code."""
 
 
 def code_name(code: int | None) -> str:
@@ -79,7 +79,7 @@ def code_name(code: int | None) -> str:
 
 
 def help_for(code: int | None) -> str:
-    """Return what a user does about a job that failed with this code."""
+    """Return what a user can do about a job that failed with this code."""
     if code in _CODES:
         return _CODES[code][1]
     return LOOK
@@ -90,20 +90,20 @@ _AT_WORK = ("JOB_STATE_QUEUED", "JOB_STATE_PENDING", "JOB_STATE_RUNNING")
 
 def describe_state(state: str, detail: str | None) -> str:
     """Return a job's state in words: `tuning`, `waiting for capacity`, `paused`."""
-    # The finer state is about a job at work; of one that is paused or being cancelled it may tell what it did before.
+    # The finer state is for a running job; of one that is paused or being cancelled, it may be out of date.
     named = detail if detail and state in _AT_WORK else state
     words = named.removeprefix("TUNING_JOB_STATE_").removeprefix("JOB_STATE_")
     return words.lower().replace("_", " ")
 
 
 def expected_end(view: JobView, *, now: datetime) -> datetime | None:
-    """Return when the job ends if it goes on as until now; None where nothing is known yet, or it does not go on.
+    """Return when the job ends at its present rate; None where the rate is not known, or the job is not running.
 
-    It goes by steps, and by whole epochs where no steps are told: Vertex AI tells those of reinforcement tuning alone
-    (`TuningJobMetadata.completedStepCount` of its discovery document, revision 20261106).
+    The rate is that of the steps, or of whole epochs where the job reports no steps: Vertex AI reports steps for
+    reinforcement tuning only (`TuningJobMetadata.completedStepCount` of its discovery document, revision 20261106).
 
     Args:
-        view: as the job stands.
+        view: state of the job.
         now: aware, UTC.
     """
     done, total = (view.epochs, view.epochs_total) if view.steps is None else (view.steps, view.steps_total)
@@ -111,7 +111,7 @@ def expected_end(view: JobView, *, now: datetime) -> datetime | None:
         view.state not in _AT_WORK
         or not done
         or not total
-        or done >= total  # what is done with the model afterwards takes nobody knows how long
+        or done >= total  # the time for the work after the last step is not known
         or view.started_at is None
         or now <= view.started_at
     ):
@@ -120,16 +120,16 @@ def expected_end(view: JobView, *, now: datetime) -> datetime | None:
 
 
 NEWS_SECONDS = 60.0
-"""How often steps alone are worth a line in a log and a write to the record."""
+"""Least seconds between two reports of steps alone, each of which is a log line and a write to the record."""
 
 
 def is_news(before: JobView | None, after: JobView, *, seconds: float) -> bool:
-    """Return whether `after` is worth telling.
+    """Return whether `after` is worth a report.
 
     Args:
-        before: what was told last; None before the first time.
-        after: as the job stands.
-        seconds: since it was told.
+        before: the state that was reported last; None before the first report.
+        after: the present state.
+        seconds: since the last report.
     """
     if before is None or (before.state, before.detail, before.epochs) != (after.state, after.detail, after.epochs):
         return True

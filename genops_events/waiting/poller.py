@@ -38,31 +38,31 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CALLS_A_SECOND = 5
-"""Half of the 600 calls a minute that Vertex AI grants a project and region are left to whoever submits and evaluates."""
+"""Half of the 600 calls a minute that Vertex AI grants a project and region; the other half is for submissions and evaluations."""
 
 FIRST_LOOK_SECONDS = 10.0
-"""The latest first look; one after `poll_seconds`, where these are less."""
+"""Most seconds until the first look at a job; `poll_seconds`, where these are less."""
 
 
 @dataclass(eq=False, slots=True)
 class _Waiter:
     wait: Wait
     due: float
-    """On the monotonic clock."""
+    """Time of the next look, by the monotonic clock."""
     earliest: float
-    """When it may be told of the job's end for the first time: docs/adr/0005, a task must not come back too soon."""
+    """Time before which the end of the job is not reported: a task must not come back too soon (docs/adr/0005)."""
     news: asyncio.Event = field(default_factory=asyncio.Event)
     latest: JobView | Ended | None = None
 
-    def tell(self, news: JobView | Ended) -> None:
+    def report(self, news: JobView | Ended) -> None:
         self.latest = news
         self.news.set()
 
 
 class JobPoller:
-    """Looks at every job that is waited for: pages of the listing answer for a hundred jobs each.
+    """Polls every job that is waited for; a page of the listing shows a hundred of them.
 
-    It runs while anybody waits, and ends with the last one. Get it by `of`: all waits of a kind, project and region share one.
+    It runs while there are waits, and ends with the last one. Get it by `of`: all waits of a kind, project and region share one.
 
     Args:
         kind: tuning jobs, or batch prediction jobs.
@@ -83,7 +83,7 @@ class JobPoller:
         self._task: asyncio.Task[None] | None = None
         self._failures = 0
         self._next = 0.0
-        """When the poller wakes by itself, on the monotonic clock."""
+        """Time at which the poller wakes by itself, by the monotonic clock."""
 
     @classmethod
     def of(cls, kind: JobKind, *, project: str, location: str) -> JobPoller:
@@ -92,10 +92,10 @@ class JobPoller:
         return cls._shared.setdefault(key, cls(kind, project, location))
 
     async def watch(self, wait: Wait) -> AsyncGenerator[JobView | Ended, None]:
-        """Yield how the job stands after each look, the latest only, and at last how it ended.
+        """Yield the state of the job after each look, only the latest one, and at last how it ended.
 
         Args:
-            wait: what is waited for. The job goes on whatever happens to the wait.
+            wait: the job, its deadline and its interval. Ending the wait has no effect on the job.
         """
         first = time.monotonic() + min(wait.poll_seconds, FIRST_LOOK_SECONDS)
         waiter = _Waiter(wait, due=first, earliest=first)
@@ -104,7 +104,7 @@ class JobPoller:
         if waiter.due < self._next:
             self._changed.set()
         if self._task is None or self._task.done():
-            # In a context of its own: what it logs is not about the first task that happened to wait.
+            # In a context of its own: its log lines do not belong to the task that happened to wait first.
             self._task = asyncio.create_task(
                 self._run(), name=f"poller of {self._kind} jobs", context=contextvars.Context()
             )
@@ -136,7 +136,7 @@ class JobPoller:
                     await self._pause()
                     await self._look(views)
                     self._failures = 0
-                except Exception as error:  # noqa: BLE001 - jobs that cannot be seen go on, and cost, all the same
+                except Exception as error:  # noqa: BLE001 - jobs that cannot be seen keep running, and are billed
                     await self._back_off(error)
         finally:
             self._shared.pop((asyncio.get_running_loop(), self._kind, self._project, self._location), None)
@@ -144,7 +144,7 @@ class JobPoller:
                 views.close()
 
     async def _pause(self) -> None:
-        """Return when a job is due, or nobody waits any more."""
+        """Return when a job is due, or when there are no waits any more."""
         while self._waiters:
             self._next = min(one.due for one in self._waiters)
             if self._next <= time.monotonic():
@@ -152,7 +152,7 @@ class JobPoller:
             await self._sleep_until(self._next)
 
     async def _sleep_until(self, moment: float) -> None:
-        """Sleep until `moment` on the monotonic clock; less if a wait is new and due earlier, or nobody waits any more."""
+        """Sleep until `moment` of the monotonic clock, or until a new wait is due earlier, or there are no waits any more."""
         self._next = moment
         self._changed.clear()
         with suppress(TimeoutError):
@@ -160,7 +160,7 @@ class JobPoller:
                 await self._changed.wait()
 
     async def _look(self, views: JobViews) -> None:
-        # One beginning and one jitter for all: who is answered in the same round stays in step, and costs one round.
+        # One start and one jitter for all: jobs of the same round stay together, and the next time take one round again.
         began, jitter = time.monotonic(), random.random()  # noqa: S311 - not a secret
         due = {one for one in self._waiters if one.due - began <= TOGETHER * one.wait.poll_seconds}
         round_ = Round(one.wait for one in due)
@@ -170,25 +170,25 @@ class JobPoller:
                 page = await asyncio.to_thread(views.first_page if first else views.next_page)
             first = False
             round_.take(page.jobs, more=page.more)
-            self._tell({key_of(view.name): view for view in page.jobs}, began=began, jitter=jitter)
+            self._report({key_of(view.name): view for view in page.jobs}, began=began, jitter=jitter)
         for wait in round_.one_by_one:
             async with self._throttler:
                 try:
                     view = await asyncio.to_thread(views.one, wait.job)
                 except CloudUnavailable:
-                    raise  # whoever comes next would get no answer either
+                    raise  # the next jobs would get no answer either
                 except Exception as error:  # noqa: BLE001 - one job that cannot be looked at must not hide the others
-                    log.warning("%s It goes on, and is looked at again.", error)
-                    self._tell({wait.key: UNSEEN}, began=began, jitter=jitter)
+                    log.warning("%s The job keeps running, and is looked at again.", error)
+                    self._report({wait.key: UNSEEN}, began=began, jitter=jitter)
                     continue
-            self._tell({wait.key: ABSENT if view is None else view}, began=began, jitter=jitter)
+            self._report({wait.key: ABSENT if view is None else view}, began=began, jitter=jitter)
 
-    def _tell(self, seen: Mapping[str, JobView | str], *, began: float, jitter: float) -> None:
-        """Answer everybody who waits for one of the jobs that were looked at, due or not.
+    def _report(self, seen: Mapping[str, JobView | str], *, began: float, jitter: float) -> None:
+        """Report the jobs that were seen to all their waits, due or not.
 
         Args:
-            seen: how they stand, by key; `ABSENT` or `UNSEEN` where there is nothing to show.
-            began: when the round began, on the monotonic clock.
+            seen: state by key; `ABSENT` or `UNSEEN` where there is none.
+            began: when the round began, by the monotonic clock.
             jitter: of the round, 0 to 1.
         """
         now = datetime.now(UTC)
@@ -202,21 +202,21 @@ class JobPoller:
         decision = on_state(one.wait, found if isinstance(found, str) else found.state, now=now)
         if isinstance(decision, Ended):
             if time.monotonic() < one.earliest:
-                return  # seen by another's round; its own first look is still to come
-            one.tell(decision)
+                return  # seen in the round of another wait, before this one's own first look
+            one.report(decision)
             one.due = float("inf")
             return
         if not isinstance(found, str):
-            one.tell(found)
+            one.report(found)
         one.wait = replace(one.wait, absences=decision.absences)
-        # What ends at its deadline is not looked at again just before it.
+        # A pause that ends at the deadline gets no jitter: it would be passed.
         if decision.seconds < one.wait.poll_seconds:
             one.due = time.monotonic() + decision.seconds
         else:
             one.due = began + with_jitter(decision.seconds, share=jitter)
 
     async def _back_off(self, error: Exception) -> None:
-        """Wait after a failed look, as long as the service asks for; give up only what is past its deadline."""
+        """Pause after a failed look, as long as the service asks for; only waits past their deadline are ended."""
         self._failures += 1
         shortest = min((one.wait.poll_seconds for one in self._waiters), default=1.0)
         asked_for = getattr(error, "retry_after_seconds", None)

@@ -1,4 +1,4 @@
-"""Decide how all long-running Vertex AI jobs of one kind, project and region are waited for: states and time in, no I/O."""
+"""Decide how the long-running Vertex AI jobs of one kind, project and region are polled, by states and time alone. No I/O."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from genops_events.waiting.jobs import JobView
 
 
 class JobEnd(StrEnum):
-    """How a job can end, as far as the cascade cares."""
+    """How a job can end, as far as the cascade distinguishes."""
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
     EXPIRED = "expired"
     PARTIALLY_SUCCEEDED = "partially_succeeded"
-    """google-genai's `has_ended` leaves this one out. Half a model is not what was paid for; half a batch has answers."""
+    """google-genai's `has_ended` does not know this one. A tuning job with this end has no usable model; a batch job has answers."""
     VANISHED = "vanished"
     """Vertex AI does not know the job any more."""
     TIMED_OUT = "timed_out"
@@ -34,25 +34,25 @@ ENDS: Mapping[str, JobEnd] = {
     "JOB_STATE_CANCELLED": JobEnd.CANCELLED,
     "JOB_STATE_EXPIRED": JobEnd.EXPIRED,
 }
-"""Every state that a job cannot leave. PAUSED, UPDATING and states that are yet to be invented are waited out."""
+"""All final states. In PAUSED, UPDATING and states that are not known yet, the wait continues."""
 
 ABSENT = "absent"
-"""The state of a job that the service answers 404 for."""
+"""State of a job for which the service answers 404."""
 
 UNSEEN = "unseen"
-"""The state of a job that could not be looked at: waited out like any state that is no end."""
+"""State of a job that could not be read: the wait continues, as in any state that is not final."""
 
 ABSENCES_UNTIL_VANISHED = 3
-"""A job just created may not be found for a moment; one that is gone is absent again and again."""
+"""Absences in a row after which a job has vanished: one that was just created may be absent for a moment."""
 
 WIDEST = 4.0
-"""The interval of an old job, in `poll_seconds`."""
+"""Longest interval, of an old job, as a multiple of `poll_seconds`."""
 
 WIDENS_EVERY = timedelta(hours=1)
-"""A job of this age is looked at half as often as a young one: who has waited for an hour can wait for a minute."""
+"""A job of this age is looked at half as often as a new one."""
 
 TOGETHER = 0.25
-"""Jobs that fall due within this share of their interval are looked at now: one call answers for a hundred."""
+"""Jobs that are due within this share of their interval are looked at now: one call shows a hundred."""
 
 JITTER = 0.1
 LONGEST_BACK_OFF_SECONDS = 300.0
@@ -78,13 +78,13 @@ class Wait:
 
     @property
     def key(self) -> str:
-        """The id alone: a listing names the project by its number where a caller may have used its id."""
+        """The job's id: a listing has the project's number in the name, where a caller may have the project's id."""
         return key_of(self.job)
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Look again after this long."""
+    """Look again after so many seconds."""
 
     seconds: float
     absences: int = 0
@@ -98,7 +98,7 @@ class Ended:
 
 
 def key_of(job: str) -> str:
-    """Return what a job is known by within its project and region: the last segment of its name."""
+    """Return the id of a job, which is unique in its project and region: the last segment of its name."""
     return job.rpartition("/")[2]
 
 
@@ -106,8 +106,8 @@ def on_state(wait: Wait, state: str, *, now: datetime) -> Pause | Ended:
     """Return what to do about a job that is in `state`.
 
     Args:
-        wait: what is known of it.
-        state: as the API names it, such as `JOB_STATE_RUNNING`, or `ABSENT`, or `UNSEEN`.
+        wait: of the job.
+        state: of the API, such as `JOB_STATE_RUNNING`, or `ABSENT`, or `UNSEEN`.
         now: aware, UTC.
     """
     if state in ENDS:
@@ -118,22 +118,22 @@ def on_state(wait: Wait, state: str, *, now: datetime) -> Pause | Ended:
     if now >= wait.deadline:
         return Ended(JobEnd.TIMED_OUT)
     interval = wait.poll_seconds if absences else interval_seconds(wait, now=now)
-    # A deadline is kept to the second, whatever the interval.
+    # The pause never goes beyond the deadline.
     return Pause(min(interval, (wait.deadline - now).total_seconds()), absences)
 
 
 def interval_seconds(wait: Wait, *, now: datetime) -> float:
-    """Return the pause between two looks at a job of this age: `poll_seconds`, and up to four times that for an old one."""
+    """Return the seconds between two looks at a job of this age: `poll_seconds`, and up to four times that for an old one."""
     age = max(timedelta(0), now - wait.began)
     return wait.poll_seconds * min(WIDEST, 1.0 + age / WIDENS_EVERY)
 
 
 def with_jitter(seconds: float, *, share: float | None = None) -> float:
-    """Return a pause up to a tenth longer: several triggerers must not call in step, nor one of them more often than asked for.
+    """Return a pause that is up to a tenth longer, never shorter, so that several triggerers do not call in step.
 
     Args:
         seconds: the pause.
-        share: 0 to 1; drawn where None.
+        share: 0 to 1; random where None.
     """
     drawn = random.random() if share is None else share  # noqa: S311 - not a secret
     return seconds * (1.0 + JITTER * drawn)
@@ -142,26 +142,26 @@ def with_jitter(seconds: float, *, share: float | None = None) -> float:
 def seconds_after_failures(
     failures: int, *, poll_seconds: float, drawn: float | None = None, asked_for: float | None = None
 ) -> float:
-    """Return the pause after `failures` failed looks in a row: between half and all of a bound that doubles.
+    """Return the seconds to pause after `failures` failed looks in a row: between half and all of a bound that doubles.
 
     Args:
         failures: 1 after the first.
-        poll_seconds: the pause of a healthy poll.
-        drawn: 0 to 1; at random where None.
-        asked_for: seconds that the service itself asked for; never less than these.
+        poll_seconds: the pause without failures.
+        drawn: 0 to 1; random where None.
+        asked_for: seconds that the service asked for; the pause is at least as long.
     """
     longest = max(LONGEST_BACK_OFF_SECONDS, poll_seconds)
     return max(back_off_seconds(failures, first=2 * poll_seconds, longest=longest, drawn=drawn), asked_for or 0.0)
 
 
 class Round:
-    """One look at all jobs that are due, with as few calls as possible: pages of the listing, then one by one.
+    """One look at all jobs that are due, with as few calls as possible: pages of the listing, then single jobs.
 
-    Ask for a page while `wants_page`, and hand it to `take`; then ask for each of `one_by_one`. At the worst, where the
-    listing is full of others' jobs, that takes two calls for each job.
+    Ask for a page while `wants_page`, and hand it to `take`; then ask for each of `one_by_one`. At worst, where the
+    listing is full of other jobs, this takes two calls for each job.
 
     Args:
-        due: the jobs to be answered for.
+        due: waits whose jobs are looked at.
     """
 
     def __init__(self, due: Iterable[Wait]) -> None:
@@ -184,7 +184,7 @@ class Round:
         return tuple(self._missing.values())
 
     def take(self, page: Sequence[JobView], *, more: bool) -> None:
-        """Take in one page of the listing.
+        """Take one page of the listing.
 
         Args:
             page: jobs, newest first.
@@ -199,4 +199,4 @@ class Round:
 
 
 _CLOCK_SKEW = timedelta(minutes=5)
-"""How far this machine's clock may be from Vertex AI's when the age of a page says that a job cannot follow."""
+"""Greatest difference between this machine's clock and Vertex AI's, for whether a job can be on a page of this age."""

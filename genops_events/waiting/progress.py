@@ -1,4 +1,4 @@
-"""Tell how far jobs are, in the task's log and in the record, without keeping anybody waiting."""
+"""Write the progress of jobs to the task's log and to the record, without blocking the event loop."""
 
 from __future__ import annotations
 
@@ -22,36 +22,36 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PAUSE_SECONDS = 0.01
-"""Between two jobs: Airflow takes a few hundred log lines a second from all triggers, and more block their event loop."""
+"""Seconds between two jobs: Airflow takes a few hundred log lines a second from all triggers; more block their event loop."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobNews:
-    """How a candidate's job stands, and who says so in its task's log.
+    """The state of a candidate's job, and how to write to its task's log.
 
     Args:
-        job: resource name, as it was submitted: a listing may name the project by its number.
-        candidate: what the job belongs to; empty where there is no record to write to.
-        view: the job as it was seen.
-        say: writes a line to the task's log, from any thread.
+        job: resource name as it was submitted: a listing may have the project's number in it.
+        candidate: of the job; empty where there is no record to write to.
+        view: state of the job.
+        log_line: writes a line to the task's log, from any thread.
         seen_at: aware, UTC.
-        context: by which Airflow knows whose log a line belongs to.
+        context: variables by which Airflow knows the task that a log line belongs to.
         kind: of the job, `tuning` or `batch`.
     """
 
     job: str
     candidate: str
     view: JobView
-    say: Callable[[str], None]
+    log_line: Callable[[str], None]
     seen_at: datetime
     context: contextvars.Context
     kind: str = "tuning"
 
 
 class ProgressRecorder:
-    """Tells the latest progress of each job, one after the other; it ends when there is nothing left to tell.
+    """Writes the latest progress of each job, one after the other; its task ends when there is nothing left to write.
 
-    What cannot be written is dropped: the next look at the job has newer figures, and nobody decides by these.
+    Progress that cannot be written is dropped: the next look at the job has newer figures, and no decision depends on them.
     """
 
     _shared: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, ProgressRecorder]] = WeakKeyDictionary()
@@ -67,10 +67,11 @@ class ProgressRecorder:
         return cls._shared.setdefault(asyncio.get_running_loop(), cls())
 
     def note(
-        self, job: str, view: JobView, *, candidate: str, say: Callable[[str], None], kind: str = "tuning"
+        self, job: str, view: JobView, *, candidate: str, log_line: Callable[[str], None], kind: str = "tuning"
     ) -> None:
-        """Have it told soon how a job stands, in place of what was not told yet; returns at once."""
-        self._pending[job] = JobNews(job, candidate, view, say, datetime.now(UTC), contextvars.copy_context(), kind)
+        """Have the state of a job written soon, in place of an older one that is not written yet; returns at once."""
+        context = contextvars.copy_context()
+        self._pending[job] = JobNews(job, candidate, view, log_line, datetime.now(UTC), context, kind)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run(), name="recorder of progress", context=contextvars.Context())
 
@@ -78,16 +79,16 @@ class ProgressRecorder:
         while self._pending:
             news = self._pending.pop(next(iter(self._pending)))
             try:
-                await asyncio.to_thread(news.context.run, self._tell, news)
+                await asyncio.to_thread(news.context.run, self._write, news)
             except GenopsError as error:
                 log.warning("The progress of %s is not recorded. %s", news.job, error)
             except Exception:
                 log.exception("The progress of %s is not recorded", news.job)
             await asyncio.sleep(PAUSE_SECONDS)
 
-    def _tell(self, news: JobNews) -> None:
+    def _write(self, news: JobNews) -> None:
         path, progress = _batch_progress(news) if news.kind == "batch" else _tuning_progress(news)
-        news.say(f"{news.job}: {progress.summary}")
+        news.log_line(f"{news.job}: {progress.summary}")
         if not news.candidate:
             return
         if self._store is None:
@@ -98,7 +99,7 @@ class ProgressRecorder:
         self._store.put(path, progress)
 
 
-# In the thread that calls these: the record's models take 0.2 s of a core to be imported.
+# Imported within these, in a thread: importing the record's models takes 0.2 s of a core.
 
 
 def _tuning_progress(news: JobNews) -> tuple[str, TuningProgress]:

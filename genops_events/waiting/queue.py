@@ -1,4 +1,4 @@
-"""Show who waits for a place for a tuning job, and behind whom. Airflow's pool keeps the places; this is what people see."""
+"""Show which candidates wait for a tuning job's place, and in which order. Airflow's pool keeps the places; this only shows them."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def leave(store: RecordStore, candidate: str, *, since: datetime | None = None) 
 
     Args:
         store: the record.
-        candidate: who has a place now, or needs none any more.
-        since: as given to `enter`; looked for where None.
+        candidate: has a place now, or needs none any more.
+        since: as given to `enter`; None to look for the mark.
     """
     from google.api_core.exceptions import NotFound
 

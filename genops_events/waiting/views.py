@@ -1,6 +1,6 @@
-"""Look at long-running Vertex AI jobs: a page of the listing, or one job.
+"""Read the states of long-running Vertex AI jobs: a page of the listing, or one job.
 
-The answers are read as the JSON that the REST API documents, and not by google-genai, which takes 50 to 130 ms of a core
+The responses are read as the JSON that the REST API documents, and not by google-genai, which takes 50 to 130 ms of a core
 for a page of a hundred jobs (docs/adr/0011).
 https://cloud.google.com/vertex-ai/docs/reference/rest/v1beta1/projects.locations.tuningJobs
 """
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from requests import Response
 
 PAGE_SIZE = 100
-"""The most that Vertex AI puts on a page."""
+"""Most jobs that Vertex AI returns on a page."""
 
 LOOK_TIMEOUT_SECONDS = 20.0
 
 
 class JobKind(StrEnum):
-    """What is waited for; the values are stored with triggers."""
+    """The kinds of jobs; the values are stored with triggers."""
 
     TUNING = "tuning"
     BATCH = "batch"
@@ -50,7 +50,7 @@ class JobPage:
 class JobViews:
     """Reads the jobs of one kind, project and region. Every call blocks: in an event loop, make it in a thread.
 
-    Each call is made once: whoever waits for a job backs off by itself, and logs it.
+    Each call is made once: the poller backs off by itself, and logs it.
 
     Args:
         kind: tuning jobs, or batch prediction jobs.
@@ -68,14 +68,14 @@ class JobViews:
         """Return the newest jobs.
 
         Raises:
-            CloudUnavailable: the service does not answer, or asks to be called later.
+            CloudUnavailable: the service does not answer, or asks for a later call.
             CloudRefused: the call is not allowed.
         """
         self._token = ""
         return self.next_page()
 
     def next_page(self) -> JobPage:
-        """Return the jobs before those of the page before; raises as `first_page` does."""
+        """Return the next older jobs; raises as `first_page` does."""
         with google_call(f"list the {self._kind} jobs"):
             content = self._get(
                 self._collection, {"pageSize": str(PAGE_SIZE), **({"pageToken": self._token} if self._token else {})}
@@ -87,7 +87,7 @@ class JobViews:
         return JobPage(jobs, more=bool(self._token))
 
     def one(self, name: str) -> JobView | None:
-        """Return the job of this name, or None where there is none; raises as `first_page` does."""
+        """Return the job of this name; None where there is none. Raises as `first_page` does."""
         from google.api_core.exceptions import NotFound
 
         with google_call(f"look at {name}"):
@@ -125,7 +125,7 @@ def cancel_batch(name: str, *, project: str, location: str) -> None:
         client.batches.cancel(name=name)
 
 
-# What is read of the answers: their names, and numbers of 64 bits as texts, are those of the REST API.
+# The fields that are read, with the names of the REST API; its 64-bit numbers are strings.
 # ruff: noqa: N815
 
 
@@ -186,7 +186,7 @@ class _Rows(msgspec.Struct):
     successfulCount: int = -1
     failedCount: int = -1
     incompleteCount: int = -1
-    """-1 where Vertex AI does not know."""
+    """-1 where Vertex AI does not know the number."""
 
 
 class _BatchJob(_KnownJob, kw_only=True):
@@ -199,7 +199,7 @@ class _JobPage(msgspec.Struct):
     nextPageToken: str = ""
 
 
-# Not strict: numbers may be texts.
+# Not strict: numbers may be strings.
 _decode_page = msgspec.json.Decoder(_JobPage, strict=False).decode
 _decode_tuning = msgspec.json.Decoder(_TuningJob, strict=False).decode
 _decode_batch = msgspec.json.Decoder(_BatchJob, strict=False).decode
@@ -207,7 +207,7 @@ _decode_job = msgspec.json.Decoder(_Job, strict=False).decode
 
 
 def _read_tuning(content: bytes | msgspec.Raw) -> JobView:
-    """Return what a tuning job says about itself; its name and state alone where the rest cannot be read."""
+    """Return the state of a tuning job; name and `state` alone where the rest cannot be read."""
     try:
         return _tuning_view(_decode_tuning(content))
     except msgspec.ValidationError:
@@ -215,7 +215,7 @@ def _read_tuning(content: bytes | msgspec.Raw) -> JobView:
 
 
 def _read_batch(content: bytes | msgspec.Raw) -> JobView:
-    """Return what a batch prediction job says about itself, as `_read_tuning` does."""
+    """Return the state of a batch prediction job, as `_read_tuning` does."""
     try:
         return _batch_view(_decode_batch(content))
     except msgspec.ValidationError:
@@ -226,13 +226,12 @@ _READERS = {JobKind.TUNING: _read_tuning, JobKind.BATCH: _read_batch}
 
 
 def _plain_view(content: bytes | msgspec.Raw) -> JobView:
-    # The job of somebody else in the project, of a kind that we do not know, must not hide all others on its page.
+    # A job of an unknown kind, made by others in the project, must not hide all other jobs on its page.
     job = _decode_job(content)
     return JobView(name=job.name, state=job.state)
 
 
 def _tuning_view(job: _TuningJob) -> JobView:
-    """Return what a tuning job says about itself."""
     spec = job.supervisedTuningSpec or job.preferenceOptimizationSpec or job.distillationSpec
     parameters = spec.hyperParameters if spec is not None else None
     stats = job.tuningDataStats or _DataStats()
@@ -255,13 +254,13 @@ def _tuning_view(job: _TuningJob) -> JobView:
         epochs_total=parameters.epochCount if parameters is not None else None,
         steps=done.completedStepCount,
         steps_total=figures.tuningStepCount,
-        # Statistics of a distillation leave out the teacher's answers, which are billed.
+        # The statistics of a distillation do not include the teacher's answers, which are billed.
         tokens=None if distilled is not None else figures.totalBillableTokenCount,
     )
 
 
 def _batch_view(job: _BatchJob) -> JobView:
-    """Return what a batch prediction job says about itself; its steps are rows."""
+    """Return the state of a batch prediction job, whose steps are rows."""
     rows = job.completionStats or _Rows()
     known = [count for count in (rows.successfulCount, rows.failedCount, rows.incompleteCount) if count >= 0]
     done = [count for count in (rows.successfulCount, rows.failedCount) if count >= 0]

@@ -10,12 +10,12 @@ from genops_events.config.promotion import Promotion
 from genops_events.promotion.championship import (
     Contender,
     Terms,
-    crowned,
+    champion_after_rollback,
+    champion_from,
     decide,
     duration,
     kept_for_rollback,
     predecessor_of,
-    restored,
 )
 from genops_events.record.promotion import Champion, Rollback
 
@@ -38,7 +38,7 @@ def contender(name: str, score: float, *, arrived: datetime = NOON) -> Contender
 
 
 def champion(name: str, score: float, *, arrived: datetime = NOON) -> Champion:
-    return crowned(contender(name, score, arrived=arrived), None, now=NOON)
+    return champion_from(contender(name, score, arrived=arrived), None, now=NOON)
 
 
 def test_the_better_one_wins_and_the_other_is_told_who_is_champion() -> None:
@@ -92,21 +92,21 @@ def rolled(frm: str, to: str) -> Rollback:
 
 def test_going_back_twice_goes_back_two_steps() -> None:
     a = champion("a", 0.5)
-    b = crowned(contender("b", 0.6), a, now=NOON)
-    c = crowned(contender("c", 0.7), b, now=NOON)
+    b = champion_from(contender("b", 0.6), a, now=NOON)
+    c = champion_from(contender("c", 0.7), b, now=NOON)
     assert (c.predecessor, c.earlier) == ("b", ("b", "a"))
     back = predecessor_of("b", c.earlier, None)
     assert back == "a"
-    again = restored(contender("b", 0.6), c, rolled("c", "b"), predecessor=back, now=NOON)
+    again = champion_after_rollback(contender("b", 0.6), c, rolled("c", "b"), predecessor=back, now=NOON)
     assert (again.candidate, again.predecessor, again.earlier) == ("b", "a", ("c", "b", "a"))
     assert again.unannounced == (rolled("c", "b"),)
 
 
 def test_a_champion_that_follows_a_rollback_at_once_still_has_it_to_announce() -> None:
     a = champion("a", 0.5)
-    b = crowned(contender("b", 0.6), a, now=NOON)
-    back = restored(contender("a", 0.5), b, rolled("b", "a"), predecessor=None, now=NOON)
-    assert crowned(contender("c", 0.9), back, now=NOON).unannounced == (rolled("b", "a"),)
+    b = champion_from(contender("b", 0.6), a, now=NOON)
+    back = champion_after_rollback(contender("a", 0.5), b, rolled("b", "a"), predecessor=None, now=NOON)
+    assert champion_from(contender("c", 0.9), back, now=NOON).unannounced == (rolled("b", "a"),)
 
 
 def test_what_is_kept_is_the_last_champions_and_where_the_next_rollback_leads() -> None:
@@ -129,7 +129,7 @@ def test_whatever_the_order_of_those_that_arrive_together_the_best_is_champion(o
     for name, score in order:
         challenger = contender(name, score)
         if decide(challenger, now, BOUT).wins:
-            now = crowned(challenger, now, now=NOON)
+            now = champion_from(challenger, now, now=NOON)
     assert now is not None
     assert now.candidate == "c5"
 
