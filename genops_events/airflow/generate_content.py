@@ -16,7 +16,7 @@ from genops_events.airflow.captured_content import figures_of
 from genops_events.airflow.priorities import WAITED_FOR_PRIORITY
 from genops_events.airflow.retries import INTAKE_RETRIES, STAGE_DEFAULTS
 from genops_events.asking.form import read_form
-from genops_events.asking.money import Money
+from genops_events.asking.money import Reservation
 from genops_events.asking.planning import counted_only, settled_plan
 from genops_events.asking.running import ask, release
 from genops_events.catalogue.models import shipped
@@ -60,7 +60,7 @@ class GenerateContent(BaseOperator):
         if fields.get("count_only"):
             plan = counted_only(config, store, question)
             log.info("%s", plan.estimate)
-            return plan.counted_json() | {"over_limit": Money(config, store, plan).refusal()}
+            return plan.counted_json() | {"over_limit": Reservation(config, store, plan).refusal()}
         run = _run(context)
         plan = settled_plan(config, store, question, run=run, by=f"Airflow, {context['dag_run'].run_id}")
         log.info("%s: %s", run, " ".join((f"{plan.estimate}.", *plan.unpriced)))

@@ -1,4 +1,4 @@
-"""Count what prompts are billed by before anybody is asked: Vertex AI counts for nothing."""
+"""Count the tokens of prompts before any model is asked; counting by Vertex AI is free."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from genops_events.config import Config
 
 COUNTED_AT_ONCE = 1000
-"""Prompts that are held in memory while tokens are counted, where they are short."""
+"""Most prompts that are held in memory while tokens are counted; fewer where they are long."""
 
 
 @dataclass(slots=True)
@@ -36,16 +36,16 @@ class _Sizes:
 
 
 def counted(config: Config, plan: AskPlan, found: Iterable[PromptRow | BadRow], names: FieldNames) -> AskPlan:
-    """Return the plan with its tokens and with what it costs at most.
+    """Return the plan with its tokens, and with the most that it can cost.
 
     Args:
         config: project, location and prices.
-        plan: says whom, and with what settings.
+        plan: has the model and its settings.
         found: the rows of its prompts.
-        names: of the fields, for the errors.
+        names: of the fields, for error messages.
 
     Raises:
-        WrongForm: there is no prompt that can be asked.
+        WrongForm: no prompt can be asked.
         CloudUnavailable: the tokens could not be counted.
     """
     sizes = _Sizes()
@@ -70,12 +70,12 @@ def counted(config: Config, plan: AskPlan, found: Iterable[PromptRow | BadRow], 
 
 
 def thinker_of_plan(config: Config, plan: AskPlan) -> ThinkingModel:
-    """Return how the model thinks that a plan asks: a champion is a tuned one."""
+    """Return the rules about thinking of a plan's model: a champion is a tuned one."""
     return config.thinker(plan.billed_model, is_tuned=plan.champion is not None)
 
 
 def _requests_of(config: Config, plan: AskPlan) -> Requests:
-    """Return what makes the requests of a plan, without what all of them have in common."""
+    """Return the maker of a plan's requests, without the contents that all of them share."""
     return Requests(
         AnswerSettings.model_validate(plan.settings),
         system_instruction=plan.system_instruction,
@@ -85,7 +85,7 @@ def _requests_of(config: Config, plan: AskPlan) -> Requests:
 
 
 def common_tokens(plan: AskPlan) -> int:
-    """Return about how many tokens come before every prompt."""
+    """Return the estimated tokens of the contents before every prompt."""
     texts = (part.get("text", "") for turn in plan.common for part in turn["parts"])
     return sum(map(estimated_tokens, texts))
 

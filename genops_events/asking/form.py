@@ -1,4 +1,4 @@
-"""What somebody asks a model by a form, a command or a call: every mistake is told before anything is asked, by its field."""
+"""Read a question to a model from a form, a command or a call: every mistake is reported with its field, before any call."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
     from genops_events.config import Config
 
 ROW_ID = "prompt"
-"""`id` of the one row that a single prompt is."""
+"""`id` of the row of a single prompt."""
 _SHOWN = 200
 T = TypeVar("T")
 
 
 class WrongForm(PermanentError):
-    """Something in the form is wrong, and nothing was asked."""
+    """Fields of the form are wrong, and nothing was asked."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldNames:
-    """What the fields are called where they are filled in."""
+    """Names of the fields, as the user sees them."""
 
     prompt: str = "`prompt`"
     files: str = "`files`"
@@ -46,7 +46,7 @@ class FieldNames:
     settings: str = "`settings`"
     budget_usd: str = "`budget_usd`"
     takes_paths: bool = False
-    """Whether a file without gs:// is one of the machine where it is asked, and not an object."""
+    """Whether a file without gs:// is a local path, and not the name of an object."""
 
 
 FORM = FieldNames()
@@ -66,25 +66,25 @@ COMMAND = FieldNames(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskForm:
-    """A form that is filled in well. Exactly one of `row` and `file` is given, and one of `model` and `champion_of`."""
+    """A valid form. Exactly one of `row` and `file` is set, and one of `model` and `champion_of`."""
 
     row: bytes | None
     """The prompt, as a row of a prompt file."""
     file: str | None
-    """gs://BUCKET/OBJECT, an object of the bucket, or where the command runs a path."""
+    """gs://BUCKET/OBJECT, the name of an object of the bucket, or for the command a local path."""
     model: str | None
     champion_of: str | None
     system_instruction: str | None
     """None for the dataset's; empty for none."""
     settings: AnswerSettings
-    """The dataset's, overridden by what was given."""
+    """The dataset's settings, overridden by those of the form."""
     given: frozenset[str] = frozenset()
-    """Names of the settings that were given."""
+    """Names of the settings that the form has."""
     budget_usd: Decimal
     names: FieldNames = FORM
 
     def models(self, config: Config) -> Iterator[tuple[str, str]]:
-        """Yield who names the model that is asked, and the published model that it is or was tuned from."""
+        """Yield the field that names the model, and the published model that it is or was tuned from."""
         if self.model is not None:
             yield self.names.model, self.model
         elif self.champion_of is not None:
@@ -94,17 +94,17 @@ class AskForm:
 def read_form(
     values: Mapping[str, Any], config: Config, *, names: FieldNames = FORM, is_counted_only: bool = False
 ) -> AskForm:
-    """Return what is asked.
+    """Return the form, checked.
 
     Args:
-        values: by field; None, blank or absent for one that is not filled in. `prompt` may hold turns, too.
-        config: knows datasets, prices and what asking may cost.
-        names: of the fields, for the errors.
-        is_counted_only: whether nobody is asked, so that nothing has to limit what it costs.
+        values: by field; None, blank or absent for an empty one. `prompt` may be turns, too.
+        config: has datasets, prices and the limits on asking.
+        names: of the fields, for error messages.
+        is_counted_only: whether no model is asked, so that no limit is needed.
 
     Raises:
-        WrongForm: names every field that is wrong, a budget above what genops.yaml allows included.
-        NoLimit: nothing in genops.yaml limits what asking this model costs.
+        WrongForm: fields are wrong, or the budget is above that of genops.yaml; the message names all of them.
+        NoLimit: genops.yaml has no limit on the cost of asking this model.
     """
     wrong: list[str] = []
 
@@ -241,7 +241,7 @@ def _settings(
     usual = AnswerSettings() if dataset is None else config.dataset(dataset).inference
     try:
         own = AnswerSettings.model_validate(dict(given))
-        # Also without an own setting: what comes back has the settings of answers, and no others.
+        # Merged even without own settings, so that the result has the settings of answers, and no others.
         both = merged(AnswerSettings(**{key: getattr(usual, key) for key in AnswerSettings.model_fields}), own)
         asked = model or (None if dataset is None else config.dataset(dataset).billed_model)
         if asked is not None and (known := config.catalogue.with_name(asked)) is not None:
@@ -262,7 +262,7 @@ def _budget(values: Mapping[str, Any], names: FieldNames) -> Decimal | None:
     if given is None or given == "":
         return None
     try:
-        # By its text: 0.1 is meant as it is written.
+        # By its text, since the float 0.1 is not exactly 0.1.
         budget = Decimal(str(given))
     except InvalidOperation:
         budget = Decimal("NaN")

@@ -1,7 +1,7 @@
-"""The money of a run that asks: reserved before the first call, settled by what was used, released where it goes on no more.
+"""The money of a run that asks: reserved before the first call, settled by the used tokens, released when the run is given up.
 
-Money that a run has reserved when it dies stays reserved until a retry of the run: that one goes on with the same
-reservation, and never asks for the money twice.
+After a crash, the reservation is kept until the run is tried again: the next try continues with the same reservation, and
+does not reserve twice.
 """
 
 from __future__ import annotations
@@ -23,15 +23,16 @@ if TYPE_CHECKING:
 _ZERO = Decimal(0)
 
 
-class Money:
+class Reservation:
     """The ledger's entry of one try of a run.
 
-    A try that was settled though the run has not ended stays as it is: the next one gets an entry of its own, with a number.
+    If a try was settled before the run had ended, its entry is not changed any more: the next try gets an entry of its own,
+    with a number.
 
     Args:
-        config: knows the limits.
+        config: has the limits.
         store: the record.
-        plan: says what the run costs at most, and in which month it began.
+        plan: has the most that the run can cost, and the month in which it began.
     """
 
     def __init__(self, config: Config, store: RecordStore, plan: AskPlan) -> None:
@@ -51,10 +52,10 @@ class Money:
             number += 1
 
     def reserve(self) -> None:
-        """Hold back what the run may yet cost, once.
+        """Reserve the rest of what the run can cost, once.
 
         Raises:
-            OverBudget: that is more than is left of the month's limits, or than genops.yaml allows one asking by now.
+            OverBudget: that is more than is left of the month's limits, or than the present genops.yaml allows one run.
             NoLimit: genops.yaml has no limit any more that applies.
         """
         self._refuse_over_ceiling()
@@ -63,7 +64,7 @@ class Money:
             raise OverBudget(refusal.reason, "Nothing was asked. `genops spend` shows what the month has cost.")
 
     def _refuse_over_ceiling(self) -> None:
-        """Hold a plan, which may be old, to what genops.yaml allows now; what is reserved already may be used up."""
+        """Check a plan, which may be old, against the present genops.yaml; an existing reservation may be used up."""
         if self._has_reserved:
             return
         plan = self._plan
@@ -75,12 +76,12 @@ class Money:
             ) from error
 
     def refusal(self) -> str | None:
-        """Say why it could not be reserved; None where it could."""
+        """Return why the money could not be reserved; None where it could."""
         refusal = self._reserve(dry_run=True)
         return None if refusal is None else refusal.reason
 
     def settle(self, spent_usd: Decimal) -> None:
-        """Record what the run has cost in all its tries, and release the rest."""
+        """Record the cost of the run in all its tries, and release the rest."""
         ledger_store.settle(
             self._store,
             candidate=self._entry,

@@ -1,4 +1,4 @@
-"""`generate`: one prompt in, one answer out, with its tokens and its cost; never for more than the budget."""
+"""`generate`: ask one prompt, and return the answer with its tokens and its cost, which is within the budget."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class NotAnswered(PermanentError):
-    """Vertex AI refused this very prompt; it cost nothing."""
+    """Vertex AI refused this prompt, which cost nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,28 +30,28 @@ class Generated:
 
     text: str
     state: State
-    """`cut` at max_output_tokens; `blocked` by a filter, or ended for another reason than its own; `empty` where nothing was
-    said. Only a `complete` one is an answer to build on."""
+    """`cut` at max_output_tokens; `blocked` by a filter, or ended before its end for another reason; `empty` without any
+    text. Only a `complete` answer should be used."""
     reason: str | None
-    """Why it is not complete, in words."""
+    """A sentence that says why the answer is not complete; None where it is."""
     function_calls: tuple[dict[str, Any], ...]
-    """What the model asks to be called: `name` and `arguments`."""
+    """Function calls that the model asks for: `name` and `arguments`."""
     sources: tuple[dict[str, str], ...]
-    """What the answer is grounded in: `uri` and `title`."""
+    """Sources of a grounded answer: `uri` and `title`."""
     citations: tuple[dict[str, str], ...]
-    """What the answer repeats from elsewhere: `uri`, `title`, `license`, as far as they are told."""
+    """Sources that the answer quotes: `uri`, `title`, `license`, as far as the service names them."""
     input_tokens: int
     output_tokens: int
-    """With the tokens of thinking."""
+    """Tokens of answer and thinking."""
     cached_tokens: int
-    """How many of the input tokens came from a cache."""
+    """Input tokens that came from a cache."""
     thinking_tokens: int
     cost_usd: Decimal
     most_usd: Decimal
-    """What was reserved for it before it was asked."""
+    """The sum that was reserved before the call."""
     model: str
     run: str
-    """Its id: `genops ask --run` shows the answer again."""
+    """Id of the run: `genops ask --run` shows the answer again."""
 
 
 def generate(
@@ -68,30 +68,31 @@ def generate(
 ) -> Generated:
     """Ask one prompt, pay for it once, and return the answer with its tokens and its cost.
 
-    The tokens are counted first (that is free), and what the answer costs at most is reserved in the month's ledger. It is
-    settled by what Vertex AI says was used, and released where the call fails. Blocks, and needs no Airflow.
+    The tokens are counted first (that is free), and the most that the answer can cost is reserved in the month's ledger. The
+    reservation is settled by the tokens that Vertex AI reports, and released if the call fails. This blocks, and needs no
+    Airflow.
 
     Args:
-        prompt: a text, or turns as the REST API takes them: [{"role": "user", "parts": [{"text": …}]}].
+        prompt: a text, or turns in the form of the REST API: [{"role": "user", "parts": [{"text": …}]}].
         model: a published model. Either this or `dataset`.
         dataset: of genops.yaml: its champion is asked, with its settings and its system instruction.
-        files: images, audio, video, PDF and text for a prompt that is a text, by their gs:// addresses.
+        files: gs:// addresses of images, audio, video, PDF and text, for a prompt that is a text.
         system_instruction: in place of the dataset's; empty for none.
         settings: as under `inference` in genops.yaml, e.g. {"temperature": 0.2, "max_output_tokens": 500}; they override
             the dataset's.
-        budget_usd: most that it may cost, thinking included: no more than `ask.budget_usd` of genops.yaml, and that where
-            None.
-        name: makes a repeated call the same one: whoever asks the same under the same name gets the same answer and pays
-            once, also after a crash. In a task: its Dag run's id. None asks anew.
-        config: genops.yaml where None.
+        budget_usd: the most that it may cost in USD, thinking included; at most `ask.budget_usd` of genops.yaml, which is
+            also the default.
+        name: identifies the call: the same arguments under the same name give the same answer, and are paid for once, also
+            after a crash. In a task, use the id of its Dag run. None for a new call each time.
+        config: None for genops.yaml.
 
     Raises:
-        WrongForm: an argument makes no sense; it names all that do not. A budget above what genops.yaml allows is one.
-        NoLimit: nothing in genops.yaml limits what asking this model costs.
-        NoChampion: the dataset has none yet.
+        WrongForm: arguments are wrong, or the budget is above that of genops.yaml; the message names all of them.
+        NoLimit: genops.yaml has no limit on the cost of asking this model.
+        NoChampion: the dataset has no champion yet.
         OverBudget: it may cost more than the budget, or than is left of a month's limit. Nothing was asked.
         NotAnswered: Vertex AI refuses this prompt.
-        CloudUnavailable: no answer in time. Whatever it was, the same call under the same name goes on.
+        CloudUnavailable: no answer in time. The same call under the same name continues.
     """
     from genops_events.asking.planning import settled_plan
     from genops_events.asking.running import ask, release
@@ -115,9 +116,9 @@ def generate(
     try:
         return generated(ask(config, store, plan))
     except GenopsError as error:
-        # Under a name, what may pass by itself is tried again with the same reservation; nobody can come back without one.
+        # Under a name, a transient error is tried again with the same reservation. Without one, the call cannot be repeated.
         if name is None or isinstance(error, PermanentError):
-            with suppress(GenopsError):  # what cannot be settled now stays reserved
+            with suppress(GenopsError):  # if it cannot be settled now, the reservation is kept
                 release(config, store, run)
         raise
 
@@ -126,7 +127,7 @@ def generated(result: AskResult) -> Generated:
     """Return the answer to a single prompt.
 
     Raises:
-        NotAnswered: it has none.
+        NotAnswered: there is none.
     """
     row = result.row or {}
     if "answer" not in row:

@@ -1,4 +1,4 @@
-"""Settle whom a run asks, what, and what that costs at most: once, before the first call."""
+"""Settle the plan of a run once, before the first call: the model, the prompts, and the most that they can cost."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ class NoChampion(PermanentError):
 
 
 class OverBudget(PermanentError):
-    """The answers may cost more than they are allowed to; nothing was asked."""
+    """The answers may cost more than the budget or a limit; nothing was asked."""
 
 
 class NoSuchRun(PermanentError):
-    """The record knows no asking of this id."""
+    """The record has no run of this id."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """Who is asked."""
+    """The model that is asked."""
 
     model: str
     billed_model: str
@@ -52,19 +52,19 @@ class _Target:
 def settled_plan(
     config: Config, store: RecordStore, question: AskForm, *, run: str, by: str, content: Path | None = None
 ) -> AskPlan:
-    """Settle what a run asks and what that costs at most, once; a retry of the run gets the same.
+    """Settle the plan of a run, with the most that it can cost; another try of the run gets the same plan.
 
     Args:
         config: the configuration.
         store: the record.
         question: the form.
         run: id, by `run_of`.
-        by: who asks.
-        content: the file of prompts, where it is not in a bucket.
+        by: the person who asks, or the caller.
+        content: path of the file of prompts, if it is not in a bucket.
 
     Raises:
-        WrongForm: the file is not there, or has no prompt that can be asked.
-        NoChampion: there is nobody to ask.
+        WrongForm: the file is missing, or no prompt of it can be asked.
+        NoChampion: the dataset has no champion that could be asked.
         OverBudget: the answers may cost more than the budget.
         CloudUnavailable: the tokens could not be counted.
     """
@@ -85,17 +85,17 @@ def settled_plan(
 
 
 def counted_only(config: Config, store: RecordStore, question: AskForm, *, content: Path | None = None) -> AskPlan:
-    """Return what a run would ask and what that would cost at most; nothing is asked, reserved or kept.
+    """Return the plan of a run, with the most that it could cost; nothing is asked, reserved or kept.
 
     Args:
         config: the configuration.
         store: the record.
         question: the form.
-        content: the file of prompts, where it is not in a bucket.
+        content: path of the file of prompts, if it is not in a bucket.
 
     Raises:
-        WrongForm: the file is not there, or has no prompt that can be asked.
-        NoChampion: there is nobody to ask.
+        WrongForm: the file is missing, or no prompt of it can be asked.
+        NoChampion: the dataset has no champion that could be asked.
         CloudUnavailable: the tokens could not be counted.
     """
     plan = _draft(config, store, question, run="ask-counted-only", by="")
@@ -104,10 +104,10 @@ def counted_only(config: Config, store: RecordStore, question: AskForm, *, conte
 
 
 def plan_of(store: RecordStore, run: str) -> AskPlan:
-    """Return what a run was about to ask.
+    """Return the plan of a run.
 
     Raises:
-        NoSuchRun: nothing was settled under this id.
+        NoSuchRun: there is no plan of this id.
     """
     plan = store.read(places.plan_path(run), AskPlan) if places.is_run(run) else None
     if plan is None:
@@ -116,7 +116,7 @@ def plan_of(store: RecordStore, run: str) -> AskPlan:
 
 
 def over_budget(config: Config, plan: AskPlan, names: FieldNames) -> OverBudget:
-    """Return the error that says by how much a plan is over its budget, and what can be done."""
+    """Return the error about a plan over its budget, with the missing sum and a remedy."""
     asked = config.rates(plan.billed_model).generation_cost(plan.input_tokens, 0)
     rows = plan.rows - plan.bad_rows
     count = "the prompt" if plan.is_single else f"{rows:,} prompts"
@@ -134,13 +134,13 @@ def _draft(config: Config, store: RecordStore, question: AskForm, *, run: str, b
     """Return the plan without its figures.
 
     Raises:
-        NoChampion: there is nobody to ask.
-        WrongForm: the champion was tuned from a model that does not take a setting that was given.
+        NoChampion: the dataset has no champion that could be asked.
+        WrongForm: the champion was tuned from a model that does not take a setting of the form.
     """
     target = _target(config, store, question)
     settings = _settings(config, question, target)
     if settings.max_output_tokens is None:
-        # Told to the model, so that it is a bound and no guess.
+        # Sent with each request, so that it is a bound and not an estimate.
         longest = config.call_limits(target.billed_model).max_output_tokens
         settings = settings.model_copy(update={"max_output_tokens": longest})
     of_dataset = target.dataset.system_instruction if target.dataset is not None else None
@@ -168,7 +168,7 @@ def _draft(config: Config, store: RecordStore, question: AskForm, *, run: str, b
 
 
 def _settings(config: Config, question: AskForm, target: _Target) -> AnswerSettings:
-    """Return the settings that are sent: of the dataset's, those that a champion takes which was tuned from another model."""
+    """Return the settings that are sent; for a champion of another source model, without those that it does not take."""
     dataset, model = target.dataset, target.billed_model
     if dataset is None or model == dataset.billed_model:
         return question.settings
@@ -197,6 +197,6 @@ def _target(config: Config, store: RecordStore, question: AskForm) -> _Target:
         )
     tuning = store.verdict(champion.candidate, Stage.TUNING)
     source = tuning.source_model if isinstance(tuning, TuningVerdict) else None
-    # A champion that was tuned further names the model before it, which has no price of its own.
+    # The source of a champion that was tuned further is a tuned model, which has no price of its own.
     billed = config.catalogue.known_or(source, dataset.billed_model)
     return _Target(champion.endpoint, billed, dataset, champion)

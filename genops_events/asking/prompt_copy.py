@@ -1,4 +1,4 @@
-"""Copy the prompts of a run into the record, once: what is priced is what is asked, whatever happens to the file."""
+"""Copy the prompts of a run into the record once: the copy is priced and asked, so changes to the file have no effect."""
 
 from __future__ import annotations
 
@@ -24,33 +24,33 @@ _CHUNK_BYTES = 1024 * 1024
 
 
 def put_prompts(bucket: Bucket, question: AskForm, name: str, content: Path | None) -> None:
-    """Copy the prompts as they are now; nothing where an earlier try of the run has made the copy.
+    """Copy the prompts as they are now; nothing is done if an earlier try of the run has made the copy.
 
     Args:
         bucket: of the record.
-        question: what is asked.
+        question: the form.
         name: of the copy.
-        content: the file of prompts, where it is not in a bucket.
+        content: path of the file of prompts, if it is not in a bucket.
 
     Raises:
-        WrongForm: the file is not there, or may not be read.
+        WrongForm: the file is missing, or may not be read.
     """
     from google.api_core.exceptions import Forbidden, NotFound, PreconditionFailed
 
-    mine = bucket.blob(name)
+    copy = bucket.blob(name)
     given: dict[str, Any] = {"if_generation_match": 0, "timeout": CALL_TIMEOUT_SECONDS}
     with google_call(f"write gs://{bucket.name}/{name}"):
         try:
             if question.row is not None:
-                mine.upload_from_string(question.row, content_type="application/jsonl", **given)
+                copy.upload_from_string(question.row, content_type="application/jsonl", **given)
             elif content is not None:
-                mine.upload_from_filename(str(content), content_type="application/jsonl", **given)
+                copy.upload_from_filename(str(content), content_type="application/jsonl", **given)
             else:
-                _copy(_source(bucket, question), mine)
+                _copy(_source(bucket, question), copy)
         except PreconditionFailed:
             return
         except (NotFound, Forbidden) as error:
-            if mine.exists(timeout=CALL_TIMEOUT_SECONDS):
+            if copy.exists(timeout=CALL_TIMEOUT_SECONDS):
                 return
             why = "is not there" if isinstance(error, NotFound) else f"may not be read: {error.message}"
             raise _unreadable(question, why) from error
@@ -59,7 +59,7 @@ def put_prompts(bucket: Bucket, question: AskForm, name: str, content: Path | No
 
 
 def remove_prompts(bucket: Bucket, name: str) -> None:
-    """Remove the copy of a run that nothing comes of; one that stays does no harm."""
+    """Remove the copy of a run that is not carried out; a copy that cannot be removed does no harm."""
     with suppress(GenopsError), google_call(f"remove gs://{bucket.name}/{name}"):
         bucket.blob(name).delete(timeout=CALL_TIMEOUT_SECONDS)
 
@@ -67,10 +67,10 @@ def remove_prompts(bucket: Bucket, name: str) -> None:
 def rows_in_place(
     bucket: Bucket, question: AskForm, content: Path | None, *, readable: Readable
 ) -> Iterator[PromptRow | BadRow]:
-    """Yield the rows of the prompts where they are; nothing is copied.
+    """Yield the rows of the prompts from their place; nothing is copied.
 
     Raises:
-        WrongForm: the file is not there, or cannot be read.
+        WrongForm: the file is missing, or cannot be read.
     """
     try:
         if question.row is not None:

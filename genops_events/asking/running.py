@@ -1,6 +1,6 @@
-"""Ask what a plan says, within its budget: each prompt once, stopped when the budget is used up, settled after.
+"""Carry out a plan within its budget: ask each prompt once, stop when the budget is used up, and settle the cost.
 
-Each step may be repeated: what is answered is kept, and a retry of the same run asks for the rest.
+Each step may be repeated: answers are kept, and another try of the same run asks for the rest.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from genops_events.asking.counting import common_tokens, thinker_of_plan
-from genops_events.asking.money import Money
+from genops_events.asking.money import Reservation
 from genops_events.config.answers import AnswerSettings
 from genops_events.errors import GenopsError
 from genops_events.gcp.parts import remove_parts
@@ -41,54 +41,54 @@ if TYPE_CHECKING:
 def ask(
     config: Config, store: RecordStore, plan: AskPlan, *, on_progress: Callable[[Totals], None] = lambda _: None
 ) -> AskResult:
-    """Ask what is not answered yet, and return what has come of the run; a run that has ended is not asked again.
+    """Ask the prompts without an answer, and return the result of the run; a run that has ended is not asked again.
 
     Args:
         config: the configuration.
         store: the record.
         plan: from `settled_plan`.
-        on_progress: told every two seconds how far it is.
+        on_progress: called every two seconds with the figures so far.
 
     Raises:
-        OverBudget: a limit of the dataset's or the project's month is in the way; nothing was asked.
-        CloudUnavailable: a call failed after its retries; the next try goes on from what is kept.
+        OverBudget: it would go over a monthly limit of the dataset or the project; nothing was asked.
+        CloudUnavailable: a call failed after its retries; the next try continues from what is kept.
         CloudRefused, AllRefused: no call can succeed.
-        KeyboardInterrupt: somebody ended it. What is answered is settled, and what was under way as if it had cost the most.
+        KeyboardInterrupt: the run was interrupted. Answers are settled; calls under way count with the most that they can cost.
     """
     run = plan.candidate
-    money = Money(config, store, plan)
+    reservation = Reservation(config, store, plan)
     result = store.read(places.result_path(run), AskResult)
     if result is None:
-        money.reserve()
-        result = _asked(config, store, plan, on_progress)
-    money.settle(result.cost_usd)
+        reservation.reserve()
+        result = _answer(config, store, plan, on_progress)
+    reservation.settle(result.cost_usd)
     remove_parts(store.bucket, places.parts_prefix(run))
     return result
 
 
 def release(config: Config, store: RecordStore, run: str, *, under_way_usd: Decimal = Decimal(0)) -> None:
-    """Settle what a run has cost that goes on no more by itself: what is kept of it, and nothing for what failed.
+    """Settle the cost of a run that is given up, by its kept answers; failed prompts cost nothing.
 
-    Asked again under its id, it reserves anew.
+    If the run is continued under its id later, it reserves anew.
 
     Args:
         config: the configuration.
         store: the record.
         run: its id.
-        under_way_usd: what calls may have cost that somebody broke off.
+        under_way_usd: the most in USD that interrupted calls may have cost.
     """
     plan = store.read(places.plan_path(run), AskPlan)
     if plan is None:
         return
-    money = Money(config, store, plan)
+    reservation = Reservation(config, store, plan)
     totals = Totals()
     for row in _read(KeptRows(store.bucket, places.parts_prefix(run)).in_order()):
         totals.add(dict(row))
-    money.settle(totals.cost_usd(config.rates(plan.billed_model), batch=False) + under_way_usd)
+    reservation.settle(totals.cost_usd(config.rates(plan.billed_model), batch=False) + under_way_usd)
 
 
 class _WithinBudget(Requests):
-    """Makes the requests of a run, and none that might take it over its budget."""
+    """Makes the requests of a run, and refuses those that might take it over its budget."""
 
     def __init__(self, config: Config, plan: AskPlan, budget: TokenBudget) -> None:
         super().__init__(
@@ -102,18 +102,18 @@ class _WithinBudget(Requests):
         self._budget = budget
 
     def body(self, row: PromptRow) -> dict[str, Any]:
-        """Return the request of one row, which is made at once.
+        """Return the request of one row, and count it against the budget: the caller sends it at once.
 
         Raises:
-            CannotAsk: its settings do not go together with the others, or the budget is used up.
+            CannotAsk: the row's settings conflict with the others, or the budget is used up.
         """
         body = super().body(row)
         self._budget.begin(row, most_for_row(self, row, self._rates, common_tokens=self._common_tokens))
         return body
 
 
-class _CostKeeper(KeptRows):
-    """Keeps rows, and tells the budget what they have cost."""
+class _BudgetedRows(KeptRows):
+    """Keeps rows, and counts their cost against the budget."""
 
     def __init__(self, bucket: Bucket, prefix: str, budget: TokenBudget) -> None:
         super().__init__(bucket, prefix)
@@ -121,7 +121,7 @@ class _CostKeeper(KeptRows):
         budget.kept(_read(self.in_order()))
 
     def write(self, rows: Sequence[KeptRow]) -> None:
-        """Keep some rows; blocks until they are in the bucket."""
+        """Write some rows as one part; blocks until they are in the bucket."""
         super().write(rows)
         self._budget.kept(_read(rows))
 
@@ -130,10 +130,10 @@ def _read(rows: Iterable[KeptRow]) -> Iterator[Mapping[str, Any]]:
     return (msgspec.json.decode(content) for _, content in rows)
 
 
-def _asked(config: Config, store: RecordStore, plan: AskPlan, on_progress: Callable[[Totals], None]) -> AskResult:
+def _answer(config: Config, store: RecordStore, plan: AskPlan, on_progress: Callable[[Totals], None]) -> AskResult:
     bucket, run = store.bucket, plan.candidate
     budget = TokenBudget(plan.budget_usd, config.rates(plan.billed_model), share=plan.share)
-    kept = _CostKeeper(bucket, places.parts_prefix(run), budget)
+    kept = _BudgetedRows(bucket, places.parts_prefix(run), budget)
     try:
         answer_online(
             config,
@@ -145,10 +145,10 @@ def _asked(config: Config, store: RecordStore, plan: AskPlan, on_progress: Calla
             on_progress=on_progress,
         )
     except KeyboardInterrupt:
-        with suppress(GenopsError):  # what cannot be settled now stays reserved
+        with suppress(GenopsError):  # if it cannot be settled now, the reservation is kept
             release(config, store, run, under_way_usd=budget.under_way_usd)
         raise
-    # Whoever goes on with the same run at the same time, and was quicker, has removed the parts.
+    # Another process may have finished the same run at the same time, and removed the parts.
     done = store.read(places.result_path(run), AskResult)
     return done or store.create_or_read(places.result_path(run), _result(config, store, plan, kept))
 

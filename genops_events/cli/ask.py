@@ -172,11 +172,11 @@ def _setting(text: str) -> tuple[str, Any]:
 
 
 def _count(config: Config, store: RecordStore, question: AskForm, content: Path | None, *, as_json: bool) -> None:
-    from genops_events.asking.money import Money
+    from genops_events.asking.money import Reservation
     from genops_events.asking.planning import counted_only, over_budget
 
     plan = counted_only(config, store, question, content=content)
-    refusal = Money(config, store, plan).refusal()
+    refusal = Reservation(config, store, plan).refusal()
     if as_json:
         print_json(plan.counted_json() | {"over_limit": refusal})
     human().print(f"{plan.estimate}. Nothing was asked.", markup=False)

@@ -1,1 +1,1 @@
-"""How uploads come in: notifications, the subscription, uploads without a notification, dead letters."""
+"""How uploads are found: notifications, the subscription, the sweep of the bucket, and dead letters."""

@@ -1,7 +1,7 @@
-"""Who comes in: one check of an object, and one of a candidate id, for every way in. No I/O.
+"""One check of an object, and one of a candidate id, for all ways in which they arrive. No I/O.
 
-An object comes in by a notification, an asset event, a sweep's listing or `genops upload`; a candidate id as a partition
-key, which anybody may type who may start a Dag run or post an asset event.
+An object arrives by a notification, an asset event, a sweep's listing or `genops upload`. A candidate id arrives as a
+partition key, which all users may set who may start a Dag run or post an asset event.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 
 class NoCandidateId(PermanentError):
-    """A text that should be a candidate id has not the form of one."""
+    """A text does not have the form of a candidate id."""
 
 
 class ForeignArrival(PermanentError):
-    """A recorded arrival is not what its candidate says, or not of this bucket."""
+    """A recorded arrival does not belong to its candidate, or is of another bucket."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +36,18 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The object is no arrival."""
+    """The object is not an arrival."""
 
     reason: str
-    """In words that go on after `no arrival:`."""
+    """Words that follow `no arrival:`."""
 
 
 def admission(config: Config, bucket: str, name: str) -> Admitted | Refused:
-    """Return the dataset that an object is an arrival of, or why it is none.
+    """Return the dataset that an object is an arrival of, or the reason why it is not an arrival.
 
     Args:
-        config: says which bucket and prefixes are watched.
-        bucket: the bucket that the object is said to lie in.
+        config: has the bucket and the watched prefixes.
+        bucket: of the object, by the message.
         name: of the object.
     """
     problem = bucket_problem(bucket) or object_problem(name)
@@ -66,10 +66,10 @@ def admission(config: Config, bucket: str, name: str) -> Admitted | Refused:
 
 
 def check_candidate_id(text: str) -> str:
-    """Return `text` if it has the form of a candidate id: then it can lead to no other folder of the record.
+    """Return `text` if it has the form of a candidate id, so that a path made of it cannot leave the candidates' folder.
 
     Raises:
-        NoCandidateId: it has not.
+        NoCandidateId: it does not have this form.
     """
     if is_candidate_id(text):
         return text
@@ -81,12 +81,12 @@ def check_candidate_id(text: str) -> str:
 
 
 def check_arrival(config: Config, candidate: str, arrival: Arrival) -> Arrival:
-    """Return the recorded arrival of `candidate`, if it is the one that its id was made of, in this bucket.
+    """Return the recorded arrival of `candidate`, if the candidate's id was made of it and it is in this bucket.
 
-    The record lies in a bucket that others may write to: what is tuned on must be what has arrived.
+    Others may write to the bucket of the record, and only the object that has arrived must be tuned on.
 
     Raises:
-        ForeignArrival: it is not.
+        ForeignArrival: the arrival is another one.
     """
     made_of = candidate_id(arrival.dataset, arrival.bucket, arrival.object, arrival.generation)
     if arrival.bucket != config.bucket:

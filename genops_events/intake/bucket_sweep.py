@@ -1,4 +1,4 @@
-"""List the watched prefixes for objects that never became a candidate, from where the last sweep stood."""
+"""List the watched prefixes for objects that never became a candidate, starting where the last sweep stopped."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ log = logging.getLogger(__name__)
 
 _FIELDS = "items(name,generation,size,timeCreated),nextPageToken"
 ASKED_ONE_BY_ONE = 500
-"""Objects of a dataset that are looked up one by one; from there on, all its candidates are listed instead."""
+"""Objects of a dataset that are looked up one by one; for further ones, all its candidates are listed instead."""
 
 CLOCK_SKEW = timedelta(minutes=5)
-"""How far this machine's clock may be from that of Cloud Storage."""
+"""Greatest difference between this machine's clock and that of Cloud Storage."""
 
 CHECKED_AGAIN = timedelta(days=1)
-"""How long it is taken for known that a dataset's older objects all have candidates."""
+"""Time after which a dataset's older objects, which all had candidates, are checked again."""
 
 
 class Cleared(BaseModel):
-    """Every object of a dataset that is older than `before` had its candidate when a sweep looked, which began `since`."""
+    """All objects of a dataset that are older than `before` had their candidates in a sweep that began at `since`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -47,7 +47,7 @@ class Cleared(BaseModel):
 
 
 class SweepPosition(BaseModel):
-    """Where sweeps stand: kept between them, so that each goes on where the last one stopped, or was killed."""
+    """Position of the sweeps, which is kept between them: each continues where the last one stopped or was killed."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -58,30 +58,30 @@ class SweepPosition(BaseModel):
     began_at: AwareDatetime | None = None
     """When the listing of this dataset began."""
     cleared: dict[str, Cleared] = {}
-    """By place: a dataset whose prefix or bucket changes is looked at as a whole again."""
+    """By dataset, bucket and prefix: when one of these changes, all objects are looked at again."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListingPage:
-    """What one page of a listing gave."""
+    """The result of one page of a listing."""
 
     objects: int
     lost: tuple[Arrival, ...]
     """Objects that never became a candidate."""
     position: SweepPosition
-    """Where the sweep stands once these arrivals are recorded."""
+    """Position of the sweep once these arrivals are recorded."""
     stands_at: str
     more: bool
     """Whether this dataset has more pages."""
 
 
 class LostArrivals:
-    """The objects under watched prefixes that are older than patience and have no candidate.
+    """The objects under watched prefixes that are older than `intake.patience_minutes` and have no candidate.
 
     Args:
-        config: says what is watched.
+        config: has the watched prefixes.
         store: the record.
-        position: where the last sweep stood.
+        position: of the last sweep.
         now: aware, UTC.
     """
 
@@ -92,17 +92,17 @@ class LostArrivals:
         self._now = now
 
     def pages(self) -> Iterator[ListingPage]:
-        """Yield page by page, from where the last sweep stood to the end of the last prefix.
+        """Yield page by page, from the position of the last sweep to the end of the last prefix.
 
-        The caller records what was lost, keeps the page's position, and may stop at any page.
+        The caller records the lost arrivals, keeps the page's position, and may stop at any page.
 
         Raises:
-            CloudUnavailable: a page could not be had, the client's own retries included.
+            CloudUnavailable: a page could not be listed, even after the client's own retries.
         """
         for name in sorted(self._config.datasets):
             if self._position.dataset is None or name >= self._position.dataset:
                 yield from self._dataset(name)
-        # Places that are not watched any more would fill the state, which has room for some hundreds.
+        # Entries that are not watched any more are dropped: the state has room for some hundreds only.
         places = {self._place(name) for name in self._config.datasets}
         cleared = {place: one for place, one in self._position.cleared.items() if place in places}
         self._position = SweepPosition(cleared=cleared)
@@ -112,7 +112,7 @@ class LostArrivals:
 
     @property
     def position(self) -> SweepPosition:
-        """Where the sweep stands: at the beginning again, once `pages` has come to the end."""
+        """Position of the sweep; it is the beginning again after the last of `pages`."""
         return self._position
 
     def _dataset(self, name: str) -> Iterator[ListingPage]:
@@ -125,7 +125,7 @@ class LostArrivals:
         cleared = kept.cleared.get(place)
         if cleared is not None and self._now - cleared.since > CHECKED_AGAIN:
             cleared = None
-        known = _Known(self._store, name)
+        known = _KnownCandidates(self._store, name)
         listing = self._store.bucket.list_blobs(
             prefix=prefix, start_offset=after or None, fields=_FIELDS, timeout=CALL_TIMEOUT_SECONDS
         )
@@ -135,7 +135,7 @@ class LostArrivals:
             self._position = SweepPosition(dataset=name, after=after, began_at=began_at, cleared=self._position.cleared)
             more = listing.next_page_token is not None
             yield ListingPage(len(blobs), tuple(lost), self._position, f"{name}: {after}", more)
-        # Only here, when the caller has recorded what the last page showed: younger objects are looked at again.
+        # Only here, after the caller has recorded the arrivals of the last page; younger objects are looked at again.
         before = began_at - self._config.intake.patience - CLOCK_SKEW
         since = began_at if cleared is None else cleared.since
         self._position = self._position.model_copy(
@@ -154,7 +154,7 @@ class LostArrivals:
         ]
 
     def _arrival(self, dataset: str, blob: Blob) -> Arrival | None:
-        """Return what `blob` makes; None if it is no arrival of this dataset, or has figures that nobody can store."""
+        """Return the arrival of `blob`; None if it is not one of this dataset, or its figures cannot be stored."""
         if admission(self._config, self._config.bucket, blob.name) != Admitted(dataset):
             return None
         try:
@@ -167,8 +167,8 @@ class LostArrivals:
         return arrival(notice, dataset=dataset, found_by="sweep", now=self._now, created_at=blob.time_created)
 
 
-class _Known:
-    """The candidates of one dataset, asked for one by one or listed as a whole, whichever takes fewer calls."""
+class _KnownCandidates:
+    """The candidates of one dataset, looked up one by one or listed all at once, whichever takes fewer calls."""
 
     def __init__(self, store: RecordStore, dataset: str) -> None:
         self._store = store
@@ -177,7 +177,7 @@ class _Known:
         self._folders: set[str] | None = None
 
     def without_candidate(self, arrivals: list[Arrival]) -> list[Arrival]:
-        """Return those of `arrivals` that are not recorded."""
+        """Return the arrivals that are not recorded."""
         self._asked += len(arrivals)
         if self._folders is None and self._asked > ASKED_ONE_BY_ONE:
             self._folders = self._list()
@@ -192,7 +192,7 @@ class _Known:
             return bool(self._store.bucket.blob(path).exists(timeout=CALL_TIMEOUT_SECONDS))
 
     def _list(self) -> set[str]:
-        # Folders alone, not the dozen objects in each; a folder without an arrival does not come about by a crash.
+        # Lists folders, not the dozen objects in each: even after a crash, no folder is without its arrival.
         prefix = f"{record_paths.CANDIDATES}{self._dataset}-"
         listing = self._store.bucket.list_blobs(
             prefix=prefix, delimiter="/", fields="prefixes,nextPageToken", timeout=CALL_TIMEOUT_SECONDS
@@ -211,7 +211,7 @@ def _pages(listing: Any, what: str) -> Iterator[list[Blob]]:
 def _raw_pages(listing: Any, what: str) -> Iterator[Any]:
     pages = listing.pages
     while True:
-        # Each page is a call of its own; what the caller does in between is not.
+        # Only the call for the page is within `google_call`, and not the work of the caller in between.
         with google_call(what):
             page = next(pages, None)
         if page is None:

@@ -1,7 +1,7 @@
-"""Dead letters: messages of the arrivals topic that could not be read or stored, with the reason, kept for a person.
+"""Dead letters: messages of the arrivals topic that could not be read or stored, kept with the reason for a person.
 
-They come to the dead-letter topic in two ways: this project publishes what it cannot read (`letter_attributes`), and
-Pub/Sub moves what was delivered too often without an ack.
+They reach the dead-letter topic in two ways: this project publishes messages that it cannot read (`letter_attributes`), and
+Pub/Sub moves messages that were delivered too often without an ack.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
     from genops_events.config import Config
 
-REASON, MESSAGE_ID, PUBLISH_TIME = OURS = ("genops-reason", "genops-message-id", "genops-publish-time")
+REASON, MESSAGE_ID, PUBLISH_TIME = OWN_ATTRIBUTES = ("genops-reason", "genops-message-id", "genops-publish-time")
 MOVED = "CloudPubSubDeadLetterSource"
-"""How the attributes begin that Pub/Sub adds. Source: https://cloud.google.com/pubsub/docs/handling-failures"""
+"""Prefix of the attributes that Pub/Sub adds. Source: https://cloud.google.com/pubsub/docs/handling-failures"""
 
 SHOWN_CHARACTERS = 120
 COUNTED = 100
 CARRIED = 10_000
 FIRST_LOOK_SECONDS = 3.0
-"""Pub/Sub may take a moment to find what it has."""
+"""Seconds to wait for the first message: Pub/Sub may need a moment."""
 _LONGEST_VALUE_BYTES = 1024
 """Pub/Sub's limit for the value of an attribute."""
 _LEASE_SECONDS = 60
@@ -40,17 +40,17 @@ _RELEASE_TIMEOUT_SECONDS = 5.0
 
 
 class NoDeadLetterSubscription(PermanentError):
-    """Dead letters are not kept, since their topic has no subscription."""
+    """Dead letters are lost, since their topic has no subscription."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """One message that ended on the dead-letter topic; all its copies together."""
+    """One message on the dead-letter topic, with all its copies."""
 
     message_id: str
-    """That of the message on the arrivals topic, if it is known."""
+    """Id of the message on the arrivals topic, if that is known; else on the dead-letter topic."""
     published_at: str
-    """When it was published on the arrivals topic, in ISO 8601."""
+    """When the message was published on the arrivals topic, in ISO 8601."""
     reason: str
     attributes: dict[str, str]
     data: bytes
@@ -59,11 +59,13 @@ class DeadLetter:
     def original_attributes(self) -> dict[str, str]:
         """Return the attributes as they were on the arrivals topic."""
         return {
-            name: value for name, value in self.attributes.items() if name not in OURS and not name.startswith(MOVED)
+            name: value
+            for name, value in self.attributes.items()
+            if name not in OWN_ATTRIBUTES and not name.startswith(MOVED)
         }
 
     def to_json(self) -> dict[str, Any]:
-        """Return what there is to show, as plain JSON values."""
+        """Return the fields for people, as JSON values."""
         return {
             "message_id": self.message_id,
             "published_at": self.published_at,
@@ -78,19 +80,19 @@ class DeadLetter:
 def letter_attributes(
     attributes: Mapping[str, str], *, reason: str, message_id: str, published_at: datetime
 ) -> dict[str, str]:
-    """Return the attributes of the dead letter for a message that cannot be read: its own, and why and whence."""
+    """Return the attributes of the dead letter for an unreadable message: its own, with reason, id and time."""
     short = reason.encode()[:_LONGEST_VALUE_BYTES].decode(errors="ignore")
     return {**attributes, REASON: short, MESSAGE_ID: message_id, PUBLISH_TIME: published_at.isoformat()}
 
 
 def count_dead_letters(config: Config) -> int:
-    """Return how many dead letters there are, up to `COUNTED`, within about two seconds; errors as `peek`."""
+    """Return the number of dead letters, up to `COUNTED`, within about two seconds; raises as `peek` does."""
     with DeadLetters.opened(config) as letters:
         return len(letters.peek(limit=COUNTED, seconds=0.8))
 
 
 class DeadLetters:
-    """The dead-letter subscription: looked at without taking anything from it."""
+    """The dead-letter subscription; reading it removes no message."""
 
     def __init__(self, config: Config, client: SubscriberClient) -> None:
         self._config = config
@@ -103,7 +105,7 @@ class DeadLetters:
     @classmethod
     @contextmanager
     def opened(cls, config: Config) -> Iterator[DeadLetters]:
-        """Yield the dead letters; in the end, whatever happens, give back what was looked at."""
+        """Yield the dead letters; at the end, also after an error, release the leases of those that were read."""
         with subscriber_client() as client:
             made = cls(config, client)
             try:
@@ -114,15 +116,15 @@ class DeadLetters:
                     made._publisher.transport.close()
 
     def peek(self, *, limit: int, seconds: float | None = None) -> list[DeadLetter]:
-        """Return up to `limit` dead letters, oldest first; nobody else gets them until they are released.
+        """Return up to `limit` dead letters, oldest first; other processes do not get them until they are released.
 
         Args:
-            limit: most to return.
-            seconds: how long to wait for the first; left out, `FIRST_LOOK_SECONDS`.
+            limit: most letters to return.
+            seconds: to wait for the first; None for `FIRST_LOOK_SECONDS`.
 
         Raises:
-            NoDeadLetterSubscription: there is nothing to look at.
-            CloudUnavailable, CloudRefused: Pub/Sub cannot be asked.
+            NoDeadLetterSubscription: the subscription does not exist.
+            CloudUnavailable, CloudRefused: Pub/Sub does not answer, or refuses.
         """
         found: dict[str, DeadLetter] = {}
         deadline = time.monotonic() + CALL_TIMEOUT_SECONDS
@@ -135,14 +137,14 @@ class DeadLetters:
                 earlier = () if known is None else known.ack_ids
                 found[letter.message_id] = replace(letter, ack_ids=(*earlier, *letter.ack_ids))
             if len(found) == before:
-                break  # nothing, or only what was seen: its lease ran out meanwhile
+                break  # nothing new: a letter whose lease has run out is delivered again
             wait = min(seconds, 1.0)
         return sorted(found.values(), key=lambda one: one.published_at)
 
     def replay(self, letter: DeadLetter) -> str:
         """Publish `letter` on the arrivals topic as it was, then remove it; return its new message id.
 
-        Dying in between leaves the dead letter: replayed again it is a repeated notification, which is recognised.
+        After a crash between the two, the dead letter can be replayed again: a repeated notification changes nothing.
         """
         published = self._publish(self._config.topics.arrivals, letter.original_attributes(), letter.data)
         with google_call(f"ack on {self._name}"):
@@ -158,7 +160,7 @@ class DeadLetters:
             self._publish(self._id, letter.attributes, letter.data)
 
     def release(self) -> None:
-        """Give back what was looked at. What cannot be given back comes again after its lease, so nothing is raised."""
+        """Release the leases of all letters that were read. Errors are ignored, since leases run out by themselves."""
         from google.api_core.exceptions import GoogleAPICallError
 
         ack_ids, self._leased = sorted(self._leased), set()
@@ -174,7 +176,7 @@ class DeadLetters:
         topic = topic_name(self._config, topic_id)
         with google_call(f"publish to {topic}"):
             if self._publisher is None:
-                # Without the batching of the usual client, which cannot send an attribute that is called `timeout`.
+                # Not the usual client with batching: it cannot send an attribute with the name `timeout`.
                 self._publisher = PublisherClient()
             message = {"data": data, "attributes": dict(attributes)}
             published = self._publisher.publish(topic=topic, messages=[message], timeout=CALL_TIMEOUT_SECONDS)

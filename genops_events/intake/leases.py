@@ -1,4 +1,4 @@
-"""Which messages this process holds, and the task that keeps their leases from running out meanwhile."""
+"""The messages that this process holds, and the task that extends their leases."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from genops_events.intake.subscription import ArrivalsSubscription, Message
 log = logging.getLogger(__name__)
 
 LEASE_SECONDS = 30
-"""How long one extension lasts. A process that dies keeps its messages from the others for this long at most."""
+"""Length of one extension. The messages of a process that dies are delivered to others after this time at most."""
 
 LONGEST_HELD_SECONDS = 420.0
-"""A message that is held longer is let go: Airflow fails what is not stored in 300 s, and an ack may be tried for a minute."""
+"""A message that is held longer is not extended any more: Airflow fails an event that is not stored in 300 s, and an ack may be tried for a minute."""
 
 
 @dataclass(slots=True, eq=False)
 class Delivery:
-    """A message in this process's hands, from its first delivery to the moment it is settled."""
+    """A message that this process holds, from its first delivery until it is settled."""
 
     message: Message
     ack_ids: list[str]
     """One for each time it was delivered, the newest last; all are settled together."""
     refusal: str | None = None
-    """Why it cannot be read, set by whoever refuses it."""
+    """Why the message cannot be read; set when it is refused."""
     pulled_at: float = field(default_factory=time.monotonic)
     extended_at: float = -math.inf
 
@@ -51,10 +51,10 @@ class Leases:
         return len(self._held)
 
     def take(self, messages: Iterable[Message]) -> list[Delivery]:
-        """Note `messages` as held; return those that were not yet.
+        """Hold `messages`; return those that were not held yet.
 
-        A message that comes again while it is held (its lease ran out, or Pub/Sub sent it twice) is not
-        handed out twice: its new ack id joins the others.
+        A message that is delivered again while it is held (its lease ran out, or Pub/Sub sent it twice) is not
+        returned again: its new ack id is added to the others.
         """
         new = []
         for message in messages:
@@ -74,14 +74,14 @@ class Leases:
             self._held.pop(one.message.message_id, None)
 
     def held(self) -> list[Delivery]:
-        """Return what is held, oldest first."""
+        """Return the held deliveries, oldest first."""
         return list(self._held.values())
 
     async def keep(self) -> None:
-        """Extend leases for ever: of a new message at once, of all others at a third of the lease.
+        """Extend leases for ever: that of a new message at once, all others after a third of the lease.
 
-        At once, since a subscription's own ack deadline may be ten seconds. An extension that fails is logged and
-        tried again; a lease that runs out all the same costs a redelivery, which is recognised.
+        New ones are extended at once, since a subscription's own ack deadline may be ten seconds. An extension that fails is
+        logged and tried again; if a lease runs out, the message is delivered again, which changes nothing.
         """
         failures = 0
         while True:
@@ -91,7 +91,7 @@ class Leases:
             try:
                 if due:
                     await self._subscription.extend([one.ack_ids[-1] for one in due], seconds=LEASE_SECONDS)
-            except Exception as error:  # whatever it is: without this task every lease would run out
+            except Exception as error:  # after any error: without this task, all leases would run out
                 failures += 1
                 expected = isinstance(error, CloudUnavailable)
                 log.warning("%d leases could not be extended. %s", len(due), error, exc_info=not expected)
@@ -103,12 +103,12 @@ class Leases:
             await self._until_due()
 
     def _is_due(self, one: Delivery, now: float) -> bool:
-        # At half its time already, so that what came one by one is soon extended together.
+        # Due at half of that time already, so that messages which came one by one are soon extended together.
         return now - one.extended_at >= LEASE_SECONDS / 6 and now - one.pulled_at < LONGEST_HELD_SECONDS
 
     async def _until_due(self) -> None:
         oldest = min((one.extended_at for one in self._held.values()), default=time.monotonic())
-        # No shorter than a second: messages that are let go stay overdue.
+        # At least a second: messages that are not extended any more stay overdue.
         pause = max(1.0, oldest + LEASE_SECONDS / 3 - time.monotonic())
         try:
             async with asyncio.timeout(pause):

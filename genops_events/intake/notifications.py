@@ -19,7 +19,7 @@ from genops_events.record.intake import Arrival
 
 
 class UnreadableNotification(PermanentError):
-    """A message on the arrivals topic is no notification of Cloud Storage."""
+    """A message on the arrivals topic is not a notification of Cloud Storage."""
 
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
@@ -28,15 +28,15 @@ _SHOWN = 100
 
 
 def bucket_problem(bucket: str) -> str | None:
-    """Return why this can be no bucket; None where it can. Source: https://cloud.google.com/storage/docs/buckets#naming."""
+    """Return why this cannot be a bucket's name; None where it can. Source: https://cloud.google.com/storage/docs/buckets#naming."""
     return None if _BUCKET.fullmatch(bucket) else "its bucket has no name that Cloud Storage gives"
 
 
 def object_problem(name: str) -> str | None:
-    """Return why an object of this name can be no arrival; None where it can.
+    """Return why an object of this name cannot be an arrival; None where it can.
 
     Cloud Storage forbids names that are empty, `.` or `..`, over 1,024 bytes of UTF-8, or with a line feed or carriage
-    return. It takes NUL, which databases do not. Source: https://cloud.google.com/storage/docs/objects#naming.
+    return. It allows NUL, which databases do not. Source: https://cloud.google.com/storage/docs/objects#naming.
     """
     try:
         size = len(name.encode())
@@ -61,9 +61,9 @@ def _checked(problem: Callable[[str], str | None]) -> AfterValidator:
 
 
 class Notice(BaseModel):
-    """One finalized object, as the notification tells it; also the payload of the asset event.
+    """One finalized object, as the notification describes it; also the payload of the asset event.
 
-    It has no time: a message may say any, so that of the object itself counts (`arrival`).
+    It has no time: a message may have a wrong one, so the time of the object itself counts (`arrival`).
     """
 
     model_config = ConfigDict(frozen=True)
@@ -85,19 +85,19 @@ _STRUCTURED = "application/cloudevents+json"
 
 
 def read_notification(attributes: Mapping[str, str], data: bytes) -> Notice | None:
-    """Return the finalized object that a Pub/Sub message tells of; None for any other event of the bucket.
+    """Return the finalized object of a Pub/Sub message; None for any other event of the bucket.
 
-    A message is a notification of Cloud Storage, or the same as an event of Eventarc: CloudEvents, its type in the attribute
-    `ce-type` and the object in the payload, or all of it in the payload.
+    A message is a notification of Cloud Storage, or an event of Eventarc about the same: a CloudEvent with its type in the
+    attribute `ce-type` and the object in the payload, or with all of it in the payload.
+    Sources (read 2026-11-30): https://cloud.google.com/storage/docs/pubsub-notifications,
+    https://github.com/googleapis/google-cloudevents, proto/google/events/cloud/storage/v1/events.proto.
 
     Args:
-        attributes: the message's attributes; of a notification they name bucket, object and generation whatever the payload.
-        data: the object resource as JSON, or nothing with payload format NONE; of Eventarc, the object or the event.
+        attributes: of the message; those of a notification have bucket, object and generation with every payload format.
+        data: the object resource as JSON, or nothing with payload format NONE; for Eventarc, the object or the event.
 
     Raises:
-        UnreadableNotification: attributes that every notification has are missing or wrong, or no figures of an object.
-        Sources (read 2026-11-30): https://cloud.google.com/storage/docs/pubsub-notifications,
-        https://github.com/googleapis/google-cloudevents, proto/google/events/cloud/storage/v1/events.proto.
+        UnreadableNotification: fields that every notification has are missing or wrong.
     """
     if (event_type := attributes.get("eventType")) is not None:
         if event_type != FINALIZED:
@@ -142,7 +142,7 @@ def _notice(found: Mapping[str, Any]) -> Notice:
 
 
 def _object(data: bytes) -> dict[str, Any]:
-    """Return the object in a payload, its whole numbers as texts: they may have more digits than Python reads."""
+    """Return the object in a payload, with its whole numbers as strings: they may have more digits than Python reads."""
     try:
         found = json.loads(data, parse_int=str)
     except (ValueError, RecursionError):
@@ -150,10 +150,10 @@ def _object(data: bytes) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _size(told: Mapping[str, Any]) -> int | str | None:
-    """Return the size that the payload tells, unchecked; None where it tells none: the object tells it, nothing depends on this."""
+def _size(resource: Mapping[str, Any]) -> int | str | None:
+    """Return the size by the payload, unchecked; None where it has none: the size is read from the object itself later."""
     try:
-        size = told["size"]
+        size = resource["size"]
         return size if isinstance(size, str) and re.fullmatch(r"[+-]?[0-9]+", size) else int(size)
     except (ValueError, KeyError, TypeError, OverflowError):
         return None
@@ -166,10 +166,10 @@ def arrival(
 
     Args:
         notice: the object.
-        dataset: the one that it lies in.
+        dataset: of the object's prefix.
         found_by: `notification` or `sweep`.
         now: when the arrival is recorded, UTC.
-        created_at: when Cloud Storage finalized the object, as it says of the object itself; None where the object is gone.
+        created_at: when Cloud Storage finalized the object, by the object itself; None where it does not exist any more.
     """
     return Arrival(
         candidate=candidate_id(dataset, notice.bucket, notice.object, notice.generation),

@@ -1,4 +1,4 @@
-"""Ask Cloud Storage about the objects that notifications tell of: their time and size are what it says, not the message."""
+"""Read time and size of notified objects from Cloud Storage itself, and not from the message."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class NotifiedObject:
-    """An object that a notification tells of, and the dataset that it is an arrival of."""
+    """An object of a notification, and the dataset that it is an arrival of."""
 
     notice: Notice
     dataset: str
 
 
-def arrivals_of(store: RecordStore, told: Iterable[NotifiedObject]) -> list[Arrival]:
-    """Return what has arrived, with the objects' own times and sizes: one call for each, several at a time.
+def arrivals_of(store: RecordStore, notified: Iterable[NotifiedObject]) -> list[Arrival]:
+    """Return the arrivals, with the objects' own times and sizes; one call for each object, several at a time.
 
-    An object that is gone, or never was, is an arrival all the same: its candidate ends as rejected, with the reason.
-    It has the time at which it was looked for.
+    An object that does not exist (any more) is an arrival, too, with the present time: its candidate is rejected, with the
+    reason.
 
     Raises:
         CloudUnavailable: Cloud Storage does not answer.
-        CloudRefused: the objects may not be looked at.
+        CloudRefused: the objects may not be read.
     """
-    return at_once(lambda one: _arrival(store, one), told)
+    return at_once(lambda one: _arrival(store, one), notified)
 
 
-def _arrival(store: RecordStore, told: NotifiedObject) -> Arrival:
+def _arrival(store: RecordStore, notified: NotifiedObject) -> Arrival:
     from google.api_core.exceptions import BadRequest, NotFound
 
-    notice, now = told.notice, datetime.now(UTC)
+    notice, now = notified.notice, datetime.now(UTC)
     blob = store.bucket.blob(notice.object, generation=notice.generation)
     created_at: datetime | None = None
     with google_call(f"look for gs://{store.bucket.name}/{notice.object}"):
@@ -55,4 +55,4 @@ def _arrival(store: RecordStore, told: NotifiedObject) -> Arrival:
             size = blob.size
             is_size = size is not None and 0 <= size <= MOST_INTEGER
             notice = notice.model_copy(update={"size_bytes": size if is_size else None})
-    return arrival(notice, dataset=told.dataset, found_by="notification", now=now, created_at=created_at)
+    return arrival(notice, dataset=notified.dataset, found_by="notification", now=now, created_at=created_at)

@@ -1,18 +1,19 @@
 """Keep a marker in the bucket for every candidate that is not settled: the sweep looks at these, and at no others.
 
 The marker is a copy of the arrival. It is written *before* the arrival and deleted only by a sweep that found the candidate
-settled, so a candidate without a marker needs nothing any more. What a crash leaves behind, step by step:
+settled, so nothing is left to do for a candidate without a marker. What a crash leaves behind, step by step ("patience" is
+`intake.patience_minutes`):
 
-| died after | what is there | who goes on |
+| died after | in the bucket | what continues |
 |---|---|---|
 | nothing yet | the object alone | the retry of the task; else the sweep that lists the watched prefix |
 | the marker | marker | the same; else the sweep writes the arrival from the marker and wakes it |
 | the arrival | marker, arrival | the retry wakes it; else the sweep, which finds that no Dag run took it on |
 | the wake-up was stored | and an asset event | Airflow; if it drops the event, the sweep |
 | any step of a stage | and intents, verdicts, events | Airflow's retry; else the sweep closes, announces or wakes |
-| a sweep noted a wake-up on the marker | marker touched, nothing emitted | a sweep after another patience |
-| the last verdict was announced | all of it | the sweep deletes the marker once nothing has moved for patience |
-| the marker was deleted | the settled candidate | nothing is left to do |
+| a sweep recorded a wake-up on the marker | marker updated, nothing emitted | a sweep after another patience |
+| the last verdict was announced | all of it | the sweep deletes the marker once nothing has changed for patience |
+| the marker was deleted | the settled candidate | nothing: the candidate is done |
 | a late duplicate of the notification | a marker again | the next sweep deletes it |
 """
 
@@ -56,19 +57,19 @@ class Marker:
     wakings: int
     """How often sweeps woke the candidate."""
     released: bool = False
-    """A person let a held stage go on, and no sweep has woken the candidate since."""
+    """Whether a person has approved a held stage, and no sweep has woken the candidate since."""
 
 
 def mint(store: RecordStore, arrivals: Iterable[Arrival]) -> set[str]:
-    """Record each arrival that is not recorded yet; return the candidates that this call recorded.
+    """Record each arrival that is not recorded yet; return the candidates that this call has recorded.
 
-    However many tasks do so at once, each candidate is returned to one of them: that one wakes it.
+    If several tasks do so at once, each candidate is returned to one of them only, which wakes it.
     """
 
     def record_one(arrival: Arrival) -> str | None:
         store.create(record_paths.open_path(arrival.candidate), arrival)
         path = record_paths.arrival_path(arrival.candidate)
-        # Where the first answer was lost, the client's own retry is told that there is one: ours.
+        # If the answer to the first write was lost, the client's own retry fails: the object exists, and is this one.
         return arrival.candidate if store.create(path, arrival) or store.read(path, Arrival) == arrival else None
 
     return {candidate for candidate in at_once(record_one, arrivals) if candidate is not None}
@@ -94,12 +95,12 @@ def open_candidates(store: RecordStore) -> list[Marker]:
 
 
 def _count(text: str | None) -> int:
-    """Return a number that a sweep noted; 0 for what is none, since it may be anybody's."""
+    """Return the number that a sweep has written; 0 for anything else, since others may change the metadata."""
     return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < _MOST_DIGITS else 0
 
 
 def traces_of(store: RecordStore, candidate: str) -> Traces:
-    """Return the traces of one candidate: one listing of its folder, no document is read."""
+    """Return the traces of one candidate, by one listing of its folder; no document is read."""
     found = Traces(candidate)
     prefix = record_paths.folder(candidate)
     with google_call(f"list gs://{store.bucket.name}/{prefix}"):
@@ -110,9 +111,9 @@ def traces_of(store: RecordStore, candidate: str) -> Traces:
 
 
 def claim_waking(store: RecordStore, marker: Marker) -> bool:
-    """Note on the marker that the candidate is woken now; return whether this call noted it.
+    """Record on the marker that the candidate is woken now; return whether this call has recorded it.
 
-    Of several sweeps at once one gets it, and for another patience none wakes the candidate again.
+    Of several sweeps at once, only one does, and none wakes the candidate again within `intake.patience_minutes`.
     """
     blob = store.bucket.blob(record_paths.open_path(marker.candidate))
     blob.metadata = {_WOKEN: str(marker.wakings + 1), _RELEASED: None}  # None removes it
@@ -120,12 +121,12 @@ def claim_waking(store: RecordStore, marker: Marker) -> bool:
 
 
 def note_release(store: RecordStore, candidate: str) -> bool:
-    """Note on the marker that a held stage was approved, so that the next sweep wakes the candidate without patience.
+    """Record on the marker that a held stage was approved, so that the next sweep wakes the candidate at once.
 
-    Dying before it is safe: an approval without this note is found by a sweep all the same, once patience is over.
+    A crash before this is safe: a sweep finds an approval without this note after `intake.patience_minutes`.
 
     Returns:
-        False where the candidate has no marker: it has ended.
+        False where the candidate has no marker, since it has ended.
     """
     blob = store.bucket.blob(record_paths.open_path(candidate))
     blob.metadata = {_WOKEN: "0", _RELEASED: "true"}
@@ -133,18 +134,18 @@ def note_release(store: RecordStore, candidate: str) -> bool:
 
 
 def settle(store: RecordStore, marker: Marker) -> None:
-    """Delete the marker of a settled candidate, as it was listed: one that changed since is left to the next sweep."""
+    """Delete the marker of a settled candidate; one that has changed since the listing is left to the next sweep."""
     blob = store.bucket.blob(record_paths.open_path(marker.candidate))
     _done("delete", blob, blob.delete, _as_listed(marker))
 
 
 def _as_listed(marker: Marker) -> dict[str, int]:
-    """Return the conditions under which a marker is still what it was when it was listed."""
+    """Return the preconditions by which a marker is unchanged since the listing."""
     return {"if_generation_match": marker.generation, "if_metageneration_match": marker.metageneration}
 
 
 def _done(verb: str, blob: Blob, call: Callable[..., object], conditions: Mapping[str, int]) -> bool:
-    """Make the call and return whether it was done: False where the marker is gone, or is not as `conditions` say."""
+    """Make the call and return True; False where the marker does not exist, or the conditions are not met."""
     from google.api_core.exceptions import NotFound, PreconditionFailed
 
     with google_call(f"{verb} gs://{blob.bucket.name}/{blob.name}"):

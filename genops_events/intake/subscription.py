@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from genops_events.config import Config
 
 PULL_SECONDS = 20.0
-"""How long one pull waits for messages before it comes back empty."""
+"""Seconds that one pull waits for messages before it returns none."""
 
 SETTLE_TIMEOUT_SECONDS = 15.0
 EXTEND_TIMEOUT_SECONDS = 4.0
-"""Short, since the shortest lease is ten seconds and there must be time for another try."""
+"""Short, since the shortest lease is ten seconds, which must leave time for a second try."""
 
 _ACK_IDS_PER_CALL = 1000
 """An ack id has some 200 characters, and a request may have 512 KiB."""
@@ -40,12 +40,12 @@ class Message:
 
 
 class ArrivalsSubscription:
-    """The subscription that `genops.yaml` names. Its calls belong to one event loop; build it in a thread, it may block."""
+    """The subscription that `genops.yaml` names. Use it in one event loop; build it in a thread, since that may block."""
 
     def __init__(self, config: Config) -> None:
         import google.api_core.exceptions
         import google.auth.exceptions
-        import google.pubsub_v1  # noqa: F401 - all imported here, so that the first pull does not block the event loop
+        import google.pubsub_v1  # noqa: F401 - imported here, so that the first pull does not block the event loop
 
         self._credentials = pubsub_credentials()
         self.config = config
@@ -64,7 +64,7 @@ class ArrivalsSubscription:
 
         Raises:
             CloudUnavailable: Pub/Sub does not answer.
-            CloudRefused: the subscription is not there, or not allowed.
+            CloudRefused: the subscription does not exist, or may not be read.
         """
         from google.api_core.exceptions import DeadlineExceeded
 
@@ -87,7 +87,7 @@ class ArrivalsSubscription:
         ]
 
     async def ack(self, ack_ids: Sequence[str]) -> None:
-        """Tell Pub/Sub that the messages are done with. One whose lease has ended may come again all the same."""
+        """Acknowledge the messages. One whose lease has run out may be delivered again."""
         for some in _batches(ack_ids):
             with google_call(f"ack on {self._name}"):
                 await self._connected().acknowledge(
@@ -99,7 +99,7 @@ class ArrivalsSubscription:
         await self.extend(ack_ids, seconds=0)
 
     async def extend(self, ack_ids: Sequence[str], *, seconds: int) -> None:
-        """Make the leases end `seconds` (up to 600) from now; without effect on one that has ended."""
+        """Extend the leases to `seconds` (up to 600) from now; no effect on a lease that has run out."""
         for some in _batches(ack_ids):
             with google_call(f"change leases on {self._name}"):
                 await self._connected().modify_ack_deadline(
@@ -111,11 +111,11 @@ class ArrivalsSubscription:
                 )
 
     async def dead_letter(self, message: Message, *, reason: str) -> None:
-        """Publish a copy of `message` on the dead-letter topic, with the reason; the original is still to be acked.
+        """Publish a copy of `message` on the dead-letter topic, with the reason; the original has still to be acked.
 
         Raises:
             CloudUnavailable: Pub/Sub does not answer.
-            CloudRefused: the topic is not there or not allowed, or the message is too large with what is added.
+            CloudRefused: the topic does not exist or may not be used, or the message is too large with its new attributes.
         """
         if self._publisher is None:
             self._publisher = async_publisher_client(self._credentials)

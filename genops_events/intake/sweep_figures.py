@@ -1,4 +1,4 @@
-"""Count what a sweep saw and mended, with a line in the log for each thing that it mended."""
+"""Count what a sweep has seen and healed, with a log line for each healing."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ log = logging.getLogger(__name__)
 
 Kind = Literal["lost_arrival", "unannounced_verdict", "closed_stage", "returned_stage", "woken_stage"]
 NAMED = 100
-"""Healed things that the document names; the others are counted."""
+"""Most healings that the document names; further ones are only counted."""
 
 
 class SweepFigures:
-    """The figures of one sweep while it goes on.
+    """The figures of one running sweep.
 
     Args:
         run_id: the Dag run that sweeps.
@@ -42,7 +42,7 @@ class SweepFigures:
         self.error: str | None = None
 
     def healed(self, kind: Kind, candidate: str, stage: Stage | None, reason: str) -> None:
-        """Count one thing that was mended, and log it with its reason."""
+        """Count one healing, and log it with its reason."""
         about = candidate if stage is None else f"{stage} of {candidate}"
         log.warning("Healed (%s) %s: %s", kind.replace("_", " "), about, reason)
         self._counts[kind] += 1
@@ -50,7 +50,7 @@ class SweepFigures:
             self._named.append(Healed(kind=kind, candidate=candidate, stage=stage, reason=reason))
 
     def document(self, *, now: datetime) -> Sweep:
-        """Return the figures as they are stored; `now` is when the sweep ended."""
+        """Return the figures as a document; `now` is when the sweep ended."""
         return Sweep(
             run_id=self.run_id,
             started_at=self._started_at,

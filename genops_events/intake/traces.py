@@ -1,7 +1,7 @@
-"""Decide from the names in a candidate's folder what was lost on its way, and whether to wake it.
+"""Decide from the names in a candidate's folder what is missing, and whether to wake the candidate.
 
-A listing is all that is needed: verdicts, intents and events are objects of their own, and an event that was published
-says so in its object metadata. So a sweep reads only the documents of candidates that it heals.
+A listing is enough: verdicts, intents and events are objects of their own, and a published event is marked in its object
+metadata. So a sweep reads documents only of the candidates that it heals.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ from genops_events.record.stages import (
 )
 
 SILENCE = timedelta(hours=1)
-"""How long a candidate may be silent while Airflow cannot be asked about it; then it is woken anyway."""
+"""Time without a change after which a candidate is woken even though Airflow cannot be asked about it."""
 
 LINGER = timedelta(days=1)
-"""How long a failed candidate is watched while a sibling of the failed stage may still give its verdict."""
+"""Time for which a failed candidate is watched while another stage beside the failed one may still give its verdict."""
 
 
 MOST_DOUBLINGS = 6
-"""With five minutes of patience, a candidate that no wake-up helps is woken every five hours in the end."""
+"""Most doublings of the pause between wake-ups: with five minutes of patience, the longest pause is about five hours."""
 
 
 MOST_RETURNS = 6
-"""So many Dag runs may end without a verdict on a stage before a sweep ends it: with five minutes of patience, three hours."""
+"""Dag runs that may end without a verdict on a stage before a sweep ends it: with five minutes of patience, about three hours."""
 
 
 @dataclass
 class Traces:
-    """What a listing shows of one candidate."""
+    """One candidate, as a listing of its folder shows it."""
 
     candidate: str
     names: set[str] = field(default_factory=set)
@@ -61,7 +61,7 @@ class Traces:
     """When the newest object was written, UTC."""
 
     def add(self, name: str, *, written_at: datetime, published: bool) -> None:
-        """Take one object of the candidate's folder into account."""
+        """Add one object of the candidate's folder."""
         self.names.add(name)
         if published:
             self.published.add(name)
@@ -69,7 +69,7 @@ class Traces:
 
     @property
     def has_arrived(self) -> bool:
-        """Return whether the arrival is recorded; an intake that died just before left only the open marker."""
+        """Return whether the arrival is recorded; after a crash of intake, there may be the open marker alone."""
         return arrival_path(self.candidate) in self.names
 
     @property
@@ -79,11 +79,11 @@ class Traces:
 
     @property
     def taken_on(self) -> set[Stage]:
-        """Return the stages that a Dag run has taken on, since their last release if they were held."""
+        """Return the stages that a Dag run has taken on in their present round."""
         return {stage for stage in Stage if intent_path(self.candidate, stage, self.rounds(stage).round) in self.names}
 
     def rounds(self, stage: Stage) -> StageRounds:
-        """Return how often `stage` was held for an approval, and let go on."""
+        """Return how often `stage` was held for an approval, released, returned and retried."""
         return stage_rounds(self.names, self.candidate, stage)
 
     def _retries(self, stage: Stage) -> int:
@@ -91,17 +91,17 @@ class Traces:
 
     @property
     def held(self) -> set[Stage]:
-        """Return the stages that wait for a person's approval: neither to be closed nor to be woken."""
+        """Return the stages that wait for a person's approval: a sweep neither closes nor wakes them."""
         return {stage for stage in HOLDABLE if self.rounds(stage).is_held}
 
     @property
     def released(self) -> set[Stage]:
-        """Return the stages that were let go on, and that no Dag run has taken on since."""
+        """Return the stages that were released and that no Dag run has taken on since."""
         return {stage for stage in Stage if self.rounds(stage).round and not self.held & {stage}} - self.taken_on
 
     @property
     def unannounced_holds(self) -> tuple[tuple[Stage, int], ...]:
-        """Return stage and number of the holds whose event was never marked as published."""
+        """Return stage and number of the holds whose event is not marked as published."""
         return tuple(
             (stage, number)
             for stage in HOLDABLE
@@ -111,7 +111,7 @@ class Traces:
 
     @property
     def was_cancelled_in_the_queue(self) -> bool:
-        """Return whether a person cancelled the candidate before anybody attempted to submit its tuning job."""
+        """Return whether the candidate was cancelled before any attempt to submit its tuning job."""
         begun = {attempt_path(self.candidate), submission_path(self.candidate)}
         return (
             cancellation_path(self.candidate) in self.names
@@ -121,18 +121,18 @@ class Traces:
         )
 
     def is_unwanted(self, stage: Stage) -> bool:
-        """Return whether a person, or the clock, wants the job of `stage` not to go on: then no Dag run is to wait for it."""
-        wishes = {Stage.TUNING: cancellation_path, Stage.INFERENCE: batch_cancellation_path}
-        return stage in wishes and wishes[stage](self.candidate) in self.names
+        """Return whether the job of `stage` was cancelled, by a person or at its time limit: then no Dag run waits for it."""
+        cancellations = {Stage.TUNING: cancellation_path, Stage.INFERENCE: batch_cancellation_path}
+        return stage in cancellations and cancellations[stage](self.candidate) in self.names
 
     @property
     def answered(self) -> bool:
-        """Return whether a person has answered the question whether it shall be champion."""
+        """Return whether a person has decided whether the candidate becomes champion."""
         return answer_path(self.candidate) in self.names
 
     @property
     def may_be_beyond_help(self) -> bool:
-        """Return whether a stage waits for money though a person or the gate may have decided against the candidate."""
+        """Return whether a stage waits for an approval although a person or the gate may have decided against the candidate."""
         refused = Outcome.REFUSED in self.outcomes.values()
         return bool(self.held) and Stage.PROMOTION not in self.ended and (self.answered or refused)
 
@@ -148,7 +148,7 @@ class Traces:
 
     @property
     def unannounced(self) -> tuple[Stage, ...]:
-        """Return the stages with a verdict whose event was never marked as published."""
+        """Return the stages with a verdict whose event is not marked as published."""
         announced = {
             EVENT_TYPES[event_type(stage, outcome)]
             for stage, outcome in self.outcomes.items()
@@ -157,33 +157,33 @@ class Traces:
         return tuple(stage for stage in Stage if stage in self.ended and stage not in announced)
 
     def quiet(self, *, now: datetime, patience: timedelta) -> bool:
-        """Return whether nothing about the candidate moved within `patience`."""
+        """Return whether no object of the candidate was written within `patience`."""
         return self.moved_at is not None and now - self.moved_at >= patience
 
 
 @dataclass(frozen=True)
 class CandidateRepairs:
-    """What one candidate needs; all empty for nearly every one."""
+    """The repairs that one candidate needs; none for nearly every candidate."""
 
     announce: tuple[Stage, ...] = ()
-    """Verdicts whose event was never published."""
+    """Stages with a verdict whose event is not published."""
     close: tuple[Stage, ...] = ()
-    """Stages that a Dag run has taken on and not ended: to be closed if that run is over."""
+    """Stages that a Dag run has taken on and not ended: they are closed if that run is over."""
     wake: tuple[Stage, ...] = ()
     """Stages that could begin, and that no Dag run has taken on."""
     announce_holds: tuple[tuple[Stage, int], ...] = ()
-    """Stage and number of holds whose event was never published."""
+    """Stage and number of holds whose event is not published."""
 
 
 def candidate_repairs(traces: Traces, *, now: datetime, patience: timedelta) -> CandidateRepairs:
-    """Return what `traces` needs; nothing while anything about the candidate moved within `patience`.
+    """Return the repairs that a candidate needs; none if any of its objects was written within `patience`.
 
-    Only what a person has approved is woken at once: nothing of it is on its way.
+    Only a stage that a person has approved is woken at once, since no event wakes it.
 
     Args:
-        traces: what a listing shows of the candidate.
+        traces: of the candidate.
         now: aware, UTC.
-        patience: how long something may be on its way before it is taken for lost.
+        patience: time after which an event counts as lost.
     """
     if not traces.has_arrived:
         return CandidateRepairs()
@@ -202,10 +202,10 @@ def candidate_repairs(traces: Traces, *, now: datetime, patience: timedelta) -> 
 
 
 def is_settled(traces: Traces, *, now: datetime, patience: timedelta) -> bool:
-    """Return whether no sweep will ever have to look at the candidate again.
+    """Return whether no sweep has to look at the candidate again.
 
-    It has ended, each verdict is announced, and nothing moved within `patience`. Where one stage failed, its sibling may
-    still come to a verdict of its own: such a candidate is watched for `LINGER`.
+    It has ended, all verdicts are announced, and no object was written within `patience`. If one of two parallel stages
+    failed, the other one may still give its verdict: such a candidate is watched for `LINGER`.
     """
     if not traces.has_arrived or traces.unannounced or candidate_state(traces.outcomes) is CandidateState.UNDER_WAY:
         return False
@@ -214,9 +214,9 @@ def is_settled(traces: Traces, *, now: datetime, patience: timedelta) -> bool:
 
 
 def rest_after(wakings: int, *, patience: timedelta) -> timedelta:
-    """Return how long a candidate that was woken so often, and has not moved since, is left in peace.
+    """Return the pause before the next wake-up of a candidate that was woken so often without a change.
 
-    Twice as long each time: what no wake-up helps (its dataset was removed, its Dag has an error) must not pile up runs.
+    It doubles each time, so that no Dag runs pile up where a wake-up does not help (the dataset was removed, the Dag has an error).
     """
     first = patience.total_seconds()
     longest = first * 2**MOST_DOUBLINGS
@@ -224,14 +224,14 @@ def rest_after(wakings: int, *, patience: timedelta) -> timedelta:
 
 
 class Activity(StrEnum):
-    """What Airflow says about one candidate's runs of one stage's Dag."""
+    """State of one candidate's runs of one stage's Dag in Airflow."""
 
     IDLE = "idle"
-    """None is queued or running."""
+    """No run is queued or running."""
     UNDER_WAY = "under_way"
-    """One is queued or running."""
+    """A run is queued or running."""
     PAUSED = "paused"
-    """The Dag is paused: Airflow drops what it is woken by."""
+    """The Dag is paused: Airflow drops its asset events."""
     UNKNOWN = "unknown"
     """Airflow could not be asked."""
 
@@ -241,17 +241,17 @@ class Waking(StrEnum):
 
     WAKE = "wake"
     UNDER_WAY = "under_way"
-    """A run is about to take the stage on, or to emit what wakes it."""
+    """A run is about to take the stage on, or to emit the asset event that wakes it."""
     PAUSED = "paused"
-    """No wake-up would get through; once the Dag is unpaused, the next sweep wakes the candidate."""
+    """A wake-up would be dropped; once the Dag is unpaused, the next sweep wakes the candidate."""
     UNKNOWN = "unknown"
     """Airflow could not be asked; the next sweep asks again."""
 
 
 def way_to(stage: Stage) -> tuple[Stage, ...]:
-    """Return the stages that a wake-up comes through on its way to `stage`, which is the last of them.
+    """Return the stages that a wake-up passes on its way to `stage`, which is the last of them.
 
-    There is one way in, the first stage: each stage that finds its verdict emits again and moves on.
+    A wake-up always starts at the first stage: a stage that finds its verdict emits its asset event again and ends.
     """
     before = {one for earlier in STAGES[stage].waits_for for one in way_to(earlier)}
     return (*(one for one in Stage if one in before), stage)
@@ -263,12 +263,12 @@ def waking(stages: Iterable[Stage], activity: Mapping[Stage, Activity], *, silen
     Args:
         stages: those that could begin.
         activity: of every stage on the way to them.
-        silent_for: how long ago anything about the candidate moved.
+        silent_for: time since an object of the candidate was written.
     """
     open_ways = [way for stage in stages if not _has(Activity.PAUSED, way := way_to(stage), activity)]
     if not open_ways:
         return Waking.PAUSED
-    # One wake-up reaches all of them, so one run that is under way anywhere is reason enough to wait for it.
+    # One wake-up reaches all of them, so a single run that is under way is reason enough to wait.
     passed = {stage for way in open_ways for stage in way}
     if _has(Activity.UNDER_WAY, passed, activity):
         return Waking.UNDER_WAY

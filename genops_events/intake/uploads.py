@@ -1,4 +1,4 @@
-"""Upload a file into the bucket, and say which candidate it becomes."""
+"""Upload a file into the bucket, and return the id of its candidate."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ UPLOAD_TIMEOUT_SECONDS = 300.0
 
 
 class NotAFile(PermanentError):
-    """What should be uploaded is no file."""
+    """The path of an upload is not a file."""
 
 
 class NameIsIgnored(PermanentError):
-    """The file's name is one that no candidate is made of."""
+    """No candidate is made of a file with this name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """An object that was just written, and the candidate that its arrival becomes."""
+    """An object that was just written, and the id of its candidate."""
 
     candidate: str
     bucket: str
@@ -38,17 +38,17 @@ class Upload:
 
 
 def object_name(file: Path, prefix: str, *, now: datetime) -> str:
-    """Return a name under `prefix` that no other upload has: overwriting one that is not read yet would end it."""
+    """Return a name under `prefix` that no other upload has: overwriting an object that is not read yet would lose it."""
     return f"{prefix}{now:%Y%m%dT%H%M%S%f}-{file.name}"
 
 
 def upload(config: Config, file: Path, *, dataset: str, name: str) -> Upload:
-    """Write `file` to the bucket; return the candidate id that its arrival will get.
+    """Write `file` to the bucket; return the object, with the id that its candidate will have.
 
     Raises:
-        NotAFile: `file` is not there, or a directory.
-        NameIsIgnored: `name` lies under a watched prefix, but looks like an upload tool's temporary object.
-        CloudRefused: the bucket is not there, or not writable.
+        NotAFile: `file` does not exist, or is a directory.
+        NameIsIgnored: `name` is under a watched prefix, but looks like an upload tool's temporary object.
+        CloudRefused: the bucket does not exist, or may not be written to.
     """
     if not file.is_file():
         what = "is a directory" if file.is_dir() else "does not exist"
@@ -73,7 +73,7 @@ def upload(config: Config, file: Path, *, dataset: str, name: str) -> Upload:
 
 
 def upload_if_absent(config: Config, file: Path, *, name: str) -> bool:
-    """Write `file` to the bucket unless there is an object of that name; return whether this call wrote it."""
+    """Write `file` to the bucket unless an object of that name exists; return whether this call has written it."""
     from google.api_core.exceptions import PreconditionFailed
 
     blob = storage_client(config).bucket(config.bucket).blob(name)
