@@ -71,8 +71,8 @@ def paths() -> Iterator[tuple[str, str]]:
 
 
 def _what(promise: str) -> str:
-    """Return what lies somewhere, from the promise of the function that returns where."""
-    what = re.sub(r"^Return (where|the prefix of|the prefix below which) ", "", promise)
+    """Return what is kept at a path, from the promise of the function that returns the path."""
+    what = re.sub(r"^Return (where|the path of|the prefix of|the prefix below which) ", "", promise)
     what = what.replace("Return below which prefix ", "where ")
     what = re.sub(r"^it is (written|noted|marked|recorded) ", "says ", what)
     what = re.sub(r" (lies?|(is|are) (recorded|listed))\b", "", what, count=1)

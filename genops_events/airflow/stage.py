@@ -69,7 +69,7 @@ def finish(run: StageRun, verdict: Verdict) -> dict[str, Any]:
     A refusal is a verdict and a normal end. What stops the cascade shows as skipped, only a failure as failed.
     """
     settle_and_announce(run, verdict, STAGE_ENDS[run.stage])
-    told = verdict.told
+    told = verdict.reason_and_help
     log.info("%s of %s: %s. %s", verdict.stage, verdict.candidate, verdict.outcome, told)
     if verdict.outcome is Outcome.FAILED:
         raise AirflowFailException(told)

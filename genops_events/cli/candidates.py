@@ -124,7 +124,7 @@ def _row(one: Candidate) -> tuple[str, ...]:
         f"{one.arrival.arrived_at:%Y-%m-%d %H:%M:%S}",
         f"{one.state}{' (held)' if one.holds else ''}{star}",
         str(stage or "-"),
-        one.cost_told,
+        one.cost_text,
         one.explained(stage) if stage is not None else "",
     )
 

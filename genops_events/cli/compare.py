@@ -331,7 +331,7 @@ def shown(found: ComparisonSummary) -> Table:
 
     metrics = [one.name for one in found.metrics]
     numbers = (*metrics, "failed rows", "tokens in", "out", "answers", "spent", "p50", "p95")
-    title = f"{found.id}: {found.outcome}, {found.rows:,} prompts, {found.cost_told}"
+    title = f"{found.id}: {found.outcome}, {found.rows:,} prompts, {found.cost_text}"
     rows = (_row(one, metrics) for one in found.contestants)
     return table(("contestant", "model", "state", *numbers), rows, title=title, numbers=numbers)
 

@@ -191,7 +191,7 @@ def _row(found: Candidate) -> tuple[str, ...]:
         str(found.state),
         _score(promotion.get("score")),
         _score(promotion.get("champion_score")),
-        found.cost_told,
+        found.cost_text,
         f"{(last - found.arrival.arrived_at).total_seconds():.1f} s",
     )
 

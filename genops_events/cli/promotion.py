@@ -121,9 +121,9 @@ def answer_promotion(
     kept = store.create_or_read(answer_path(candidate), mine)
     agreed = kept.approved == approved
     said = (
-        f"{candidate}: {kept.told}"
+        f"{candidate}: {kept.sentence}"
         if kept == mine
-        else f"{candidate} was answered before, and that counts: {kept.told}"
+        else f"{candidate} was answered before, and that counts: {kept.sentence}"
     )
     if found.holds and not kept.approved:
         ends = _end_held(config, store, airflow, found, kept)

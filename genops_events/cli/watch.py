@@ -162,7 +162,7 @@ def _title(candidate: str, found: Candidate | None) -> str:
     if found is None:
         return f"{candidate}: waiting for the arrival"
     is_free = found.cost_usd == 0
-    return f"{candidate}: {found.state}" + ("" if is_free else f", {found.cost_told}")
+    return f"{candidate}: {found.state}" + ("" if is_free else f", {found.cost_text}")
 
 
 def _cost(usd: str | None) -> str:

@@ -52,7 +52,7 @@ def question_text(run: StageRun, evaluation: EvaluationVerdict, champion: Champi
     found = read_candidate(run.store, run.candidate)
     lines += ["", f"Gate: {evaluation.reason}"]
     if found is not None:
-        lines.append(f"Spent so far: {found.cost_told}.")
+        lines.append(f"Spent so far: {found.cost_text}.")
     if evaluation.report_uri:
         lines.append(f"[Evaluation report]({browser_url(evaluation.report_uri)})")
     otherwise = "approved" if run.dataset.promotion.on_timeout == APPROVE else "rejected"

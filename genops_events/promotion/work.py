@@ -69,7 +69,7 @@ def _judge_candidate(
         )
         return _hold(run, evaluation, reason, answer)
     if answer is not None and not answer.approved:
-        return _hold(run, evaluation, answer.told, answer)
+        return _hold(run, evaluation, answer.sentence, answer)
     if (
         answer is None
         and run.dataset.promotion.approval == "person"
@@ -97,7 +97,7 @@ def beyond_help(run: StageRun) -> Verdict | None:
     answer = run.store.read(answer_path(run.candidate), PersonsAnswer)
     if answer is not None and answer.approved:
         answer = None
-    reason = _refusals(verdicts) if answer is None else answer.told
+    reason = _refusals(verdicts) if answer is None else answer.sentence
     if not reason or Outcome.FAILED in {one.outcome for one in verdicts}:
         return None
     for verdict in verdicts:
@@ -169,7 +169,7 @@ def _challenge(
     champion = run.store.update(champion_path(contender.dataset), Champion, change)
     if champion is not None and run.candidate in (champion.candidate, *champion.earlier):
         return _promoted(run, evaluation, champion, answer, decided=decisions[0] if decisions else None)
-    reason = decisions[0].reason if answer is None else f"{answer.told} {decisions[0].reason}"
+    reason = decisions[0].reason if answer is None else f"{answer.sentence} {decisions[0].reason}"
     return _hold(run, evaluation, reason, answer, late=decisions[0].late)
 
 
@@ -192,10 +192,10 @@ def _promoted(
         before = predecessor_of(run.candidate, champion.earlier, None)
         registry.mirror_after(run.config, run.store, champion, before)
     if answer is not None and answer.approved:
-        reason = f"{answer.told} {reason}"
+        reason = f"{answer.sentence} {reason}"
     elif answer is not None:
         reason += (
-            f" {answer.told} That came too late: it was champion by then. `genops rollback {champion.dataset}` gives the "
+            f" {answer.sentence} That came too late: it was champion by then. `genops rollback {champion.dataset}` gives the "
             "place back."
         )
         answer = None

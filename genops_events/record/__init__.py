@@ -1,1 +1,1 @@
-"""What is kept in the bucket: documents, verdicts, completion events, and where they lie. No I/O."""
+"""The record in the bucket: documents, verdicts, completion events, and their paths. No I/O."""

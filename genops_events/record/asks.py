@@ -1,4 +1,4 @@
-"""What asking a model by hand leaves in the bucket: what was asked and for how much, and what has come of it."""
+"""Documents and files of a run that asks a model by hand: its plan, its result, and their paths."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _RUN = re.compile(r"ask-[0-9a-f]{16}")
 
 
 class AskPlan(Document):
-    """What is asked, of whom, and what it may cost: settled before the first call, so that a retry goes on with the same.
+    """The model, the prompts and the most that they can cost: settled before the first call, so that a retry has the same plan.
 
     `candidate` is the id of the run, `ask-…`.
     """
@@ -30,20 +30,20 @@ class AskPlan(Document):
 
     by: str
     dataset: str | None = None
-    """Whose champion is asked; None for a model that belongs to none."""
+    """The dataset whose champion is asked; None for a published model."""
     champion: str | None = None
     model: str
-    """What is called: a publisher's model, or an endpoint."""
+    """The model that is called: a publisher's model, or an endpoint."""
     billed_model: str
     system_instruction: str | None = None
     settings: dict[str, Any]
     """As under `inference` in genops.yaml."""
     common: list[dict[str, Any]]
-    """Contents that come before every prompt: what `inference.cache` holds."""
+    """Contents that are sent before every prompt: those of `inference.cache`."""
     source: str
     """The prompt file, or `the prompt`."""
     is_single: bool
-    """One prompt, and no file."""
+    """Whether there is one prompt, and no file."""
     rows: int
     bad_rows: int = 0
     """Rows of the file that cannot be asked."""
@@ -52,12 +52,12 @@ class AskPlan(Document):
     billable_characters: int = 0
     """Counted by Vertex AI."""
     longest_answers: int
-    """Output tokens, thinking included, if every answer is as long as it may be."""
+    """Output tokens, thinking included, if every answer has the most that it may have."""
     budget_usd: Decimal
     most_usd: Decimal
-    """What the answers cost at most; reserved in the ledger."""
+    """The most that the answers can cost; reserved in the ledger."""
     estimated_usd: Decimal
-    """The same by an estimate of each prompt's tokens: what a prompt's share of `most_usd` is told by."""
+    """The same by an estimate of each prompt's tokens, from which each prompt's share of `most_usd` is computed."""
 
     @property
     def is_over(self) -> bool:
@@ -66,7 +66,7 @@ class AskPlan(Document):
 
     @property
     def estimate(self) -> str:
-        """What is asked, of whom, and for how much at most, in words."""
+        """A sentence with the model, the prompts, their tokens and the most that they can cost."""
         rows = self.rows - self.bad_rows
         prompts = "one prompt" if self.is_single else f"{rows:,} {'prompt' if rows == 1 else 'prompts'}"
         bad = (
@@ -83,11 +83,11 @@ class AskPlan(Document):
 
     @property
     def unpriced(self) -> tuple[str, ...]:
-        """What of it costs money and has no price, in sentences."""
+        """Sentences about the parts that cost money and have no price."""
         return unpriced(AnswerSettings.model_validate(self.settings))
 
     def counted_json(self) -> dict[str, Any]:
-        """Return what a count says; amounts are texts, since JSON's numbers are no money."""
+        """Return the figures of a count; amounts are strings, since JSON's numbers are not exact."""
         shown = {
             "dataset",
             "champion",
@@ -108,12 +108,12 @@ class AskPlan(Document):
 
     @property
     def share(self) -> Decimal:
-        """What a prompt may cost at most, as a share of what is estimated for it."""
+        """Ratio of the most that all prompts can cost to their estimate; applied to the estimate of each prompt."""
         return self.most_usd / self.estimated_usd if self.estimated_usd else Decimal(1)
 
 
 class AskResult(Document):
-    """What has come of it. `candidate` is the id of the run."""
+    """The result of a run that asks. `candidate` is the id of the run."""
 
     SCHEMA: ClassVar[str] = "genops.ask-result.v1"
 
@@ -128,7 +128,7 @@ class AskResult(Document):
     failed: int
     input_tokens: int
     output_tokens: int
-    """With the tokens of thinking."""
+    """Tokens of answers and thinking."""
     cached_tokens: int = 0
     thinking_tokens: int = 0
     cost_usd: Decimal
@@ -137,9 +137,9 @@ class AskResult(Document):
     answers_uri: str | None = None
     failures_uri: str | None = None
     row: dict[str, Any] | None = None
-    """Of a single prompt: its answer with state and reason, or why it has none."""
+    """For a single prompt: its answer with state and reason, or the reason why it has none."""
     most_often: str = ""
-    """The reason that most failures have."""
+    """The most frequent reason of failures."""
 
     @property
     def reason(self) -> str | None:
@@ -148,7 +148,7 @@ class AskResult(Document):
         return None if found is None else f"{str(found).removeprefix('Line 1: ').rstrip('.')}."
 
     def figures(self) -> dict[str, Any]:
-        """Return the figures for programs; of a single prompt the answer, too. Amounts are texts."""
+        """Return the figures for programs; for a single prompt the answer, too. Amounts are strings."""
         figures: dict[str, Any] = {"run": self.candidate}
         left_out = {"schema_name", "candidate", "written_at", "row", "most_often"}
         figures |= self.model_dump(mode="json", exclude=left_out, exclude_none=True)
@@ -158,7 +158,7 @@ class AskResult(Document):
 
     @property
     def is_whole(self) -> bool:
-        """Whether every prompt has an answer that is complete."""
+        """Whether every prompt has a complete answer."""
         return not (self.failed or self.blocked or self.cut or self.empty)
 
     @property
@@ -170,53 +170,53 @@ class AskResult(Document):
 
     @property
     def outcome(self) -> str:
-        """How many prompts are answered, and what is wrong with the others, in words."""
-        told = f"Answered {self.answered:,} of {self.prompts:,} prompts."
+        """Sentences with the number of answered prompts, and the reasons of the others."""
+        text = f"Answered {self.answered:,} of {self.prompts:,} prompts."
         if unusable := in_words({"blocked": self.blocked, "cut": self.cut, "empty": self.empty}):
-            told += f" Of the answers, {unusable}."
-        return told + (f" Most often: {self.most_often.rstrip('.')}." if self.failed else "")
+            text += f" Of the answers, {unusable}."
+        return text + (f" Most often: {self.most_often.rstrip('.')}." if self.failed else "")
 
 
 def run_of(name: str) -> str:
-    """Return the id of the run of this name: the same for the same name, as a retry needs it."""
+    """Return the id of the run of this name; a retry with the same name has the same id."""
     return f"ask-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
 def is_run(run: str) -> bool:
-    """Return whether this is the form of a run's id."""
+    """Return whether a text has the form of a run's id."""
     return _RUN.fullmatch(run) is not None
 
 
 def folder(run: str) -> str:
-    """Return the prefix of everything that a run leaves."""
+    """Return the prefix of all documents and files of a run."""
     return f"{ASKS}{run}/"
 
 
 def plan_path(run: str) -> str:
-    """Return where it is written what is asked."""
+    """Return the path of the plan."""
     return f"{folder(run)}plan.json"
 
 
 def result_path(run: str) -> str:
-    """Return where it is written what has come of it."""
+    """Return the path of the result."""
     return f"{folder(run)}result.json"
 
 
 def prompts_path(run: str) -> str:
-    """Return where the copy of the prompts lies that is answered."""
+    """Return the path of the copy of the prompts that is answered."""
     return f"{folder(run)}prompts.jsonl"
 
 
 def parts_prefix(run: str) -> str:
-    """Return the prefix of the rows that are done while others are not."""
+    """Return the prefix of finished rows during a run."""
     return f"{folder(run)}parts/"
 
 
 def answers_path(run: str) -> str:
-    """Return where the answers lie."""
+    """Return the path of the answers."""
     return f"{folder(run)}answers.jsonl"
 
 
 def failures_path(run: str) -> str:
-    """Return where the rows lie that have no answer, with the reason."""
+    """Return the path of the rows that have no answer, with the reason."""
     return f"{folder(run)}failures.jsonl"

@@ -1,4 +1,4 @@
-"""A candidate as its record tells it: stages, figures, cost, and where it stands as a whole."""
+"""A candidate with all its documents: its stages, figures and cost, and its state as a whole."""
 
 from __future__ import annotations
 
@@ -17,37 +17,37 @@ from genops_events.record.tuning import Cancellation, TuningProgress
 from genops_events.record.verdicts import Verdict
 
 WAITS_FOR_A_PERSON = "waits for a person"
-"""How promotion stands while a person is asked."""
+"""State of promotion while a person is asked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One candidate, as far as the record knows it."""
+    """One candidate with the documents of its record."""
 
     arrival: Arrival
     intents: Mapping[Stage, Intent]
-    """Of the stages that a Dag run has taken on and not ended."""
+    """Intents of the stages that a Dag run has taken on and not ended."""
     verdicts: Mapping[Stage, Verdict]
     champion: str | None
     """Id of the candidate whose model the dataset serves now."""
     progress: TuningProgress | None = None
-    """How far its tuning job is."""
+    """Progress of its tuning job."""
     queued_behind: int | None = None
-    """How many candidates come before it in the queue for tuning jobs; None where it does not wait there."""
+    """Number of candidates before it in the queue for tuning jobs; None where it does not wait there."""
     cancellation: Cancellation | None = None
-    """Who wants its tuning not to go on."""
+    """Cancellation of its tuning."""
     question: Question | None = None
-    """What a person is asked, as long as promotion has no verdict."""
+    """Question to a person, as long as promotion has no verdict."""
     answer: PersonsAnswer | None = None
-    """What the person said, as long as promotion has no verdict."""
+    """The person's answer, as long as promotion has no verdict."""
     holds: Mapping[Stage, Hold] = field(default_factory=dict)
-    """What waits for a person's approval."""
+    """Holds of the stages that wait for a person's approval."""
     inference_progress: InferenceProgress | None = None
-    """How far its prompts are answered, as long as inference has no verdict."""
+    """Progress of its answers, as long as inference has no verdict."""
     approvals: Mapping[Stage, Approval] = field(default_factory=dict)
-    """What a person let go on over a limit, of the stages that have not ended."""
+    """Approvals of stages over a limit that have not ended."""
     retries: Mapping[Stage, Retry] = field(default_factory=dict)
-    """Who has set a failed verdict aside, of the stages that have not ended since."""
+    """Retries of stages whose failed verdict was set aside, and that have not ended since."""
 
     @property
     def id(self) -> str:
@@ -61,26 +61,26 @@ class Candidate:
 
     @property
     def state(self) -> CandidateState:
-        """Return where the candidate stands as a whole."""
+        """Return the state of the candidate as a whole."""
         return candidate_state(self.outcomes)
 
     @property
     def cost_usd(self) -> Decimal | None:
-        """Return what was spent on the candidate so far, by the price table; None where nothing of it is known.
+        """Return the cost of the candidate so far in USD, by the price table; None where no cost is known.
 
-        Where `cost_unknown` names stages, it is the least.
+        Where `cost_unknown` names stages, it is a lower bound.
         """
         known = sum((one.cost_usd for one in self.verdicts.values() if one.cost_usd is not None), Decimal(0))
         return None if self.cost_unknown and not known else known
 
     @property
     def cost_unknown(self) -> tuple[Stage, ...]:
-        """Return the stages whose cost is not known, though they have cost something."""
+        """Return the stages that have ended with an unknown cost."""
         return tuple(stage for stage, verdict in self.verdicts.items() if verdict.cost_usd is None)
 
     @property
-    def cost_told(self) -> str:
-        """Return what was spent so far, in words: `$0.4900`, `at least $0.4900`, or `unknown`."""
+    def cost_text(self) -> str:
+        """Return the cost so far as text: `$0.4900`, `at least $0.4900`, or `unknown`."""
         if self.cost_usd is None:
             return "unknown"
         return f"{'at least ' if self.cost_unknown else ''}${self.cost_usd:.4f}"
@@ -94,14 +94,14 @@ class Candidate:
             "object": f"gs://{self.arrival.bucket}/{self.arrival.object}",
             "generation": self.arrival.generation,
             "arrived_at": self.arrival.arrived_at.isoformat(),
-            "cost_usd": _told(self.cost_usd),
+            "cost_usd": _amount_json(self.cost_usd),
             "cost_unknown": [str(stage) for stage in self.cost_unknown],
             "stages": {str(stage): self.stage_json(stage) for stage in Stage},
             "champion": self.champion,
         }
 
     def stage_json(self, stage: Stage) -> dict[str, Any]:
-        """Return one stage: its verdict's figures, or what it waits for."""
+        """Return one stage as JSON values: the figures of its verdict, or its present state."""
         verdict = self.verdicts.get(stage)
         if verdict is not None:
             return {
@@ -109,18 +109,18 @@ class Candidate:
                 "started_at": verdict.started_at.isoformat(),
                 "ended_at": verdict.ended_at.isoformat(),
                 "reason": verdict.reason,
-                "cost_usd": _told(verdict.cost_usd),
+                "cost_usd": _amount_json(verdict.cost_usd),
                 **verdict.figures(),
             }
         if self.state is not CandidateState.UNDER_WAY:
             return self._open(stage, "skipped")
-        return self._paid(stage) or self._under_way(stage)
+        return self._before_its_run(stage) or self._under_way(stage)
 
     def _under_way(self, stage: Stage) -> dict[str, Any]:
         if stage is Stage.TUNING:
             return self._tuning()
         if stage is Stage.PROMOTION and self.question is not None:
-            return self._asked(self.question)
+            return self._with_question(self.question)
         if stage is Stage.INFERENCE and stage in self.intents and self.inference_progress is not None:
             seen = self.inference_progress.model_dump(
                 mode="json", exclude={"schema_name", "candidate"}, exclude_none=True
@@ -131,12 +131,12 @@ class Candidate:
         return self._open(stage, "queued" if stage in ready_stages(self.outcomes) else "waiting")
 
     def explained(self, stage: Stage) -> str:
-        """Return why a stage is where it is, and what to do about it, in words; empty where there is nothing to say."""
+        """Return the reason of a stage's state, and what to do about it; empty where there is none."""
         row = self.stage_json(stage)
         return " ".join(part for part in (row.get("reason"), row.get("help")) if part)
 
-    def _paid(self, stage: Stage) -> dict[str, Any] | None:
-        """Return a stage that waits for money, or that was let go on and has not begun yet."""
+    def _before_its_run(self, stage: Stage) -> dict[str, Any] | None:
+        """Return a stage that is held, or that was approved or retried and has not begun yet; None for any other."""
         hold, approval = self.holds.get(stage), self.approvals.get(stage)
         if hold is not None:
             kept = {"reason", "help", "asked_usd", "missing_usd", "limits", "prompts_over", "lines", "held_at"}
@@ -150,7 +150,7 @@ class Candidate:
         return None
 
     def _tuning(self) -> dict[str, Any]:
-        """Return tuning, which takes longest, with all that is known about where it stands."""
+        """Return tuning, which takes longest, with its place in the queue and its progress."""
         if self.queued_behind is not None:
             row = self._open(Stage.TUNING, "queued") | {"queued_behind": self.queued_behind}
             reasons = [f"queued behind {self.queued_behind:,}" if self.queued_behind else "next in the queue"]
@@ -166,10 +166,10 @@ class Candidate:
             reasons.append(f"{self.cancellation.by} asked to cancel it")
         return row | ({"reason": "; ".join(reasons)} if reasons else {})
 
-    def _asked(self, question: Question) -> dict[str, Any]:
+    def _with_question(self, question: Question) -> dict[str, Any]:
         """Return promotion while a person is asked, with the command to answer."""
         if self.answer is not None:
-            return self._open(Stage.PROMOTION, "running") | {"reason": self.answer.told}
+            return self._open(Stage.PROMOTION, "running") | {"reason": self.answer.sentence}
         otherwise = "approved" if question.on_timeout == "approve" else "rejected"
         reason = (
             f"{question.commands}, or answer in Airflow under Required Actions; without an answer it is {otherwise} at "
@@ -187,6 +187,6 @@ class Candidate:
         }
 
 
-def _told(amount: Decimal | None) -> str | None:
-    """Return an amount as JSON has it: a text, or null for one that is not known."""
+def _amount_json(amount: Decimal | None) -> str | None:
+    """Return an amount for JSON: a string, or null where it is not known."""
     return None if amount is None else str(amount)

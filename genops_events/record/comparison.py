@@ -1,7 +1,7 @@
-"""What a comparison leaves in the record: who took part, what each reached and cost, and the rows side by side.
+"""Documents of a comparison: its summary, the result of each contestant, and the rows side by side.
 
-A comparison has an id of the form of a candidate id. One that a promotion started has that of the promoted candidate; any
-other one is made from its Dag run. Everything about it lies below `genops/comparisons/<id>/`.
+The id of a comparison has the form of a candidate id. A comparison that a promotion started has the id of the promoted
+candidate; any other id is made from the Dag run. All files of a comparison are below `genops/comparisons/<id>/`.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from genops_events.record.endings import State
 from genops_events.record.evaluation import MetricSummary
 
 ContestantStatus = Literal["completed", "failed", "refused"]
-"""`completed`: answered and scored, rows that failed included; `failed`: `reason` says why it has no figures, or no whole
-ones; `refused`: nothing was asked, since a limit does not allow what it may cost."""
+"""`completed`: answered and scored, though some rows may have failed; `failed`: `reason` says why figures are missing or
+incomplete; `refused`: nothing was asked, since it could go over a limit."""
 ComparisonOutcome = Literal["completed", "failed", "refused"]
-"""`completed`: at least one contestant has; `failed`: none has; `refused`: nobody was asked, for money."""
+"""`completed`: at least one contestant has completed; `failed`: none has; `refused`: no model was asked, since it could go over a limit."""
 
 
 class _FrozenModel(BaseModel):
@@ -32,10 +32,10 @@ class _FrozenModel(BaseModel):
 
 
 class Latency(_FrozenModel):
-    """How long answers took, from the request to its answer, without the wait for the throttle."""
+    """Time from request to answer, without the wait for the throttle."""
 
     count: int
-    """Answers whose time is known: those that were taken over from an evaluation have none."""
+    """Answers with a known time: those that were taken over from an evaluation have none."""
     p50_seconds: float
     p95_seconds: float
 
@@ -46,109 +46,109 @@ class Measured(_FrozenModel):
     name: str
     kind: Kind
     low: float | None = None
-    """Lowest score there is; None where nobody knows."""
+    """Lowest possible score; None where there is no bound."""
     high: float | None = None
 
     @classmethod
     def of(cls, metric: Metric) -> Self:
-        """Return what is to be known of `metric`."""
+        """Return name, kind and bounds of `metric`."""
         return cls(name=metric.name, kind=metric.kind, low=metric.low, high=metric.high)
 
 
 class ContestantResult(_FrozenModel):
-    """One contestant: what it is, and what came of it. What is not known is None, never 0."""
+    """One contestant with its result. Unknown figures are None, never 0."""
 
     name: str
-    """How genops.yaml, the form or the command calls it; none other in the comparison is called so."""
+    """Its name in genops.yaml, the form or the command, which is unique in the comparison."""
     model: str
     """As it was asked for: `champion`, a candidate, a published model, or the resource name of an endpoint."""
     candidate: str | None = None
-    """The candidate behind it; None for others than tuned models of the record."""
+    """The candidate of a tuned model; None for published models and other endpoints."""
     called: str | None = None
-    """What was asked: a published model or an endpoint."""
+    """The model that was called: a published model or an endpoint."""
     billed_model: str | None = None
-    """The published model whose prices count."""
+    """The published model whose prices apply."""
     settings: dict[str, Any] = Field(default_factory=dict)
-    """What it is told about how to answer beyond the others, with the keys of genops.yaml: `temperature`, `grounding`, …"""
+    """Its own settings, with the keys of genops.yaml: `temperature`, `grounding`, …"""
     system_instruction: str | None = None
-    """In place of the dataset's; None where it has that one; empty for none."""
+    """In place of the dataset's; None for the dataset's; empty for none."""
     status: ContestantStatus
     reason: str = ""
-    """Why it did not complete, or what is to be known of it; empty where there is nothing to say."""
+    """Why it did not complete, or a note about its result; may be empty."""
     help: str | None = None
     """What to do about it."""
     metrics: dict[str, MetricSummary] = Field(default_factory=dict)
     """By name: mean, standard deviation, count, failures and interval."""
     rows: int = 0
-    """Prompts that it was to answer."""
+    """Number of prompts."""
     answered: int = 0
-    """Prompts that have an answer, blocked, cut and empty ones too: those have no score."""
+    """Prompts with an answer, including blocked, cut and empty ones, which have no score."""
     blocked: int = 0
     cut: int = 0
     empty: int = 0
     failed_rows: int = 0
-    """Rows that have no score in some metric."""
+    """Rows without a score in some metric."""
     failures: dict[str, int] = Field(default_factory=dict)
-    """How often each cause left a row without a score; the most frequent 20."""
+    """Number of rows without a score by cause; the most frequent 20 causes."""
     cost_usd: Decimal | None = Decimal(0)
-    """What this comparison spent on it: answers and judge, but not what was paid for before. Null where nobody knows."""
+    """Cost to this comparison: answers and judge, without those that were paid for before. Null where it is unknown."""
     answers_usd: Decimal | None = None
-    """What its answers cost by their tokens, whoever paid for them: what contestants are compared by. None without answers."""
+    """Cost of its answers by their tokens, no matter who paid: contestants are compared by it. None without answers."""
     judge_usd: Decimal | None = None
-    """What judging its answers costs, by an estimate."""
+    """Estimated cost of judging its answers."""
     estimated_usd: Decimal | None = None
-    """What was reserved for it."""
+    """The sum that was reserved."""
     input_tokens: int | None = None
     output_tokens: int | None = None
-    """With those of thinking."""
+    """Tokens of answers and thinking."""
     latency: Latency | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
 
     @property
     def unusable(self) -> dict[State, int]:
-        """How many of its answers are none, by state."""
+        """Number of its unusable answers by state."""
         return {"blocked": self.blocked, "cut": self.cut, "empty": self.empty}
 
 
 class ComparisonSummary(Document):
-    """A comparison that has ended, whole: the summary."""
+    """The summary of a comparison that has ended."""
 
     SCHEMA: ClassVar[str] = "genops.comparison.v1"
 
     candidate: str
-    """The comparison's id: where a promotion started it, the promoted candidate."""
+    """The comparison's id; after a promotion, that of the promoted candidate."""
     number: int = 1
-    """How often it has ended: who clears its Dag run lets those try again that did not complete."""
+    """Number of its ends: if its Dag run is cleared, contestants that did not complete try again."""
     dataset: str
     outcome: ComparisonOutcome
     reason: str
-    """One or two sentences: how it went, who is missing and why."""
+    """One or two sentences about the outcome, with the contestants that did not complete."""
     started_by: Literal["promotion", "person"]
     champion: str | None = None
     """The candidate that was champion when it began."""
     prompts: str
     """gs:// address of the file of prompts (and references)."""
     rows: int = 0
-    """Of that file."""
+    """Number of prompts in the file."""
     metrics: tuple[Measured, ...] = ()
-    """What was measured, in the order of genops.yaml."""
+    """The metrics, in the order of genops.yaml."""
     contestants: tuple[ContestantResult, ...] = ()
-    """In the order in which they were named."""
+    """The results, in the order of the request."""
     notes: tuple[str, ...] = ()
-    """What is to be known of all of them, such as a metric that was left out."""
+    """Notes about all contestants, such as a metric that was left out."""
     cost_usd: Decimal | None = Decimal(0)
-    """What the comparison spent: the least, where nobody knows what a contestant cost; null where nothing of it is known."""
+    """Cost of the comparison: a lower bound if that of a contestant is unknown; null where no cost is known."""
     estimated_usd: Decimal | None = None
-    """What it could cost at most: reserved, or asked for where it was refused."""
+    """The most that it could cost: the sum that was reserved, or refused."""
     missing_usd: Decimal | None = None
-    """Where it was refused: how much the limits in its way would have to be higher."""
+    """If it was refused: the sum by which the limits are too low."""
     started_at: datetime
     ended_at: datetime
     rows_uri: str | None = None
     """Rows as JSON Lines, one `ComparedRow` each."""
     parquet_uri: str | None = None
-    """The same as rows of the table `evaluations`: one for each prompt, metric and contestant."""
+    """The same rows for the table `evaluations`: one for each prompt, metric and contestant."""
     report_uri: str | None = None
 
     @property
@@ -157,8 +157,8 @@ class ComparisonSummary(Document):
         return self.candidate
 
     @property
-    def cost_told(self) -> str:
-        """What the comparison spent, in words: `$0.4900`, `at least $0.4900`, or `unknown`."""
+    def cost_text(self) -> str:
+        """Cost of the comparison as text: `$0.4900`, `at least $0.4900`, or `unknown`."""
         if self.cost_usd is None:
             return "unknown"
         is_least = any(one.cost_usd is None for one in self.contestants)
@@ -171,37 +171,37 @@ class ComparisonSummary(Document):
 
 @dataclass(frozen=True, slots=True)
 class ComparedAnswer:
-    """What one contestant made of one prompt."""
+    """One contestant's answer to one prompt."""
 
     answer: str | None = None
-    """None where there is none: `failures` says why."""
+    """None where there is no answer: `failures` says why."""
     state: State | None = None
     """None where there is no answer."""
     finish_reason: str | None = None
     scores: dict[str, float] = field(default_factory=dict)
     explanations: dict[str, str] = field(default_factory=dict)
-    """The judge's words, by metric."""
+    """The judge's explanations, by metric."""
     failures: dict[str, str] = field(default_factory=dict)
     """Why there is no score, by metric."""
     input_tokens: int | None = None
     output_tokens: int | None = None
     seconds: float | None = None
-    """How long the answer took; None where it is not known."""
+    """Time that the answer took; None where it is not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class ComparedRow:
-    """One prompt, and what every contestant made of it."""
+    """One prompt with the answers of all contestants."""
 
     id: str
-    """As the file names it, or `line-7`."""
+    """The `id` of the file, or `line-7`."""
     prompt: str
     reference: str | None = None
     answers: Mapping[str, ComparedAnswer] = field(default_factory=dict)
-    """By the contestant's name. Who never began is not there; who failed on the way is there as far as it came."""
+    """By the contestant's name, without contestants that never began; one that failed has the answers until then."""
 
     def to_json_line(self) -> str:
-        """Return the row as a line of JSON; what is empty is left out."""
+        """Return the row as a line of JSON, without its empty fields."""
         row: dict[str, Any] = {"id": self.id, "prompt": self.prompt}
         if self.reference is not None:
             row["reference"] = self.reference
@@ -213,7 +213,7 @@ class ComparedRow:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """Return a row as it was written; what a later version may have added is passed over."""
+        """Return a row from its JSON; fields that this version does not know are ignored."""
         known = ComparedAnswer.__dataclass_fields__
         answers = {
             name: ComparedAnswer(**{key: one[key] for key in known if key in one})
@@ -223,7 +223,7 @@ class ComparedRow:
 
 
 def latency_of(seconds: Iterable[float]) -> Latency | None:
-    """Return the middle and the 95th percentile (nearest rank) of how long answers took; None where no time is known."""
+    """Return median and 95th percentile (nearest rank) of the answers' times; None where no time is known."""
     known = sorted(seconds)
     if not known:
         return None
@@ -231,6 +231,6 @@ def latency_of(seconds: Iterable[float]) -> Latency | None:
 
 
 def _percentile(ordered: Sequence[float], percent: int) -> float:
-    """Return the smallest value that at least this share is not above."""
+    """Return the percentile by nearest rank."""
     rank = -(-len(ordered) * percent // 100)
     return round(ordered[max(rank, 1) - 1], 3)

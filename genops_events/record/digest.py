@@ -1,4 +1,4 @@
-"""A short name for a few texts."""
+"""A short hash of a few texts."""
 
 from __future__ import annotations
 

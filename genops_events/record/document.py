@@ -1,8 +1,8 @@
-"""The record: the documents that a candidate leaves in the bucket, and those that candidates share.
+"""The documents of the record: those of one candidate, and those that candidates share.
 
-Documents of a candidate are written once. Documents that candidates share (champion, ledger) change by
-compare-and-set on their generation. Formats carry a version in `schema`; readers ignore fields they do not know.
-`verdicts` has the verdicts, `paths` says where everything lies.
+Documents of a candidate are written once. Shared documents (champion, ledger) change by compare-and-set on their
+generation. Formats have a version in `schema`; readers ignore fields that they do not know.
+The verdicts are in `verdicts`, and all paths in `paths`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 
 
 class Document(BaseModel):
-    """What all documents have in common."""
+    """The fields that all documents have in common."""
 
     model_config = ConfigDict(frozen=True, populate_by_name=True, ser_json_inf_nan="strings")
 
@@ -22,7 +22,7 @@ class Document(BaseModel):
 
     schema_name: Annotated[str, Field(alias="schema")] = ""
     candidate: str
-    """Id of the candidate that it is about."""
+    """Id of the candidate that the document is about."""
     written_at: AwareDatetime
 
     @model_validator(mode="before")
@@ -36,25 +36,25 @@ class Document(BaseModel):
 
 
 class JobSubmission(Document):
-    """A candidate's job is submitted; from here on no other ever is."""
+    """A candidate's job is submitted; no other one is ever submitted after this."""
 
     job: str
     """Resource name, `projects/…/locations/…/tuningJobs/…` or `…/batchPredictionJobs/…`."""
 
 
 class JobCancellation(Document):
-    """A person wants a candidate's job not to go on."""
+    """A candidate's job was cancelled."""
 
     by: str
-    """Who, the identity of the credentials, such as `ada@example.com`; or `Airflow`."""
+    """The person who cancelled it, by the identity of the credentials, such as `ada@example.com`; or `Airflow`."""
     reason: str
 
 
 BY_AIRFLOW = "Airflow"
-"""Who wants a job not to go on whose task in Airflow was ended, or cleared."""
+"""`by` of a job whose task in Airflow was ended, or cleared."""
 
 BY_THE_CLOCK = "genops, by the clock"
-"""Who wants a job not to go on that takes longer than its `timeout_hours`."""
+"""`by` of a job that took longer than its `timeout_hours`."""
 
 
 class Announcement(Document):

@@ -1,7 +1,7 @@
-"""How an answer ended, decided in one place for every way to ask: whole, cut, blocked or empty; why; and what to do about it.
+"""The state of an answer, the same for all ways to ask: complete, cut, blocked or empty; with the reason and a remedy.
 
-Only a complete answer is scored. What a model had said when it was cut is not what it would have said: an exact match of it
-says nothing, and an overlap of words misleads.
+Only a complete answer is scored. A cut answer is only the beginning of one: its exact match means nothing, and an overlap of
+words misleads.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 State = Literal["complete", "cut", "blocked", "empty"]
-"""`cut` at the longest answer; `blocked` by a filter, or ended for another reason than its own, also for one that is newer
-than this program; `empty` where the model says that it is done and has said nothing: no candidate, no parts, only thoughts."""
+"""`cut` at the longest answer; `blocked` by a filter, or ended for a reason other than its own end, unknown reasons included;
+`empty` where the model has ended without any text: no candidate, no parts, or thoughts alone."""
 UNUSABLE: tuple[State, ...] = ("blocked", "cut", "empty")
-"""The states of an answer that is none."""
+"""The states of an answer that cannot be used."""
 
 NO_CANDIDATE = "NO_CANDIDATE"
 """In place of a finish reason where there is no candidate."""
@@ -25,7 +25,7 @@ REMEDIES: Mapping[State, str] = {
     "blocked": "look at the prompts, and let `inference.safety` block less where they do no harm",
     "empty": "look at the prompts, and turn `inference.thinking` off or lower",
 }
-"""What to do about answers of a state."""
+"""What to do about answers in a state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,9 @@ class Ending:
 
     state: State
     finish_reason: str
-    """As the service calls it."""
+    """In the words of the service, such as `STOP`."""
     reason: str | None = None
-    """Why it is not complete, in words."""
+    """Why the answer is not complete; None where it is."""
 
 
 def ending(
@@ -45,11 +45,11 @@ def ending(
     """Return how an answer ended.
 
     Args:
-        finish_reason: of the candidate; empty where it tells none, None where there is no candidate.
-        says: whether it holds a text or the call of a function.
-        told: the service's own words about it.
-        block_reason: of the prompt's feedback; empty where the prompt was let pass.
-        thinking_tokens: that went into thoughts.
+        finish_reason: of the candidate; empty where it has none, None where there is no candidate.
+        says: whether it has text or a function call.
+        told: the service's message about it.
+        block_reason: of the prompt's feedback; empty where the prompt was not blocked.
+        thinking_tokens: tokens of thoughts.
     """
     if block_reason:
         return Ending("blocked", finish_reason or NO_CANDIDATE, _why("the prompt was blocked", block_reason, told))
@@ -75,18 +75,18 @@ def _why(what: str, code: str, told: str) -> str:
 
 
 def counted(states: Iterable[State]) -> dict[State, int]:
-    """Return how many answers are none, by state; each state of `UNUSABLE` is there."""
+    """Return the number of unusable answers, by each state of `UNUSABLE`."""
     every = list(states)
     return {state: every.count(state) for state in UNUSABLE}
 
 
 def in_words(counts: Mapping[State, int]) -> str:
     """Return counts such as `2 blocked, 1 cut and 1 empty`; empty where there are none."""
-    told = [f"{counts[state]:,} {state}" for state in UNUSABLE if counts.get(state)]
-    return " and ".join([", ".join(told[:-1]), told[-1]]) if len(told) > 1 else "".join(told)
+    parts = [f"{counts[state]:,} {state}" for state in UNUSABLE if counts.get(state)]
+    return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts)
 
 
 def remedies(counts: Mapping[State, int]) -> str:
-    """Return a sentence on what to do about the answers that are none; empty where there are none."""
-    told = "; ".join(f"of {state} answers, {REMEDIES[state]}" for state in UNUSABLE if counts.get(state))
-    return f"What to do: {told}." if told else ""
+    """Return a sentence on what to do about unusable answers; empty where there are none."""
+    parts = "; ".join(f"of {state} answers, {REMEDIES[state]}" for state in UNUSABLE if counts.get(state))
+    return f"What to do: {parts}." if parts else ""

@@ -1,4 +1,4 @@
-"""What an evaluation leaves in the record beside its verdict, and where."""
+"""Documents and files of an evaluation beside its verdict, and their paths."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from genops_events.record.paths import folder
 
 
 class EvaluationPlan(Document):
-    """Whom the candidate is held against: settled when its evaluation begins, so that a retry goes on with the same."""
+    """The champion that the candidate is compared with: settled when its evaluation begins, so that a retry has the same one."""
 
     SCHEMA: ClassVar[str] = "genops.evaluation-plan.v1"
 
     champion: str | None = None
-    """The candidate that was champion then; None before the first promotion."""
+    """The candidate that was champion when the plan was settled; None before the first promotion."""
     endpoint: str | None = None
     model: str | None = None
     scores: dict[str, float] = Field(default_factory=dict)
-    """The champion's means when it was evaluated itself."""
+    """The champion's means from its own evaluation."""
 
 
 class EvaluationSummary(Document):
-    """The figures of an evaluation, whole; the verdict has what decides."""
+    """All figures of an evaluation; the verdict has those that decide."""
 
     SCHEMA: ClassVar[str] = "genops.evaluation-summary.v1"
 
@@ -34,43 +34,43 @@ class EvaluationSummary(Document):
     metrics: dict[str, MetricSummary]
     conditions: tuple[Condition, ...]
     rows: int
-    """Rows of the evaluation file, those that were left out too."""
+    """Rows of the evaluation file, including those that were left out."""
     left_out: tuple[str, ...] = ()
-    """Ids of the rows that stand in the training file."""
+    """Ids of the rows that are in the training file, too."""
     answers: Answers | None = None
-    """How many rows were answered, and how many of the answers are none."""
+    """Numbers of answered rows and of unusable answers."""
     failed_rows: int = 0
     failures: dict[str, int] = Field(default_factory=dict)
-    """How often each cause left a row without a score; the first 20."""
+    """Number of rows without a score by cause; the most frequent 20 causes."""
 
 
 def plan_path(candidate: str, round_: int = 0) -> str:
-    """Return where it is written whom the candidate is held against; each release of a held evaluation settles it anew."""
+    """Return the path of the plan; each release of a held evaluation settles a new one."""
     return f"{folder(candidate)}evaluation-plan{f'-{round_}' if round_ else ''}.json"
 
 
 def rows_path(candidate: str) -> str:
-    """Return where the scored rows lie, one JSON line each."""
+    """Return the path of the scored rows, one JSON line each."""
     return f"{folder(candidate)}evaluation-rows.jsonl"
 
 
 def summary_path(candidate: str) -> str:
-    """Return where the figures of the evaluation lie."""
+    """Return the path of the figures of the evaluation."""
     return f"{folder(candidate)}evaluation-summary.json"
 
 
 def report_path(candidate: str) -> str:
-    """Return where the report for people lies."""
+    """Return the path of the report for people."""
     return f"{folder(candidate)}report.html"
 
 
 def champion_answers_path(candidate: str) -> str:
-    """Return where the champion's answers lie that this candidate's were compared with."""
+    """Return the path of the champion's answers that this candidate's were compared with."""
     return f"{folder(candidate)}answers/evaluation-champion.jsonl"
 
 
 def judgements_prefix(candidate: str) -> str:
-    """Return where scores lie while the evaluation is under way."""
+    """Return the prefix of scores during the evaluation."""
     return f"{folder(candidate)}evaluation-parts/"
 
 
@@ -78,16 +78,16 @@ ConditionKind = Literal["minimum", "no_regression", "failed_rows"]
 
 
 class MetricSummary(BaseModel):
-    """One metric over all rows that have a score in it. Without any such row there are counts only."""
+    """One metric over all rows that have a score in it; without any such row, it has counts only."""
 
     model_config = ConfigDict(frozen=True)
 
     count: int
     """Rows with a score."""
     failed: int = 0
-    """Rows that could not be scored; they are in no mean."""
+    """Rows without a score; they are not in the mean."""
     mean: float | None = None
-    """Of `pairwise`, the share of rows won against the champion; a tie is half a row."""
+    """For `pairwise`, the share of rows won against the champion; a tie counts as half a row."""
     standard_deviation: float | None = None
     low: float | None = None
     """Lower end of the 95 % confidence interval of the mean."""
@@ -95,46 +95,46 @@ class MetricSummary(BaseModel):
     champion_mean: float | None = None
     """The champion's mean, over `common_rows` where the rows of both are known."""
     common_rows: int | None = None
-    """Rows that the champion was scored on in the same way, too."""
+    """Rows that the champion has a score on, too, by the same metric."""
     common_mean: float | None = None
     """The candidate's mean over `common_rows`."""
 
 
 class Answers(BaseModel):
-    """How many rows were answered, and how many of the answers are none: those have no score in any metric."""
+    """Numbers of answered rows and of unusable answers, which have no score in any metric."""
 
     model_config = ConfigDict(frozen=True)
 
     asked: int = 0
-    """Rows that were asked about."""
+    """Rows that were asked."""
     answered: int = 0
-    """Rows that have an answer, those that are blocked, cut or empty too; Vertex AI refused the others."""
+    """Rows with an answer, including blocked, cut and empty ones; Vertex AI refused the others."""
     blocked: int = 0
-    """Stopped by a filter, or ended for another reason than their own."""
+    """Answers that a filter stopped, or that ended before their own end for another reason."""
     cut: int = 0
-    """At the longest answer."""
+    """Answers that were cut at the longest answer."""
     empty: int = 0
-    """Without a text and without a call of a function."""
+    """Answers without text and without a function call."""
 
     @property
     def unusable(self) -> dict[State, int]:
-        """How many answers are none, by state."""
+        """Number of unusable answers by state."""
         return {"blocked": self.blocked, "cut": self.cut, "empty": self.empty}
 
     @property
     def usable(self) -> int:
-        """How many rows have an answer that can be scored."""
+        """Number of rows with an answer that can be scored."""
         return self.answered - self.blocked - self.cut - self.empty
 
     @property
     def in_words(self) -> str:
-        """How many rows have no answer to score, and why; empty where all have one."""
+        """A sentence with the numbers of answers that cannot be scored, by state; empty where all can."""
         refused = self.asked - self.answered
-        told = [in_words(self.unusable)] if self.answered > self.usable else []
-        told += [f"{refused:,} refused"] if refused else []
-        if not told:
+        parts = [in_words(self.unusable)] if self.answered > self.usable else []
+        parts += [f"{refused:,} refused"] if refused else []
+        if not parts:
             return ""
-        return f"Of {self.asked:,} answers, {self.usable:,} can be scored: {', '.join(told)}."
+        return f"Of {self.asked:,} answers, {self.usable:,} can be scored: {', '.join(parts)}."
 
 
 class Condition(BaseModel):
@@ -146,8 +146,8 @@ class Condition(BaseModel):
     metric: str | None = None
     """None for `failed_rows`, which is about all metrics."""
     figure: float | None = None
-    """None where nothing was measured."""
+    """None where it was not measured."""
     bound: float | None = None
-    """What the figure must not fall below (of `failed_rows`: not exceed); None where there is no champion to hold it against."""
+    """The least that the figure must be (for `failed_rows`: the most); None where there is no champion to compare with."""
     passed: bool
     reason: str

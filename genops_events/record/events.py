@@ -1,7 +1,7 @@
 """Announce each verdict as a CloudEvent 1.0, in the binary mode of a Pub/Sub message.
 
-Attributes carry the event's context as `ce-…` (and `content-type`); the payload is the data, JSON in UTF-8.
-Id, subject and payload follow from the verdict alone, so a repeated event is recognised by its id.
+Attributes have the event's context as `ce-…` (and `content-type`); the payload is the data, JSON in UTF-8.
+Id, subject and payload follow from the verdict alone, so a repeated event has the same id.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from genops_events.record.stages import STAGES, Outcome, Stage
 from genops_events.record.verdicts import VERDICTS, Verdict
 
 _NUMBER = {stage: 10 * number for number, stage in enumerate(Stage, start=1)}
-"""Gaps leave room for stages to come; the order of the numbers is that of the cascade."""
+"""Numbers in the order of the cascade, with gaps for further stages."""
 
 
 def event_type(stage: Stage, outcome: Outcome) -> str:
     """Return the CloudEvents type that announces this outcome.
 
-    A rejected candidate never reached a stage that its owner knows, so it is the candidate that the type names.
+    The type of a rejection has the word `candidate` in place of a stage: no stage has done any paid work.
     """
     subject = "candidate" if outcome is Outcome.REJECTED else stage
     return f"genops.{subject}.{outcome}.v1"
@@ -40,7 +40,7 @@ def event_type(stage: Stage, outcome: Outcome) -> str:
 EVENT_TYPES: dict[str, Stage] = {
     event_type(stage, outcome): stage for stage, facts in STAGES.items() for outcome in facts.outcomes
 }
-"""Every type that announces a verdict, and the stage whose verdict it is."""
+"""Every type that announces a verdict, with its stage."""
 
 HOLD_TYPES: dict[str, Stage] = {f"genops.{stage}.held.v1": stage for stage in HOLDABLE}
 """The types that announce a hold: the stage has no verdict yet, and waits for an approval."""
@@ -51,12 +51,12 @@ ROLLED_BACK = f"genops.{Stage.PROMOTION}.rolled_back.v1"
 COMPARISON_TYPES: dict[str, str] = {
     f"genops.comparison.{outcome}.v1": outcome for outcome in ("completed", "failed", "refused")
 }
-"""The types that announce the end of a comparison, and its outcome."""
+"""The types that announce the end of a comparison, with its outcome."""
 
 MEANINGS: dict[str, str] = {
     "genops.candidate.rejected.v1": "The training file is not valid, the evaluation or prompt file cannot be used, or tuning was cancelled "
     "before there was a job. Nothing was spent.",
-    "genops.tuning.succeeded.v1": "A tuned model is there.",
+    "genops.tuning.succeeded.v1": "The model is tuned.",
     "genops.evaluation.passed.v1": "Every score reaches the gate.",
     "genops.evaluation.refused.v1": "A score is below the gate, or too many rows have no score.",
     "genops.budget.approved.v1": "What answering the prompts costs is within the limits, or a person approved it.",
@@ -68,11 +68,11 @@ MEANINGS: dict[str, str] = {
     "genops.comparison.failed.v1": "A comparison has ended, and no contestant completed.",
     "genops.comparison.refused.v1": "A comparison would have gone over a limit: no model was asked.",
 }
-"""When an event is published; those that every stage has are not here."""
+"""When an event is published, by its type; without the types that every stage has."""
 
 
 def meaning(kind: str) -> str:
-    """Return in words when an event of this type is published."""
+    """Return a sentence that says when an event of this type is published."""
     if (stage := HOLD_TYPES.get(kind)) is not None:
         return f"{stage.capitalize()} would go over a limit. Nothing was spent, and the candidate waits for `genops approve --budget`."
     if (stage := EVENT_TYPES.get(kind)) is not None and kind.endswith(f".{Outcome.FAILED}.v1"):
@@ -81,23 +81,23 @@ def meaning(kind: str) -> str:
 
 
 def announcement_path(candidate: str, stage: Stage, outcome: Outcome, retries: int = 0) -> str:
-    """Return where the completion event of a verdict lies in the record; after so many that were set aside, beside theirs."""
+    """Return the path of the completion event of a verdict; `retries` is the number of verdicts that were set aside before it."""
     number = f"-{retries}" if retries else ""
     return f"{folder(candidate)}events/{_NUMBER[stage]:02}-{event_type(stage, outcome)}{number}.json"
 
 
 def hold_announcement_path(candidate: str, stage: Stage, number: int) -> str:
-    """Return where the completion event of a hold lies in the record: before that of the stage's verdict."""
+    """Return the path of the completion event of a hold, which comes before that of the stage's verdict."""
     return f"{folder(candidate)}events/{_NUMBER[stage] - 5:02}-genops.{stage}.held.v1-{number}.json"
 
 
 def comparison_announcement_path(comparison: ComparisonSummary) -> str:
-    """Return where the completion event of a comparison lies; one that ends anew is announced anew."""
+    """Return the path of the completion event of a comparison; each end of it is announced."""
     return f"{comparison_folder(comparison.id)}events/{comparison.number:02}-genops.comparison.{comparison.outcome}.v1.json"
 
 
 def rollback_announcement_path(rollback: Rollback) -> str:
-    """Return where the completion event of a rollback lies in the record; a candidate can be rolled back repeatedly."""
+    """Return the path of the completion event of a rollback; a candidate can be rolled back repeatedly."""
     number = _NUMBER[Stage.PROMOTION] + 5
     return f"{folder(rollback.candidate)}events/{number:02}-{ROLLED_BACK}-{_stamp(rollback)}.json"
 
@@ -107,7 +107,7 @@ def announcement(verdict: Verdict, *, bucket: str, now: datetime) -> Announcemen
 
     Args:
         verdict: the verdict as recorded.
-        bucket: the bucket that holds the record; part of the event's source.
+        bucket: the bucket of the record; part of the event's source.
         now: when the outbox document is written, UTC.
     """
     kind = event_type(verdict.stage, verdict.outcome)
@@ -130,7 +130,7 @@ def comparison_announcement(comparison: ComparisonSummary, *, bucket: str, now: 
 
 
 def rollback_announcement(rollback: Rollback, *, bucket: str, now: datetime) -> Announcement:
-    """Return the completion event of a rollback; its subject is the candidate that was taken back."""
+    """Return the completion event of a rollback; its subject is the candidate that has lost its place."""
     event_id = f"{rollback.candidate}/{ROLLED_BACK}/{_stamp(rollback)}"
     return _announcement(rollback, ROLLED_BACK, event_id, at=rollback.written_at, bucket=bucket, now=now)
 
@@ -160,20 +160,20 @@ def _announcement(
         },
         data=data,
     )
-    # The HTTP binding is the one of the library whose attribute names (`ce-…`, `content-type`) Pub/Sub shares.
+    # Of the library's bindings, HTTP has the attribute names of Pub/Sub (`ce-…`, `content-type`).
     attributes = to_binary(event, JSONFormat()).headers
     return Announcement(candidate=document.candidate, written_at=now, attributes=attributes, data=data)
 
 
 def event_data(document: Document) -> dict[str, Any]:
-    """Return the payload of the completion event: the document without what only the record needs."""
-    # By way of the text: only there is a score that is no number a string, as JSON needs it.
+    """Return the payload of the completion event: the document without the fields that only the record needs."""
+    # By way of the text, in which a NaN score is a string, as JSON needs it.
     text = document.model_dump_json(by_alias=True, exclude={"schema_name", "written_at"}, exclude_none=True)
     data: dict[str, Any] = json.loads(text)
-    # An unknown cost is told as such: left out, it would be taken for none.
+    # An unknown cost is null: if it were left out, it could be taken for 0.
     for one in (data, *data.get("contestants", ())) if isinstance(document, Verdict | ComparisonSummary) else ():
         one.setdefault("cost_usd", None)
-    # A hold is no verdict; who listens tells it from one by its type, and by this.
+    # A hold is not a verdict; subscribers can distinguish the two by the type, and by this.
     return {**data, "outcome": str(Outcome.HELD)} if isinstance(document, Hold) else data
 
 
@@ -220,14 +220,14 @@ def _schema(
         "title": kind,
         "description": f"Data of the completion event {kind}: {meaning(kind)}",
         "type": "object",
-        "properties": _without_null(properties, told=frozenset(required)),
+        "properties": _without_null(properties, always=frozenset(required)),
         "required": [*sorted(name for name in required if name in properties)],
         **_definitions(properties, definitions),
     }
 
 
 def _definitions(properties: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the definitions that `properties` refer to, under the key that JSON Schema has for them; nothing for none."""
+    """Return the definitions that `properties` refer to, under the key `$defs`; an empty dict where there are none."""
     used: dict[str, Any] = {}
     text = json.dumps(properties)
     while new := {name: one for name, one in definitions.items() if name not in used and f'"#/$defs/{name}"' in text}:
@@ -236,11 +236,11 @@ def _definitions(properties: Mapping[str, Any], definitions: Mapping[str, Any]) 
     return {"$defs": used} if used else {}
 
 
-def _without_null(properties: Mapping[str, Any], *, told: Collection[str]) -> dict[str, Any]:
-    """Return `properties` without default and null alternative: absent figures are left out; those of `told` are null."""
+def _without_null(properties: Mapping[str, Any], *, always: Collection[str]) -> dict[str, Any]:
+    """Return `properties` without default and null alternative: absent figures are left out; those of `always` are null."""
     plain = {}
     for name, value in properties.items():
-        kept = [one for one in value.get("anyOf", []) if one != {"type": "null"} or name in told]
+        kept = [one for one in value.get("anyOf", []) if one != {"type": "null"} or name in always]
         merged = {**{k: v for k, v in value.items() if k not in {"anyOf", "default"}}}
         if kept:
             merged |= kept[0] if len(kept) == 1 else {"anyOf": kept}

@@ -1,4 +1,4 @@
-"""What is recorded of a stage that was held: the hold, who let it go on, and how the two stand to each other."""
+"""Documents of a held stage, the hold and its approval, and the rounds of a stage that follow from them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Intent(Document):
 
     stage: Stage
     run_id: str
-    """The Airflow Dag run that owns the stage; only a retry of it goes on after a crash."""
+    """The Airflow Dag run that owns the stage; after a crash, only its own retry continues."""
     started_at: AwareDatetime
 
 
@@ -36,16 +36,16 @@ class Hold(Document):
     """1 for the first time."""
     dataset: str
     reason: str
-    """What it would cost, which limits are in the way, how much is missing."""
+    """The cost, the limits that it would go over, and the missing sum."""
     help: str
     """What to do about it."""
     asked_usd: Decimal
     missing_usd: Decimal
-    """How much the limits would have to be higher; 0 where only prompts are too long."""
+    """The sum by which the limits are too low; 0 where only prompts are too long."""
     limits: tuple[str, ...]
-    """Keys of genops.yaml that are in the way."""
+    """Keys of these limits in genops.yaml."""
     prompts_over: int = 0
-    """How many prompts are over a limit on one prompt."""
+    """Number of prompts over a limit on one prompt."""
     lines: tuple[dict[str, Any], ...] = ()
     """The first 100 of these prompts: line, id, figure and limit."""
     held_at: AwareDatetime
@@ -54,22 +54,22 @@ class Hold(Document):
 
 
 class Approval(Document):
-    """A person lets a held stage go on."""
+    """A person has approved a held stage."""
 
     SCHEMA: ClassVar[str] = "genops.approval.v1"
 
     stage: Stage
     number: int
-    """Of the hold."""
+    """Number of the hold."""
     by: str
-    """Who, the identity of the credentials, such as `ada@example.com`."""
+    """The person, by the identity of the credentials, such as `ada@example.com`."""
     reason: str
     claimed: str | None = None
-    """Who the environment of the command said it was; None where no command did it, and in older documents."""
+    """The person by the environment of the command; None where no command did it, and in older documents."""
     approved_usd: Decimal
-    """The stage may cost as much, whatever the limits are; more is held again."""
+    """The most that the stage may cost, above all limits; a higher cost is held again."""
     prompts_over: int = 0
-    """So many prompts may be over a limit on one prompt."""
+    """Number of prompts that may be over a limit on one prompt."""
 
 
 HOLDABLE = tuple(stage for stage, facts in STAGES.items() if facts.reserves is not None)
@@ -78,12 +78,12 @@ HOLDABLE = tuple(stage for stage, facts in STAGES.items() if facts.reserves is n
 
 @dataclass(frozen=True, slots=True)
 class StageRounds:
-    """How often a stage was held, and how often it was let go on again."""
+    """How often a stage was held, released, returned and retried."""
 
     holds: int = 0
     released: int = 0
     returns: int = 0
-    """How often a sweep let it go on, since the Dag run that had it was over without a verdict."""
+    """How often a sweep gave the stage to a new Dag run, after one had ended without a verdict."""
     retries: int = 0
     """How often a person set its failed verdict aside."""
 
@@ -94,17 +94,17 @@ class StageRounds:
 
     @property
     def round(self) -> int:
-        """The number of the round that is on, or that goes on after the next release: 0 before any."""
+        """Number of the present round; 0 for the first."""
         return self.released + self.returns + self.retries
 
 
 def stage_rounds(names: Collection[str], candidate: str, stage: Stage) -> StageRounds:
-    """Return where `stage` stands.
+    """Return the rounds of `stage`.
 
     Args:
         names: of the objects in the candidate's folder, or at least of its holds and its cancellation.
-        candidate: whose.
-        stage: which one.
+        candidate: id.
+        stage: of the candidate.
     """
     returns, retries = (
         next(number for number in count() if path(candidate, stage, number + 1) not in names)
@@ -114,7 +114,7 @@ def stage_rounds(names: Collection[str], candidate: str, stage: Stage) -> StageR
     while stage in HOLDABLE and hold_path(candidate, stage, holds + 1) in names:
         holds += 1
     if stage is Stage.TUNING and cancellation_path(candidate) in names:
-        # Nobody waits for money any more: the stage goes on, and ends as cancelled.
+        # A cancelled stage does not wait for an approval any more: it continues, and ends as cancelled.
         return StageRounds(holds, holds, returns, retries)
     released = 0
     while released < holds and approval_path(candidate, stage, released + 1) in names:

@@ -1,4 +1,4 @@
-"""What inference leaves in the record beside its verdict, and where."""
+"""Documents and files of inference beside its verdict, and their paths."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from genops_events.record.paths import folder
 
 
 class InferencePlan(Document):
-    """What is asked, of whom, and how: settled when inference begins, so that a retry goes on with the same."""
+    """The model and the way in which it is asked: settled when inference begins, so that a retry has the same plan."""
 
     SCHEMA: ClassVar[str] = "genops.inference-plan.v1"
 
     way: Way
     why: str
     model: str
-    """What is asked: an endpoint online, a model for a batch job."""
+    """The model that is asked: an endpoint for online calls, a model for a batch job."""
     rows: int
     """Rows of the prompt file that are not blank."""
     bad_rows: int = 0
     """Rows that cannot be asked."""
     most_usd: Decimal
-    """What the answers cost at most."""
+    """The most that the answers can cost."""
 
 
 class InferenceProgress(Document):
-    """How far inference is: overwritten while it works, and no decision depends on it."""
+    """Progress of inference, which is overwritten during the run; no decision depends on it."""
 
     SCHEMA: ClassVar[str] = "genops.inference-progress.v1"
 
@@ -35,15 +35,15 @@ class InferenceProgress(Document):
     """In words: `asking`, or the state of the batch job."""
     job: str | None = None
     rows: int = 0
-    """Answered or failed."""
+    """Answered or failed rows."""
     rows_total: int | None = None
     failed: int = 0
     per_minute: int | None = None
-    """Rows in the last minute, or since the beginning."""
+    """Mean number of rows per minute since this run began."""
 
     @property
     def summary(self) -> str:
-        """How far it is, in words: `asking, 4,000 of 10,000 prompts, 3 failed, 5,890 a minute`."""
+        """The progress in words: `asking, 4,000 of 10,000 prompts, 3 failed, 5,890 a minute`."""
         parts = [self.state]
         if self.rows_total:
             parts.append(f"{self.rows:,} of {self.rows_total:,} prompts")
@@ -55,13 +55,13 @@ class InferenceProgress(Document):
 
 
 class BatchAttempt(Document):
-    """A batch job is about to be submitted: written before the call, since its answer may never come."""
+    """A batch job is about to be submitted: written before the call, since the answer may be lost."""
 
     SCHEMA: ClassVar[str] = "genops.batch-attempt.v1"
 
 
 class BatchSubmission(JobSubmission):
-    """The candidate's batch job is submitted; from here on no other ever is."""
+    """The candidate's batch job is submitted; no other one is ever submitted after this."""
 
     SCHEMA: ClassVar[str] = "genops.batch-submission.v1"
 
@@ -73,47 +73,47 @@ class BatchCancellation(JobCancellation):
 
 
 def plan_path(candidate: str) -> str:
-    """Return where it is written what is asked, and how."""
+    """Return the path of the plan."""
     return f"{folder(candidate)}inference-plan.json"
 
 
 def progress_path(candidate: str) -> str:
-    """Return where it is noted how far inference is."""
+    """Return the path of the progress of inference."""
     return f"{folder(candidate)}inference-progress.json"
 
 
 def attempt_path(candidate: str) -> str:
-    """Return where it is written that the batch job is about to be submitted."""
+    """Return the path of the last attempt to submit the batch job."""
     return f"{folder(candidate)}inference-attempt.json"
 
 
 def submission_path(candidate: str) -> str:
-    """Return where the name of the candidate's batch job is recorded."""
+    """Return the path of the name of the candidate's batch job."""
     return f"{folder(candidate)}inference-job.json"
 
 
 def cancellation_path(candidate: str) -> str:
-    """Return where it is written that the batch job is not to go on."""
+    """Return the path of the cancellation of the batch job."""
     return f"{folder(candidate)}inference-cancellation.json"
 
 
 def failures_path(candidate: str) -> str:
-    """Return where the rows lie that have no answer: line, reason, what was read."""
+    """Return the path of the rows without an answer: line, reason, beginning of the row."""
     return f"{folder(candidate)}answers/failures.jsonl"
 
 
 def parts_prefix(candidate: str) -> str:
-    """Return where answers lie while inference is under way."""
+    """Return the prefix of answers during inference."""
     return f"{folder(candidate)}answers/answers.parts/"
 
 
 def batch_input_path(candidate: str) -> str:
-    """Return where the batch job's input lies."""
+    """Return the path of the batch job's input."""
     return f"{folder(candidate)}batch/input.jsonl"
 
 
 def batch_output_prefix(candidate: str) -> str:
-    """Return below which prefix the batch job writes its predictions."""
+    """Return the prefix of the batch job's predictions."""
     return f"{folder(candidate)}batch/output"
 
 

@@ -1,4 +1,4 @@
-"""What is recorded of an arrival, and of a sweep."""
+"""Documents of an arrival, and of a sweep."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class Arrival(Document):
     generation: Annotated[int, Field(ge=1, le=MOST_INTEGER)]
     size_bytes: Annotated[int | None, Field(ge=0, le=MOST_INTEGER)] = None
     arrived_at: AwareDatetime
-    """When Cloud Storage finalized the object; when the arrival was recorded, where the object was gone by then."""
+    """When Cloud Storage finalized the object; if it did not exist any more, when the arrival was recorded."""
     found_by: str
     """`notification`, or `sweep` where the notification was lost."""
 
     @field_validator("arrived_at")
     @classmethod
     def _never_after_it_was_recorded(cls, value: datetime, info: ValidationInfo) -> datetime:
-        """Mend what a notification of the year 9999 left in older records: every later candidate would be late."""
+        """Correct a time in the future, which a forged notification may have left in older records: later candidates would count as late."""
         written_at: datetime | None = info.data.get("written_at")
         if written_at is None:
             return value
@@ -38,7 +38,7 @@ class Arrival(Document):
 
 
 class Healed(BaseModel):
-    """One thing that a sweep mended, and why."""
+    """One repair of a sweep, with its reason."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -50,7 +50,7 @@ class Healed(BaseModel):
 
 
 class Sweep(BaseModel):
-    """What the last sweep saw and mended; each sweep overwrites it, and `genops doctor` judges by it."""
+    """Figures and repairs of the last sweep; each sweep overwrites it, and `genops doctor` checks it."""
 
     model_config = ConfigDict(frozen=True, populate_by_name=True)
 
@@ -61,26 +61,26 @@ class Sweep(BaseModel):
     ended_at: datetime
     next_due_at: datetime
     sweep_minutes: int
-    """`intake.sweep_minutes` as it was then."""
+    """`intake.sweep_minutes` at the time of the sweep."""
     objects: int = 0
     """Objects under watched prefixes that were looked at."""
     reached_end: bool = False
-    """Whether the listing came to its end; the next sweep goes on at `stands_at` if not."""
+    """Whether the listing was completed; if not, the next sweep continues at `stands_at`."""
     stands_at: str | None = None
     """`dataset: object name` of the last object that was looked at."""
     open_candidates: int = 0
     """Candidates that are not settled yet."""
     left_alone: dict[str, int] = Field(default_factory=dict)
     """Candidates that wait for a stage and were not woken, by reason: `under_way`, `paused`, `unknown`; and
-    stages whose Dag run is over: `resting` before they go on, `being_cancelled`."""
+    stages whose Dag run is over: `resting` before the next one, `being_cancelled`."""
     lost_arrivals: int = 0
     unannounced_verdicts: int = 0
     closed_stages: int = 0
     returned_stages: int = 0
-    """Stages that go on, whose Dag run was over without a verdict."""
+    """Stages whose Dag run had ended without a verdict, and that continue in another one."""
     woken_stages: int = 0
     healed: tuple[Healed, ...] = ()
-    """The first 100."""
+    """The first 100 repairs."""
     error: str | None = None
     """Why the sweep ended early; None where it did not."""
 

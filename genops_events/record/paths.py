@@ -1,4 +1,4 @@
-"""Where everything lies that this project keeps in the bucket: the record's documents, and the files beside them."""
+"""The paths of all that this project keeps in the bucket: the record's documents, and the files beside them."""
 
 from __future__ import annotations
 
@@ -10,75 +10,75 @@ from genops_events.record.stages import Stage
 CANDIDATES = f"{ROOT}candidates/"
 
 COMPARISONS = f"{ROOT}comparisons/"
-"""Everything about comparisons lies below it, a folder for each."""
+"""Prefix of all comparisons, with a folder for each."""
 
 QUEUE = f"{ROOT}queue/"
-"""A marker of each candidate that waits for a place for its tuning job."""
+"""Prefix of the markers of candidates that wait for a tuning job's place."""
 
 OPEN = f"{ROOT}open/"
-"""A copy of each arrival whose candidate is not settled yet: all that a sweep has to look at."""
+"""Prefix of copies of the arrivals whose candidates are not settled yet; a sweep looks at these alone."""
 
 QUOTAS = f"{ROOT}quotas/"
-"""Empty objects by which processes share a quota; those of blocks of seconds that are over are of no use to anybody."""
+"""Prefix of the empty objects by which processes share a quota; those of past blocks of seconds are not needed any more."""
 
 
 def folder(candidate: str) -> str:
-    """Return the prefix of everything that is about `candidate`."""
+    """Return the prefix of all documents and files of `candidate`."""
     return f"{CANDIDATES}{candidate}/"
 
 
 def arrival_path(candidate: str) -> str:
-    """Return where the arrival of `candidate` is recorded."""
+    """Return the path of the arrival of `candidate`."""
     return f"{folder(candidate)}arrival.json"
 
 
 def open_path(candidate: str) -> str:
-    """Return where the copy of the arrival lies for as long as `candidate` is not settled."""
+    """Return the path of the copy of the arrival, which exists as long as `candidate` is not settled."""
     return f"{OPEN}{candidate}.json"
 
 
 def sweep_path() -> str:
-    """Return where the last sweep's figures lie."""
+    """Return the path of the last sweep's figures."""
     return f"{ROOT}intake/sweep.json"
 
 
 def validation_path(candidate: str) -> str:
-    """Return where the findings about the training file are recorded."""
+    """Return the path of the findings about the training file."""
     return f"{folder(candidate)}validation.json"
 
 
 def training_path(candidate: str) -> str:
-    """Return where the validated copy of the training file lies."""
+    """Return the path of the validated copy of the training file."""
     return f"{folder(candidate)}training.jsonl"
 
 
 def valid_lines_path(candidate: str) -> str:
-    """Return where the valid lines of a training file lie, if some of its lines are quarantined."""
+    """Return the path of the valid lines of a training file, if some of its lines are quarantined."""
     return f"{folder(candidate)}training-valid.jsonl"
 
 
 def validation_examples_path(candidate: str) -> str:
-    """Return where the copy of the dataset's validation file lies that belongs to `candidate`."""
+    """Return the path of the candidate's copy of the dataset's validation file."""
     return f"{folder(candidate)}validation-examples.jsonl"
 
 
 def quarantine_path(candidate: str) -> str:
-    """Return where the rejected lines lie: line number, reason, what was read."""
+    """Return the path of the rejected lines: line number, reason, beginning of the line."""
     return f"{folder(candidate)}quarantine.jsonl"
 
 
 def intent_path(candidate: str, stage: Stage, round_: int = 0) -> str:
-    """Return where a Dag run writes that it has taken on `stage`; each release of a held stage, and each return, begins a new round."""
+    """Return the path of the intent of the Dag run that has taken on `stage`; each release, return and retry begins a new round."""
     return f"{folder(candidate)}{stage}-intent{f'-{round_}' if round_ else ''}.json"
 
 
 def prompts_over_path(candidate: str) -> str:
-    """Return where every prompt that is over a limit is listed: line, id, figure, limit."""
+    """Return the path of the list of all prompts over a limit: line, id, figure, limit."""
     return f"{folder(candidate)}prompts-over.jsonl"
 
 
 def prompts_path(candidate: str, round_: int = 0) -> str:
-    """Return where the copy of the prompt file lies that the budget was checked by, and that is answered."""
+    """Return the path of the copy of the prompt file that the budget stage has priced, and that is answered."""
     return f"{folder(candidate)}prompts{f'-{round_}' if round_ else ''}.jsonl"
 
 
@@ -88,90 +88,90 @@ def holds_folder(candidate: str) -> str:
 
 
 def hold_path(candidate: str, stage: Stage, number: int) -> str:
-    """Return where it is written that `stage` waits for an approval, for the first time (1) or once more."""
+    """Return the path of the hold of `stage`, which waits for an approval; `number` is 1 for the first."""
     return f"{holds_folder(candidate)}{stage}-{number}.json"
 
 
 def approval_path(candidate: str, stage: Stage, number: int) -> str:
-    """Return where the approval of the hold of this number is recorded."""
+    """Return the path of the approval of the hold of this number."""
     return f"{holds_folder(candidate)}{stage}-{number}-approval.json"
 
 
 def return_path(candidate: str, stage: Stage, number: int) -> str:
-    """Return where it is written that a sweep lets `stage` go on, which no Dag run has ended; `number` counts the times."""
+    """Return the path of the return of `stage`, by which a sweep gives it to a new Dag run; `number` counts them."""
     return f"{holds_folder(candidate)}{stage}-return-{number}.json"
 
 
 def retry_path(candidate: str, stage: Stage, number: int) -> str:
-    """Return where it is written that a person has set the failed verdict of `stage` aside; `number` counts the times."""
+    """Return the path of the retry of `stage`, by which a person sets its failed verdict aside; `number` counts them."""
     return f"{holds_folder(candidate)}{stage}-retry-{number}.json"
 
 
 def failures_path(candidate: str, stage: Stage, round_: int = 0) -> str:
-    """Return where the tries of `stage` are counted that failed by an error of its own."""
+    """Return the path of the tries of `stage` that failed by an error of its own."""
     return f"{folder(candidate)}{stage}-failures{f'-{round_}' if round_ else ''}.json"
 
 
 def submission_path(candidate: str) -> str:
-    """Return where the name of the candidate's tuning job is recorded."""
+    """Return the path of the name of the candidate's tuning job."""
     return f"{folder(candidate)}tuning-job.json"
 
 
 def attempt_path(candidate: str) -> str:
-    """Return where it is written that the tuning job is about to be submitted."""
+    """Return the path of the last attempt to submit the tuning job."""
     return f"{folder(candidate)}tuning-attempt.json"
 
 
 def progress_path(candidate: str) -> str:
-    """Return where the triggerer notes how far the tuning job is."""
+    """Return the path of the progress of the tuning job, which the triggerer writes."""
     return f"{folder(candidate)}tuning-progress.json"
 
 
 def cancellation_path(candidate: str) -> str:
-    """Return where it is written that the tuning job is to be cancelled."""
+    """Return the path of the cancellation of the tuning job."""
     return f"{folder(candidate)}cancellation.json"
 
 
 def queued_path(candidate: str, since: datetime) -> str:
-    """Return where the marker lies for as long as the candidate waits for a place for its tuning job; sorted by `since`."""
+    """Return the path of the marker of a candidate that waits for a tuning job's place; sorted by `since`."""
     return f"{QUEUE}{since.astimezone(UTC):%Y%m%dT%H%M%S.%f}-{candidate}.json"
 
 
 def verdict_path(candidate: str, stage: Stage, retries: int = 0) -> str:
-    """Return where the verdict of `stage` is recorded; after so many failed ones that were set aside, beside them."""
+    """Return the path of the verdict of `stage`; `retries` is the number of failed verdicts that were set aside before it."""
     return f"{folder(candidate)}{stage}{f'-{retries}' if retries else ''}.json"
 
 
 def answers_path(candidate: str) -> str:
-    """Return where the answers to the dataset's prompts lie."""
+    """Return the path of the answers to the dataset's prompts."""
     return f"{folder(candidate)}answers/answers.jsonl"
 
 
 def evaluation_answers_path(candidate: str) -> str:
-    """Return where the answers to the evaluation prompts lie."""
+    """Return the path of the answers to the evaluation prompts."""
     return f"{folder(candidate)}answers/evaluation.jsonl"
 
 
 def champion_path(dataset: str) -> str:
-    """Return where the champion of `dataset` is recorded."""
+    """Return the path of the champion of `dataset`."""
     return f"{ROOT}datasets/{dataset}/champion.json"
 
 
 def ledger_path(month: str) -> str:
-    """Return where the ledger of `month` (`yyyy-mm`) lies."""
+    """Return the path of the ledger of `month` (`yyyy-mm`)."""
     return f"{ROOT}ledger/{month}.json"
 
 
 def quota_prefix(project: str, location: str, model: str) -> str:
-    """Return below which prefix the processes that share the quota of one model say so."""
+    """Return the prefix of the entries of processes that share the quota of one model."""
     return f"{QUOTAS}{project}/{location}/{model}/"
 
 
 def quota_block_prefix(project: str, location: str, model: str, block: int) -> str:
-    """Return below which prefix they say so for one block of seconds; in the order of time."""
+    """Return the prefix of the entries for one block of seconds; blocks sort by time."""
     return f"{quota_prefix(project, location, model)}{block:012}/"
 
 
 def quota_entry_path(project: str, location: str, model: str, block: int, holder: str) -> str:
-    """Return where the empty object lies by which a process takes part in one block of seconds; removed when that is over."""
+    """Return the path of a process's entry for one block of seconds, an empty object that is removed afterwards."""
     return f"{quota_block_prefix(project, location, model, block)}{holder}"

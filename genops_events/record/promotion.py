@@ -1,4 +1,4 @@
-"""What is recorded of a promotion: the contender's comparisons with the champion, the champion, and rollbacks."""
+"""Documents of a promotion: the champion, the question to a person and the answer, rollbacks, and deleted models."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ class Rollback(Document):
 
     dataset: str
     champion: str
-    """The candidate that is champion since."""
+    """The candidate that is champion since then."""
     by: str
     reason: str
     claimed: str | None = None
-    """Who the environment of the command said it was; None where no command did it, and in older documents."""
+    """The person by the environment of the command; None where no command did it, and in older documents."""
     metric: str | None = None
     score: float | None = None
-    """Of the candidate that was taken back."""
+    """Score of the candidate that has lost its place."""
     champion_score: float | None = None
 
 
 class Champion(Document):
-    """The model that a dataset serves now. `candidate` is the one that it came from."""
+    """The model that a dataset serves now; `candidate` is the candidate of this model."""
 
     SCHEMA: ClassVar[str] = "genops.champion.v1"
 
@@ -39,61 +39,62 @@ class Champion(Document):
     model: str
     endpoint: str
     checkpoint: str | None = None
-    """Id of the checkpoint behind `endpoint`, where the model has several: what tuning it further starts from."""
+    """Id of the checkpoint that `endpoint` serves, where the model has several; further tuning starts from it."""
     metric: str
     score: float
     scores: dict[str, float]
     promoted_at: AwareDatetime
     predecessor: str | None = None
     earlier: tuple[str, ...] = ()
-    """Champions before, the last one first; who died right after becoming one finds itself here."""
+    """Earlier champions, the latest first; a promotion that died after its compare-and-set may find its candidate here."""
     predecessor_score: float | None = None
     predecessor_model: str | None = None
     arrived_at: AwareDatetime | None = None
-    """When its training file arrived; None in documents from before this was written."""
+    """When its training file arrived; None in older documents."""
     rollback: Rollback | None = None
-    """How it came to its place, if by a rollback."""
+    """The rollback by which it became champion; None after a promotion."""
     unannounced: tuple[Rollback, ...] = ()
-    """Rollbacks of which not all is done yet: part of the compare-and-set, so that no crash can come between."""
+    """Unfinished rollbacks: part of the compare-and-set, so that none is lost in a crash."""
 
 
-SaidBy = Literal["airflow", "shell", "timeout"]
+AnswerSource = Literal["airflow", "shell", "timeout"]
+"""How a person's answer was given."""
 
 
 class Question(Document):
-    """A candidate may take the champion's place, and a person is asked whether it shall."""
+    """A person is asked whether a candidate becomes champion."""
 
     SCHEMA: ClassVar[str] = "genops.question.v1"
 
     run_id: str
     """The Dag run of genops_promotion whose task waits."""
     text: str
-    """The figures, in words."""
+    """The question with its figures, in Markdown."""
     asked_until: datetime
     on_timeout: Literal["approve", "reject"]
 
     @property
     def commands(self) -> str:
-        """What to say in the shell, in words."""
+        """The commands that answer the question."""
         return f"`genops approve {self.candidate}` or `genops reject {self.candidate}`"
 
 
 class PersonsAnswer(Document):
-    """What a person said about a candidate: the first answer counts, whichever way it came."""
+    """A person's decision about a candidate: the first answer counts, from Airflow or from the shell."""
 
     SCHEMA: ClassVar[str] = "genops.answer.v1"
 
     approved: bool
     by: str
-    """Who: the identity of the credentials, or the user that Airflow knows; `nobody` where the time was up."""
+    """The person, by the identity of the credentials or as Airflow's user; `nobody` after a timeout."""
     reason: str
-    through: SaidBy
+    through: AnswerSource
     claimed: str | None = None
-    """Who the environment of the command said it was; None where no command did it, and in older documents."""
+    """The person by the environment of the command; None where no command did it, and in older documents."""
 
     @property
-    def told(self) -> str:
-        """The answer in words, such as `Rejected by ada@laptop: it swears`."""
+    def sentence(self) -> str:
+        """The answer as a sentence, such as `Rejected by ada@laptop: it swears`."""
         what = "Approved" if self.approved else "Rejected"
         if self.through == "timeout":
             return f"{what} because nobody answered in time, as `promotion.on_timeout` says."
@@ -101,7 +102,7 @@ class PersonsAnswer(Document):
 
 
 class Pruned(Document):
-    """The candidate's tuned model is taken away; written before the first call that does so."""
+    """The candidate's tuned model is deleted; written before the first call that deletes."""
 
     SCHEMA: ClassVar[str] = "genops.pruned.v1"
 
@@ -109,27 +110,27 @@ class Pruned(Document):
     model: str
     endpoints: tuple[str, ...]
     claimed: str | None = None
-    """Who the environment of the command said it was; None where no command did it, and in older documents."""
+    """The person by the environment of the command; None where no command did it, and in older documents."""
     done_at: datetime | None = None
-    """None as long as something of it may still be there."""
+    """None as long as the model or an endpoint may still exist."""
 
 
 def question_path(candidate: str) -> str:
-    """Return where the question to a person is recorded."""
+    """Return the path of the question to a person."""
     return f"{folder(candidate)}promotion-question.json"
 
 
 def answer_path(candidate: str) -> str:
-    """Return where a person's answer is recorded."""
+    """Return the path of a person's answer."""
     return f"{folder(candidate)}promotion-answer.json"
 
 
 def pruned_path(candidate: str) -> str:
-    """Return where it is recorded that the candidate's model was taken away."""
+    """Return the path of the record of the candidate's deleted model."""
     return f"{folder(candidate)}pruned.json"
 
 
 def rollback_path(rollback: Rollback) -> str:
-    """Return where a rollback is recorded, beside its dataset's champion; sorted by time."""
+    """Return the path of a rollback, beside its dataset's champion; sorted by time."""
     at = rollback.written_at.astimezone(UTC)
     return f"{ROOT}datasets/{rollback.dataset}/rollbacks/{at:%Y%m%dT%H%M%S.%f}-{rollback.candidate}.json"

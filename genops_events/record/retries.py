@@ -1,4 +1,4 @@
-"""What is recorded of tries: of a task that came back, of a stage that a person let run again, of tries that failed."""
+"""Documents of repeated work: a stage that a sweep returns to a Dag run, one that a person retries, and failed tries."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from genops_events.record.stages import Stage
 
 
 class Return(Document):
-    """A sweep lets a stage go on that a Dag run had taken on and not ended: that Dag run is over."""
+    """A sweep gives a stage to a new Dag run, since the one that had taken it on is over without a verdict."""
 
     SCHEMA: ClassVar[str] = "genops.return.v1"
 
@@ -19,7 +19,7 @@ class Return(Document):
     number: int
     """1 for the first time."""
     round: int
-    """The round that begins with it."""
+    """The round that begins with this document."""
     run_id: str
     """The Dag run that is over."""
     started_at: AwareDatetime
@@ -28,19 +28,19 @@ class Return(Document):
 
 
 class Retry(Document):
-    """A person has set a stage's failed verdict aside: the stage goes on from where it stood."""
+    """A person has set a stage's failed verdict aside: the stage continues with what it has kept."""
 
     SCHEMA: ClassVar[str] = "genops.retry.v1"
 
     stage: Stage
     number: int
-    """1 for the first time; the next verdict bears it in its name."""
+    """1 for the first time; the next verdict has it in its name."""
     round: int
-    """The round that begins with it."""
+    """The round that begins with this document."""
     by: str
-    """Who: the identity of the credentials."""
+    """The person, by the identity of the credentials."""
     claimed: str | None = None
-    """Who the environment of the command says it is."""
+    """The person by the environment of the command."""
     reason: str
     failed_because: str
     """The reason of the verdict that is set aside."""
@@ -49,11 +49,11 @@ class Retry(Document):
 
 
 class FailedTries(Document):
-    """Tries of a stage that failed by an error of its own: those that Airflow spent on its own mistakes are not among them."""
+    """Tries of a stage that failed by an error of its own, without those that failed by Airflow's mistakes."""
 
     SCHEMA: ClassVar[str] = "genops.failed-tries.v1"
 
     stage: Stage
     run_id: str
     tries: dict[int, str] = Field(default_factory=dict)
-    """By the number of the try: what it failed by."""
+    """Errors by the number of the try."""

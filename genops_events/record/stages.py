@@ -1,4 +1,4 @@
-"""The stages of the cascade, how each can end, and what that makes of the candidate."""
+"""The stages of the cascade, their outcomes, and the state of a candidate that follows from them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Stage(StrEnum):
-    """One Dag's share of the work on a candidate, in the order of the cascade."""
+    """The part of the work on a candidate that one Dag does; in the order of the cascade."""
 
     TUNING = "tuning"
     EVALUATION = "evaluation"
@@ -22,22 +22,22 @@ class Stage(StrEnum):
 
 
 class Outcome(StrEnum):
-    """How a stage ended, as its verdict says."""
+    """The outcome of a stage in its verdict."""
 
     SUCCEEDED = "succeeded"
-    """Tuning: a model is there."""
+    """Tuning: the model is tuned."""
     REJECTED = "rejected"
     """Tuning: the data is not valid, or a person cancelled it before there was a job; nothing was spent."""
     PASSED = "passed"
-    """Evaluation: every score reaches its gate."""
+    """Evaluation: the scores pass the gate."""
     APPROVED = "approved"
-    """Budget: what the candidate costs is within the limits."""
+    """Budget: the cost of the answers is within the limits."""
     REFUSED = "refused"
-    """Evaluation: below the gate."""
+    """Evaluation: the scores do not pass the gate."""
     PROMOTED = "promoted"
     """Promotion: the candidate is the champion now."""
     HELD = "held"
-    """Promotion: the champion stays. As a word of an event, of other stages: it waits for money, and has no verdict yet."""
+    """Promotion: the champion stays. In events of other stages: the stage waits for an approval, and has no verdict yet."""
     COMPLETED = "completed"
     """Inference: every prompt is answered."""
     FAILED = "failed"
@@ -45,7 +45,7 @@ class Outcome(StrEnum):
 
 
 class CandidateState(StrEnum):
-    """Where a candidate stands as a whole; all but the first are ends."""
+    """State of a candidate as a whole; all but the first are final."""
 
     UNDER_WAY = "under_way"
     ANSWERED = "answered"
@@ -57,20 +57,20 @@ class CandidateState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StageFacts:
-    """What tells one stage from the others, for all that treats them alike; how each one ends is in its own modules."""
+    """The differences between stages, for code that treats all of them alike; the end of each is in its own modules."""
 
     outcomes: tuple[Outcome, ...]
     """The outcomes that its verdict can have."""
     waits_for: tuple[Stage, ...] = ()
-    """The stages whose verdicts must be in before it can begin."""
+    """The stages that must have verdicts before it can begin."""
     reserves: Purpose | None = None
-    """What the money is for that it reserves. A stage that reserves money can be held; one that does not never is."""
+    """Purpose of the money that it reserves. Only a stage that reserves money can be held."""
     spends: Purpose | None = None
-    """What the money is for that it spends, and that its verdict settles."""
+    """Purpose of the money that it spends, and that its verdict settles."""
     priority: int = 1
-    """Airflow's `priority_weight` of its task, the greater first. Who has come furthest goes first, so that of many
-    candidates the first ends early, instead of all at the end; but what takes a second before what may take an hour.
-    Small, since other Dags of the same Airflow are not to wait for these."""
+    """Airflow's `priority_weight` of its task, the greater first. Later stages come first, so that of many candidates some
+    end early, instead of all at the end; but tasks of a second come before those that may take an hour. The weights are
+    small, so that other Dags of the same Airflow do not wait for these."""
 
 
 STAGES: Mapping[Stage, StageFacts] = {
@@ -95,7 +95,7 @@ STAGES: Mapping[Stage, StageFacts] = {
         waits_for=(Stage.EVALUATION, Stage.BUDGET),
         priority=5,
     ),
-    # It reserves only what its answers may cost more than budget has checked and reserved.
+    # It reserves only the cost on top of what budget has reserved.
     Stage.INFERENCE: StageFacts(
         outcomes=(Outcome.COMPLETED, Outcome.FAILED),
         waits_for=(Stage.PROMOTION,),
@@ -106,7 +106,7 @@ STAGES: Mapping[Stage, StageFacts] = {
 }
 """The facts of every stage, in the order of the cascade."""
 
-_GOES_ON = {Outcome.SUCCEEDED, Outcome.PASSED, Outcome.APPROVED, Outcome.REFUSED, Outcome.PROMOTED}
+_CONTINUES = {Outcome.SUCCEEDED, Outcome.PASSED, Outcome.APPROVED, Outcome.REFUSED, Outcome.PROMOTED}
 _ENDS = {
     Outcome.REJECTED: CandidateState.REJECTED,
     Outcome.HELD: CandidateState.HELD,
@@ -116,10 +116,10 @@ _ENDS = {
 
 
 def candidate_state(outcomes: Mapping[Stage, Outcome]) -> CandidateState:
-    """Return where a candidate stands whose stages ended with `outcomes`.
+    """Return the state of a candidate whose stages ended with `outcomes`.
 
-    A refusal by evaluation is not an end: promotion weighs it and holds the candidate.
-    One failed stage fails the candidate, whatever its siblings did.
+    A refusal by evaluation is not final: promotion reads it and holds the candidate.
+    One failed stage fails the candidate, regardless of the others.
     """
     if Outcome.FAILED in outcomes.values():
         return CandidateState.FAILED
@@ -138,5 +138,5 @@ def ready_stages(outcomes: Mapping[Stage, Outcome]) -> list[Stage]:
 
 
 def can_begin(stage: Stage, outcomes: Mapping[Stage, Outcome]) -> bool:
-    """Return whether the stages that `stage` waits for have ended so that it has something to do."""
-    return all(outcomes.get(before) in _GOES_ON for before in STAGES[stage].waits_for)
+    """Return whether all stages that `stage` waits for have ended with an outcome after which the cascade continues."""
+    return all(outcomes.get(before) in _CONTINUES for before in STAGES[stage].waits_for)

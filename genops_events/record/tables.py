@@ -1,7 +1,7 @@
-"""Where the tables for analysis lie in the bucket, and the marks of what is still to be done for them.
+"""Paths of the tables for analysis in the bucket, and the marks of the work that is still to be done for them.
 
-A **part** holds the rows of one table that belong together: those of one candidate, or of one month's ledger. It is
-written as JSON Lines and as Parquet, and replaced whole.
+A **part** has the rows of one table that belong together: those of one candidate, or of one month's ledger. It is
+written as JSON Lines and as Parquet, and always replaced as a whole.
 """
 
 from __future__ import annotations
@@ -16,46 +16,46 @@ from genops_events.record.document import Document
 
 TABLES_ROOT = f"{ROOT}tables/"
 DUE = f"{TABLES_ROOT}due/"
-"""A mark of each candidate whose rows are not what the record says, or may not be."""
+"""Prefix of the marks of candidates whose rows may differ from the record."""
 
 LOADING = f"{TABLES_ROOT}bigquery/"
-"""Everything about loading into BigQuery lies below it, a folder for each dataset."""
+"""Prefix of all documents about loading into BigQuery, with a folder for each dataset."""
 
 
 class Due(Document):
-    """The candidate's parts are to be written anew."""
+    """The candidate's parts have to be written again."""
 
     SCHEMA: ClassVar[str] = "genops.tables-due.v1"
 
 
 class TablesState(BaseModel):
-    """What the parts were made from, as far as that is not marked: shared, changed by compare-and-set."""
+    """The sources of the parts that have no marks of their own; shared, changed by compare-and-set."""
 
     model_config = ConfigDict(frozen=True, populate_by_name=True)
 
     schema_name: Annotated[str, Field(alias="schema")] = "genops.tables-state.v1"
     columns: str = ""
-    """Fingerprint of the tables' columns: where a new version has others, everything is written anew."""
+    """Fingerprint of the tables' columns: if a new version has other columns, all parts are written again."""
     open: tuple[str, ...] = ()
     """Open candidates that were marked as due since they became candidates."""
     ledgers: dict[str, int] = Field(default_factory=dict)
-    """Generation of each month's ledger that its part was made from."""
+    """By month, the generation of the ledger that its part was made from."""
 
 
 class Loading(BaseModel):
-    """How far one table of BigQuery is: shared, changed by compare-and-set."""
+    """Loading state of one table of BigQuery; shared, changed by compare-and-set."""
 
     model_config = ConfigDict(frozen=True, populate_by_name=True)
 
     schema_name: Annotated[str, Field(alias="schema")] = "genops.tables-loading.v1"
     table_created_ms: int
-    """Of the table that all older parts were marked for; another table gets them all again."""
+    """Creation time in milliseconds of the table for which all older parts were marked; a new table gets all parts again."""
     failed_jobs: int = 0
-    """A job id serves once: after a failed job, another one has to be made up."""
+    """Number of failed jobs; it is part of the next job's id, since an id can be used only once."""
 
 
 class Pending(BaseModel):
-    """A part is to be loaded into BigQuery."""
+    """A part has to be loaded into BigQuery."""
 
     model_config = ConfigDict(frozen=True, populate_by_name=True)
 
@@ -65,12 +65,12 @@ class Pending(BaseModel):
 
 
 def due_path(candidate: str) -> str:
-    """Return where it is marked that the candidate's parts are to be written anew."""
+    """Return the path of the mark that the candidate's parts have to be written again."""
     return f"{DUE}{candidate}.json"
 
 
 def state_path() -> str:
-    """Return where `TablesState` lies."""
+    """Return the path of `TablesState`."""
     return f"{TABLES_ROOT}state.json"
 
 
@@ -80,30 +80,30 @@ def parts_prefix(table: str) -> str:
 
 
 def candidate_part(table: str, candidate: str, arrived_at: datetime) -> str:
-    """Return the name of a candidate's part of a table, without its ending; the day is that of the arrival."""
+    """Return the name of a candidate's part of a table, without a suffix; the day is that of the arrival."""
     return f"{parts_prefix(table)}{arrived_at.astimezone(UTC):%Y-%m-%d}/{candidate}"
 
 
 def ledger_part(month: str) -> str:
-    """Return the name of a month's part of the table `spend`, without its ending."""
+    """Return the name of a month's part of the table `spend`, without a suffix."""
     return f"{parts_prefix('spend')}{month}-01/{month}"
 
 
 def loading_prefix(dataset: str) -> str:
-    """Return the prefix of everything about loading into a dataset of BigQuery."""
+    """Return the prefix of all documents about loading into a dataset of BigQuery."""
     return f"{LOADING}{dataset}/"
 
 
 def loading_path(dataset: str, table: str) -> str:
-    """Return where `Loading` of a table lies."""
+    """Return the path of `Loading` of a table."""
     return f"{loading_prefix(dataset)}{table}.json"
 
 
 def pending_prefix(dataset: str, table: str) -> str:
-    """Return the prefix of the marks of a table's parts that are to be loaded."""
+    """Return the prefix of the marks of a table's parts that have to be loaded."""
     return f"{loading_prefix(dataset)}{table}/"
 
 
 def pending_path(dataset: str, table: str, part: str) -> str:
-    """Return where it is marked that a part (without its ending) is to be loaded."""
+    """Return the path of the mark that a part (named without a suffix) has to be loaded."""
     return f"{pending_prefix(dataset, table)}{part.rpartition('/')[2]}.json"

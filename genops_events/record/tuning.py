@@ -1,4 +1,4 @@
-"""What is recorded of a tuning: validation, submission, place in the queue, progress, cancellation."""
+"""Documents of tuning: validation, attempt and submission, place in the queue, progress, cancellation."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ from genops_events.record.document import Document, JobCancellation, JobSubmissi
 
 
 class Validation(Document):
-    """What validation found in the training file."""
+    """The findings of validation in the training file."""
 
     SCHEMA: ClassVar[str] = "genops.validation.v1"
 
     valid: bool
     summary: str
-    """One sentence: what is wrong and what to do, or how much there is."""
+    """One sentence: the error and its remedy, or the number of examples."""
     examples: int = 0
     lines: int = 0
     size_bytes: int = 0
     tokens_estimate: int = 0
     quarantined: int = 0
-    """Lines that are left out of what is tuned on."""
+    """Invalid lines that are not tuned on."""
     duplicates: int = 0
     """Examples that repeat an earlier one."""
     leaked: int = 0
     """Examples that are in the validation file, too."""
     problems_total: int = 0
-    """With `lines_checked` less than `lines`: at least so many."""
+    """Number of problems; a lower bound if `lines_checked` is less than `lines`."""
     lines_checked: int | None = None
-    """Lines that were looked at before the verdict stood; older documents do not have it."""
+    """Lines that were checked until the result was certain; older documents do not have it."""
     problems_by_reason: dict[str, int] = Field(default_factory=dict)
     problems: list[dict[str, Any]] = Field(default_factory=list)
-    """The first 100; the quarantine has up to 10,000."""
+    """The first 100 problems; the quarantine has up to 10,000."""
     warnings: list[str] = Field(default_factory=list)
     training_uri: str | None = None
-    """`gs://` uri of what tuning reads: the copy that was validated, or its valid lines, whatever happens to the upload."""
+    """`gs://` uri of the file that is tuned on: the validated copy of the upload, or its valid lines."""
     validation_uri: str | None = None
     """`gs://` uri of the copy of the dataset's validation file that was validated."""
 
     @property
     def tuned_on(self) -> str:
-        """How much of the file is tuned on, in words: `770 examples`, or `97 of 100 examples (3 invalid lines …)`."""
+        """The number of examples that are tuned on, in words: `770 examples`, or `97 of 100 examples (3 invalid lines …)`."""
         if not self.quarantined:
             return f"{self.examples:,} example" + ("" if self.examples == 1 else "s")
         lines = "invalid line" if self.quarantined == 1 else "invalid lines"
@@ -52,13 +52,13 @@ class Validation(Document):
 
 
 class Attempt(Document):
-    """A tuning job is about to be submitted: written before the call, since its answer may never come."""
+    """A tuning job is about to be submitted: written before the call, since the answer may be lost."""
 
     SCHEMA: ClassVar[str] = "genops.attempt.v1"
 
 
 class Submission(JobSubmission):
-    """The candidate's tuning job is submitted; from here on no other ever is."""
+    """The candidate's tuning job is submitted; no other one is ever submitted after this."""
 
     SCHEMA: ClassVar[str] = "genops.submission.v1"
 
@@ -70,21 +70,21 @@ class Queued(Document):
 
 
 class Cancellation(JobCancellation):
-    """A person wants the candidate's tuning job not to go on."""
+    """The candidate's tuning job was cancelled."""
 
     SCHEMA: ClassVar[str] = "genops.cancellation.v1"
 
     claimed: str | None = None
-    """Who the environment of the command said it was; None where no command did it, and in older documents."""
+    """The person by the environment of the command; None where no command did it, and in older documents."""
 
 
 class TuningProgress(Document):
-    """How far the tuning job is, as the triggerer saw it last: overwritten while it waits, and no decision depends on it."""
+    """Progress of the tuning job, as the triggerer saw it last, which is overwritten during the wait; no decision depends on it."""
 
     SCHEMA: ClassVar[str] = "genops.progress.v1"
 
     job: str | None = None
-    """None where it waits to be submitted."""
+    """None before the job is submitted."""
     state: str
     """In words: `tuning`, `waiting for capacity`, `paused`."""
     epochs: int | None = None
@@ -97,7 +97,7 @@ class TuningProgress(Document):
 
     @property
     def summary(self) -> str:
-        """How far it is, in words: `tuning, epoch 1 of 3, step 96 of 144, ends about 12:31 UTC`."""
+        """The progress in words: `tuning, epoch 1 of 3, step 96 of 144, ends about 12:31 UTC`."""
         parts = [self.state]
         if self.epochs is not None and self.epochs_total:
             parts.append(f"epoch {min(self.epochs + 1, self.epochs_total)} of {self.epochs_total}")

@@ -1,4 +1,4 @@
-"""The record's verdicts: how each stage of a candidate ended, with the figures and the reason."""
+"""The verdicts of the record: the outcome of each stage of a candidate, with figures and reason."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from genops_events.record.stages import Outcome, Stage
 
 
 class Verdict(Document):
-    """How a stage ended, with the figures and the reason."""
+    """The outcome of a stage, with figures and reason."""
 
     SCHEMA: ClassVar[str] = "genops.verdict.v1"
     STAGE: ClassVar[Stage]
@@ -25,23 +25,23 @@ class Verdict(Document):
     outcome: Outcome
     """How it ended."""
     reason: str
-    """Why, in a sentence or two."""
+    """The reason, in a sentence or two."""
     cost_usd: Annotated[Decimal, Field(ge=0, lt=10**15)] | None = Decimal(0)
-    """What this stage spent, by the price table; null where nobody knows, as of a job that failed."""
+    """Cost of this stage, by the price table; null where it is unknown, such as that of a failed job."""
     started_at: AwareDatetime
     """When a Dag run took the stage on."""
     ended_at: AwareDatetime
     """When the verdict was given."""
     retries: int | None = None
-    """How many failed verdicts of this stage were set aside before it; None for none."""
+    """Number of failed verdicts of this stage that were set aside before this one; None for none."""
 
     @property
-    def told(self) -> str:
+    def reason_and_help(self) -> str:
         """The reason, and what to do about it where that is known."""
         return self.reason
 
     def figures(self) -> dict[str, Any]:
-        """Return what only this kind of verdict has: JSON values, absent ones left out."""
+        """Return the fields that only this kind of verdict has, as JSON values, without absent ones."""
         of_all = set(Verdict.model_fields) - {"retries"}
         return self.model_dump(mode="json", exclude=of_all, exclude_none=True)
 
@@ -60,61 +60,61 @@ class TuningVerdict(Verdict):
     model: str | None = None
     """Resource name of the tuned model's version in the registry."""
     endpoint: str | None = None
-    """What the tuned model is called by."""
+    """Endpoint of the tuned model."""
     examples: int | None = None
-    """Examples that it was tuned on."""
+    """Examples that were tuned on."""
     billable_tokens: int | None = None
-    """Tokens of the training file that each epoch is billed for."""
+    """Billed tokens of the training file, for each epoch."""
     estimated_usd: Decimal | None = None
-    """What was reserved for it, to be held against `cost_usd`."""
+    """The reserved sum, to be compared with `cost_usd`."""
     problems: int | None = None
-    """What is wrong with a rejected file; at least so many."""
+    """Least number of problems in a rejected file."""
     end: str | None = None
     """How the job ended: succeeded, failed, cancelled, expired, partially_succeeded, vanished or timed_out."""
     error_code: str | None = None
-    """Of a failed job, by its canonical name, such as `INVALID_ARGUMENT`."""
+    """Canonical name of a failed job's error, such as `INVALID_ARGUMENT`."""
     help: str | None = None
     """What to do about a job that did not succeed."""
     epochs: int | None = None
-    """Passes over the training file."""
+    """Epochs of the job."""
     steps: int | None = None
-    """Steps of the job, all epochs together."""
+    """Steps of the job in all epochs."""
     checkpoint: str | None = None
     """Id of the checkpoint that `endpoint` serves, where the job kept several."""
 
     @property
-    def told(self) -> str:
+    def reason_and_help(self) -> str:
         """The reason, and what to do about a job that did not succeed."""
         return f"{self.reason} {self.help}" if self.help else self.reason
 
 
 class EvaluationVerdict(Verdict):
-    """Evaluation's verdict: mean score per metric, each condition of the gate, and where rows and report are."""
+    """Evaluation's verdict: mean score per metric, each condition of the gate, and the addresses of rows and report."""
 
     SCHEMA: ClassVar[str] = "genops.evaluation.v1"
     STAGE: ClassVar[Stage] = Stage.EVALUATION
 
     stage: Stage = Stage.EVALUATION
     scores: dict[str, float] = Field(default_factory=dict)
-    """Mean of each metric that any row has a score in; of `pairwise`, the share of rows won."""
+    """Mean of each metric that any row has a score in; for `pairwise`, the share of rows won."""
     estimated_usd: Decimal | None = None
-    """What was reserved for it, to be held against `cost_usd`."""
+    """The reserved sum, to be compared with `cost_usd`."""
     examples: int | None = None
-    """Rows that were asked about: those of the file but for what stands in the training file."""
+    """Rows that were asked: those of the file without those that are in the training file, too."""
     metrics: dict[str, MetricSummary] | None = None
     conditions: tuple[Condition, ...] | None = None
     answers: Answers | None = None
-    """How many of these were answered, and how many of the answers are none: cut, blocked or empty ones have no score."""
+    """Numbers of answered rows and of unusable answers: cut, blocked or empty ones have no score."""
     failed_rows: int | None = None
-    """Rows that have no score in some metric."""
+    """Rows without a score in some metric."""
     left_out: int | None = None
-    """Rows of the evaluation file that stand in the training file, too."""
+    """Rows of the evaluation file that are in the training file, too."""
     champion: str | None = None
     """The candidate that was champion when the evaluation began."""
     judge_calls: int | None = None
-    """Calls of the judge model that were made, samples counted."""
+    """Calls of the judge model, one for each sample."""
     judge_usd: Decimal | None = None
-    """The judge's part of `cost_usd`: by an estimate for these calls, since the service tells no usage."""
+    """Estimated cost of these calls, part of `cost_usd`: the service reports no usage."""
     rows_uri: str | None = None
     """Every row with its scores, as JSON Lines."""
     report_uri: str | None = None
@@ -124,7 +124,7 @@ class EvaluationVerdict(Verdict):
 
 
 class BudgetVerdict(Verdict):
-    """Budget's verdict: what one run of the prompts costs, and what the month has left."""
+    """Budget's verdict: the cost of answering the prompts once, and the money that is left in the month."""
 
     SCHEMA: ClassVar[str] = "genops.budget.v1"
     STAGE: ClassVar[Stage] = Stage.BUDGET
@@ -135,23 +135,23 @@ class BudgetVerdict(Verdict):
     input_tokens: int | None = None
     """Tokens of all prompts, counted by Vertex AI."""
     billable_characters: int | None = None
-    """Their characters but white space."""
+    """Their characters without white space."""
     inference_usd: Decimal | None = None
     """The most that answering the prompts can cost."""
     limit_usd: Decimal | None = None
     """The limit on that, `budget.inference_usd` of the dataset."""
     prompts_over: int | None = None
-    """How many prompts are over a limit on one prompt, and were let pass by an approval."""
+    """Number of approved prompts over a limit on one prompt."""
     approved_by: str | None = None
-    """Who let it go over a limit."""
+    """The person who approved a cost over a limit."""
     month_committed_usd: Decimal | None = None
-    """What the dataset had spent and reserved in the month before."""
+    """The sum that the dataset had spent and reserved in this month before."""
     month_limit_usd: Decimal | None = None
     """The limit on that, `budget.monthly_usd` of the dataset."""
 
 
 class PromotionVerdict(Verdict):
-    """Promotion's verdict: who challenged whom, with which scores."""
+    """Promotion's verdict: candidate and champion with their scores."""
 
     SCHEMA: ClassVar[str] = "genops.promotion.v1"
     STAGE: ClassVar[Stage] = Stage.PROMOTION
@@ -160,23 +160,23 @@ class PromotionVerdict(Verdict):
     metric: str | None = None
     """The metric that decided."""
     score: float | None = None
-    """The candidate's mean in it."""
+    """The candidate's mean in this metric."""
     champion_before: str | None = None
     """The candidate that was champion until then."""
     champion_score: float | None = None
-    """Its mean in the metric."""
+    """The champion's mean in this metric."""
     late: bool | None = None
-    """Held although it is the better one, since it arrived before the champion, and nobody asked for it."""
+    """Whether the candidate is held in spite of a better score, since it arrived before the champion and was not approved."""
     answer: Literal["approved", "rejected"] | None = None
-    """What a person said, or what the dataset says for a person who is silent."""
+    """The person's answer; after a timeout, that of `promotion.on_timeout`."""
     answered_by: str | None = None
-    """Who said so, the identity of the credentials."""
+    """The person, by the identity of the credentials or as Airflow's user; `nobody` after a timeout."""
     answer_reason: str | None = None
-    """Why, in the words of that person."""
+    """The person's reason."""
 
 
 class InferenceVerdict(Verdict):
-    """Inference's verdict: where the answers are."""
+    """Inference's verdict: numbers of answers, their cost, and their address."""
 
     SCHEMA: ClassVar[str] = "genops.inference.v1"
     STAGE: ClassVar[Stage] = Stage.INFERENCE
@@ -187,33 +187,33 @@ class InferenceVerdict(Verdict):
     answers_uri: str | None = None
     """The answers, as JSON Lines."""
     estimated_usd: Decimal | None = None
-    """What was reserved for it, to be held against `cost_usd`."""
+    """The reserved sum, to be compared with `cost_usd`."""
     input_tokens: int | None = None
     output_tokens: int | None = None
     answered: int | None = None
-    """Rows that have an answer, those that are blocked, cut or empty too."""
+    """Rows with an answer, including blocked, cut and empty ones."""
     failed: int | None = None
-    """Rows that have none: `failures_uri` says why, row by row."""
+    """Rows without an answer: `failures_uri` has the reason of each."""
     blocked: int | None = None
-    """Answers that a filter blocked or that ended for another reason."""
+    """Answers that a filter stopped, or that ended before their own end for another reason."""
     cut: int | None = None
-    """Answers that ended at the longest answer."""
+    """Answers that were cut at the longest answer."""
     empty: int | None = None
-    """Answers without a text and without a call of a function."""
+    """Answers without text and without a function call."""
     failures_uri: str | None = None
     """The rows without an answer, as JSON Lines."""
     way: Literal["online", "batch"] | None = None
     why: str | None = None
-    """Why in this way."""
+    """Why this way was chosen."""
     job: str | None = None
-    """The batch prediction job."""
+    """Resource name of the batch prediction job."""
     end: str | None = None
     """How the batch job ended."""
     help: str | None = None
     """What to do where there are no answers."""
 
     @property
-    def told(self) -> str:
+    def reason_and_help(self) -> str:
         """The reason, and what to do where there are no answers."""
         return f"{self.reason} {self.help}" if self.help else self.reason
 

@@ -251,7 +251,7 @@ def test_what_a_contestant_cost_is_unknown_where_its_answers_are_kept_and_cannot
     assert found is not None
     paid, spent = postings(store, found), one(found, LITE).cost_usd
     assert spent is not None
-    assert (one(found, MODEL).cost_usd, found.cost_usd, found.cost_told) == (None, spent, f"at least ${spent:.4f}")
+    assert (one(found, MODEL).cost_usd, found.cost_usd, found.cost_text) == (None, spent, f"at least ${spent:.4f}")
     assert (paid[MODEL].settled, paid[MODEL].reserved_usd > 0) == (False, True), "it stays reserved"
     [event] = completions.read_some()
     assert [each["cost_usd"] for each in event.data["contestants"]] == [None, str(spent)]

@@ -359,7 +359,7 @@ def test_a_job_that_ends_badly_is_a_failed_verdict_with_its_reason(  # noqa: PLR
     assert isinstance(verdict, InferenceVerdict)
     assert (verdict.outcome, verdict.end, verdict.job) == (Outcome.FAILED, end, job)
     assert told in verdict.reason
-    assert "Upload the training file again" in verdict.told
+    assert "Upload the training file again" in verdict.reason_and_help
 
 
 def test_half_a_batch_is_half_the_answers(cloud: StandIns, store: RecordStore, candidate: str) -> None:
@@ -428,7 +428,7 @@ def test_answers_of_a_job_that_cannot_be_read_fail_with_the_command_that_reads_t
     verdict = store.verdict(candidate, Stage.INFERENCE)
     assert isinstance(verdict, InferenceVerdict)
     assert (verdict.outcome, verdict.job, verdict.end) == (Outcome.FAILED, job, "succeeded")
-    assert verdict.told.endswith(f"Look at it. Then `genops retry {candidate}` reads them again.")
+    assert verdict.reason_and_help.endswith(f"Look at it. Then `genops retry {candidate}` reads them again.")
 
 
 def test_nothing_is_recorded_while_the_batch_job_cannot_be_asked(

@@ -17,7 +17,7 @@ from genops_events.config import Config
 from genops_events.gcp.record_store import RecordStore
 from genops_events.intake.open_candidates import mint
 from genops_events.record.paths import arrival_path
-from genops_events.record.promotion import PersonsAnswer, SaidBy, answer_path
+from genops_events.record.promotion import AnswerSource, PersonsAnswer, answer_path
 from genops_events.record.stages import Outcome, Stage
 from genops_events.record.verdicts import PromotionVerdict
 
@@ -44,7 +44,7 @@ def promote(candidate: str) -> PromotionVerdict:
     return made
 
 
-def answered(store: RecordStore, candidate: str, *, at: datetime, through: SaidBy = "shell") -> None:
+def answered(store: RecordStore, candidate: str, *, at: datetime, through: AnswerSource = "shell") -> None:
     answer = PersonsAnswer(
         candidate=candidate, written_at=at, approved=True, by="ada@laptop", reason="Good.", through=through
     )

@@ -116,6 +116,6 @@ def test_a_job_that_is_gone_has_cost_nobody_knows_how_much_and_the_event_says_so
     assert (event.attributes["ce-type"], event.data["cost_usd"]) == ("genops.tuning.failed.v1", None)
     found = read_candidate(store, run.candidate)
     assert found is not None
-    assert (found.cost_usd, found.cost_told) == (None, "unknown")
+    assert (found.cost_usd, found.cost_text) == (None, "unknown")
     kept = posting(store, run)
     assert (kept.settled, kept.reserved_usd) == (False, reserved), "it stays reserved"

@@ -164,7 +164,7 @@ def test_a_cost_that_nobody_knows_is_said_to_be_unknown_and_never_taken_for_noth
     figures = {Stage.TUNING: {"cost_usd": tuning}, Stage.EVALUATION: {"cost_usd": evaluation}}
     one = candidate(TUNED | {Stage.EVALUATION: Outcome.FAILED}, figures=figures)
     document = one.to_json()
-    assert (document["cost_usd"], document["cost_unknown"], one.cost_told) == (usd, unknown, told)
+    assert (document["cost_usd"], document["cost_unknown"], one.cost_text) == (usd, unknown, told)
     assert [document["stages"][name]["cost_usd"] for name in ("tuning", "evaluation")] == [tuning, evaluation]
     row = candidate_row(one)
     assert (row["cost_usd"], row["cost_unknown"]) == (None if usd is None else Decimal(usd), ", ".join(unknown) or None)
