@@ -1,1 +1,1 @@
-"""The catalogue of models: what each can do, where, within which limits, for how much, and until when."""
+"""The catalogue of models: capabilities, locations, limits, prices and dates of each."""

@@ -1,4 +1,4 @@
-"""`make fresh`: list what in the catalogue of models nobody has looked at for 60 days, with where it was read."""
+"""`make fresh`: list the figures of the catalogue of models that were not checked for 60 days, with their sources."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DAYS = 60
 
 
 def report(today: date) -> str:
-    """Return a line for each group of figures that was read more than `DAYS` days before `today`."""
+    """Return a line for each group of figures that was checked more than `DAYS` days before `today`."""
     old = sorted(not_looked_at(shipped(), today, days=DAYS), key=lambda one: one[2])
     if not old:
         return f"Everything in genops_events/data/models.toml was looked at within {DAYS} days of {today}."

@@ -1,6 +1,6 @@
-"""What is known of a model, in groups of figures: each group with its source and the day on which that was read.
+"""The figures of a model in groups, each with its source and the day on which the source was read.
 
-A figure that is absent is not known. It is never taken for 0, for false, or for "as all others".
+An absent figure is unknown. It is never taken for 0, for false, or for that of other models.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from genops_events.reading.problems import raise_wrongs, wrong, wrong_value
 
 Method = Literal["supervised", "preference", "distillation"]
-"""How a model is tuned: on examples, on pairs of answers of which one is preferred, on a teacher's answers to prompts."""
+"""Method of tuning: on examples, on pairs of answers of which one is preferred, or on a teacher's answers to prompts."""
 METHODS: Mapping[Method, str] = {
     "supervised": "supervised tuning",
     "preference": "preference tuning",
     "distillation": "distillation",
 }
-"""The methods as a sentence names them."""
+"""Names of the methods for sentences."""
 
 Kind = Literal["input", "output", "cached", "thinking", "training"]
 """Kinds of tokens that have a price of their own."""
 Status = Literal["confirmed", "unconfirmed"]
-"""How well a price is known: by Google's page or several independent texts, or by others than Google alone."""
+"""Source of a price: `confirmed` by Google's page or several independent texts; `unconfirmed` if only others than Google have it."""
 Level = Literal["minimal", "low", "medium", "high"]
-"""How much a model thinks, in words; from the least to the most."""
+"""Levels of thinking, from the least to the most."""
 Resolution = Literal["low", "medium", "high"]
 """`media_resolution` of a request."""
 
 IN_TUNING_REGION = "tuning"
-"""Among `serving.locations`: the region that the model was tuned in."""
+"""In `serving.locations`: the region in which the model was tuned."""
 ANY_REGION = "regions"
-"""Among `asking.locations`: every single region of Vertex AI."""
+"""In `asking.locations`: every single region of Vertex AI."""
 
 
 def _refuse_bool(value: Any) -> Any:
@@ -51,42 +51,42 @@ def _some(values: tuple[str, ...]) -> tuple[str, ...]:
 
 
 Price = Annotated[Decimal, BeforeValidator(_refuse_bool), Field(gt=0, le=1_000_000, allow_inf_nan=False)]
-"""US dollars per million tokens. Never 0: what costs nothing is not what this project buys."""
+"""US dollars per million tokens; never 0."""
 Share = Annotated[Decimal, BeforeValidator(_refuse_bool), Field(ge=0, lt=1, allow_inf_nan=False)]
 Count = Annotated[int, Field(strict=True, ge=1)]
 Locations = Annotated[tuple[str, ...], AfterValidator(_some)]
 
 
 class CataloguePart(BaseModel):
-    """A part of the catalogue: unknown keys are refused, and nothing is changed once it is read."""
+    """A part of the catalogue, immutable; unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Sourced(CataloguePart):
-    """A group of figures that were read in one place."""
+    """A group of figures from one source."""
 
     source: str | None = None
-    """Where the figures were read: an address, or who says so. That of the file where not given."""
+    """An address, or a name; that of the file where absent."""
     as_of: date | None = None
-    """Day on which they were read there. That of the file where not given."""
+    """Day on which the source was read; that of the file where absent."""
 
 
 class Life(Sourced):
-    """From when to when a model can be used."""
+    """The time in which a model can be used."""
 
     not_before: date | None = None
-    """No retirement before this day; the day itself is not announced."""
+    """The model does not retire before this day; the day of retirement is not announced."""
     retires: date | None = None
-    """From this day on it answers nobody; a model that was tuned from it ends with it."""
+    """From this day on, the model and all models that were tuned from it do not answer any more."""
     closed_since: date | None = None
-    """Since this day, Google lets only projects use it that already did."""
+    """Since this day, only projects that used the model before may use it."""
     replaced_by: tuple[str, ...] = ()
-    """What Google names in its place."""
+    """Models that Google recommends in its place."""
 
 
 class Calls(Sourced):
-    """How much one call takes and gives. A tuned model has the limits of the model that it was tuned from."""
+    """Limits of one call. A tuned model has the limits of the model that it was tuned from."""
 
     context_window_tokens: Count | None = None
     """Most input tokens of one call, system instruction included."""
@@ -95,60 +95,60 @@ class Calls(Sourced):
 
 
 class Asking(Sourced):
-    """Where the model itself, not a tuned one, is asked."""
+    """Locations in which the published model itself, not a tuned one, is asked."""
 
     locations: Locations | None = None
-    """The first is taken where genops.yaml says nothing; `regions` stands for every single region."""
+    """The first is used where genops.yaml names none; `regions` stands for every single region."""
 
 
 class MethodFacts(Sourced):
-    """What one method of tuning takes."""
+    """What one method of tuning accepts."""
 
     adapter_sizes: tuple[Count, ...] = ()
     """Possible ranks of the adapter."""
     teacher_models: tuple[str, ...] = ()
     """Published models that it can be distilled from."""
     locations: Locations | None = None
-    """The only regions where that is done, where they are fewer than those of all methods."""
+    """The only regions of this method, if they are fewer than those of all methods."""
 
 
 class FileLimits(Sourced):
-    """What Vertex AI accepts as a training or validation file."""
+    """Vertex AI's limits on training and validation files."""
 
     min_examples: Count | None = None
     max_examples: Count | None = None
     max_media_examples: Count | None = None
-    """Examples with a file or inline data, of which fewer are allowed."""
+    """Most examples with a file or inline data."""
     max_file_bytes: Count | None = None
     max_tokens_per_example: Count | None = None
-    """Input and output of one example together."""
+    """Tokens of input and output of one example together."""
     max_images_per_example: Count | None = None
     max_documents_per_example: Count | None = None
     max_validation_examples: Count | None = None
     max_line_bytes: Count | None = None
-    """This project's own bound: it bounds the memory of validation."""
+    """This project's own limit, which bounds the memory of validation."""
     own: tuple[str, ...] = ()
-    """Which of these figures are not Google's."""
+    """Names of the figures that are not Google's."""
 
 
 class TuningFacts(Sourced):
-    """How and where a model can be tuned."""
+    """Methods, locations and files of tuning."""
 
     locations: Locations | None = None
-    """The only regions where it is tuned; any where not given."""
+    """The only regions in which the model is tuned; any region where absent."""
     cmek: bool | None = None
-    """Whether what the job makes can be encrypted with a key of your own (`tuning.kms_key`)."""
+    """Whether the results of the job can be encrypted with a key of one's own (`tuning.kms_key`)."""
     methods: dict[Method, MethodFacts] = {}
-    """By which methods it can be tuned."""
+    """The methods by which the model can be tuned."""
     files: FileLimits = FileLimits()
-    """What the files may hold."""
+    """Limits on the files."""
 
 
 class Serving(Sourced):
-    """Where a model that was tuned from this one answers."""
+    """Locations in which a model that was tuned from this one answers."""
 
     locations: Locations | None = None
-    """Regions and multi-regions (`us`, `eu`); `tuning` stands for the region that it was tuned in."""
+    """Regions and multi-regions (`us`, `eu`); `tuning` stands for the region in which it was tuned."""
 
 
 class ThinkingFacts(Sourced):
@@ -157,19 +157,19 @@ class ThinkingFacts(Sourced):
     by: Literal["budget", "level"] | None = None
     """By `thinking.budget_tokens` or by `thinking.level`; a request with the other one is refused."""
     on_by_default: bool | None = None
-    """Whether it thinks where a request says nothing."""
+    """Whether the model thinks if a request does not set it."""
     can_be_off: bool | None = None
-    """By budget: whether a budget of 0 is taken."""
+    """By budget: whether a budget of 0 is accepted."""
     min_tokens: Count | None = None
-    """By budget: least budget but 0."""
+    """By budget: least budget above 0."""
     max_tokens: Count | None = None
     """By budget: largest budget."""
     default_tokens: Count | None = None
-    """By budget: most thoughts where a request says nothing, and it thinks then."""
+    """By budget: most tokens of thoughts if a request does not set it, and the model thinks then."""
     levels: tuple[Level, ...] = ()
-    """By level: which ones are taken, the least first."""
+    """By level: the accepted levels, the least first."""
     default_level: Level | None = None
-    """By level: the one where a request says nothing."""
+    """By level: the level if a request does not set it."""
 
     @model_validator(mode="after")
     def _check_form(self) -> ThinkingFacts:
@@ -181,7 +181,7 @@ class ThinkingFacts(Sourced):
 
     @property
     def least(self) -> dict[str, int | str]:
-        """The keys of `thinking` in genops.yaml that let it think as little as it can; none where that is not known."""
+        """The keys of `thinking` in genops.yaml for the least thinking that is possible; empty where that is unknown."""
         if self.by == "level" and self.levels:
             return {"level": self.levels[0]}
         if self.by == "budget" and self.can_be_off:
@@ -192,12 +192,12 @@ class ThinkingFacts(Sourced):
 
 
 class MediaTokens(CataloguePart):
-    """Tokens that files are counted as."""
+    """Number of tokens that files count as."""
 
     image_tokens: Count | None = None
-    """One image; where its size matters, the most that it can be at this resolution."""
+    """Of one image; if its size matters, the most that it can have at this resolution."""
     video_tokens_per_second: Count | None = None
-    """One second of video with its sound, at one frame a second."""
+    """Of one second of video with its sound, at one frame a second."""
     audio_tokens_per_second: Count | None = None
     """One second of sound."""
     pdf_page_tokens: Count | None = None
@@ -205,13 +205,13 @@ class MediaTokens(CataloguePart):
 
 
 class Media(Sourced, MediaTokens):
-    """Tokens that files are counted as, where a request says nothing of `media_resolution`."""
+    """Number of tokens that files count as if a request does not set `media_resolution`."""
 
     resolutions: dict[Resolution, MediaTokens] = {}
-    """What differs with `media_resolution: low`, `medium` or `high`."""
+    """Figures that differ with `media_resolution: low`, `medium` or `high`."""
 
     def at(self, resolution: Resolution | None) -> MediaTokens:
-        """Return the figures at a resolution; at the model's own choice for None."""
+        """Return the figures at a resolution; None for the model's default."""
         own = {name: getattr(self, name) for name in MediaTokens.model_fields}
         if resolution is not None and (other := self.resolutions.get(resolution)) is not None:
             own |= other.model_dump(exclude_none=True)
@@ -222,42 +222,42 @@ class CacheFacts(Sourced):
     """Explicit context caches."""
 
     least_tokens: Count | None = None
-    """A cache of fewer tokens is refused."""
+    """Least tokens of a cache: one with fewer is refused."""
     of_tuned_models: bool | None = None
-    """Whether a model that was tuned from this one can have one."""
+    """Whether a model that was tuned from this one can have a cache."""
 
 
 class RequestFacts(Sourced):
-    """What a request may not say."""
+    """Settings that a request must not have."""
 
     ignored: tuple[str, ...] = ()
-    """Keys of genops.yaml that the model takes and does not heed."""
+    """Keys of genops.yaml that the model accepts and ignores."""
     refused: tuple[str, ...] = ()
-    """Keys of genops.yaml that it answers with 400."""
+    """Keys of genops.yaml that the model refuses with 400."""
 
 
 class Prices(Sourced):
-    """What tokens cost."""
+    """Prices of tokens."""
 
     usd_per_million_tokens: dict[Kind, Price] = {}
-    """By kind of token. A kind without a figure has no price: what needs it is an error, never 0."""
+    """By kind of token. A kind without a figure has no price: using it is an error, and never free."""
     status: dict[Kind, Status] = {}
-    """How well each price is known."""
+    """By kind of token, whether the price is confirmed."""
     locations: dict[str, dict[Kind, Price]] = {}
-    """What differs in one region or multi-region."""
+    """Prices that differ in one region or multi-region."""
     batch_discount: Share | None = None
-    """Share of input and output that a batch job saves; that of `billing` where not given."""
+    """Share of the price of input and output that a batch job saves; that of `billing` where absent."""
 
 
 class Model(CataloguePart):
     """One published model."""
 
     like: str | None = None
-    """A model of the catalogue whose figures hold here, too, but for prices, dates and aliases, where no others are given."""
+    """Another model of the catalogue, whose figures are used where this one has none; without prices, dates and aliases."""
     publisher: str = "google"
     """As in `publishers/PUBLISHER/models/…`."""
     aliases: tuple[str, ...] = ()
-    """Other names that mean the same model."""
+    """Other names of the same model."""
     life: Life = Life()
     calls: Calls = Calls()
     asking: Asking = Asking()
@@ -271,15 +271,15 @@ class Model(CataloguePart):
 
 
 GROUPS = ("life", "calls", "asking", "tuning", "serving", "thinking", "media", "cache", "requests", "prices")
-"""The groups of figures of a model, each with a source and a day of its own."""
+"""The groups of figures of a model, each with its own source and day."""
 
 
 class Billing(Sourced):
-    """What holds for all prices."""
+    """Figures for all prices."""
 
     currency: Literal["USD"] = "USD"
     batch_discount: Share | None = None
     """Share of the price of input and output that a batch job saves, from 0 to below 1."""
     notes: tuple[str, ...] = ()
     tuning_notes: dict[Method, str] = {}
-    """What an estimate of tuning leaves open, for each method whose price is not known."""
+    """Caveats about the estimated cost of tuning, by method."""

@@ -1,4 +1,4 @@
-"""Where a model is tuned, served, judged by and asked, and the host of Vertex AI that answers there. No I/O.
+"""The locations in which a model is tuned, served, asked and used as a judge, and Vertex AI's host there. No I/O.
 
 Hosts: https://docs.cloud.google.com/gemini-enterprise-agent-platform/resources/locations (read 2026-11-30).
 """
@@ -13,9 +13,9 @@ from genops_events.catalogue.facts import ANY_REGION, IN_TUNING_REGION, Model
 GLOBAL = "global"
 MULTI_REGIONS = ("us", "eu")
 REGION = r"[a-z]+(?:-[a-z]+)+[0-9]+"
-"""How a single region is written, e.g. us-central1."""
+"""Form of a single region, e.g. us-central1."""
 PLACE = rf"^({REGION}|{'|'.join(MULTI_REGIONS)}|{GLOBAL})$"
-"""How any location of Vertex AI is written."""
+"""Form of any location of Vertex AI."""
 _RESOURCE = re.compile(r"(?P<before>projects/[^/]+/locations/)(?P<location>[^/]+)(?P<after>/.*)?")
 _EUROPE = "europe-"
 _AMERICA = "us-"
@@ -31,7 +31,7 @@ def host_of(location: str) -> str:
 
 
 def location_in(name: str) -> str | None:
-    """Return the location that a resource's name holds; None for the id of a published model."""
+    """Return the location in a resource's name; None for the id of a published model."""
     match = _RESOURCE.fullmatch(name)
     return None if match is None else match["location"]
 
@@ -42,29 +42,29 @@ def moved_to(name: str, location: str) -> str:
 
 
 def near(region: str) -> str:
-    """Return the location that keeps data on the continent of a region, where there is one; `global` else."""
+    """Return the multi-region that keeps data on the continent of a region; `global` where there is none."""
     if region in (GLOBAL, *MULTI_REGIONS):
         return region
     return "us" if region.startswith(_AMERICA) else "eu" if region.startswith(_EUROPE) else GLOBAL
 
 
 def is_served_in(model: Model, location: str, *, tuned_in: str) -> bool:
-    """Tell whether what was tuned from this model answers in a location; True where the catalogue does not say."""
+    """Return whether models that were tuned from this one answer in a location; True where the catalogue has no locations."""
     return _allows(model.serving.locations, location, tuned_in)
 
 
 def is_asked_in(model: Model, location: str) -> bool:
-    """Tell whether this model is asked in a location; True where the catalogue does not say."""
+    """Return whether this model is asked in a location; True where the catalogue has no locations."""
     return _allows(model.asking.locations, location, None)
 
 
 def served_in(model: Model, *, tuned_in: str) -> str:
-    """Return where what was tuned from this model in a region answers: there, or in the multi-region around it."""
+    """Return the location in which a model that was tuned from this one answers: its region, or the multi-region around it."""
     return _chosen(model.serving.locations, tuned_in)
 
 
 def asked_in(model: Model, *, home: str) -> str:
-    """Return where this model is asked: at home, in the multi-region around it, or where the catalogue says first."""
+    """Return the location in which this model is asked: `home`, the multi-region around it, or the first of the catalogue."""
     return _chosen(model.asking.locations, home)
 
 

@@ -1,7 +1,7 @@
-"""The metrics that answers can be scored by: what each is called, needs, ranges over and is asked by.
+"""The metrics for answers: name, kind, range, need of a reference, and the judge's template.
 
-Computed ones are Vertex AI's, by its names. Ready-made ones are rubrics for its judge; a dataset may add rubrics of its
-own, and functions in Python. `pairwise` lets the judge choose between the candidate's answer and the champion's.
+Computed metrics are those of Vertex AI, by its names. Ready-made ones are rubrics for its judge; a dataset may add rubrics of
+its own, and functions in Python. By `pairwise`, the judge chooses between the candidate's answer and the champion's.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from genops_events.catalogue.rubrics import (
 Kind = Literal["computed", "pointwise", "pairwise", "python"]
 
 PAIRWISE = "pairwise"
-"""Each row is 1 where the candidate's answer is the better one, 0 where the champion's is, and 0.5 for a tie."""
+"""A row has 1 if the candidate's answer is better, 0 if the champion's is, and 0.5 for a tie."""
 CANDIDATE_FIELD, CHAMPION_FIELD = "response", "baseline_model_response"
 """The names that Vertex AI's own pairwise templates use."""
 
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """A metric that Vertex AI computes from answer and reference, many instances in a call."""
+    """A metric that Vertex AI computes from answer and reference, for many instances in a call."""
 
     input: str
-    """The request's `<input>_input`, and the response's `<input>_results.<input>_metric_values`."""
+    """Part of the fields' names: `<input>_input` in the request, `<input>_results.<input>_metric_values` in the response."""
     spec: Mapping[str, str | bool] = field(default_factory=dict)
 
 
@@ -50,7 +50,7 @@ COMPUTED: Mapping[str, Computed] = {
     "tool_parameter_key_match": Computed("tool_parameter_key_match"),
     "tool_parameter_kv_match": Computed("tool_parameter_kv_match"),
 }
-"""By name; each is from 0 to 1. `rouge` is `rouge_l` under the name that it had first."""
+"""By name; each is from 0 to 1. `rouge` is the former name of `rouge_l`."""
 
 TOOL_METRICS = tuple(name for name in COMPUTED if name.startswith("tool_"))
 KNOWN_METRICS: tuple[str, ...] = (*COMPUTED, "pointwise", *READY_MADE, PAIRWISE)
@@ -59,31 +59,31 @@ KNOWN_METRICS: tuple[str, ...] = (*COMPUTED, "pointwise", *READY_MADE, PAIRWISE)
 
 @dataclass(frozen=True, slots=True)
 class JudgeCalls:
-    """Which judge is asked, and how often about each row."""
+    """The judge, and the number of its calls for each row."""
 
     model: str
-    """Empty for Vertex AI's own choice."""
+    """Empty for Vertex AI's default."""
     samples: int
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric as a dataset asks for it."""
+    """One metric of a dataset."""
 
     name: str
     kind: Kind
     needs_reference: bool
     low: float | None = None
-    """Lowest score there is; None where nobody knows."""
+    """Lowest possible score; None where there is no bound."""
     high: float | None = None
     template: str = ""
-    """What the judge is asked; empty where there is no judge."""
+    """Prompt template of the judge; empty where there is no judge."""
     path: str = ""
     """`module:function` of a metric in Python."""
     judge_model: str = ""
-    """The judge; empty for Vertex AI's own choice."""
+    """The judge; empty for Vertex AI's default."""
     samples: int = 1
-    """Calls of the judge for one row, of which Vertex AI makes one score."""
+    """Calls of the judge for one row, which Vertex AI combines into one score."""
 
     @property
     def judged(self) -> bool:
@@ -91,18 +91,18 @@ class Metric:
         return self.kind in {"pointwise", "pairwise"}
 
     def in_range(self, score: float) -> bool:
-        """Return whether this metric can have this score at all; a number that is none is never in range."""
+        """Return whether this metric can have this score; NaN is never in range."""
         return not math.isnan(score) and (self.low is None or self.high is None or self.low <= score <= self.high)
 
     def can_reach(self, least: float) -> bool:
-        """Return whether a gate may ask for this: a mean can be so high. From 0 on it may be lower than any score is."""
+        """Return whether a gate may have this bound: a mean can be that high. A bound may be below every score, down to 0."""
         return self.low is None or self.high is None or min(self.low, 0.0) <= least <= self.high
 
     @property
     def fingerprint(self) -> str:
-        """What tells this metric from another of the same name: a score counts again only where it is the same."""
-        told = [self.name, self.kind, self.template, self.path, self.judge_model, self.samples]
-        return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+        """Hash of all settings of the metric: a kept score is reused only if it is the same."""
+        settings = [self.name, self.kind, self.template, self.path, self.judge_model, self.samples]
+        return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
 
 
 def computed(name: str) -> Metric:
@@ -147,5 +147,5 @@ def pairwise(criteria: Mapping[str, str], *, show_reference: bool, judge: JudgeC
 
 
 def python_metric(name: str, path: str) -> Metric:
-    """Return a metric that a function computes; whether it needs a reference is its own affair."""
+    """Return a metric that a function in Python computes; the function itself decides what to do without a reference."""
     return Metric(name, "python", needs_reference=False, path=path)

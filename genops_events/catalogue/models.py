@@ -1,4 +1,4 @@
-"""The catalogue itself: the models of the file that ships with this package, and of the user's own over them."""
+"""The catalogue itself: the models of the file that ships with this package, overridden by those of the user's file."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from genops_events.reading.toml_tables import check_table, parse_toml
 _SHIPPED = "models.toml"
 _PUBLISHED = "publishers/"
 _NOT_TAKEN_OVER = ("life", "prices", "aliases", "like")
-"""Parts of a model that `like` leaves out: dates and prices are never guessed from another model's."""
+"""Parts that `like` does not take from the other model: dates and prices are never guessed."""
 _WHOLE = ("methods", "levels", "resolutions")
-"""Figures that `like` does not mix: a model has its own list of them, or the other model's."""
+"""Parts that `like` does not merge: a model has its own, or those of the other model."""
 
 
 class UnknownModelError(PermanentError):
@@ -28,18 +28,18 @@ class UnknownModelError(PermanentError):
 
 
 class UnknownFigureError(PermanentError):
-    """The catalogue has the model, and not this figure of it."""
+    """The catalogue has the model, but not this figure."""
 
 
 class Catalogue(CataloguePart):
-    """All models that are known, with their figures."""
+    """All known models with their figures."""
 
     as_of: date
-    """Day on which the figures were read, where a group has none of its own."""
+    """Day on which the sources were read, for groups without their own."""
     source: Annotated[str, Field(min_length=1)]
-    """Where the figures were read, where a group says nothing else."""
+    """Source of the figures, for groups without their own."""
     billing: Billing = Billing()
-    """What holds for all prices."""
+    """Figures for all prices."""
     models: dict[str, Model] = Field(default={})
     """By id, as in `publishers/google/models/ID`."""
 
@@ -49,27 +49,27 @@ class Catalogue(CataloguePart):
         return tuple(sorted(self.models))
 
     def find(self, name: str) -> Model | None:
-        """Return the model of this id, alias or `publishers/…/models/…`; None where the catalogue has no such one."""
+        """Return the model of this id, alias or `publishers/…/models/…`; None where the catalogue does not have it."""
         return self.models.get(self.id_of(name) or "")
 
     def id_of(self, name: str) -> str | None:
-        """Return the id under which the catalogue has the model of this name; None where it has none."""
+        """Return the id of the model of this name in the catalogue; None where it does not have it."""
         plain = name.rsplit("/", 1)[-1] if _PUBLISHED in name else name
         if plain in self.models:
             return plain
         return next((key for key, model in self.models.items() if plain in model.aliases), None)
 
     def with_name(self, name: str) -> tuple[str, Model] | None:
-        """Return a model with the id that the catalogue has it by; None where it has none."""
+        """Return the model of this name with its id; None where the catalogue does not have it."""
         key = self.id_of(name)
         return None if key is None else (key, self.models[key])
 
     def known_or(self, name: str | None, other: str) -> str:
-        """Return this name if the catalogue has such a model, else the other one: whose figures are taken."""
+        """Return `name` if the catalogue has that model, else `other`."""
         return other if name is None or self.find(name) is None else name
 
     def named(self, name: str) -> Model:
-        """Return the model of this name; raise UnknownModelError that names the known ones and says how to add it."""
+        """Return the model of this name; raise UnknownModelError with the known names and how to add one."""
         if (found := self.find(name)) is not None:
             return found
         close = difflib.get_close_matches(name, self.models, n=1)
@@ -80,7 +80,7 @@ class Catalogue(CataloguePart):
         )
 
     def tunable(self, method: Method | None = None) -> tuple[str, ...]:
-        """Return the models that can be tuned, by this method or by any."""
+        """Return the models that can be tuned, by this method or, with None, by any."""
         return tuple(
             name
             for name in self.names
@@ -89,11 +89,11 @@ class Catalogue(CataloguePart):
 
 
 def how_to_add(model: str, **figures: str) -> str:
-    """Say which lines of the `models` file give a model, or figures of it.
+    """Return a hint with the lines of the `models` file that add a model, or figures of it.
 
     Args:
         model: id.
-        figures: for each group, the lines below its heading; a whole model where there are none.
+        figures: by group, the lines below its heading; none for a whole model.
     """
     if not figures:
         figures = {"prices": "usd_per_million_tokens = { input = …, output = …, training = … }"}
@@ -110,7 +110,7 @@ def how_to_add(model: str, **figures: str) -> str:
 
 
 def no_price(model: str, kind: Kind, location: str, known: Iterable[str], as_of: date | str) -> UnknownFigureError:
-    """Return the error of a kind of token that has no price: what to write, and where."""
+    """Return the error about a kind of token without a price, with the lines that add it."""
     have = ", ".join(known)
     return UnknownFigureError(
         f"No price is known for {kind} tokens of {model} in {location} (as of {as_of}).",
@@ -128,14 +128,14 @@ def shipped() -> Catalogue:
 
 @lru_cache(maxsize=4)
 def read_models(text: str, *, name: str) -> Catalogue:
-    """Return the shipped catalogue with every figure and model of the user's file in place of its own.
+    """Return the shipped catalogue, overridden by the figures and models of the user's file.
 
     Args:
-        text: of the file, in TOML; the form is that of data/models.toml.
+        text: of the file, in TOML, in the form of data/models.toml.
         name: of the file, for messages.
 
     Raises:
-        ConfigError: names each key that is wrong.
+        ConfigError: keys are wrong; the message names all of them.
     """
     own = parse_toml(text, name=name)
     check_table(own, Catalogue, name=name)
@@ -155,7 +155,7 @@ def _checked(table: Mapping[str, Any], *, name: str) -> Catalogue:
 
 
 def _stamped(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the table with source and day of the file in each group of figures that has none of its own."""
+    """Return the table with source and day of the file in each group of figures without its own."""
     stamp = {key: table[key] for key in ("source", "as_of") if key in table}
     models = {
         name: {key: _with_stamp(stamp, value) if key in GROUPS else value for key, value in model.items()}
@@ -181,16 +181,17 @@ def _overridden(table: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, A
 
 
 def _forget_status(model: dict[str, Any], given: Mapping[str, Any]) -> None:
-    """Leave out what is known about a price of ours that the user's file has in its place."""
+    """Remove the status of a shipped price that the user's file replaces, unless the file has a status of its own."""
     prices = given.get("prices", {})
-    own, said = prices.get("usd_per_million_tokens", {}), prices.get("status", {})
+    own, own_status = prices.get("usd_per_million_tokens", {}), prices.get("status", {})
     if own and "status" in model["prices"]:
-        kept = {kind: value for kind, value in model["prices"]["status"].items() if kind not in own or kind in said}
+        status = model["prices"]["status"]
+        kept = {kind: value for kind, value in status.items() if kind not in own or kind in own_status}
         model["prices"] = {**model["prices"], "status": kept}
 
 
 def _mixed(before: Mapping[str, Any], given: Mapping[str, Any], whole: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Return `before` with every figure of `given` in place of its own, table by table."""
+    """Return `before`, overridden by the figures of `given`, table by table."""
     mixed = dict(before)
     for key, value in given.items():
         old = mixed.get(key)

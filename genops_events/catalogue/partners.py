@@ -1,8 +1,8 @@
-"""Names of models as people write them, and why a partner's model is refused.
+"""Names of models as people write them, and the reason why a partner's model is refused.
 
-Vertex AI takes `generateContent` for Google's models alone. A partner's has a form of its own: Anthropic's and Mistral's
-`rawPredict` with the partner's JSON, the others' `endpoints/openapi/chat/completions`. Their answers, usage, caches, batch
-rows and errors differ, too, so a name alone cannot make them asked (docs/adr/0017).
+Vertex AI takes `generateContent` for Google's models alone. A partner's model has another API: `rawPredict` with the
+partner's JSON for Anthropic and Mistral, `endpoints/openapi/chat/completions` for the others. Their answers, usage, caches,
+batch rows and errors differ, too, so partners' models are not supported (docs/adr/0017).
 https://docs.cloud.google.com/gemini-enterprise-agent-platform/models/partner-models (read 2026-11-30)
 """
 
@@ -26,7 +26,7 @@ _FAMILIES = {
 
 
 def publisher_of(name: str) -> str | None:
-    """Return whose model a name means, as far as the name tells; None where it does not."""
+    """Return the publisher of a model by its name; None where the name does not show it."""
     match = _PUBLISHED.fullmatch(name)
     if match is not None:
         return match["publisher"]
@@ -34,13 +34,13 @@ def publisher_of(name: str) -> str | None:
 
 
 def plain_name(name: str) -> str:
-    """Return the id of one of Google's models that is written as `publishers/google/models/ID`; other names as they are."""
+    """Return ID for `publishers/google/models/ID`; other names unchanged."""
     match = _PUBLISHED.fullmatch(name)
     return match["model"] if match is not None and match["publisher"] == _GOOGLE and name.startswith("pub") else name
 
 
 def refusal(name: str) -> str | None:
-    """Say why a partner's model is not asked; None where the name is not a partner's."""
+    """Return why a partner's model is not asked; None where the name is not a partner's."""
     publisher = publisher_of(name)
     if publisher in (None, _GOOGLE):
         return None

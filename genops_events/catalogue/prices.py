@@ -1,4 +1,4 @@
-"""What tuning or a run of prompts will cost, by the prices of the catalogue of models."""
+"""The cost of tuning and of answers, by the prices of the catalogue of models."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from genops_events.catalogue.facts import Kind, Method
 from genops_events.catalogue.models import Catalogue, no_price
 
 CENT_FRACTION = Decimal("0.000001")
-"""Amounts carry six places: one call of a small model costs less than a cent."""
+"""Amounts have six decimal places: one call of a small model costs less than a cent."""
 ANY_REGION = "any region"
 _MILLION = Decimal(1_000_000)
 
 
 def rates_of(catalogue: Catalogue, model: str, location: str = ANY_REGION, *, tuned_in: str | None = None) -> Rates:
-    """Return what a published model costs; a tuned endpoint is asked for by the model that it was tuned from.
+    """Return the prices of a published model; those of a tuned endpoint are the prices of the model that it was tuned from.
 
     Args:
-        catalogue: that has its prices.
+        catalogue: of models.
         model: id of the model.
-        location: where it, or the model that was tuned from it, answers.
-        tuned_in: region where it is tuned, for the price of training; `location` where not given.
+        location: in which it, or the model that was tuned from it, answers.
+        tuned_in: region in which it is tuned, for the price of training; `location` if None.
 
     Raises:
         UnknownModelError: the catalogue does not have it.
@@ -41,23 +41,23 @@ def rates_of(catalogue: Catalogue, model: str, location: str = ANY_REGION, *, tu
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What one model costs where it answers, and where it is tuned."""
+    """Prices of one model in the locations in which it answers and is tuned."""
 
     model: str
     region: str
-    """Where it answers."""
+    """Location in which it answers."""
     prices: dict[Kind, Decimal]
     """US dollars per million tokens."""
     batch_discount: Decimal
     as_of: str
     tuned_in: str
-    """Where the price of training is that of."""
+    """Location of the price of training."""
 
     def price(self, kind: Kind) -> Decimal:
         """Return the price of a million tokens of this kind.
 
         Raises:
-            UnknownFigureError: there is none. It is never taken for 0.
+            UnknownFigureError: there is none; it is never taken for 0.
         """
         if (found := self.prices.get(kind)) is not None:
             return found
@@ -65,7 +65,7 @@ class Rates:
         raise no_price(self.model, kind, where, self.prices, self.as_of)
 
     def tuning_cost(self, training_tokens: int, epochs: int) -> Decimal:
-        """Return what tuning on this many tokens of the training file, this many times over, costs in US dollars."""
+        """Return the cost in USD of tuning on so many tokens of the training file, in so many epochs."""
         _refuse_negative(training_tokens=training_tokens, epochs=epochs)
         return _round_up(self.price("training") * training_tokens * epochs / _MILLION)
 
@@ -78,15 +78,15 @@ class Rates:
         thinking_tokens: int = 0,
         batch: bool = False,
     ) -> Decimal:
-        """Return what generating costs in US dollars, rounded up so that it never understates.
+        """Return the cost of answers in USD, rounded up, so that it is never too low.
 
         Args:
-            input_tokens: all of the prompt, with what came from a cache (as `usage_metadata` counts it).
-            output_tokens: of the answer.
-            cached_tokens: how many of the input tokens came from a cache; priced as input where they have no price.
-            thinking_tokens: beside those of the answer; priced as output where they have no price.
+            input_tokens: of the prompts, those from a cache included (as `usage_metadata` counts them).
+            output_tokens: of the answers.
+            cached_tokens: input tokens that came from a cache; at the price of input where they have none.
+            thinking_tokens: on top of `output_tokens`; at the price of output where they have none.
             batch: whether a batch job makes the answers. The discounts of a cache and of a batch job do not add up, and that
-                of the cache takes precedence: a token from a cache has its price whole. Google's page on batch inference,
+                of the cache takes precedence: a token from a cache has no batch discount. Google's page on batch inference,
                 https://docs.cloud.google.com/vertex-ai/generative-ai/docs/multimodal/batch-prediction-gemini (2026-11-30).
         """
         counts = {"output_tokens": output_tokens, "cached_tokens": cached_tokens, "thinking_tokens": thinking_tokens}
@@ -94,7 +94,7 @@ class Rates:
         if cached_tokens > input_tokens:
             raise ValueError(f"cached_tokens must be among the {input_tokens} input_tokens, got {cached_tokens}")
         cost = self.price("input") * (input_tokens - cached_tokens) + self.price("output") * output_tokens
-        # Where a finer kind has no price, that of the coarser one never understates: cached input is cheaper than input.
+        # Without a price of thinking or cached input, the one of output or input is used, which is never too low.
         cost += self.prices.get("thinking", self.price("output")) * thinking_tokens
         cost *= 1 - self.batch_discount if batch else 1
         cost += self._cached_price * cached_tokens
@@ -107,12 +107,12 @@ class Rates:
     def most_for(
         self, input_tokens: int, output_tokens: int, *, cached_tokens: int = 0, batch: bool = False
     ) -> Decimal:
-        """Return the most that generating can cost where nobody knows how much of the output will be thinking.
+        """Return the most in USD that answers can cost, when it is unknown how much of the output will be thinking.
 
-        Nobody knows either what of the input the service will have in a cache of its own: where a token from a cache is the
-        dearer one, as it may be beside a batch job's discount, all are priced so.
+        It is also unknown how much of the input the service will take from a cache of its own. If a token from a cache is the
+        more expensive one, as it may be beside a batch job's discount, all input has that price.
 
-        Arguments as `generation_cost` has them; `cached_tokens` are in a cache that the calls name, which batch jobs cannot.
+        Arguments as those of `generation_cost`; `cached_tokens` are in a cache that the calls name, which batch jobs cannot.
         """
         asked = self.price("input") * (1 - self.batch_discount if batch else 1)
         if self._cached_price > asked:
@@ -127,7 +127,7 @@ class Rates:
 
 
 def tuning_note(catalogue: Catalogue, method: Method) -> str:
-    """Say what an estimate by `Rates.tuning_cost` leaves open where a model is tuned by this method; empty where nothing is."""
+    """Return the caveat about an estimate by `Rates.tuning_cost` for this method; empty where there is none."""
     return catalogue.billing.tuning_notes.get(method, "")
 
 

@@ -1,4 +1,4 @@
-"""What Google has announced about the end of a model, and which figures nobody has looked at for long. No I/O."""
+"""Notices about the announced end of a model, and the figures that were not checked for long. No I/O."""
 
 from __future__ import annotations
 
@@ -9,44 +9,46 @@ from genops_events.catalogue.facts import GROUPS, Model, Sourced
 from genops_events.catalogue.models import Catalogue
 
 NOTICE = timedelta(days=90)
-"""How long before its end a model is spoken of."""
+"""Time before its end from which there is a notice about a model."""
 _BLOCKED = timedelta(days=30)
 """New use, tuning included, is blocked about a month before (the page on model versions, read 2026-11-30)."""
 
 
 def notice(name: str, model: Model, today: date) -> str | None:
-    """Say that a model is retired, or retires within 90 days, and what replaces it; None where nothing is to be said."""
+    """Return a notice that a model is retired, or retires within 90 days, with its replacement; None where there is no need."""
     life = model.life
-    said: list[str] = []
+    sentences: list[str] = []
     if life.retires is not None and life.retires <= today:
-        said.append(
+        sentences.append(
             f"{name} is retired since {life.retires}: it cannot be tuned or asked, nor can a model that was tuned from it."
         )
     elif life.retires is not None and life.retires - today <= NOTICE:
         days = (life.retires - today).days
-        said.append(
+        sentences.append(
             f"{name} retires on {life.retires}, in {days} {'day' if days == 1 else 'days'}; what was tuned from it ends with it. "
             f"Google blocks new use, tuning included, about a month before ({life.retires - _BLOCKED})."
         )
     elif life.retires is None and life.not_before is not None and life.not_before - today <= NOTICE:
-        said.append(f"{name} may retire from {life.not_before} on: Google has promised it until then, and no longer.")
-    if not said and life.closed_since is not None and life.closed_since <= today:
+        sentences.append(
+            f"{name} may retire from {life.not_before} on: Google has promised it until then, and no longer."
+        )
+    if not sentences and life.closed_since is not None and life.closed_since <= today:
         end = "" if life.retires is None else f", and it ends on {life.retires}"
-        said.append(f"{name} is closed to projects that did not use it before {life.closed_since}{end}.")
-    if not said:
+        sentences.append(f"{name} is closed to projects that did not use it before {life.closed_since}{end}.")
+    if not sentences:
         return None
     if life.replaced_by:
-        said.append(f"Google names {' or '.join(life.replaced_by)} in its place.")
-    return " ".join(said)
+        sentences.append(f"Google names {' or '.join(life.replaced_by)} in its place.")
+    return " ".join(sentences)
 
 
 def not_looked_at(catalogue: Catalogue, today: date, *, days: int) -> Iterator[tuple[str, str, date, str]]:
-    """Yield each group of figures that was read longer ago: model, group, day, source.
+    """Yield each group of figures whose source was read more than `days` days ago: model, group, day, source.
 
     Args:
-        catalogue: whose figures.
-        today: the day.
-        days: how many days a figure may be old.
+        catalogue: of models.
+        today: the present day.
+        days: greatest age in days.
     """
     oldest = today - timedelta(days=days)
     groups: list[tuple[str, str, Sourced]] = [("all models", "billing", catalogue.billing)]

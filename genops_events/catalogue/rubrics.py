@@ -1,8 +1,8 @@
-"""What the judge of Vertex AI's evaluation service is asked: criteria and ratings, as a prompt template.
+"""Prompt templates for the judge of Vertex AI's evaluation service, with criteria and ratings.
 
 The parts of a template (instruction, criteria, rating rubric, the answer) are those that Google recommends in
 https://cloud.google.com/vertex-ai/generative-ai/docs/models/metrics-templates; so are the ready-made metrics and their
-scales, but for `verbosity`: Google rates it from -2 (too short) to 2 (too long), which no gate can use. Here the best is 5.
+scales, except that of `verbosity`: Google rates it from -2 (too short) to 2 (too long), which no gate can use. Here, 5 is best.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Rubric:
-    """What one answer is rated for, and what each rating means."""
+    """The criteria for one answer, and the meaning of each rating."""
 
     criteria: Mapping[str, str]
     ratings: Mapping[int, str]
@@ -101,7 +101,7 @@ PAIRWISE_CRITERIA: Mapping[str, str] = {
 
 
 def pointwise_template(rubric: Rubric) -> str:
-    """Return what the judge is asked about one answer; {prompt}, {reference} and {response} are filled in by Vertex AI."""
+    """Return the judge's prompt about one answer; Vertex AI fills {prompt}, {reference} and {response} in."""
     ratings = "\n".join(f"{rating}: {_plain(text)}" for rating, text in sorted(rubric.ratings.items(), reverse=True))
     return (
         "# Instruction\n"
@@ -114,7 +114,7 @@ def pointwise_template(rubric: Rubric) -> str:
 
 
 def pairwise_template(criteria: Mapping[str, str], *, candidate: str, champion: str, show_reference: bool) -> str:
-    """Return what the judge is asked about two answers; `candidate` and `champion` are the names of their fields."""
+    """Return the judge's prompt about two answers; `candidate` and `champion` are the names of their fields."""
     return (
         "# Instruction\n"
         "You are an expert evaluator. Compare the responses of two AI models to the prompt of a user, by the criteria "
@@ -131,7 +131,7 @@ def _criteria(criteria: Mapping[str, str]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return the user's text without braces, which would be read as a field of the template."""
+    """Return the user's text without braces, which would be fields of the template."""
     return text.replace("{", "(").replace("}", ")")
 
 

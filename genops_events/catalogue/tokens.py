@@ -1,10 +1,10 @@
-"""About how many tokens a text has, by one rule for all that is estimated: training files, prompts, answers, a judge's work.
+"""Estimate the tokens of a text, by one rule for training files, prompts, answers and judges.
 
-Asks nobody, costs nothing, and is rather too high than too low: what is reserved by it is settled by what Google counts.
-Held against the tokenizer of Gemma 3, which google-genai names as that of Gemini 2.5 and 3 (`_local_tokenizer_loader.py`;
-newer models have that of Gemma 4), on texts in 40 languages, program code, JSON and encoded bytes (docs/adr/0020). It is
-1.2 to 3.5 times what that counts of such texts. Too low, by up to a half, it is for letters without sense and for the rarest
-characters of Chinese and Korean; `most_tokens` is the bound that holds for every text.
+The estimate makes no call and is rather too high than too low; sums that are reserved by it are settled by Google's counts.
+It was compared with the tokenizer of Gemma 3, which google-genai names as that of Gemini 2.5 and 3
+(`_local_tokenizer_loader.py`; newer models have that of Gemma 4), on texts in 40 languages, program code, JSON and encoded
+bytes (docs/adr/0020): it is 1.2 to 3.5 times that tokenizer's count. It is too low, by up to a half, for random letters and
+for the rarest characters of Chinese and Korean; `most_tokens` is a bound for every text.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ _ONE = (
     (0xAC00, 0xD7A3),  # Korean syllables
     (0xFF01, 0xFF5E),  # full-width letters
 )
-"""Characters of which a token holds one at least, in texts that people write."""
+"""Characters that count as one token each: in texts that people write, a token has at least one of them."""
 _TWO = ((0x1E00, 0x1EFF),)  # Latin letters with two marks, as in Vietnamese
 LONGEST_TOKEN_CHARACTERS = 16
-"""Of Gemma 3's 262,144 tokens, none is longer but for runs of white space, which are up to 31 characters."""
+"""None of Gemma 3's 262,144 tokens is longer, except runs of white space, which have up to 31 characters."""
 
 
 def estimated_tokens(text: str) -> int:
-    """Return about how many tokens a text has.
+    """Return the estimated number of tokens of a text.
 
-    Three lower-case letters or spaces are a token; a digit is one and a third, since it cuts the word that it stands in;
-    every other ASCII character is one. A letter of Greek, Cyrillic, Arabic, Thai, Chinese, Japanese, Korean and their like is
-    one; any other character has as many as its UTF-8 has bytes. No text has more than its UTF-8 has bytes.
+    Three lower-case letters or spaces count as one token; a digit counts as one and a third, since it splits its word; every
+    other ASCII character counts as one. A letter of Greek, Cyrillic, Arabic, Thai, Chinese, Japanese, Korean and similar
+    scripts counts as one; any other character has as many tokens as UTF-8 bytes. No text has more tokens than UTF-8 bytes.
     """
-    # Each line of a training file comes here three times: what most texts are is counted in the fewest steps.
+    # Called three times for each line of a training file, so the usual characters are counted in the fewest steps.
     ascii_text = text.encode() if text.isascii() else text.encode("ascii", "ignore")
     size = len(ascii_text)
     others = ascii_text.translate(None, _PLAIN)
@@ -59,17 +59,17 @@ def estimated_tokens(text: str) -> int:
 
 
 def json_tokens(value: Any) -> int:
-    """Return about how many tokens a JSON value has that is sent to a model: those of its compact text."""
+    """Return the estimated number of tokens of a JSON value that is sent to a model: those of its compact text."""
     return estimated_tokens(msgspec.json.encode(value).decode())
 
 
 def most_tokens(text: str) -> int:
-    """Return a number of tokens that a text cannot have more of: a token holds at least one byte of its UTF-8."""
+    """Return an upper bound on the tokens of a text: a token has at least one byte of its UTF-8."""
     return len(text.encode())
 
 
 def fewest_tokens(text: str) -> int:
-    """Return a number of tokens that a text cannot have fewer of: a token holds at most LONGEST_TOKEN_CHARACTERS."""
+    """Return a lower bound on the tokens of a text: a token has at most LONGEST_TOKEN_CHARACTERS characters."""
     written = len(text) - sum(map(text.count, " \t\r\n"))
     return -(-written // LONGEST_TOKEN_CHARACTERS)
 

@@ -1,4 +1,4 @@
-"""What Vertex AI accepts as training or validation file of a source model, by the catalogue of models."""
+"""Vertex AI's limits on the training and validation files of a source model, by the catalogue of models."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class MethodLimits:
-    """What one source model takes when it is tuned by one method."""
+    """Limits on tuning one source model by one method."""
 
     adapter_sizes: tuple[int, ...]
     teacher_models: tuple[str, ...] = ()
     """Published models that it can be distilled from."""
     locations: tuple[str, ...] = ()
-    """The only regions where that is done; empty: no restriction known."""
+    """The only regions of this method; empty where no restriction is known."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelLimits:
-    """What Vertex AI accepts as training file of one source model; data/models.toml has the sources."""
+    """Vertex AI's limits on a training file of one source model; data/models.toml has the sources."""
 
     model: str
     min_examples: int
     max_examples: int
     max_media_examples: int
-    """Examples with a file or inline data, of which fewer are allowed."""
+    """Most examples with a file or inline data."""
     max_file_bytes: int
     max_tokens_per_example: int
     max_images_per_example: int
@@ -51,18 +51,18 @@ class ModelLimits:
     max_line_bytes: int
     methods: Mapping[Method, MethodLimits]
     file_figures: FileFigures = dataclasses.field(default_factory=FileFigures)
-    """What the files of an example count as."""
+    """Tokens of the files of an example."""
     for_validation: bool = False
-    """True in the limits of a validation file; never in the catalogue."""
+    """Whether these are the limits of a validation file; never True in the catalogue."""
     readable: Readable | None = None
-    """The files that examples may name; None where no genops.yaml says so: then only their form is checked."""
+    """The files that examples may name; None without genops.yaml, so that only the form of their addresses is checked."""
 
     def reading(self, readable: Readable) -> ModelLimits:
         """Return the same limits for examples that may name these files and no others."""
         return dataclasses.replace(self, readable=readable)
 
     def of_validation_file(self) -> ModelLimits:
-        """Return the limits of a validation file: the same for each example, others for their number."""
+        """Return the limits of a validation file: the same for each example, but others for their number."""
         return dataclasses.replace(
             self,
             min_examples=1,
@@ -76,7 +76,7 @@ _FIGURES = tuple(field.name for field in dataclasses.fields(ModelLimits) if fiel
 
 
 class UnknownLimitsError(PermanentError):
-    """The catalogue does not say what a file for this model may hold, or that the model can be tuned at all."""
+    """The catalogue does not have the limits of files for this model, or no method of tuning it."""
 
 
 def load_limits(model: str, catalogue: Catalogue | None = None) -> ModelLimits:
@@ -84,10 +84,10 @@ def load_limits(model: str, catalogue: Catalogue | None = None) -> ModelLimits:
 
     Args:
         model: id of the model.
-        catalogue: that has its figures; the shipped one if not given.
+        catalogue: of models; None for the shipped one.
 
     Raises:
-        UnknownLimitsError: they are not known; names the models whose limits are.
+        UnknownLimitsError: the limits are not known; the message names the models whose limits are.
     """
     catalogue = catalogue or shipped()
     known = ", ".join(catalogue.tunable())
@@ -116,7 +116,7 @@ def load_limits(model: str, catalogue: Catalogue | None = None) -> ModelLimits:
 
 
 def file_figures(media: Media) -> FileFigures:
-    """Return what a model counts files as, by the catalogue: where a request says nothing of the resolution, and at most."""
+    """Return the tokens of files for a model: at the default resolution, and the most at any resolution."""
     every = [media.at(None), *map(media.at, media.resolutions)]
     images = [one.image_tokens for one in every if one.image_tokens is not None]
     seconds = [one.video_tokens_per_second for one in every if one.video_tokens_per_second is not None]

@@ -1,4 +1,4 @@
-"""How many tokens a call may have, and how many an answer, by the catalogue of models."""
+"""The most tokens of a call and of its answer, by the catalogue of models."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ CONTEXT_WINDOW = "context window"
 
 @dataclass(frozen=True, slots=True)
 class CallLimits:
-    """How much one call of a model takes and gives."""
+    """Limits of one call of a model."""
 
     context_window_tokens: int
     """Most input tokens of one call, system instruction included."""
@@ -23,8 +23,8 @@ def call_limits_of(catalogue: Catalogue, model: str) -> CallLimits:
     """Return the limits of a call of a published model, or of one that was tuned from it.
 
     Raises:
-        UnknownModelError: the catalogue does not have it.
-        UnknownFigureError: it does not say how much a call takes.
+        UnknownModelError: the catalogue does not have the model.
+        UnknownFigureError: the catalogue does not have these limits.
     """
     calls = catalogue.named(model).calls
     if calls.context_window_tokens is None or calls.max_output_tokens is None:

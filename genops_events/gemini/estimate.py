@@ -120,7 +120,7 @@ def inference_step(rates: Rates, inference: Inference, found: PromptTokens, *, l
         return PaidStep(
             "inference", None, limit_usd, None, found.answered, f"{why}; {files}, which the budget stage counts"
         )
-    why = "; ".join((why, *(one.rstrip(".") for one in found.assumed.told(0))))
+    why = "; ".join((why, *(one.rstrip(".") for one in found.assumed.sentences(0))))
     # The cache is billed once when it is made, and with each prompt, where the model may have a lower price for it.
     common = 0 if cache is None else estimated_tokens(cache.text or "") * (found.rows + 1)
     asked = found.asked + common

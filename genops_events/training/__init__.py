@@ -1,1 +1,1 @@
-"""Validate a training file: lines, parts, amounts, duplicates, and the report. No I/O."""
+"""Validate a training file: its lines and their parts, limits, duplicates, and the report. No I/O."""

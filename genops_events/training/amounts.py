@@ -1,4 +1,4 @@
-"""How much one example may hold, and for how much of it tuning is billed at most."""
+"""Limits on one example, and the most tokens of it that tuning is billed for."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from genops_events.training.reasons import BadExample, Reason, shown
 
 
 def refuse_too_much(line: bytes, measure: Measure, limits: ModelLimits) -> None:
-    """Raise BadExample for an example that holds more than one may.
+    """Raise BadExample for an example over a limit.
 
-    An estimate of tokens that is rather too high must not refuse what Google takes: refused is what has too many for
-    certain, at LONGEST_TOKEN_CHARACTERS in each. Of the others Google itself drops those that are over, and tunes on the rest.
+    The estimate of tokens may be too high, and must not refuse examples that Google takes. So an example is refused only if
+    it has too many tokens for certain, with LONGEST_TOKEN_CHARACTERS in each. Google itself drops others that are over the
+    limit, and tunes on the rest.
     """
     for number, limit, what in (
         (measure.images, limits.max_images_per_example, "images"),
@@ -36,9 +37,9 @@ def refuse_too_much(line: bytes, measure: Measure, limits: ModelLimits) -> None:
 
 
 def most_billed(measure: Measure, limits: ModelLimits, assumed: Assumed) -> int:
-    """Return the most tokens that an example is billed for, no more than one may hold; `assumed` takes note of its files."""
+    """Return the most tokens that an example is billed for, at most the limit; what is assumed of its files is added to `assumed`."""
     most, files = limits.max_tokens_per_example, 0
-    if measure.file_tokens is None and not measure.billed_on_top:  # as most examples are: each line comes here
+    if measure.file_tokens is None and not measure.billed_on_top:  # the usual case, which has to be fast
         return min(measure.tokens, most)
     if measure.file_tokens is not None:
         found = assumed.tokens(measure.file_tokens, limits.file_figures)

@@ -1,4 +1,4 @@
-"""Find examples that repeat an earlier one of the same file, in nine bytes per line."""
+"""Find examples that repeat an earlier one of the same file, with nine bytes of memory per line."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 PAIRS_SHOWN = 5
 LINES_COMPARED = 8_000_000
-"""Lines after these are not compared: it bounds memory at about 100 MB. In a file of 1 GB they have 125 bytes each."""
+"""Most lines that are compared, which bounds memory at about 100 MB. In a file of 1 GB with more lines, a line has 125 bytes at most."""
 _BUCKETS = 255
 _NO_EXAMPLE = b"\xff"
 
 
 @dataclass(frozen=True, slots=True)
 class Duplicates:
-    """How many examples repeat an earlier one, and where the first few are."""
+    """The number of examples that repeat an earlier one, and the lines of the first few."""
 
     count: int
     pairs: tuple[tuple[int, int], ...]
@@ -22,11 +22,11 @@ class Duplicates:
 
 
 class DuplicateSearch:
-    """Take the identity of each example and say at the end which came more than once.
+    """Collects the identity of each example, and finds those that came more than once.
 
     Identities are 64-bit hashes: in a file of ten million examples, the chance that two different ones are taken for
-    the same is three in a million. They lie in 255 arrays by their remainder, so that one array at a time can be made
-    a set; beside them, one byte per line says in which array the line's identity is.
+    the same is three in a million. They are kept in 255 arrays by their remainder, so that one array at a time can be made
+    a set; one further byte per line is the number of the array that has the line's identity.
     """
 
     def __init__(self, *, lines_compared: int = LINES_COMPARED) -> None:
@@ -35,7 +35,7 @@ class DuplicateSearch:
         self._order = bytearray()
 
     def add(self, line: int, identity: int) -> None:
-        """Take the example on this line; lines must come in order."""
+        """Add the example on this line; lines must come in order."""
         if line > self._lines_compared:
             return
         order = self._order
@@ -46,7 +46,7 @@ class DuplicateSearch:
         order.append(bucket)
 
     def result(self) -> Duplicates:
-        """Return what came more than once so far."""
+        """Return the duplicates so far."""
         count = 0
         pairs: list[tuple[int, int]] = []
         for bucket, identities in enumerate(self._identities):

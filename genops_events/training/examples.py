@@ -33,27 +33,27 @@ __all__ = ["Measure", "measure_example", "measure_prompt"]
 
 
 class Measure(msgspec.Struct, frozen=True, gc=False):
-    """What one good example holds. No dataclass: one is made for each line of files of a gigabyte."""
+    """Figures of one valid example. Not a dataclass, for speed: one is made for each line of files of a gigabyte."""
 
     tokens: int
-    """Of the texts of the example, by `estimated_tokens`; those of files are beside, in `files`."""
+    """Estimated tokens of the texts, by `estimated_tokens`; those of files are in `file_tokens`."""
     identity: int
-    """The same for two examples that say the same, whatever their white space and order of keys; in this process."""
+    """Hash that is the same for examples that differ in white space and the order of keys only; valid in this process."""
     media: int = 0
-    """Files and inline data."""
+    """Number of files and inline data."""
     images: int = 0
     documents: int = 0
     odd_types: int = 0
-    """MIME types with capitals in them, of which no page of Google's says that they are taken."""
+    """Number of MIME types with capital letters, which Google's pages do not mention."""
     billed_on_top: int = 0
-    """Tokens that are billed beside `tokens`."""
+    """Tokens that are billed on top of `tokens`."""
     files: tuple[str, ...] = ()
     """Addresses of files."""
     file_tokens: FileTokens | None = None
-    """What files and inline data hold; None where there are none."""
+    """Files and inline data; None where there are none."""
 
 
-# First the form of nearly every line, so that it costs little: texts only. It is decoded without looking at anything else.
+# Nearly every line has texts only: this form is tried first, since decoding it is fast.
 
 
 class _Text(msgspec.Struct, forbid_unknown_fields=True, frozen=True, gc=False):
@@ -76,7 +76,7 @@ class _TextExample(msgspec.Struct, forbid_unknown_fields=True, frozen=True, gc=F
     system_instruction: _TextSystem | None = None
 
 
-# Then the whole form.
+# The complete form.
 
 
 class Content(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -87,7 +87,7 @@ class Content(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 
 class Conversation(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """What every example has."""
+    """The fields of every example."""
 
     contents: list[Content] | None = None
     systemInstruction: Content | None = None  # noqa: N815
@@ -96,7 +96,7 @@ class Conversation(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 class _Example(Conversation, forbid_unknown_fields=True, gc=False):
     tools: list[dict[str, Any]] | None = None
-    # Accepted and passed on unseen.
+    # Accepted without a check.
     generationConfig: dict[str, Any] | None = None  # noqa: N815
     generation_config: dict[str, Any] | None = None
     toolConfig: dict[str, Any] | None = None  # noqa: N815
@@ -117,29 +117,29 @@ _FORM = '{"contents": [{"role": "user", "parts": [{"text": …}]}, {"role": "mod
 
 
 def measure_example(line: bytes, *, is_prompt: bool = False) -> Measure:
-    """Return what the example on this line holds; raise BadExample with the first thing that is wrong with it."""
+    """Return the figures of the example on this line; raise BadExample with its first error."""
     if not line.isascii():
         refuse_non_utf8(line)
     try:
         example = _decode_text(line)
-    except (msgspec.DecodeError, RecursionError):  # and ValidationError, which is one
+    except (msgspec.DecodeError, RecursionError):  # ValidationError is a DecodeError
         return _measure_any(line, is_prompt=is_prompt)
     return _measure_texts(example, line, is_prompt=is_prompt) or _measure_any(line, is_prompt=is_prompt)
 
 
 def measure_prompt(line: bytes) -> Measure:
-    """Return what the prompt on this line holds, for distillation; raise BadExample as `measure_example` does.
+    """Return the figures of the prompt on this line, for distillation; raise BadExample as `measure_example` does.
 
     It has the form of an example whose last turn is the user's. An answer of the model may follow: "you don't need to
-    provide expected answers" says Google's page "Gemini Distillation Service".
+    provide expected answers" (Google's page "Gemini Distillation Service").
     """
     return measure_example(line, is_prompt=True)
 
 
 def _measure_texts(example: _TextExample, line: bytes, *, is_prompt: bool) -> Measure | None:
-    """Return what an example of texts holds; None where anything is wrong with it."""
+    """Return the figures of an example of texts; None if it has an error."""
     tokens, role = 0, "user"
-    quotes = 2  # of keys and texts: as many as the line has, or else a key stands there twice
+    quotes = 2  # quotation marks of keys and texts: if the line has more, it has a key twice
     for turn in example.contents:
         if turn.role != role or not (more := _text_tokens(turn.parts)):
             return None
@@ -147,19 +147,21 @@ def _measure_texts(example: _TextExample, line: bytes, *, is_prompt: bool) -> Me
         quotes += 6 + 4 * len(turn.parts)
         role = "model" if role == "user" else "user"
     if not tokens or (role != "user" and not is_prompt):
-        return None  # there is no turn, or the user's is the last one
+        return None  # there is no turn, or the last one is the user's
     if (system := example.systemInstruction or example.system_instruction) is not None:
         if not (more := _tokens_as_before(system.parts)):
             return None
         tokens += more
         quotes += (4 if system.role is msgspec.UNSET else 8) + 4 * len(system.parts)
-    if quotes == line.count(b'"') or quotes == 2 * strings_in(line):  # the former where no text has a quote in it
+    if quotes == line.count(b'"') or quotes == 2 * strings_in(
+        line
+    ):  # the first, faster test fails if a text has a quote
         return Measure(tokens, hash(example))
     return None
 
 
 def _text_tokens(parts: tuple[_Text, ...]) -> int:
-    """Return the tokens of these texts; 0 where one is empty, or there is none."""
+    """Return the tokens of these texts; 0 if one is empty, or there are none."""
     tokens = 0
     for part in parts:
         text = part.text
@@ -170,7 +172,7 @@ def _text_tokens(parts: tuple[_Text, ...]) -> int:
 
 
 _tokens_as_before = lru_cache(maxsize=1)(_text_tokens)
-"""The same, quicker where the texts are those of the last call: a file has one system instruction, on every line."""
+"""The same with a cache of one entry: most files have the same system instruction on every line."""
 
 
 def _measure_any(line: bytes, *, is_prompt: bool) -> Measure:
@@ -201,7 +203,7 @@ def _measure_any(line: bytes, *, is_prompt: bool) -> Measure:
 
 
 def fewest_tokens_of(line: bytes) -> int:
-    """Return a number of tokens that a good example cannot have fewer of; of several answers, the longest one counts."""
+    """Return a lower bound on the tokens of a valid example; of several answers, the longest one counts."""
     example: dict[str, Any] = msgspec.json.decode(line)
     answers = example.pop("completions", None) or []
     return _fewest(example) + max(map(_fewest, answers), default=0)
@@ -220,7 +222,7 @@ def _fewest(value: Any) -> int:
 
 
 def opened(example: Conversation, form: str) -> ExampleTally:
-    """Return a tally of the system instruction; raise BadExample for that, or where there are no turns to follow."""
+    """Return a tally with the system instruction; raise BadExample if that is wrong, or there are no turns."""
     if not example.contents:
         raise BadExample(
             Reason.MISSING_CONTENTS, f"`contents` is missing or empty; an example reads {form}.", place="contents"
@@ -234,7 +236,7 @@ def opened(example: Conversation, form: str) -> ExampleTally:
 
 
 def take_turns(contents: list[Content], tally: ExampleTally, *, texts_only: bool = False) -> Side:
-    """Add all turns to `tally` and return who has the last one; raise BadExample with the first thing that is wrong."""
+    """Add all turns to `tally` and return the side of the last one; raise BadExample with the first error."""
     before = MODEL
     for index, content in enumerate(contents):
         side = _side(contents, index)

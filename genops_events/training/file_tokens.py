@@ -1,8 +1,8 @@
-"""How many tokens the files of an example have: by the figures of the catalogue where that can be told, or the most there can be.
+"""Estimate the tokens of an example's files by the figures of the catalogue, or by the most that they can have.
 
-Nobody opens the files. An image has the tokens that one image can have; a piece of video whose begin and end the example
-gives has those of its seconds. How long another video or a sound is, how many pages a PDF has and how much text a text
-file, is not known: whoever shows one may fill the example to the brim, and is counted so.
+The files are not opened. An image counts as the most tokens of one image; a piece of video with start and end counts by its
+seconds. The length of other videos and of sounds, the number of pages of a PDF and the length of a text file are unknown: an
+example with one of these counts as full.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from genops_events.catalogue.file_figures import FileFigures
 
 KINDS = {"image": "image", "video": "video", "audio": "sound", "application/pdf": "PDF document"}
-"""What files are called, by the beginning of their type; all others are texts."""
+"""Names of files by their type, or its first part; all others are text files."""
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)s")
 _UNKNOWN = {
     "image": "size",
@@ -30,22 +30,22 @@ _UNKNOWN = {
 
 @dataclass(slots=True)
 class FileTokens:
-    """What of an example's tokens files have."""
+    """The files of an example, as far as their tokens depend on them."""
 
     images: int = 0
     video_seconds: int = 0
-    """Of the pieces of video of which begin and end are given, times the frames a second where more than one is asked for."""
+    """Seconds of the pieces of video with start and end, times the frames per second if these are more than one."""
     unknown: Counter[str] = field(default_factory=Counter)
-    """Files by kind of which nobody knows how much they hold."""
+    """Number of files of unknown size, by kind."""
     has_resolution: bool = False
-    """Whether the example says in which resolution something is read."""
+    """Whether the example sets a resolution."""
 
 
 def take_file(found: FileTokens, mime_type: str, video: Mapping[str, Any] | None) -> None:
-    """Add a file that an example shows.
+    """Add a file of an example.
 
     Args:
-        found: what the example has shown before.
+        found: files of the example so far.
         mime_type: of the file.
         video: its `videoMetadata`.
     """
@@ -60,7 +60,7 @@ def take_file(found: FileTokens, mime_type: str, video: Mapping[str, Any] | None
 
 
 def _seconds(video: Mapping[str, Any]) -> int:
-    """Return how many seconds of a video are shown, as one frame a second has it; 0 where that is not told."""
+    """Return the seconds of a piece of video, times the frames per second; 0 where start or end is missing."""
     given = {name.replace("_o", "O"): value for name, value in video.items()}
     end = _DURATION.fullmatch(str(given.get("endOffset")))
     begin = _DURATION.fullmatch(str(given.get("startOffset", "0s")))
@@ -72,19 +72,19 @@ def _seconds(video: Mapping[str, Any]) -> int:
 
 @dataclass(slots=True)
 class Assumed:
-    """What was assumed of the files of all examples."""
+    """The assumptions about the files of all examples."""
 
     images: int = 0
     image_tokens: int = 0
     video_seconds: int = 0
     video_second_tokens: int = 0
     full: int = 0
-    """Examples that were counted as full."""
+    """Number of examples that count as full."""
     unknown: Counter[str] = field(default_factory=Counter)
-    """Files, by kind, for which they were."""
+    """Number of the files that are the cause, by kind."""
 
     def tokens(self, found: FileTokens, figures: FileFigures) -> int | None:
-        """Return the tokens of an example's files, and note what was assumed; None where nobody knows."""
+        """Return the tokens of an example's files, and add them to the assumptions; None where they are unknown."""
         image = figures.image_at_most if found.has_resolution else figures.image
         second = figures.video_second_at_most if found.has_resolution else figures.video_second
         unknown = Counter(found.unknown)
@@ -102,26 +102,26 @@ class Assumed:
         self.video_second_tokens = max(self.video_second_tokens, second or 0)
         return found.images * (image or 0) + found.video_seconds * (second or 0)
 
-    def told(self, most: int) -> tuple[str, ...]:
-        """Say what was assumed, a sentence for each kind of file.
+    def sentences(self, most: int) -> tuple[str, ...]:
+        """Return the assumptions, a sentence for each kind of file.
 
         Args:
-            most: tokens of one example.
+            most: most tokens of one example.
         """
-        said = [
+        found = [
             f"{_count(number, kind)}, {_UNKNOWN[kind]} unknown: the most that an example may hold, {most:,} tokens, was "
             f"taken for each example that shows {'it' if number == 1 else 'one'}."
             for kind, number in sorted(self.unknown.items())
         ]
         if self.images:
-            said.append(
+            found.append(
                 f"{_count(self.images, 'image')}: {self.image_tokens:,} tokens, the most that one can have, each."
             )
         if self.video_seconds:
-            said.append(
+            found.append(
                 f"{self.video_seconds:,} seconds of video, by the offsets given: {self.video_second_tokens:,} tokens each."
             )
-        return tuple(said)
+        return tuple(found)
 
 
 def _count(number: int, kind: str) -> str:

@@ -1,4 +1,4 @@
-"""Say what kind of file somebody has uploaded in place of JSON Lines."""
+"""Recognise files of other forms that were uploaded in place of JSON Lines."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SEPARATORS = ((b"\t", "tab-separated values"), (b",", "CSV"), (b";", "CSV"))
 
 
 def foreign_form(line: bytes, *, is_json: bool) -> str:
-    """Say what kind of file begins with this line, where it is no JSON Lines file at all; else an empty text."""
+    """Return the form of the file that begins with this line, if it is not JSON Lines; else an empty text."""
     text = line.strip()
     form = next((name for signature, name in _SIGNATURES if line.startswith(signature)), "")
     if not form and b"\0" in text:
@@ -38,7 +38,7 @@ def _foreign_text(text: bytes) -> str:
             return CR_ONLY
         if after_first_value(text) is not None:
             return ""
-        # `{` or `{"contents": [` alone on a line: an object that goes on over the next lines.
+        # `{` or `{"contents": [` alone on a line: an object over several lines.
         return "JSON that is spread over several lines" if text.endswith((b"{", b"[", b",")) else ""
     if text.startswith(b"<"):
         return "XML or HTML"

@@ -1,4 +1,4 @@
-"""What a line holds, by the method that is tuned by."""
+"""The check of a line for each method of tuning."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LINES: Mapping[Method, str] = {
     "preference": "a prompt with two answers to choose from",
     "distillation": "a prompt without an answer",
 }
-# An example with its answer is a prompt for distillation, too; a prompt is told what it lacks as an example.
+# An example with its answer is valid for distillation, too, so that is not suggested; a prompt gets the error about its missing answer.
 _MISTAKEN_FOR: Mapping[Method, tuple[Method, ...]] = {
     "supervised": ("preference",),
     "preference": ("supervised", "distillation"),
@@ -28,7 +28,7 @@ _MISTAKEN_FOR: Mapping[Method, tuple[Method, ...]] = {
 
 
 def meant_for_another(line: bytes, method: Method) -> str:
-    """Say which method this line is good for, where it is not for `method` but for another one; else an empty text."""
+    """Return a sentence that names the method this line is valid for, if that is not `method`; else an empty text."""
     for other in _MISTAKEN_FOR[method]:
         try:
             MEASURES[other](line)

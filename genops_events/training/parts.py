@@ -1,4 +1,4 @@
-"""Check the parts of one turn of an example: what they hold, and whether it may be there."""
+"""Check the parts of one turn of an example: their content, and whether it is allowed there."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from genops_events.training.reasons import BadExample, Reason, shown
 class Part(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """One part of a turn, in either of the spellings that Google's pages use.
 
-    `null` is no value at all, as in the JSON of Protocol Buffers (https://protobuf.dev/programming-guides/json/): what
-    google-genai writes names every field that way.
+    `null` means an absent value, as in the JSON of Protocol Buffers (https://protobuf.dev/programming-guides/json/):
+    google-genai writes all fields, the absent ones as null.
     """
 
     text: str | None = None
@@ -33,7 +33,7 @@ class Part(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     inline_data: dict[str, Any] | None = None
     function_call: dict[str, Any] | None = None
     function_response: dict[str, Any] | None = None
-    # Accepted and passed on unseen.
+    # Accepted without a check.
     thought: bool | None = None
     thoughtSignature: str | None = None  # noqa: N815
     thought_signature: str | None = None
@@ -41,7 +41,7 @@ class Part(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     video_metadata: dict[str, Any] | None = None
     mediaResolution: Any = None  # noqa: N815
     media_resolution: Any = None
-    # Fields of the API's Part that no page on tuning has: they may be there as long as they hold nothing.
+    # Fields of the API's Part that no page on tuning mentions: they are allowed as long as they are null.
     executableCode: Any = None  # noqa: N815
     executable_code: Any = None
     codeExecutionResult: Any = None  # noqa: N815
@@ -60,7 +60,7 @@ class Part(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     speech_metadata: Any = None
 
     def payloads(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield what the part holds beside text: name in Gemini's spelling, and value."""
+        """Yield the content of the part other than text: name in Gemini's spelling, and value."""
         for name, value in (
             ("fileData", self.fileData),
             ("fileData", self.file_data),
@@ -80,30 +80,30 @@ _SPELLINGS = {
     "video_metadata": "videoMetadata",
     "media_resolution": "mediaResolution",
 }
-"""Of what stands beside the payload; a second payload is refused in any spelling."""
+"""Spellings of the fields beside the payload; a second payload is refused in any spelling."""
 _NOT_TUNED_ON = Part.__struct_fields__[Part.__struct_fields__.index("executableCode") :]
 
 
 @dataclass(slots=True)
 class ExampleTally:
-    """What was found so far in an example."""
+    """Figures of an example so far."""
 
     tokens: int = 0
     media: int = 0
     images: int = 0
     documents: int = 0
     odd_types: int = 0
-    """MIME types with capitals in them."""
+    """Number of MIME types with capital letters."""
     files: list[str] = field(default_factory=list)
     """Addresses of files."""
     file_tokens: FileTokens = field(default_factory=FileTokens)
     calls: Counter[str] = field(default_factory=Counter)
-    """Functions that the last turn of the model calls, without those answered since."""
+    """Function calls of the last turn of the model that have no response yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """Who speaks, and what may be said."""
+    """A side of the conversation, and the parts that it may have."""
 
     name: str
     allowed: tuple[str, ...]
@@ -116,12 +116,12 @@ FUNCTION = Side("A function", ("functionResponse",))
 
 
 def text_only(side: Side) -> Side:
-    """Return this side where it may hold nothing but text."""
+    """Return this side with text as the only allowed part."""
     return Side(side.name, ("text",))
 
 
 def refuse_two_spellings(found: msgspec.Struct, spellings: Mapping[str, str], place: str) -> None:
-    """Raise BadExample where a field has a value in both of its spellings: snake_case, and that of Gemini beside it."""
+    """Raise BadExample if a field has a value in both spellings, snake_case and camelCase."""
     for snake, camel in spellings.items():
         if getattr(found, snake) is not None and getattr(found, camel) is not None:
             raise _two_spellings(snake, camel, place)
@@ -137,7 +137,7 @@ def _two_spellings(snake: str, camel: str, place: str) -> BadExample:
 
 
 def take_parts(parts: list[Part], place: str, side: Side, tally: ExampleTally) -> None:
-    """Add the parts of one turn to `tally`; raise BadExample with the first thing that is wrong with them."""
+    """Add the parts of one turn to `tally`; raise BadExample with their first error."""
     if not parts:
         raise BadExample(Reason.EMPTY_PART, f"`{place}.parts` is missing or empty.", place=f"{place}.parts")
     for index, part in enumerate(parts):
@@ -221,7 +221,7 @@ def _take_file(value: dict[str, Any], at: str, tally: ExampleTally) -> None:
 
 def _take_inline(value: dict[str, Any], at: str, tally: ExampleTally) -> None:
     data = value["data"].encode(errors="replace")
-    # What remains beside the letters of both alphabets; `=` fills up the last group of four, or is left out.
+    # Characters outside both base64 alphabets; `=` may fill up the last group of four.
     rest = data.translate(None, _BASE64)
     letters = len(data) - len(rest)
     filled = not rest or (rest in (b"=", b"==") and data.endswith(rest) and len(data) % _GROUP == 0)

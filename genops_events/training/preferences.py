@@ -32,11 +32,11 @@ _decode = msgspec.json.Decoder(_Preference).decode
 
 
 def measure_preference(line: bytes) -> Measure:
-    """Return what the pair of answers on this line holds; raise BadExample with the first thing that is wrong with it.
+    """Return the figures of the pair of answers on this line; raise BadExample with its first error.
 
     "The sum of maximum input and maximum completion token counts" has a limit, so `tokens` are those of the prompt and
-    the longer answer. Billed is the prompt twice and both answers ("the number of tokens in the prompt times two, plus the
-    completion tokens", says Google's page "About preference tuning for Gemini models").
+    the longer answer. The prompt is billed twice, and both answers once ("the number of tokens in the prompt times two, plus
+    the completion tokens", Google's page "About preference tuning for Gemini models").
     """
     if not line.isascii():
         refuse_non_utf8(line)
@@ -54,7 +54,7 @@ def measure_preference(line: bytes) -> Measure:
 
 
 def _answer_tokens(completions: list[_Completion]) -> list[int]:
-    """Return the tokens of each of the two answers; raise BadExample where they are no pair."""
+    """Return the tokens of each of the two answers; raise BadExample if they are not a pair."""
     if len(completions) != _PAIR:
         found = f"has {len(completions)} answers" if completions else "is missing or empty"
         raise BadExample(

@@ -1,4 +1,4 @@
-"""What validation says about a training file: figures, problems, warnings, and a summary in one or two sentences."""
+"""The report about a training file: figures, problems, warnings, and a summary in one or two sentences."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Problem:
     line: int | None
     """1-based; None where the file as a whole is the problem."""
     column: int | None
-    """1-based byte of the line, where one is to blame."""
+    """1-based byte of the line; None where no single byte is wrong."""
     reason: Reason
     message: str
     found: str
-    """What was read, cut at 200 characters."""
+    """The line, cut at 200 characters."""
 
     def to_json_line(self) -> bytes:
         """Return this problem as one line of quarantine.jsonl, with its line end."""
@@ -37,41 +37,41 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class ValidationReport:
-    """What a training file holds, and whether it may be tuned on."""
+    """Figures of a training file, and whether it may be tuned on."""
 
     valid: bool
-    """With the policy `reject`, True only without a single problem; with `quarantine`, if enough lines are valid."""
+    """With the policy `reject`, True if there is no problem; with `quarantine`, True if enough lines are valid."""
     summary: str
-    """One or two sentences: what was found, and what to do."""
+    """One or two sentences: the findings, and what to do."""
     examples: int
-    """Valid examples."""
+    """Number of valid examples."""
     lines: int
-    """In the file, whether they were looked at or not."""
+    """Lines of the file, checked or not."""
     size_bytes: int
-    """What was read; of a file that is too large, one byte more than is allowed."""
+    """Bytes that were read; for a file that is too large, one more than allowed."""
     tokens_estimate: int
-    """Most that is billed of the valid examples for one epoch, files included: by `estimated_tokens` and `assumed`."""
+    """The most tokens that are billed for one epoch, files included: by `estimated_tokens` and `assumed`."""
     problems_total: int
-    """With `lines_checked` less than `lines`: at least so many."""
+    """Number of problems; a lower bound if `lines_checked` is less than `lines`."""
     lines_checked: int = 0
-    """Lines that were looked at: after the last of them, nothing could change the verdict."""
+    """Lines that were checked: further lines could not change the result."""
     quarantined: int = 0
-    """Lines that are left out of what is tuned on; 0 unless the policy is `quarantine` and enough lines remain."""
+    """Invalid lines that are not tuned on; 0 unless the policy is `quarantine` and enough lines are valid."""
     duplicates: int = 0
     """Examples that repeat an earlier one."""
     leaked: int = 0
     """Examples that are in the validation file, too."""
     problems_by_reason: dict[str, int] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
-    """The first 100."""
+    """The first 100 problems."""
     warnings: tuple[str, ...] = ()
     assumed: tuple[str, ...] = ()
-    """What `tokens_estimate` assumes of files, since nobody has opened them; among the warnings, too."""
+    """Assumptions of `tokens_estimate` about files, which are not opened; also among the warnings."""
 
 
 @dataclass(slots=True)
 class Figures:
-    """What was counted in a file so far."""
+    """Figures of a file so far."""
 
     limits: ModelLimits
     method: Method = "supervised"
@@ -79,33 +79,33 @@ class Figures:
     lines: int = 0
     blank: int = 0
     examples: int = 0
-    """Valid ones."""
+    """Number of valid examples."""
     tokens: int = 0
     lines_checked: int = 0
     hidden: int = 0
-    """Objects that stand behind another one on its line."""
+    """Further objects on the line of another one."""
     media_examples: int = 0
     odd_types: int = 0
     file_examples: int = 0
-    """Examples that name files, which are not in the file itself."""
+    """Examples with addresses of files."""
     assumed: Assumed = field(default_factory=Assumed)
     long: int = 0
-    """Examples that may have more tokens than one may hold."""
+    """Examples that may be over the limit on tokens."""
     long_lines: list[int] = field(default_factory=list)
-    """The first few of them, 1-based."""
+    """1-based lines of the first few of them."""
     has_bom: bool = False
     by_reason: Counter[str] = field(default_factory=Counter)
     problems: list[Problem] = field(default_factory=list)
     bad_lines: int = 0
     leaked: int = 0
     leaks: list[tuple[int, int]] = field(default_factory=list)
-    """The first few: 1-based line here, and in the validation file."""
+    """The first few leaks: 1-based line in this file, and in the validation file."""
 
     def take(self, measure: Measure, billed: int) -> None:
-        """Count a good example, which is on the line that was read last.
+        """Count a valid example, which is on the line that was read last.
 
         Args:
-            measure: what it holds.
+            measure: figures of the example.
             billed: the most tokens that are billed for it.
         """
         self.examples += 1
@@ -120,7 +120,7 @@ class Figures:
 
 
 def summary(figures: Figures, *, valid: bool) -> str:
-    """Return in one or two sentences what was found, and what to do."""
+    """Return one or two sentences with the findings, and what to do."""
     limits, bad = figures.limits, figures.bad_lines
     if valid:
         purpose = "to tune" if figures.method == "supervised" else f"for {METHODS[figures.method]} of"
@@ -151,7 +151,7 @@ def summary(figures: Figures, *, valid: bool) -> str:
 
 
 def warnings(figures: Figures, duplicates: Duplicates, *, lines_compared: int) -> tuple[str, ...]:
-    """Return what deserves a look although it does not stop tuning."""
+    """Return warnings about findings that do not stop tuning."""
     found = []
     if figures.has_bom:
         found.append("The file begins with a byte order mark, which is skipped; save it as UTF-8 without one.")
@@ -190,7 +190,7 @@ def warnings(figures: Figures, duplicates: Duplicates, *, lines_compared: int) -
 
 
 def too_few(figures: Figures, holds: str) -> str:
-    """Return what a file with too few examples is told; `holds` is who takes how many, up to "at least"."""
+    """Return the message about a file with too few examples; `holds` is the beginning of a sentence, before "at least"."""
     least, good, bad = figures.limits.min_examples, figures.examples, figures.bad_lines + figures.hidden
     if not bad:
         return f"{count(good, 'example')}; {holds} at least {least}. Add examples."
@@ -202,7 +202,7 @@ def too_few(figures: Figures, holds: str) -> str:
 
 
 def _about_tokens(figures: Figures) -> Iterator[str]:
-    yield from figures.assumed.told(figures.limits.max_tokens_per_example)
+    yield from figures.assumed.sentences(figures.limits.max_tokens_per_example)
     if figures.long:
         lines = ", ".join(map(str, figures.long_lines)) + (", …" if figures.long > len(figures.long_lines) else "")
         yield (

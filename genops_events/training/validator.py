@@ -1,11 +1,11 @@
-"""Check a training file while it streams past, before anything is spent: bounded memory, whatever the file.
+"""Check a training file as a stream, before anything is spent, in bounded memory.
 
     validator = TrainingDataValidator(load_limits("gemini-3.5-flash"), on_problem=quarantine.append)
     for chunk in download:
         validator.feed(chunk)
     report = validator.close()
 
-How the file is cut into chunks never changes the report.
+The report does not depend on how the file is cut into chunks.
 """
 
 from __future__ import annotations
@@ -42,31 +42,31 @@ __all__ = [
 ]
 
 InvalidLines = Literal["reject", "quarantine"]
-"""What becomes of a file with invalid lines: rejected, or tuned on without them if enough remain."""
+"""Policy for a file with invalid lines: it is rejected, or tuned on without them if enough lines are valid."""
 PROBLEMS_KEPT = 100
-"""So many problems are in the report."""
+"""Most problems in the report."""
 PROBLEMS_LISTED = 10_000
-"""So many problems of lines are given to `on_problem`, and so into the quarantine."""
+"""Most problems of lines that are passed to `on_problem`, and so written to the quarantine."""
 MOST_BAD_LINES: Mapping[InvalidLines, int] = {"reject": 1_000, "quarantine": 100_000}
-"""After so many invalid lines the file is refused, whatever follows, and lines are only counted from there on. With
-`reject`, one is enough, and the others are for whoever mends them; with `quarantine`, so many may be left out."""
+"""Invalid lines after which the file is refused, and further lines are only counted. With `reject`, one is enough to refuse
+it, and the others are listed so that all can be corrected at once; with `quarantine`, fewer than this may be left out."""
 FOUND_CHARACTERS = 200
 MESSAGE_CHARACTERS = 1_000
 _HEAD_BYTES = 4 * FOUND_CHARACTERS
 """UTF-8 has at most four bytes for a character."""
 _PIECE_BYTES = 256 * 1024
-"""So much is split into lines at a time: the lines of a whole chunk would take several times its memory."""
+"""Bytes that are split into lines at a time: the lines of a whole chunk would take several times its memory."""
 _LONG_LINE_BYTES = 1024 * 1024
 _SHARE_FROM, _SHARE = 1000, 0.3
 
 
 @dataclass(frozen=True, slots=True)
 class ValidationExamples:
-    """The examples of a validation file, to be looked for among the training examples."""
+    """The examples of a validation file, to find them among the training examples."""
 
     count: int = 0
     lines: Mapping[int, int] = field(default_factory=dict)
-    """Identity of an example, which holds in this process only, and its 1-based line."""
+    """1-based lines by the identity of their example, which is valid in this process only."""
 
 
 def validate(
@@ -79,7 +79,7 @@ def validate(
     validation: ValidationExamples | None = None,
     method: Method = "supervised",
 ) -> ValidationReport:
-    """Check a whole file that comes in chunks; stop reading once it is larger than allowed.
+    """Check a whole file in chunks; stop reading once it is larger than allowed.
 
     Arguments as those of TrainingDataValidator.
     """
@@ -101,17 +101,17 @@ def validate(
 def validate_validation_file(
     chunks: Iterable[bytes], *, limits: ModelLimits, method: Method = "supervised"
 ) -> tuple[ValidationReport, ValidationExamples]:
-    """Check a validation file and remember its examples.
+    """Check a validation file, and return its examples, too.
 
     Args:
-        chunks: the file.
-        limits: those of the source model; a validation file's own are taken from them.
-        method: how the model is tuned, which says what a line holds.
+        chunks: of the file.
+        limits: of the source model, from which those of a validation file follow.
+        method: of tuning, which decides the form of a line.
     """
     lines: dict[int, int] = {}
 
     def remember(line: int, _text: bytes, measure: Measure) -> None:
-        if len(lines) < limits.max_validation_examples:  # a file with more is refused: memory stays bounded
+        if len(lines) < limits.max_validation_examples:  # bounds memory: a file with more is refused
             lines.setdefault(measure.identity, line)
 
     report = validate(chunks, limits=limits.of_validation_file(), on_example=remember, method=method)
@@ -119,18 +119,18 @@ def validate_validation_file(
 
 
 class TrainingDataValidator:
-    """Take a training file chunk by chunk, hand out each problem as it is found, and judge at the end.
+    """Takes a training file chunk by chunk, reports each problem when it is found, and returns the report at the end.
 
-    Memory is bounded: two times `limits.max_line_bytes`, nine bytes for each line, and what a chunk takes.
+    Memory is bounded: two times `limits.max_line_bytes`, nine bytes for each line, and one chunk.
     Not thread safe.
 
     Args:
         limits: of the source model.
-        on_problem: is given the problems, in the order of the lines: of 10,000 lines at most.
-        on_example: is given every valid example: 1-based line, its bytes without white space around, what it holds.
-        invalid_lines: whether lines with problems forbid tuning on the others.
+        on_problem: called with each problem, in the order of the lines, for 10,000 invalid lines at most.
+        on_example: called with every valid example: 1-based line, its bytes without surrounding white space, its figures.
+        invalid_lines: policy for a file with invalid lines.
         validation: examples to look for in this file.
-        method: how the model is tuned, which says what a line holds.
+        method: of tuning, which decides the form of a line.
     """
 
     def __init__(
@@ -152,15 +152,17 @@ class TrainingDataValidator:
         self._validation = validation or ValidationExamples()
         self._figures = Figures(limits, method)
         self._duplicates = DuplicateSearch()
-        self._rest = bytearray()  # the line that has not ended yet, or its head once it is too long
+        self._rest = (
+            bytearray()
+        )  # the beginning of an unfinished line; of a line that is too long, the first bytes only
         self._rest_bytes = 0
-        self._is_foreign = False  # not JSONL at all, or for another method
+        self._is_foreign = False  # whether the file is not JSONL, or for another method
         self._most_bad_lines = MOST_BAD_LINES[invalid_lines]
-        self._is_decided = False  # no line can change the verdict any more: they are only counted from there on
+        self._is_decided = False  # whether no line can change the result any more, so that lines are only counted
 
     @property
     def wants_more(self) -> bool:
-        """False once the file is larger than allowed: the rest is not looked at and need not be read."""
+        """False once the file is larger than allowed: the rest need not be read."""
         return self._figures.size_bytes <= self._limits.max_file_bytes
 
     def feed(self, chunk: bytes) -> None:
@@ -188,7 +190,7 @@ class TrainingDataValidator:
             self._hold(rest)
 
     def _count_lines(self, piece: bytes) -> None:
-        """Take lines of which only the number matters: blank ones, and what comes after the verdict."""
+        """Count lines that are not checked: blank ones, and those after the result is decided."""
         ends = piece.count(b"\n")
         rest = piece[piece.rfind(b"\n") + 1 :] if ends else piece
         self._figures.lines += ends
@@ -227,7 +229,7 @@ class TrainingDataValidator:
             leaked=figures.leaked,
             problems_by_reason=dict(figures.by_reason),
             problems=tuple(figures.problems),
-            assumed=figures.assumed.told(self._limits.max_tokens_per_example),
+            assumed=figures.assumed.sentences(self._limits.max_tokens_per_example),
             warnings=(*warnings(figures, duplicates, lines_compared=LINES_COMPARED), *self._own_warnings()),
         )
 
@@ -236,7 +238,7 @@ class TrainingDataValidator:
         if self._rest_bytes <= self._limits.max_line_bytes:
             self._rest += piece
         else:
-            # Too long to be kept: the head is enough to show what it is.
+            # The line is too long: only its first bytes are kept, to show them.
             self._rest += piece[:_HEAD_BYTES]
             del self._rest[_HEAD_BYTES:]
 
@@ -255,7 +257,7 @@ class TrainingDataValidator:
             figures.has_bom = True
             line = line[len(codecs.BOM_UTF8) :]
         if length > self._limits.max_line_bytes:
-            self._take_long(line[:_HEAD_BYTES], length)  # all that is kept of it where it came in pieces
+            self._take_long(line[:_HEAD_BYTES], length)  # as many bytes as are kept of a line that came in pieces
             return
         if not line or line.isspace():
             figures.blank += 1
@@ -277,14 +279,14 @@ class TrainingDataValidator:
             self._on_example(figures.lines, line.strip(), measure)
 
     def _take_bad(self, line: bytes, bad: BadExample) -> None:
-        # Most lines are good: what a bad one is, is looked at only here.
+        # Not in `_take`, which has to be fast for valid lines.
         figures = self._figures
         if self._seen == 0 and (looks_like := foreign_form(line, is_json=bad.reason is not Reason.NOT_JSON)):
             self._refuse_form(line, looks_like, bad.column if looks_like is CR_ONLY else None)
             return
-        # A long line is read once, not once for each method.
+        # Not for a long line: it would be read once for each method.
         if self._seen == 0 and len(line) <= _LONG_LINE_BYTES and (other := meant_for_another(line, self._method)):
-            # Said once, and not of each line: what follows is of the same kind.
+            # Reported once, and not for each line: further lines are of the same kind.
             self._is_foreign = True
             self._report_line(line, Reason.WRONG_METHOD, other)
             return
@@ -308,7 +310,7 @@ class TrainingDataValidator:
 
     @property
     def _seen(self) -> int:
-        """Lines so far that are not blank, without the one that is being looked at."""
+        """Number of lines so far that are not blank, without the present one."""
         return self._figures.lines - 1 - self._figures.blank
 
     def _refuse_form(self, line: bytes, looks_like: str, column: int | None = None) -> None:
@@ -319,7 +321,7 @@ class TrainingDataValidator:
     def _judge_file(self) -> None:
         limits, figures = self._limits, self._figures
         present = figures.examples + figures.bad_lines + figures.hidden
-        # With `quarantine`, what is tuned on is what must be enough, and not too much.
+        # With `quarantine`, the limits apply to the valid lines, which are tuned on.
         counted = figures.examples if self._quarantines else present
         holds = f"{limits.model} is tuned on"
         if limits.for_validation:

@@ -1,4 +1,4 @@
-"""Say in words for people why a line cannot be decoded as an example."""
+"""Messages for people about a line that cannot be decoded as an example."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from genops_events.training.reasons import BadExample, Reason, shown
 T = TypeVar("T")
 
 MOST_LEVELS = 100
-"""Deepest nesting. Protocol Buffers, of which Google's services are made, read JSON of at most 100 levels:
+"""Deepest nesting. Protocol Buffers, which Google's services use, read JSON of at most 100 levels:
 https://protobuf.dev/programming-guides/proto-limits/#depth-limit."""
 _decode_any = msgspec.json.Decoder().decode
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
@@ -47,14 +47,14 @@ def refuse_non_utf8(line: bytes) -> None:
 
 
 def decoded(decode: Callable[[bytes], T], line: bytes, form: str) -> tuple[T, int]:
-    """Return the line as an example, and its identity; raise BadExample where it is none.
+    """Return the line as an example, and its identity; raise BadExample if it is not an example.
 
-    The identity is the same for two JSON values that differ in white space and the order of keys only, in this process.
+    Within this process, the identity is the same for JSON values that differ in white space and the order of keys only.
 
     Args:
-        decode: makes an example of the line.
+        decode: decodes the line as an example.
         line: valid UTF-8.
-        form: how an example of this file reads.
+        form: an example of this file, for messages.
     """
     try:
         value = _decode_any(line)
@@ -88,7 +88,7 @@ def _refuse_depth(line: bytes, value: Any) -> None:
 
 def _repeated(line: bytes) -> BadExample:
     found = repeated_key(line)
-    if found is None:  # it is there, far behind
+    if found is None:  # it is beyond the part of the line that is searched
         return BadExample(Reason.REPEATED_KEY, "A key stands twice in one object; keep one of them.")
     where = f"`{found.place}`" if found.place else "the example"
     return BadExample(
@@ -99,7 +99,7 @@ def _repeated(line: bytes) -> BadExample:
 
 
 def _wrong_json(line: bytes, error: Exception) -> BadExample:
-    """Return what a line is told that the decoder cannot read."""
+    """Return the error about a line that the decoder cannot read."""
     if (known := not_one_value(line)) is not None:
         return BadExample(
             Reason.NOT_JSON, f"The line is not one JSON value: {known.message}.", known.column, more=known.more
@@ -107,7 +107,7 @@ def _wrong_json(line: bytes, error: Exception) -> BadExample:
     text = str(error).removeprefix("JSON is malformed: ")
     if isinstance(error, RecursionError):
         text = "it is nested too deeply"
-    elif isinstance(error, msgspec.ValidationError):  # the only wrong form of a value of any form
+    elif isinstance(error, msgspec.ValidationError):  # decoding without a schema raises it for numbers only
         text = "a number is longer, or larger, than a number can be"
     byte = _BYTE.search(text)
     what = _BYTE.sub("", text).strip().rstrip(".")
@@ -117,7 +117,7 @@ def _wrong_json(line: bytes, error: Exception) -> BadExample:
 
 
 def _wrong_form(text: str, form: str) -> BadExample:
-    """Return what a line of another form is told; `form` is how an example of this file reads."""
+    """Return the error about a line of another form; `form` is an example of this file."""
     if (match := _UNKNOWN.search(text)) is not None:
         key, place = match["key"], match["place"]
         where = f"in `{place}`" if place else "in the example"
