@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 FORGOTTEN_AFTER = timedelta(days=1)
 """Age after which an end without a summary is removed: its task died, and records it anew when it is cleared."""
 
-NO_RESULT = "Its task ended without a result; the log of the task in Airflow says more."
+NO_RESULT = "Its task ended without a result; see the log of the task in Airflow."
 
 
 def conclude(config: Config, store: RecordStore, plan: ComparisonPlan) -> ComparisonSummary:

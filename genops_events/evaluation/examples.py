@@ -98,7 +98,7 @@ def lines_of_file(chunks: Iterable[bytes]) -> Iterator[str]:
         if isinstance(line, int):
             raise EvaluationDataError(
                 f"Line {number} has {line:,} bytes, and Vertex AI takes requests of at most {MOST_LINE_BYTES:,}.",
-                "Each example stands on a line of its own.",
+                "Write each example on a line of its own.",
                 number,
             )
         if number == 1 and (form := foreign_form(line, is_json=True)):

@@ -127,12 +127,12 @@ class EvaluationRun:
         name, lines = found
         there = PurePosixPath(name).name
         places = in_training([one.prompt for one in examples], lines)
-        return {number: f"stands in the training file ({there}, line {line})" for number, line in places.items()}
+        return {number: f"is in the training file ({there}, line {line})" for number, line in places.items()}
 
     def _nothing_to_ask(self, left_out: Mapping[int, str]) -> Verdict:
         reason = (
-            f"Every row of {self.evaluation.file} stands in the training file: scores would say how well the model "
-            "remembers. Hold rows out of the training file, and upload it again."
+            f"Every row of {self.evaluation.file} is in the training file: scores would measure what the model has "
+            "memorised. Hold rows out of the training file, and upload it again."
         )
         return self.run.conclude(EvaluationVerdict, Outcome.REFUSED, reason, examples=0, left_out=len(left_out))
 
@@ -305,5 +305,5 @@ def _main_cause_sentence(causing: Mapping[str, int]) -> str:
 
 def _left_out_sentence(left_out: Sequence[str]) -> str:
     shown = ", ".join(left_out[:5]) + (", …" if len(left_out) > 5 else "")  # noqa: PLR2004
-    count = "1 row stands" if len(left_out) == 1 else f"{len(left_out)} rows stand"
-    return f" {count} in the training file and {'is' if len(left_out) == 1 else 'are'} in no score: {shown}."
+    count = "1 row is" if len(left_out) == 1 else f"{len(left_out)} rows are"
+    return f" {count} in the training file and {'was' if len(left_out) == 1 else 'were'} not scored: {shown}."

@@ -90,7 +90,7 @@ CANDIDATES = Table(
         Column("evaluated", "INTEGER", "Rows that it was evaluated by"),
         Column("evaluation_blocked", "INTEGER", "Answers of the evaluation that were blocked"),
         Column("evaluation_cut", "INTEGER", "Answers of the evaluation that were cut"),
-        Column("evaluation_empty", "INTEGER", "Answers of the evaluation that said nothing"),
+        Column("evaluation_empty", "INTEGER", "Answers of the evaluation without text"),
         Column("evaluation_failed", "INTEGER", "Rows of the evaluation without a score in some metric"),
         Column("metric", "STRING", "What decided about promotion"),
         Column("score", "FLOAT", "The candidate's, in that metric"),

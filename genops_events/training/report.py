@@ -145,7 +145,7 @@ def summary(figures: Figures, *, valid: bool) -> str:
         f"The file {verdict}: {'' if is_all else 'at least '}{problems:,} problems ({by_reason(figures.by_reason)}) beside "
         f"{count(figures.examples, 'good example')}"
         f"{'' if is_all else f' in the first {figures.lines_checked:,} of {figures.lines:,} lines; the others were not '}"
-        f"{'' if is_all else 'looked at, since the verdict stands'}. The first{f' ({place})' if first.line is not None else ''}: "
+        f"{'' if is_all else 'checked, since they cannot change the result'}. The first{f' ({place})' if first.line is not None else ''}: "
         f"{first.message} Mend them all and upload the file again."
     )
 

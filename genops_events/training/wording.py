@@ -89,11 +89,11 @@ def _refuse_depth(line: bytes, value: Any) -> None:
 def _repeated(line: bytes) -> BadExample:
     found = repeated_key(line)
     if found is None:  # it is beyond the part of the line that is searched
-        return BadExample(Reason.REPEATED_KEY, "A key stands twice in one object; keep one of them.")
+        return BadExample(Reason.REPEATED_KEY, "A key occurs twice in one object; keep one of them.")
     where = f"`{found.place}`" if found.place else "the example"
     return BadExample(
         Reason.REPEATED_KEY,
-        f"The key {shown(found.key)} stands twice in {where}, first at column {found.first_column}; keep one of them.",
+        f"The key {shown(found.key)} occurs twice in {where}, first at column {found.first_column}; keep one of them.",
         found.column,
     )
 

@@ -24,7 +24,7 @@ def test_what_stands_in_prompts_and_answers_neither_runs_nor_breaks_the_page(loo
     assert page.locator("main > details.row").count() == 10
     assert page.locator("main > h2").all_inner_texts()[-2:] == [
         "Rows without a score: 10",
-        "Rows that stand in the training file: 10",
+        "Rows that are in the training file: 10",
     ]
     assert not seen.scrolls_sideways()
     assert seen.sticking_out() == []

@@ -145,7 +145,7 @@ def test_rows_without_a_score_and_rows_of_the_training_file_are_named(look: Look
     seen = look(report_examples.passed())
     assert seen.cells("Rows without a score: 2")[1][1] == "2"
     told = seen.page.locator("main").inner_text()
-    held_out = told[told.index("Rows that stand in the training file: 3") :]
+    held_out = told[told.index("Rows that are in the training file: 3") :]
     assert "They are left out of every score." in held_out
     assert "known-1, known-2, known-3" in held_out
     assert "failing-1, failing-2" in told

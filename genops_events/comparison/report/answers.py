@@ -15,7 +15,7 @@ _REASON_CHARACTERS, _WORDS_CHARACTERS, _MOST_WORDS = 200, 300, 3
 _STATES = {
     "cut": "cut at the longest answer",
     "blocked": "blocked, or ended early",
-    "empty": "said nothing",
+    "empty": "no text",
 }
 
 

@@ -139,7 +139,7 @@ def dollars(value: float) -> str:
 def _named(
     points: Sequence[Point], spots: Sequence[tuple[float, float]], bars: Sequence[Box]
 ) -> tuple[list[str], list[Box | None]]:
-    """Return names with their places if there is room for all of them; else numbers with theirs."""
+    """Return names with their places if there is room for all of them; else numbers with places."""
     numbers = [str(one.number) for one in points]
     if len(points) <= _NAMED_AT_MOST:
         texts = [f"{one.number} {_isolated(short(one.name, _NAME_CHARACTERS))}" for one in points]

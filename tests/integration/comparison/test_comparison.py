@@ -161,7 +161,7 @@ def test_a_contestant_whose_answers_are_all_cut_has_failed_and_one_that_says_not
     (row,) = [line for line in summary_rows(found) if (line["contestant"], line["metric"]) == (MODEL, "exact_match")]
     assert (row["blocked"], row["cut"], row["empty"], row["failed"]) == (0, 0, 1, 1)
     report = store.bucket.blob(report_path(found.id)).download_as_text()
-    assert "said nothing (STOP)" in report
+    assert "no text (STOP)" in report
     assert "1 empty" in report
 
 

@@ -166,10 +166,10 @@ def test_rows_of_the_training_file_are_named_and_left_out(
     before = cloud.vertex_calls("generateContent")
     _, told = evaluated(candidate)
     assert (told["scores"], told["examples"], told["left_out"]) == ({"exact_match": 1.0}, 2, 1)
-    assert told["reason"].endswith("1 row stands in the training file and is in no score: known.")
+    assert told["reason"].endswith("1 row is in the training file and was not scored: known.")
     assert cloud.vertex_calls("generateContent") == before + 2
     left_out = rows_of(store, candidate)[2]
-    assert left_out["left_out"] == "stands in the training file (training.jsonl, line 1)"
+    assert left_out["left_out"] == "is in the training file (training.jsonl, line 1)"
     assert "scores" not in left_out
 
 
@@ -182,7 +182,7 @@ def test_an_evaluation_file_that_is_all_in_the_training_file_is_refused_and_noth
     before = cloud.vertex_calls("generateContent")
     _, told = evaluated(candidate)
     assert told["outcome"] == "refused"
-    assert "stands in the training file" in told["reason"]
+    assert "is in the training file" in told["reason"]
     assert cloud.vertex_calls("generateContent") == before
     assert store.read(ledger_path(month_of(now())), Ledger) is None
 

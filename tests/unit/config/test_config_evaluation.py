@@ -148,7 +148,7 @@ def test_what_was_judged_is_counted_by_the_calls_that_were_made_and_the_answers_
     rows = [
         Row("1", "p" * 400, "r" * 40, "a" * 4, champion_answer="c" * 4, measures=both),
         Row("2", "p" * 400, "r" * 40, "a" * 4, measures=fluency),
-        Row("3", "p" * 400, "r" * 40, left_out="stands in the training file"),
+        Row("3", "p" * 400, "r" * 40, left_out="is in the training file"),
     ]
     tokens = judged_tokens(asked.measured(), rows)
     assert tokens.calls == 2 * 3

@@ -42,7 +42,7 @@ def test_rows_without_a_score_are_counted_and_in_no_mean() -> None:
         row(1, scores={"exact_match": 1.0}),
         row(2, failures={"exact_match": "refused"}),
         row(3, scores={"exact_match": 0.0}),
-        row(4, left_out="stands in the training file", scores={"exact_match": 1.0}),
+        row(4, left_out="is in the training file", scores={"exact_match": 1.0}),
     ]
     found = summarise(rows, [EXACT, WINS], {})
     assert set(found) == {"exact_match"}, "what was never asked has no figures"

@@ -52,7 +52,7 @@ def test_answers_are_counted_over_the_rows_that_were_asked_about() -> None:
         row("2", "cut", failures={"bleu": "cut"}),
         row("3", "blocked", failures={"bleu": "blocked"}),
         Row("4", "refused", failures={"bleu": "no answer: 400"}),
-        Row("5", "known", left_out="stands in the training file"),
+        Row("5", "known", left_out="is in the training file"),
     ]
     found = answers_in(rows)
     assert (found.asked, found.answered, found.usable) == (4, 3, 1)

@@ -49,13 +49,13 @@ def test_a_column_that_the_table_has_not_is_a_mistake_in_the_code() -> None:
 def test_each_prompt_has_a_row_for_each_metric_that_it_was_asked_about() -> None:
     rows = [
         Row(id="a", prompt="p", scores={"bleu": 0.5}, failures={"fluency": "no score"}),
-        Row(id="b", prompt="p", left_out="stands in the training file"),
+        Row(id="b", prompt="p", left_out="is in the training file"),
         Row(id="c", prompt="p", scores={"bleu": 0.0}),
     ]
     found = [
         (one["position"], one["metric"], one["score"], one["failure"], one["left_out"]) for one in scored_rows(rows, {})
     ]
-    why = "stands in the training file"
+    why = "is in the training file"
     assert found == [
         (1, "bleu", 0.5, None, None),
         (1, "fluency", None, "no score", None),

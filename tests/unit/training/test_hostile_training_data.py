@@ -41,7 +41,7 @@ def test_after_a_thousand_invalid_lines_nothing_can_change_and_the_counts_say_at
     assert (report.lines, report.lines_checked, report.examples) == (100_016, 16 + most, 16)
     assert (report.problems_total, len(listed), report.valid) == (most, most, False)
     assert "at least 1,000 problems" in report.summary
-    assert "in the first 1,016 of 100,016 lines; the others were not looked at" in report.summary
+    assert "in the first 1,016 of 100,016 lines; the others were not checked" in report.summary
     assert sum(len(problem.to_json_line()) for problem in listed) < len(content)
     # How the file is cut into chunks changes nothing.
     assert checked(content, chunk=4_099) == (report, listed)
@@ -121,7 +121,7 @@ def test_a_key_that_stands_twice_is_named_with_both_columns() -> None:
     line = GOOD.replace(b'{"contents"', b'{"contents": [], "contents"')
     problem = only_problem(GOOD, line)
     assert (problem.line, problem.column, problem.reason) == (2, 18, Reason.REPEATED_KEY)
-    assert problem.message == "The key 'contents' stands twice in the example, first at column 2; keep one of them."
+    assert problem.message == "The key 'contents' occurs twice in the example, first at column 2; keep one of them."
 
 
 @pytest.mark.parametrize(
