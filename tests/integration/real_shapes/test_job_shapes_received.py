@@ -108,7 +108,7 @@ def test_a_model_that_a_failed_job_has_left_is_named_and_taken_away(
     assert isinstance(verdict, TuningVerdict)
     assert (verdict.outcome, verdict.model, verdict.endpoint) == (Outcome.FAILED, model, None)
     assert "Failed to create endpoint" in verdict.reason
-    assert "`genops prune`" in verdict.told
+    assert "`genops prune`" in verdict.reason_and_help
     assert verdict.cost_usd
     settle_and_announce(StageRun(Stage.TUNING, candidate, "run-1"), verdict, TUNING_END)
     (listed,) = survey(config, store, DATASET)
