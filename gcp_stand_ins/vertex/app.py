@@ -8,15 +8,13 @@ import re
 import time
 import uuid
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
-import msgspec
-
-from gcp_stand_ins.faults import AnswerGivenError, FaultSwitch, GivenAnswer, InjectedError
+from gcp_stand_ins.faults import AnswerGivenError, FaultSwitch, InjectedError
 from gcp_stand_ins.vertex import evaluation, responses, tokens
 from gcp_stand_ins.vertex.answering import Answering
 from gcp_stand_ins.vertex.base_models import BASE_MODELS, check_publisher_model
@@ -25,21 +23,27 @@ from gcp_stand_ins.vertex.errors import ApiError, injected, not_implemented
 from gcp_stand_ins.vertex.faults import VertexFaults
 from gcp_stand_ins.vertex.projects import Projects
 from gcp_stand_ins.vertex.registry import Registry
+from gcp_stand_ins.vertex.sending import (
+    Events,
+    Receive,
+    Send,
+    read_body,
+    send_document,
+    send_error,
+    send_events,
+    send_given,
+)
 from gcp_stand_ins.vertex.tuning import Tuning
 from gcp_stand_ins.vertex.tuning_requests import check_is_stable, stable
 from gcp_stand_ins.vertex.wire import read_json
 
 log = logging.getLogger("gcp_stand_ins.vertex")
 
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
 _PATH = re.compile(r"/(?P<version>v1|v1beta1|ui)/(?P<name>[^:]+)(?::(?P<verb>\w+))?")
 _OPERATION = "operations.get"
 """The one method that Google's clients call below `/ui/`: their REST transport looks at operations there."""
 _LOCATION = "projects/*/locations/*"
 _PROMPTED = frozenset({"generateContent", "streamGenerateContent", "countTokens", "computeTokens"})
-_JSON = b"application/json; charset=UTF-8"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +63,6 @@ class Call:
     query: dict[str, str]
     body: dict[str, Any]
     is_stable: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Events:
-    """An answer in parts.
-
-    Args:
-        sse: as server-sent events; otherwise as a JSON array.
-    """
-
-    parts: Iterable[dict[str, Any]]
-    sse: bool
 
 
 Answer = dict[str, Any] | Events
@@ -157,21 +149,21 @@ class VertexApi:
         if scope["type"] != "http":
             raise RuntimeError(f"the Vertex AI stand-in speaks HTTP only, not {scope['type']}")
         try:
-            answer = await self._answer(scope, await _read_body(receive))
+            answer = await self._answer(scope, await read_body(receive))
         except InjectedError as error:
-            await _send_error(send, injected(error.code, self._switch.current.retry_after_seconds))
+            await send_error(send, injected(error.code, self._switch.current.retry_after_seconds))
         except AnswerGivenError as given:
-            await _send_given(send, given.answer)
+            await send_given(send, given.answer)
         except ApiError as error:
-            await _send_error(send, error)
+            await send_error(send, error)
         except Exception:
             log.exception("%s %s failed", scope["method"], scope["path"])
-            await _send_error(send, ApiError("INTERNAL", "The Vertex AI stand-in failed; its log says where."))
+            await send_error(send, ApiError("INTERNAL", "The Vertex AI stand-in failed; its log says where."))
         else:
             if isinstance(answer, Events):
-                await _send_events(send, answer)
+                await send_events(send, answer)
             else:
-                await _send(send, 200, msgspec.json.encode(answer))
+                await send_document(send, answer)
 
     async def _answer(self, scope: MutableMapping[str, Any], body: bytes) -> Answer:
         """Find the method that a request calls, apply the faults, and return what it answers."""
@@ -357,46 +349,3 @@ def _finished_operation(parent: str) -> dict[str, Any]:
         "done": True,
         "response": {"@type": "type.googleapis.com/google.protobuf.Empty"},
     }
-
-
-async def _read_body(receive: Receive) -> bytes:
-    chunks = []
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            break
-        chunks.append(message.get("body", b""))
-        if not message.get("more_body"):
-            break
-    return b"".join(chunks)
-
-
-async def _send(
-    send: Send, status: int, body: bytes, *, content_type: bytes = _JSON, headers: Iterable[tuple[bytes, bytes]] = ()
-) -> None:
-    head = [(b"content-type", content_type), (b"content-length", str(len(body)).encode()), *headers]
-    await send({"type": "http.response.start", "status": status, "headers": head})
-    await send({"type": "http.response.body", "body": body})
-
-
-async def _send_error(send: Send, error: ApiError) -> None:
-    await _send(send, error.http_status, msgspec.json.encode(error.document()), headers=error.headers())
-
-
-async def _send_given(send: Send, answer: GivenAnswer) -> None:
-    headers = {**answer.all_headers, "content-length": str(len(answer.body))}
-    pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": answer.status, "headers": pairs})
-    await send({"type": "http.response.body", "body": answer.body})
-
-
-async def _send_events(send: Send, answer: Events) -> None:
-    if not answer.sse:
-        await _send(send, 200, msgspec.json.encode(list(answer.parts)))
-        return
-    head = [(b"content-type", b"text/event-stream")]
-    await send({"type": "http.response.start", "status": 200, "headers": head})
-    for part in answer.parts:
-        body = b"data: " + msgspec.json.encode(part) + b"\r\n\r\n"
-        await send({"type": "http.response.body", "body": body, "more_body": True})
-    await send({"type": "http.response.body", "body": b""})
