@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from gcp_stand_ins.faults import FaultSwitch
+from gcp_stand_ins.recording import answer_is_given
 from gcp_stand_ins.vertex import generation, responses
 from gcp_stand_ins.vertex.base_models import check_publisher_model
 from gcp_stand_ins.vertex.caches import Caches
@@ -99,6 +100,8 @@ class Answering:
         if told.harmful_text and told.harmful_text in prompt.question and not prompt.harm_passes:
             return responses.blocked_answer(prompt, model=model, now=time.time(), cached=cached)
         ends = next((one for text, one in told.finish_reasons.items() if text in prompt.question), None)
+        if ends is not None:
+            answer_is_given()  # it may be a reason that Google's documents do not have yet
         if ends is not None or (told.empty_text and told.empty_text in prompt.question):
             return responses.silent(prompt, ends or "STOP", model=model, now=time.time(), cached=cached)
         if job_id is None:
