@@ -128,7 +128,14 @@ def test_what_an_answer_tells_is_kept_whole_and_read_back(config: Config, store:
     row = PromptRow.of_text(0, "one", line=1, name="1")
     called = ({"name": "f", "arguments": {"a": 1}},)
     used = {"input_tokens": 9, "output_tokens": 7, "cached_tokens": 4, "thinking_tokens": 3}
-    given = Reply("a", "cut", "MAX_TOKENS", "it was cut", called, ({"uri": "u"},), "hm", ("b",), seconds=0.5, **used)
+    told = {
+        "sources": ({"uri": "u"},),
+        "citations": ({"uri": "c"},),
+        "thoughts": "hm",
+        "others": ("b",),
+        "seconds": 0.5,
+    }
+    given = Reply("a", "cut", "MAX_TOKENS", "it was cut", called, **told, **used)
     respondent = Respondent(MODEL, Requests(AnswerSettings()), name="m", settings="s")
     kept = KeptAnswers(store.bucket, NAME, [row], respondent)
     kept.adopt({0: given})
