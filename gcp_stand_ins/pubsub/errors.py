@@ -9,6 +9,9 @@ from google.protobuf.any_pb2 import Any as PackedAny
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
+DETAILS = "grpc-status-details-bin"
+"""The trailing metadata that holds an error with its details."""
+
 
 class ApiError(Exception):
     """The call is answered with this gRPC status.
@@ -67,5 +70,5 @@ def stale_ack_ids(ack_ids: Iterable[str]) -> ApiError:
     return ApiError(
         grpc.StatusCode.INVALID_ARGUMENT,
         message,
-        (("grpc-status-details-bin", status.SerializeToString()),),
+        ((DETAILS, status.SerializeToString()),),
     )

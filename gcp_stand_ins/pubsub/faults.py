@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import grpc
+from google.protobuf.json_format import ParseDict, ParseError
+from google.rpc import error_details_pb2  # noqa: F401 - so that details are known by their names
+from google.rpc.status_pb2 import Status
 from pydantic import Field, field_validator
 
-from gcp_stand_ins.faults import Faults, FaultSwitch
+from gcp_stand_ins.faults import Faults, FaultSwitch, GivenAnswer
+from gcp_stand_ins.pubsub.errors import DETAILS, ApiError
 
 _FROM_HTTP = {
     "400": "INVALID_ARGUMENT",
@@ -39,6 +45,24 @@ def status_of(code: str) -> grpc.StatusCode:
     return grpc.StatusCode[name]
 
 
+def error_given(answer: GivenAnswer) -> ApiError:
+    """Return the error that an answer says in JSON, details and all, as gRPC tells it.
+
+    Raises:
+        ValueError: it is none, or has a detail that nobody knows.
+    """
+    error = answer.document.get("error") if isinstance(answer.document, Mapping) else None
+    if answer.headers or not isinstance(error, Mapping):
+        raise ValueError('an answer of Pub/Sub is an error as JSON, without headers: {"error": {"status": …, …}}')
+    status = status_of(str(error.get("status") or answer.status))
+    told: dict[str, Any] = {"code": status.value[0], "message": error.get("message", "")}
+    try:
+        packed = ParseDict({**told, "details": error.get("details", [])}, Status())
+    except (ParseError, TypeError) as problem:
+        raise ValueError(f"the details are none that gRPC knows: {problem}") from problem
+    return ApiError(status, packed.message, ((DETAILS, packed.SerializeToString()),))
+
+
 class PubSubFaults(Faults):
     """What the Pub/Sub stand-in can be told to do wrong; all off by default."""
 
@@ -48,6 +72,20 @@ class PubSubFaults(Faults):
     """Share of messages that are delivered twice."""
     reorder: bool = False
     """Deliver messages in random order; those of one ordering key stay in theirs."""
+    answers: list[GivenAnswer] = Field(default_factory=list)
+    """Calls that are answered with an error word for word, as JSON tells it: `[{"method": "Pull", "status": 403, "document": {…}}]`."""
+
+    @property
+    def given_answers(self) -> Sequence[GivenAnswer]:
+        """What single calls are answered with, whatever the stand-in would say."""
+        return self.answers
+
+    @field_validator("answers")
+    @classmethod
+    def _are_errors(cls, answers: list[GivenAnswer]) -> list[GivenAnswer]:
+        for answer in answers:
+            error_given(answer)
+        return answers
 
     @field_validator("error_code")
     @classmethod

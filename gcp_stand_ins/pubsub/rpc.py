@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import grpc
 
 from gcp_stand_ins import recording
-from gcp_stand_ins.faults import InjectedError
+from gcp_stand_ins.faults import AnswerGivenError, InjectedError
 from gcp_stand_ins.guard import Address, foreign_user, peer_address
 from gcp_stand_ins.pubsub.errors import ApiError, unimplemented
-from gcp_stand_ins.pubsub.faults import PubSubFaultSwitch, status_of
+from gcp_stand_ins.pubsub.faults import PubSubFaultSwitch, error_given, status_of
 
 log = logging.getLogger("gcp_stand_ins")
 
@@ -117,6 +117,9 @@ class Service(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no ty
             return await call()
         except InjectedError as error:
             await context.abort(status_of(error.code), str(error))
+        except AnswerGivenError as given:
+            refusal = error_given(given.answer)
+            await context.abort(refusal.status, refusal.message, refusal.trailing)
         except ApiError as error:
             await context.abort(error.status, error.message, error.trailing)
         except Exception as error:

@@ -117,7 +117,7 @@ def _translate(what: str, error: Exception) -> CloudUnavailable | CloudRefused |
     if isinstance(error, (api.Aborted, api.Cancelled, api.RetryError)):
         return CloudUnavailable(f"Could not {what}: {error}.", later)
     if isinstance(error, api.GoogleAPICallError):
-        return _by_status(what, error.code, str(error), error)
+        return _by_status(what, error.code, f"{error.code or ''} {error.message}".strip(), error)
     genai = sys.modules.get("google.genai.errors")
     if genai is not None and isinstance(error, genai.APIError):
         return _by_status(what, error.code, _told(error.details), error)
@@ -180,8 +180,11 @@ def in_words(text: str) -> str:
 
 
 def _details(error: Any) -> Iterator[Mapping[str, Any]]:
-    """Yield the details of an error of google-genai, of api_core, or of `http_error`."""
+    """Yield the details of an error of google-genai, of api_core (HTTP and gRPC), or of `http_error`."""
     details = getattr(error, "details", None)
+    if isinstance(details, list) and any(hasattr(one, "DESCRIPTOR") for one in details):
+        yield from (one if isinstance(one, Mapping) else _as_json(one) for one in details)
+        return
     found = _inner(details) if isinstance(details, Mapping) else details
     if isinstance(found, list) and not any(isinstance(one, Mapping) and "@type" in one for one in found):
         found = _inner(found)  # google-genai unpacks an array of one error alone
@@ -190,6 +193,13 @@ def _details(error: Any) -> Iterator[Mapping[str, Any]]:
     for one in found if isinstance(found, (list, tuple)) else ():
         if isinstance(one, Mapping):
             yield one
+
+
+def _as_json(detail: Any) -> Mapping[str, Any]:
+    """Return a detail of an error of gRPC as JSON tells it."""
+    from google.protobuf.json_format import MessageToDict
+
+    return {"@type": f"type.googleapis.com/{detail.DESCRIPTOR.full_name}", **MessageToDict(detail)}
 
 
 def _status_word(error: Any) -> str:
@@ -205,6 +215,19 @@ def _info(error: Any) -> Mapping[str, Any]:
     """Return the `google.rpc.ErrorInfo` of an error; an empty one where it has none."""
     named = (one for one in _details(error) if str(one.get("@type", "")).endswith("google.rpc.ErrorInfo"))
     return next(named, {})
+
+
+def _violations(text: str, error: Any) -> str:
+    """Return what an error finds wrong, field by field, and does not say in its text; empty where there is nothing."""
+    found = [
+        f"{one.get('field') or one.get('subject') or ''}: {said}".removeprefix(": ")
+        for detail in _details(error)
+        for one in [*(detail.get("fieldViolations") or ()), *(detail.get("violations") or ())]
+        if isinstance(one, Mapping)
+        and (said := str(one.get("description") or "").removesuffix("."))
+        and said not in text
+    ]
+    return f" ({'; '.join(found)})" if found else ""
 
 
 def _retry_after(error: Any) -> float | None:
@@ -242,7 +265,7 @@ def _is_lost_connection(error: Exception) -> bool:
 def _by_status(what: str, code: int | None, text: str, error: Any) -> CloudUnavailable | CloudRefused:
     status = None if code is None else int(code)
     text = _readable(text).removesuffix(".")  # Google ends some of its sentences, and not others
-    told = f"Could not {what}: {text}."
+    told = f"Could not {what}: {text}{_violations(text, error)}."
     info = _info(error)
     has_no_quota = status == _TOO_MANY and (info.get("metadata") or {}).get("quota_limit_value") == "0"
     word = _PASSING_WORDS.get(status or 0)

@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from google.api_core.exceptions import NotFound, TooManyRequests
+from bigquery_stand_in import BigQueryProcess
+from google.api_core.exceptions import Forbidden, NotFound, ResourceExhausted, TooManyRequests
+from google.cloud import bigquery
 from google.cloud.storage import Bucket
 from google.genai.errors import APIError
+from google.rpc.error_details_pb2 import RetryInfo
+from pubsub_stand_in import Pair, StandIn, data_of
 from storage_stand_in import StorageProcess
 from vertex_stand_in import PARENT, VertexStandIn
 from waiting import HANG_SECONDS
@@ -21,6 +25,8 @@ FAILED = {
     "error": {"code": 13, "message": "Failed to create endpoint."},
     "tunedModel": {"model": MODEL},
 }
+RETRY = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "53.5s"}
+EXHAUSTED = {"error": {"code": 429, "message": "Too many.", "status": "RESOURCE_EXHAUSTED", "details": [RETRY]}}
 TOO_MANY = {"error": {"code": 429, "message": "The object exceeded the rate limit for object mutation operations."}}
 
 
@@ -70,6 +76,44 @@ def test_cloud_storage_answers_as_it_is_told_and_does_nothing(bucket: Bucket, no
     assert not blob.exists()
     blob.upload_from_string("{}", retry=None)
     assert blob.exists()
+
+
+def test_bigquery_answers_as_it_is_told(bq: bigquery.Client, dataset: str, faulty: BigQueryProcess) -> None:
+    refusal = {"error": {"code": 403, "message": "Access Denied.", "status": "PERMISSION_DENIED"}}
+    faulty.admin("PUT", "/faults", {"answers": [{"method": "datasets.get", "status": 403, "document": refusal}]})
+    with pytest.raises(Forbidden, match="Access Denied"):
+        bq.get_dataset(dataset, retry=None)
+    faulty.admin("DELETE", "/faults")
+    assert bq.get_dataset(dataset, retry=None).dataset_id == dataset
+
+
+def test_pubsub_answers_with_the_error_and_the_details_that_it_is_told(stand_in: StandIn, pair: Pair) -> None:
+    pair.publish("a")
+    stand_in.set_faults(answers=[{"method": "Pull", "document": EXHAUSTED, "times": 1}])
+    with pytest.raises(ResourceExhausted, match="Too many") as caught:
+        pair.subscriber.pull(subscription=pair.subscription, max_messages=1, retry=None)
+    (detail,) = caught.value.details
+    assert isinstance(detail, RetryInfo)
+    assert detail.retry_delay.ToMilliseconds() == 53_500
+    assert data_of(pair.pull_all(1)) == ["a"]
+    stand_in.admin("DELETE", "/faults")
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"document": {"subscription": "a"}},
+        {"document": EXHAUSTED, "headers": {"Retry-After": "7"}},
+        {"text": "<html>"},
+        {"document": {"error": {"status": "NO_SUCH_STATUS"}}},
+        {"document": {"error": {"status": "ABORTED", "details": [{"@type": "type.googleapis.com/none.Such"}]}}},
+    ],
+    ids=["no error", "headers", "a page", "unknown status", "unknown detail"],
+)
+def test_what_grpc_cannot_say_is_refused(stand_in: StandIn, told: dict[str, Any]) -> None:
+    status, answer = stand_in.admin("PUT", "/faults", {"answers": [{"method": "Pull", **told}]})
+    assert status == 400
+    assert "answers" in answer["error"][0]
 
 
 def test_an_answer_with_two_bodies_is_refused(vertex: VertexStandIn) -> None:

@@ -21,6 +21,6 @@ def assert_is_as_expected(shape: Shape, error: GenopsError) -> None:
     assert type(error).__name__ == expected["class"], shape.told["otherwise"]
     assert expected["says"] in error.message
     assert expected["hint"] in error.hint
-    assert shape.told.get("without", "\0") not in error.message
+    assert shape.told["without"] not in error.message
     if isinstance(error, CloudUnavailable):
         assert error.retry_after_seconds == expected.get("retry_after_seconds")
