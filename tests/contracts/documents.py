@@ -69,19 +69,17 @@ class Document:
         self._whole = whole
 
     @cached_property
-    def _methods(self) -> Mapping[tuple[str, int], list[tuple[tuple[str | None, ...], Kind, Method]]]:
-        found: dict[tuple[str, int], list[tuple[tuple[str | None, ...], Kind, Method]]] = {}
+    def _methods(self) -> Mapping[_Key, list[_Shape]]:
+        found: dict[_Key, list[_Shape]] = {}
         for method in _methods_below(self._whole, self._whole["servicePath"]):
             for shape, kind in method.shapes:
-                found.setdefault((method.verb, len(shape)), []).append((shape, kind, method))
-        for fitting in found.values():  # the one with the most words that are fixed is meant
-            fitting.sort(key=lambda one: one[0].count(None))
+                found.setdefault(_key(method.verb, shape), []).append((shape, kind, method))
         return found
 
     @cached_property
     def _has_verbs(self) -> bool:
         """Whether a colon in a path begins a verb; in the name of an object it is a letter like any other."""
-        return any(":" in (shape[-1] or "") for fitting in self._methods.values() for shape, _, _ in fitting)
+        return any(custom for _, _, _, custom in self._methods)
 
     def find(self, verb: str, path: str) -> tuple[Method, Kind] | None:
         """Return the method that a call is of; None where the service has none there.
@@ -91,7 +89,10 @@ class Document:
             path: as it came, undecoded.
         """
         given = path.lstrip("/").split("/")
-        for shape, kind, method in self._methods.get((verb, len(given)), ()):
+        custom = given[-1].partition(":")[2] if self._has_verbs else ""
+        before = given[-2] if len(given) > 1 else None
+        keys = ((verb, len(given), one, custom) for one in (before, None))
+        for shape, kind, method in (one for key in keys for one in self._methods.get(key, ())):
             if all(self._fits(want, have) for want, have in zip(shape, given, strict=True)):
                 return method, kind
         if verb in ("PUT", "DELETE"):  # what follows the POST that began a resumable upload
@@ -106,6 +107,15 @@ class Document:
             name, _, verb = have.partition(":")
             return bool(name) and verb == want[2:]
         return want == have
+
+
+_Shape = tuple[tuple[str | None, ...], Kind, Method]
+_Key = tuple[str, int, str | None, str]
+"""HTTP method, number of segments, the last segment but one where it is fixed, the verb at the end: few methods share all of them."""
+
+
+def _key(verb: str, shape: tuple[str | None, ...]) -> _Key:
+    return verb, len(shape), shape[-2] if len(shape) > 1 else None, (shape[-1] or "").partition(":")[2]
 
 
 def _methods_below(resource: Mapping[str, Any], prefix: str) -> Iterator[Method]:
