@@ -47,7 +47,7 @@ CANCELLED_WITHIN = timedelta(minutes=10)
 """Time that a job which took too long has to end after its cancellation."""
 
 LISTED_AT_ONCE = 100
-"""Jobs in a page of a listing: the most that Vertex AI gives, so that a listing without a filter takes few calls."""
+"""Jobs on a page of a listing: the most that Vertex AI allows, so that a listing without a filter takes few calls."""
 
 _CANCELLING = "JOB_STATE_CANCELLING"
 _TOO_MANY = 429
@@ -95,7 +95,7 @@ def listed(
         what: the call in words for the error text.
 
     Raises:
-        CloudUnavailable, CloudRefused: there is no listing.
+        CloudUnavailable, CloudRefused: the jobs cannot be listed.
     """
     try:
         with google_call(what):

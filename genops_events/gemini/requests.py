@@ -215,15 +215,15 @@ def request_json(
 def batch_row(body: Mapping[str, Any], row: PromptRow) -> dict[str, Any]:
     """Return the line of a batch job's input that asks one row.
 
-    Its label does not look like a number: one that does may come back as a number (reported: googleapis/python-genai 2123).
+    Its label is not a number in form: such a label may come back as a number (reported: googleapis/python-genai 2123).
     """
     return {"request": {**body, "labels": {ROW_LABEL: f"{_LINE}{row.line}"}}}
 
 
 def line_of_label(label: object) -> int | None:
-    """Return the line that the label of a prediction names, None where it names none.
+    """Return the line number in the label of a prediction; None where it has none.
 
-    Jobs that were submitted by 0.2.0 and before have the number alone.
+    Labels of 0.2.0 and before are the number alone.
     """
     digits = str(label).removeprefix(_LINE) if isinstance(label, str | int | float) else ""
     return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= _LINE_DIGITS else None

@@ -23,7 +23,7 @@ def served_requests(
         config: has the models' rules about thinking.
         dataset: the dataset of the prompts.
         cache: resource name of the context cache; None for none.
-        is_cache_refused: whether the cache's contents are sent before each prompt, since Vertex AI made no cache of them.
+        is_cache_refused: whether the cache's contents are sent before each prompt, since Vertex AI refused the cache.
     """
     return Requests(
         dataset.inference,

@@ -39,9 +39,9 @@ class TokenCount:
 
 class _CountResponse(msgspec.Struct, rename="camel"):
     total_tokens: int
-    """No default: an answer that does not count must not be taken for one that counts nothing."""
+    """No default: a response without the field must not be read as 0 tokens."""
     total_billable_characters: int | None = None
-    """Not told by newer models, which nobody bills by characters."""
+    """Absent for newer models, which are not billed by characters."""
 
 
 _decode = msgspec.json.Decoder(_CountResponse, strict=False).decode

@@ -1,9 +1,9 @@
-"""Find the row of the prompt file that each prediction of a batch job answers, and put the answers into the file's order.
+"""Match the predictions of a batch job to the rows of the prompt file, and sort the answers into the file's order.
 
-A batch job writes its predictions into files of any order. Each repeats its request, whose label names the line. Vertex AI
-reads the input as BigQuery would: a text that looks like a number may come back as one, and a field may be null where the
-request had none (reported: googleapis/python-genai 2123). So no label looks like a number, and a prediction without a label is
-matched to the row whose request it repeats.
+A batch job writes its predictions into files of any order. Each prediction repeats its request, whose label has the line.
+Vertex AI reads the input as BigQuery would: a string in the form of a number may come back as a number, and an absent field as
+null (reported: googleapis/python-genai 2123). So labels do not have the form of a number, and a prediction without a label is
+matched by its request.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ if TYPE_CHECKING:
 NO_PREDICTION = "the batch job ended without answering it"
 _STATUS_CHARACTERS = 500
 _LONGEST_NUMBER = 400
-"""Characters of a text that may have come back as a number: a double has fewer."""
+"""Most characters of a string that may have come back as a number: a double has fewer."""
 
 
 def joined(
     bucket: Bucket, directory: str, rows: Iterator[PromptRow | BadRow], requests: Requests, *, model: str
 ) -> Iterator[KeptRow]:
-    """Yield every row of the prompt file with what the batch job has answered, in the order of the file.
+    """Yield every row of the prompt file with the batch job's answer or a failure, in the order of the file.
 
-    A scratch file on disk sorts the predictions, so that memory is bounded.
+    A scratch database on disk sorts the predictions, so that memory is bounded.
 
     Args:
         bucket: of the output.
-        directory: gs:// address of it.
+        directory: gs:// address of the output.
         rows: of the prompt file.
-        requests: made the job's input.
-        model: in the answers.
+        requests: those of the job's input.
+        model: name of the model in the answers.
     """
     with (
         tempfile.TemporaryDirectory(prefix="genops-") as folder,
@@ -95,7 +95,7 @@ _decode = msgspec.json.Decoder(_Prediction).decode
 
 
 class _Predictions:
-    """A job's predictions by the line that they answer, and those without a line by their request.
+    """A job's predictions by the line of their row, and those without a line by their request.
 
     Args:
         scratch: an empty database.
@@ -124,7 +124,7 @@ class _Predictions:
             found = _decode(line)
             request = msgspec.json.decode(found.request)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            return  # no row can be found for it: its row counts as not answered
+            return  # it cannot be matched to a row, which is then reported as not answered
         if not isinstance(request, dict):
             return
         labels = request.get("labels")
@@ -135,21 +135,21 @@ class _Predictions:
             self._scratch.execute("INSERT INTO others VALUES (?, ?, ?)", (_fingerprint(request), status, response))
             return
         self._scratch.execute(
-            # Of two predictions for one row the answer counts.
+            # Of two predictions for one row, an answer replaces a failure.
             "INSERT INTO labelled VALUES (?, ?, ?) ON CONFLICT (line) DO UPDATE SET"
             " status = excluded.status, response = excluded.response WHERE labelled.status != ''",
             (number, status, response),
         )
 
     def of_line(self, line: int) -> tuple[str, bytes] | None:
-        """Return status and response of the prediction whose label names this line."""
+        """Return status and response of the prediction whose label has this line."""
         found: tuple[str, bytes] | None = self._scratch.execute(
             "SELECT status, response FROM labelled WHERE line = ?", (line,)
         ).fetchone()
         return found
 
     def of_request(self, request: Mapping[str, Any]) -> tuple[str, bytes] | None:
-        """Return status and response of a prediction without a label that repeats this request, and return it once."""
+        """Return status and response of a prediction without a label that repeats this request; each is returned once."""
         if not self._has_others:
             return None
         found = self._scratch.execute(
@@ -163,13 +163,13 @@ class _Predictions:
 
 
 def _fingerprint(request: Mapping[str, Any]) -> bytes:
-    """Return what a request and its repetition in the output have in common, its labels left out."""
+    """Return a hash that a request and its repetition in the output have in common; labels are left out."""
     kept = {name: value for name, value in request.items() if name != "labels"}
     return hashlib.sha256(json.dumps(_plain(kept), sort_keys=True).encode(errors="surrogatepass")).digest()
 
 
 def _plain(value: Any) -> Any:
-    """Return a value of a request without what an importer may change: numbers as texts, and nothing that is empty."""
+    """Return a value of a request without the differences of an import: numbers as strings, and no empty values."""
     if isinstance(value, Mapping):
         found = {name: _plain(one) for name, one in value.items()}
         return {name: one for name, one in found.items() if one not in (None, {}, [])}

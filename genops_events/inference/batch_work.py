@@ -72,7 +72,7 @@ def _ended(inference: CandidateInference, name: str, job: BatchJob, end: JobEnd)
     written = _write_answers(inference, job)
     if end in {JobEnd.SUCCEEDED, JobEnd.PARTIALLY_SUCCEEDED}:
         if not written.totals.answered and f"{NO_PREDICTION}." in written.causes:
-            # It may have cost all that was reserved: without an answer, and without a refusal, the cost is unknown.
+            # The cost is unknown, up to all that was reserved: there is neither an answer nor a refusal.
             reason = (
                 f"Batch job {name} ended as {end}, but its answers were not found below {_directory(inference, job)}."
             )
@@ -82,14 +82,14 @@ def _ended(inference: CandidateInference, name: str, job: BatchJob, end: JobEnd)
     end, reason = job_ends.ended_badly(BATCH_JOBS, run, job, end, BATCH_JOBS.cancellation_of(run.store, run.candidate))
     if not written.totals.answered:
         return _failed(run, end, name, reason)
-    # The rows that were done are written and billed, however the job ended.
+    # Finished rows are written and billed, no matter how the job has ended.
     return inference.conclude(
         written, batch=True, remark=reason, is_unwanted=end is JobEnd.CANCELLED, job=name, end=str(end)
     )
 
 
 def _directory(inference: CandidateInference, job: BatchJob) -> str:
-    """Return the gs:// address of the job's output: what the job says, or below what it was submitted with."""
+    """Return the gs:// address of the job's output: that of the job, or the prefix that it was submitted with."""
     info = job.output_info
     directory = None if info is None else info.gcs_output_directory
     return directory or inference.run.config.uri(places.batch_output_prefix(inference.candidate))

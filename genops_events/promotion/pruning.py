@@ -45,7 +45,7 @@ class TunedModel:
     state: str
     model: str
     endpoint: str | None
-    """None where nothing serves the model."""
+    """None where no endpoint serves the model."""
     kept: str | None
 
 

@@ -98,7 +98,7 @@ def roll_back(
     if store.read(pruned_path(target), Pruned) is not None:
         _take_back(store, before, rollback)
         raise NoRollbackTarget(
-            f"The model of {target} is being taken away by `genops prune` at this very moment; {before.candidate} stays.",
+            f"The model of {target} is being deleted by `genops prune` at this moment; {before.candidate} stays.",
             "Name another candidate with `--to`, or repeat it if `genops prune` left the model after all.",
         )
     return rollback, finish_rollbacks(config, store, dataset)
@@ -129,7 +129,7 @@ def _contender(store: RecordStore, dataset: str, candidate: str, champion: Champ
     pruned = store.read(pruned_path(candidate), Pruned)
     if pruned is not None:
         raise NoRollbackTarget(
-            f"The model of {candidate} was taken away by {pruned.by} at {pruned.written_at:%Y-%m-%d %H:%M} UTC.",
+            f"The model of {candidate} was deleted by {pruned.by} at {pruned.written_at:%Y-%m-%d %H:%M} UTC.",
             "Upload its training file again to tune it anew; `promotion.keep` says how many are kept.",
         )
     tuning, evaluation = store.verdict(candidate, Stage.TUNING), store.verdict(candidate, Stage.EVALUATION)

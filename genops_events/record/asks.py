@@ -16,7 +16,7 @@ from genops_events.record.endings import in_words
 
 ASKS = f"{ROOT}asks/"
 ANSWER_KEYS = ("answer", "function_calls", "sources", "citations", "thoughts", "other_answers")
-"""Figures of a single prompt that are what a model has said."""
+"""Figures of a single prompt that have content of the model."""
 _RUN = re.compile(r"ask-[0-9a-f]{16}")
 
 

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 _SHORTER = "Raise `tuning.timeout_hours`, or tune on less."
 _FEWER = "Tune on fewer examples or epochs, or upload the file again."
 _ANEW = "Upload the file again to tune anew."
-_TAKE_AWAY = "`genops prune` takes its model away; upload the file again to tune anew."
-_LEFT = "It left a model, which `genops prune` takes away."
-_PARTLY = f"What there is of a model is not served. {_ANEW}"
+_PRUNE = "`genops prune` deletes its model; upload the file again to tune anew."
+_LEFT = "It left a model, which `genops prune` deletes."
+_PARTLY = f"A partly tuned model is not served. {_ANEW}"
 
 
 def conclude(run: StageRun, name: str, seen: JobEnd) -> Verdict | None:
@@ -64,7 +64,7 @@ def ended(run: StageRun, job: TuningJob, end: JobEnd) -> Verdict:
         if end is JobEnd.EXPIRED and code is None:
             hint = _FEWER
         if left := _model_of(job):
-            # As where the endpoint could not be made: the model lies in the registry all the same.
+            # The model is in the registry, for instance if its endpoint could not be made.
             hint = f"{hint} {_LEFT}"
         return _failed(run, end, reason, hint, error_code=code_name(code) if code else None, **figures, **left)
     if "cost_usd" not in figures and "estimated_usd" in figures:
@@ -73,7 +73,7 @@ def ended(run: StageRun, job: TuningJob, end: JobEnd) -> Verdict:
     figures.setdefault("cost_usd", None)  # not known
     if cancellation is not None and _came_before(cancellation, job):
         reason = f"Tuning was cancelled by {cancellation.by}. {cancellation.reason} Tuning job {job.name} had succeeded all the same."
-        return _failed(run, JobEnd.CANCELLED, reason, _TAKE_AWAY, **figures, **_model_of(job))
+        return _failed(run, JobEnd.CANCELLED, reason, _PRUNE, **figures, **_model_of(job))
     try:
         model = served(job, run.dataset.tuning)
     except PermanentError as error:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 UNSERVED = "`genops prune` takes the model away; upload the training file again to tune anew."
-"""What a user does about a model that nothing serves."""
+"""Help for a model that no endpoint serves."""
 
 
 class NoSuchCheckpoint(PermanentError):

@@ -294,7 +294,7 @@ ENDS = {
     "partially_succeeded": (
         "Tuning job {job} ended as partially succeeded. Vertex AI finished a part of it, and does not say why no more.",
         None,
-        "What there is of a model is not served. Upload the file again to tune anew.",
+        "A partly tuned model is not served. Upload the file again to tune anew.",
     ),
     "timed_out": (
         f"Tuning job {{job}} took longer than `tuning.timeout_hours` ({TIMEOUT_HOURS:g}) and was cancelled.",

@@ -157,7 +157,7 @@ def test_a_rollback_to_a_model_that_is_being_pruned_at_that_moment_is_taken_back
     monkeypatch.setattr(RecordStore, "update", pruned_first)
     code, text = genops("rollback", DATASET)
     assert code == 1
-    assert f"is being taken away by `genops prune` at this very moment; {second} stays" in text
+    assert f"is being deleted by `genops prune` at this moment; {second} stays" in text
     assert champion(store) == before
     assert rollback_events(store, second) == []
 
@@ -221,7 +221,7 @@ def test_a_model_that_was_pruned_is_no_way_back(config: Config, store: RecordSto
     store.create(pruned_path(first), gone)
     code, text = genops("rollback", DATASET)
     assert code == 1
-    assert f"The model of {first} was taken away by ada@laptop" in text
+    assert f"The model of {first} was deleted by ada@laptop" in text
     assert champion(store).candidate == second
 
 

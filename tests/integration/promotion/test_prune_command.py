@@ -137,7 +137,7 @@ def test_as_many_former_champions_are_kept_as_the_dataset_says(
     assert CliRunner().invoke(app, ["rollback", DATASET]).exit_code == 0
     gone = CliRunner().invoke(app, ["rollback", DATASET])
     assert gone.exit_code == 1
-    assert f"The model of {first.candidate} was taken away" in " ".join(gone.stderr.split())
+    assert f"The model of {first.candidate} was deleted" in " ".join(gone.stderr.split())
     # The one that was rolled back is kept now: going forward again is a rollback, too.
     assert prune()[third.candidate]["kept"] == "kept for a rollback"
 
