@@ -38,7 +38,15 @@ _SPEC_FIELDS = frozenset({"validationDatasetUri", "hyperParameters"})
 _INTEGERS = frozenset({"epochCount", "batchSize"})
 """Integers of 64 bits: text in every answer, whatever they were in the request."""
 _NOT_IN_V1 = frozenset(
-    {"distillationSpec", "outputUri", "tuningJobState", "tuningJobMetadata", "tuningMode", *_OPEN_MODELS}
+    {
+        "distillationSpec",
+        "distillationDataStats",
+        "outputUri",
+        "tuningJobState",
+        "tuningJobMetadata",
+        "tuningMode",
+        *_OPEN_MODELS,
+    }
 )
 """Fields of a tuning job that v1beta1 alone has: Google's discovery documents of revision 20261106."""
 _TEACHERS = ("baseTeacherModel", "tunedTeacherModelSource")

@@ -136,6 +136,10 @@ def test_distillation_learns_references_and_asks_the_teacher_for_the_rest(vertex
     stats = job.tuning_data_stats.distillation_data_stats.training_dataset_stats
     assert stats
     assert (stats.tuning_dataset_example_count, stats.tuning_step_count) == (16, 1)
+    # v1 has no distillation: what it shows of the job is what every job has.
+    shown = httpx.get(f"{vertex.url}/v1/{job.name}", timeout=HANG_SECONDS).raise_for_status().json()
+    assert shown["state"] == "JOB_STATE_SUCCEEDED"
+    assert "distillation" not in str(shown)
 
 
 def test_a_base_model_teaches_what_it_answers_itself(vertex: VertexStandIn) -> None:
