@@ -57,6 +57,7 @@ class Database:
             self._connection.execute("PRAGMA synchronous = NORMAL")
             self._connection.executescript(_TABLES)
         except sqlite3.OperationalError as error:
+            self._connection.close()
             raise RuntimeError(
                 f"{path} cannot be used: {error}. If it is locked, another storage stand-in runs on the same "
                 f"state folder; stop that one or give this one another --state."

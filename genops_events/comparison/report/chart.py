@@ -25,6 +25,8 @@ _NAMED_AT_MOST, _NUMBERED_AT_MOST = 8, 60
 _NAME_CHARACTERS = 28
 _CENTS_FROM = 0.1
 _UNLED = 9.0
+_DECIMALS = 6
+"""Of a coordinate: rounding errors would put a point at an end of its axis outside."""
 _HAIR = 1e-9
 """Tolerance for rounding errors such as that of 0.3 / 0.1."""
 
@@ -67,7 +69,7 @@ class _Axis:
         low, high = self.low, self.high
         if self.logarithmic:
             low, high, value = math.log(low), math.log(high), math.log(value)
-        return self.start + (self.end - self.start) * (value - low) / (high - low)
+        return round(self.start + (self.end - self.start) * (value - low) / (high - low), _DECIMALS)
 
 
 def pareto_front(points: Sequence[Point]) -> set[int]:

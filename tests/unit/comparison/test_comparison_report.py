@@ -196,6 +196,7 @@ POINTS = st.lists(
 
 @given(POINTS)
 @example([(0.0, 0.0, 5e-324)])
+@example([(0.0, 0.0, 0.0), (0.0, 1e-05, 0.0)])
 def test_a_chart_draws_whatever_figures_there_are_inside_its_own_frame(
     figures: list[tuple[float, float, float]],
 ) -> None:

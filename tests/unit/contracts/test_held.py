@@ -60,6 +60,7 @@ def test_good_again():
 
 @pytest.mark.parametrize("workers", ["0", "1"])
 def test_the_test_that_has_made_a_broken_call_fails_and_no_other(workers: str, tmp_path: Path) -> None:
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")  # else that of a checkout around the folder, if it lies in one
     (tmp_path / "conftest.py").write_text(CONFTEST.format(tests=str(TESTS)))
     (tmp_path / "conformance").mkdir()
     (tmp_path / "conformance" / "test_planted.py").write_text(PLANTED)
@@ -84,6 +85,7 @@ def test_the_test_that_has_made_a_broken_call_fails_and_no_other(workers: str, t
 
 
 def test_a_run_of_other_tests_records_nothing(tmp_path: Path) -> None:
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")  # else that of a checkout around the folder, if it lies in one
     (tmp_path / "conftest.py").write_text(CONFTEST.format(tests=str(TESTS)))
     (tmp_path / "test_other.py").write_text(
         f'import os\n\ndef test_other():\n    assert "{VARIABLE}" not in os.environ\n'

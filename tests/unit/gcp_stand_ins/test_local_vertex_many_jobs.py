@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from types import FrameType
 from typing import Any, cast
@@ -48,8 +49,7 @@ async def lines_run(work: Callable[[], Awaitable[object]]) -> int:
     return lines
 
 
-def made(folder: Path, executor: ThreadPoolExecutor) -> Tuning:
-    database = Database(folder / "vertex.db")
+def made(database: Database, folder: Path, executor: ThreadPoolExecutor) -> Tuning:
     learned = LearnedModels(folder / "learned", executor)
     data = cast("TrainingData", Readable())
     return Tuning(
@@ -63,8 +63,9 @@ def made(folder: Path, executor: ThreadPoolExecutor) -> Tuning:
 
 
 async def test_a_job_and_a_page_cost_as_much_with_five_hundred_jobs_as_with_fifty(tmp_path: Path) -> None:
-    with ThreadPoolExecutor(1) as executor:
-        tuning = made(tmp_path, executor)
+    database = Database(tmp_path / "vertex.db")
+    with closing(database.connection), ThreadPoolExecutor(1) as executor:
+        tuning = made(database, tmp_path, executor)
 
         async def create(numbers: range) -> None:
             for number in numbers:
