@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from genops_events.errors import GenopsError
+from genops_events.gcp.errors import CloudUnavailable
+
 FOLDER = Path(__file__).parent / "real_shapes"
 
 
@@ -59,6 +62,17 @@ def shapes_of(*kinds: str) -> list[Shape]:
         for kind in kinds
         for file in sorted((FOLDER / kind).glob("*.json"))
     ]
+
+
+def assert_is_as_expected(shape: Shape, error: GenopsError) -> None:
+    """Assert that an error is what `expect` of its shape says: its class, its words, its hint, and the delay that it asks for."""
+    expected = shape.expect
+    assert type(error).__name__ == expected["class"], shape.told["otherwise"]
+    assert expected["says"] in error.message
+    assert expected["hint"] in error.hint
+    assert shape.told["without"] not in error.message
+    if isinstance(error, CloudUnavailable):
+        assert error.retry_after_seconds == expected.get("retry_after_seconds")
 
 
 def kinds() -> list[str]:

@@ -45,6 +45,8 @@ _NO_QUOTA = "This quota is 0 here, so that no time passes it: ask Google for a h
 _PAGE = re.compile(r"(?is)<!doctype html|<html")
 _NOT_TEXT = re.compile(r"(?is)<(style|script)\b.*?</\1>|<[^>]*>")
 _PAGE_CHARACTERS = 500
+_MOST_OF_PAGE = 16 * 1024
+"""Characters of a page that are looked through for its words: to look for the end of each tag takes long in a long one."""
 _LOST_CONNECTIONS = (
     ("httpx", "TransportError"),
     ("aiohttp", "ClientError"),
@@ -247,7 +249,7 @@ def _readable(text: str) -> str:
     page = _PAGE.search(text)
     if page is None:
         return text
-    words = html.unescape(_NOT_TEXT.sub(" ", text[page.start() :])).split()
+    words = html.unescape(_NOT_TEXT.sub(" ", text[page.start() : page.start() + _MOST_OF_PAGE])).split()
     plain = " ".join(words)
     if len(plain) > _PAGE_CHARACTERS:
         plain = plain[:_PAGE_CHARACTERS] + "…"

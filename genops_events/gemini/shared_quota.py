@@ -55,6 +55,8 @@ log = logging.getLogger(__name__)
 
 CALL_SECONDS = 4.0
 """Timeout of one call to the store: a longer one would be too late for its block."""
+CREATE_TRIES = 3
+"""How often an object is written that another holder removes at the same moment; the next block is tried after that."""
 AWAY_SECONDS = 180.0
 """Seconds without an answer from the store after which waiting calls are given up; the task is retried then."""
 ENTERED_SECONDS = 0.3, 1.5
@@ -263,11 +265,14 @@ class SharedQuota:
 
         An existing object is left as it is: this holder's own, where the answer was lost, or another's. If its holder leaves
         the quota and removes it before it can be read, the write is tried again.
+
+        Raises:
+            CloudUnavailable: it came to that `CREATE_TRIES` times.
         """
         from google.api_core.exceptions import NotFound, PreconditionFailed
 
         self._begun.setdefault(name, (block, time.monotonic()))
-        while True:
+        for _ in range(CREATE_TRIES):
             blob = self._bucket.blob(name)
             blob.metadata = metadata
             with google_call(f"write gs://{self._bucket.name}/{name}"):
@@ -280,6 +285,7 @@ class SharedQuota:
                         continue
             assert blob.time_created is not None
             return blob.time_created.timestamp(), blob.metadata or {}
+        raise CloudUnavailable(f"gs://{self._bucket.name}/{name} is there when it is written, and not when it is read.")
 
     def _entries(self, block: int) -> dict[str, Demands]:
         """Return the holders that have entered a block in time, with their demands."""

@@ -123,7 +123,7 @@ class _Predictions:
         try:
             found = _decode(line)
             request = msgspec.json.decode(found.request)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return  # it cannot be matched to a row, which is then reported as not answered
         if not isinstance(request, dict):
             return
@@ -165,7 +165,7 @@ class _Predictions:
 def _fingerprint(request: Mapping[str, Any]) -> bytes:
     """Return a hash that a request and its repetition in the output have in common; labels are left out."""
     kept = {name: value for name, value in request.items() if name != "labels"}
-    return hashlib.sha256(json.dumps(_plain(kept), sort_keys=True).encode(errors="surrogatepass")).digest()
+    return hashlib.sha256(json.dumps(_plain(kept), sort_keys=True).encode()).digest()
 
 
 def _plain(value: Any) -> Any:

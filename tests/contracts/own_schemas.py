@@ -23,58 +23,44 @@ STATUS_OF_HTTP = {
     504: {"DEADLINE_EXCEEDED"},
 }
 
+
+def _error(*required: str, **properties: Any) -> dict[str, Any]:
+    """Return the schema of an error: a code, a message, and these fields beside them, some of which it must have."""
+    error = {
+        "type": "object",
+        "required": ["code", "message", *required],
+        "additionalProperties": False,
+        "properties": {"code": {"type": "integer"}, "message": {"type": "string"}, **properties},
+    }
+    return {"type": "object", "required": ["error"], "additionalProperties": False, "properties": {"error": error}}
+
+
 # An error of Vertex AI: https://cloud.google.com/apis/design/errors#error_model, read on 2026-11-30.
-ERROR_OF_VERTEX: dict[str, Any] = {
-    "type": "object",
-    "required": ["error"],
-    "additionalProperties": False,
-    "properties": {
-        "error": {
-            "type": "object",
-            "required": ["code", "message", "status"],
-            "additionalProperties": False,
-            "properties": {
-                "code": {"type": "integer"},
-                "message": {"type": "string"},
-                "status": {"type": "string"},
-                "details": {"type": "array", "items": {"type": "object", "required": ["@type"]}, "minItems": 1},
-            },
-        }
-    },
-}
+ERROR_OF_VERTEX = _error(
+    "status",
+    status={"type": "string"},
+    details={"type": "array", "items": {"type": "object", "required": ["@type"]}, "minItems": 1},
+)
 
 # An error of Cloud Storage and of BigQuery: https://cloud.google.com/storage/docs/json_api/v1/status-codes and
 # https://cloud.google.com/bigquery/docs/error-messages, read on 2026-11-30. BigQuery adds `status`.
-ERROR_OF_OLDER_SERVICES: dict[str, Any] = {
-    "type": "object",
-    "required": ["error"],
-    "additionalProperties": False,
-    "properties": {
-        "error": {
+ERROR_OF_OLDER_SERVICES = _error(
+    "errors",
+    status={"type": "string"},
+    errors={
+        "type": "array",
+        "minItems": 1,
+        "items": {
             "type": "object",
-            "required": ["code", "message", "errors"],
+            "required": ["message", "domain", "reason"],
             "additionalProperties": False,
             "properties": {
-                "code": {"type": "integer"},
-                "message": {"type": "string"},
-                "status": {"type": "string"},
-                "errors": {
-                    "type": "array",
-                    "minItems": 1,
-                    "items": {
-                        "type": "object",
-                        "required": ["message", "domain", "reason"],
-                        "additionalProperties": False,
-                        "properties": {
-                            name: {"type": "string"}
-                            for name in ("message", "domain", "reason", "location", "locationType", "debugInfo")
-                        },
-                    },
-                },
+                name: {"type": "string"}
+                for name in ("message", "domain", "reason", "location", "locationType", "debugInfo")
             },
-        }
+        },
     },
-}
+)
 
 # What Google's token service answers: https://developers.google.com/identity/protocols/oauth2/service-account#httprest,
 # read on 2026-11-30.

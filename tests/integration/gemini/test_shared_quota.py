@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from cloud import StandIns
+from google.api_core.exceptions import NotFound
 from google.cloud.storage import Blob
 from waiting import HANG_SECONDS, PAUSE_SECONDS, until, until_async
 
@@ -295,6 +296,27 @@ async def test_who_leaves_before_its_claim_is_read_takes_no_other_with_it(
     [share] = await shared_by(store, quota)
     assert gone, "a claim was removed between the two calls"
     assert share.requests == share.requests_of_all, "whoever leaves has no use for the rest of the block"
+
+
+async def test_a_claim_that_is_there_and_cannot_be_read_is_tried_a_few_times_and_the_quota_goes_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, store: RecordStore, quota: Quota
+) -> None:
+    monkeypatch.setattr(shared_quota, "settles_at", lambda _: 0.0)  # no entry is seen in time: blocks are claimed
+    now, reload, unread = block_at(time.time()), Blob.reload, []
+    for ahead in range(3):
+        entered(store, quota, now + ahead, "first")
+
+    def seldom_there(blob: Blob, **given: Any) -> None:
+        if blob.name.endswith("/first") and len(unread) < shared_quota.CREATE_TRIES:
+            unread.append(blob.name)
+            raise NotFound("gone")
+        reload(blob, **given)
+
+    monkeypatch.setattr(Blob, "reload", seldom_there)
+    [share] = await shared_by(store, quota)
+    assert len(unread) == shared_quota.CREATE_TRIES
+    assert "No share of the quota of gemini-2.5-flash can be had now" in caplog.text
+    assert share.requests == share.requests_of_all
 
 
 async def test_entries_that_are_none_of_ours_have_no_share(store: RecordStore, quota: Quota) -> None:

@@ -6,7 +6,7 @@ import pytest
 from google.api_core.exceptions import NotFound
 from google.auth.exceptions import DefaultCredentialsError, RefreshError, TransportError
 
-from genops_events.gcp.errors import CloudRefused, CloudUnavailable, google_call
+from genops_events.gcp.errors import CloudRefused, CloudUnavailable, google_call, http_error
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,10 @@ def test_a_token_that_cannot_be_had_just_now_is_retried_and_missing_credentials_
 def test_a_sentence_of_googles_ends_once(said: str) -> None:
     with pytest.raises(CloudRefused, match=r"is not found\.(\s|$)"), google_call("ask it"):
         raise NotFound(said)
+
+
+def test_a_page_that_never_closes_its_tags_is_read_as_far_as_its_words_are_looked_for() -> None:
+    page = "<html>" + "<style" * 2_000_000  # looked through whole, it would keep a core busy for hours
+    with pytest.raises(CloudRefused) as caught, google_call("look"):
+        raise http_error(404, page.encode(), {})
+    assert len(caught.value.message) < 1_000
