@@ -39,13 +39,14 @@ def print_json(document: Any) -> None:
 
 
 def interrupt_on_signals() -> None:
-    """Let a closed terminal and a polite kill end a command as Ctrl-C does."""
+    """Let a closed terminal and a polite kill end a command as Ctrl-C does; under `nohup`, a closed terminal ends nothing."""
 
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, interrupt)
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, interrupt)
 
 
 def warn_of_models(catalogue: Catalogue, named: Iterable[tuple[str, str]]) -> list[str]:

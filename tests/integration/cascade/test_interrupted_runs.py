@@ -14,8 +14,14 @@ from waiting import HANG_SECONDS, until
 from gcp_stand_ins.owner import birth
 
 RUN = Path(__file__).parents[1] / "waits_to_be_interrupted.py"
-IN_THE_BACKGROUND = "trap '' INT; exec \"$@\""
-"""As a shell starts what it is to run in the background: it does not hear Ctrl-C."""
+IN_THE_BACKGROUND = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+"""As a shell starts what it is to run in the background: it does not hear Ctrl-C. It hears that the terminal is closed, even
+where these tests do not, since they run under `nohup`."""
 
 
 @pytest.mark.parametrize(
@@ -35,7 +41,7 @@ def test_an_interrupted_run_leaves_no_process_behind(
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     environment = {**inherited, "GENOPS_TEST_PIDS": str(told)}
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--basetemp", str(tmp_path / "run"), str(RUN)]
-    words = ["sh", "-c", IN_THE_BACKGROUND, "sh", *command, "--numprocesses", workers]
+    words = [sys.executable, "-c", IN_THE_BACKGROUND, *command, "--numprocesses", workers]
     with (tmp_path / "output").open("wb") as output:
         run = subprocess.Popen(words, env=environment, stdout=output, stderr=output)
     try:
