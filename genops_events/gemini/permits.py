@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from heapq import heappop, heappush
 
-from genops_events.gemini.quota_shares import Slot
+from genops_events.gemini.quota_shares import PIECE_SECONDS, Slot, next_demand
 
 LATE_SECONDS = 0.5
 """Seconds after which an unused permit lapses: used later, it would add to those of the next block."""
 
 
 class Permits:
-    """Permits that fall due one after the other; `take` waits until they do."""
+    """Permits that fall due one after the other; `take` waits until they do.
 
-    def __init__(self) -> None:
-        self._due: deque[list[float]] = deque()
+    Args:
+        on_short: called when a call begins to wait; must not block.
+    """
+
+    def __init__(self, on_short: Callable[[], None] = lambda: None) -> None:
+        self._on_short = on_short
+        self._due: list[list[float]] = []
+        """A heap: when so many permits fall due, by the monotonic clock, and how many."""
         self._changed = asyncio.Event()
         self._turn = asyncio.Lock()
         self._error: Exception | None = None
@@ -47,20 +53,37 @@ class Permits:
         if self._error is not None:
             raise self._error
         now = time.monotonic()
-        while self._due and self._due[0][0] < now - LATE_SECONDS:
-            self._due.popleft()
+        self._forget_lapsed(now)
         self._changed.clear()
         if self._due and self._due[0][0] <= now:
             taken = min(most, int(self._due[0][1]))
             self._due[0][1] -= taken
             if not self._due[0][1]:
-                self._due.popleft()
+                heappop(self._due)
             self.used += taken
             return taken
+        self._on_short()
         with suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, self._due[0][0] - now) if self._due else None):
                 await self._changed.wait()
         return 0
+
+    def _forget_lapsed(self, now: float) -> None:
+        while self._due and self._due[0][0] < now - LATE_SECONDS:
+            heappop(self._due)
+
+    def next_demand(self, per_minute: int) -> int:
+        """Return how many permits this process may need in the next block, of a quota of so many per minute."""
+        waiting = self.waiting > 0
+        if waiting:
+            self._forget_lapsed(time.monotonic())
+        ahead = sum(int(permits) for _, permits in self._due) if waiting else 0
+        return next_demand(had=self.used + ahead, waiting=waiting, per_minute=per_minute)
+
+    @property
+    def is_short(self) -> bool:
+        """Whether a call waits and no permit has fallen due."""
+        return self.waiting > 0 and not (self._due and self._due[0][0] <= time.monotonic())
 
     def add(self, begins: float, given: Iterable[Slot]) -> None:
         """Add the permits of a block that begins at a moment of the monotonic clock.
@@ -68,8 +91,17 @@ class Permits:
         Permits whose moment has passed are dropped: used all at once, they would be a burst on top of the quota.
         """
         now = time.monotonic()
-        due = ([begins + slot.seconds, slot.permits] for slot in given)
-        self._due.extend([moment, permits] for moment, permits in due if moment >= now)
+        self._put((begins + slot.seconds, slot.permits) for slot in given if begins + slot.seconds >= now)
+
+    def add_piece(self, begins: float, permits: int) -> None:
+        """Add permits that may be used at any moment of the `PIECE_SECONDS` from `begins` on, by the monotonic clock; drop them after that."""
+        now = time.monotonic()
+        if now < begins + PIECE_SECONDS:
+            self._put([(max(begins, now), permits)])
+
+    def _put(self, due: Iterable[tuple[float, int]]) -> None:
+        for moment, permits in due:
+            heappush(self._due, [moment, permits])
         self._changed.set()
 
     def fail(self, error: Exception | None) -> None:

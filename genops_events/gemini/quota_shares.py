@@ -2,7 +2,11 @@
 
 Time is cut into blocks of `BLOCK_SECONDS` by the store's clock. A process that wants a share of a block writes an entry into
 the store before the block closes. Once the block has settled, all processes see the same entries, and each computes the
-same shares by itself: there is no coordinator, and no object that two processes write (docs/adr/0025).
+same shares by itself: there is no coordinator, and no object that is written twice (docs/adr/0025).
+
+What nobody has asked for in time is the rest of the block. It is cut into pieces of a quarter of a second, and a piece belongs
+to the first process that claims it: so a process that begins within a block, or needs more than it had expected, does not wait
+for the next block.
 """
 
 from __future__ import annotations
@@ -18,11 +22,19 @@ QUOTA_PERMILLE = 985
 QUOTA_SHARE = QUOTA_PERMILLE / 1000
 
 BLOCK_SECONDS = 5
-"""Longer than the second that Cloud Storage asks for between two writes to one object, and short: a new process waits for one or two blocks."""
+"""Longer than the second that Cloud Storage asks for between two writes to one object, and short: where a quota is used up, a new process waits for one or two blocks."""
 CLOSED_SECONDS = 1.0
 """A block closes, and takes no more entries, so many seconds before it begins."""
 SETTLED_SECONDS = 0.4
 """A block settles so many seconds after it has closed: from then on, all processes see the entries that were made in time."""
+PIECES = 20
+"""Pieces of a block's rest."""
+PIECE_SECONDS = BLOCK_SECONDS / PIECES
+"""The permits of a piece may be used at any moment of it."""
+FIRST_PARTS = 8
+"""A process that had nothing before asks for a block divided by this."""
+REST = "rest"
+"""In the place of a holder: what is left when each has what it asked for."""
 MOST_SLOTS = 2000
 """Most moments of a block at which calls may begin; where there are more permits than that, each moment has several."""
 
@@ -101,6 +113,31 @@ def shares(demands: Mapping[str, Demand], block: int) -> dict[str, int]:
     return found
 
 
+def divided(demands: Mapping[str, Demand], block: int, *, per_minute: int) -> dict[str, int]:
+    """Return the permits of each holder in a block, and those of `REST`.
+
+    Args:
+        demands: by holder.
+        block: its number.
+        per_minute: the quota by the configuration of the process that asks; the lowest number of all counts.
+    """
+    given = shares(demands, block)
+    least = min([per_minute, *(demand.per_minute for demand in demands.values())])
+    return {**given, REST: max(0, permits_of(least, block) - sum(given.values()))}
+
+
+def pieces(given: Mapping[str, int]) -> list[int]:
+    """Return the permits of each piece of a block's rest, by when they would fall due among those of the holders.
+
+    Args:
+        given: permits by holder, and of `REST`, from `divided`.
+    """
+    found = [0] * PIECES
+    for slot in slots(given, REST):
+        found[int(slot.seconds / PIECE_SECONDS)] += slot.permits
+    return found
+
+
 def slots(given: Mapping[str, int], holder: str) -> list[Slot]:
     """Return the moments of a block at which one holder may begin its calls.
 
@@ -123,14 +160,20 @@ def slots(given: Mapping[str, int], holder: str) -> list[Slot]:
     return [Slot(seconds, whole + (number < more)) for number, seconds in enumerate(moments)]
 
 
-def next_demand(*, used: int, waiting: bool) -> int | None:
-    """Return the demand for the next block: None (no bound) while a call waits, else a quarter more than was used, plus 1.
+def next_demand(*, had: int, waiting: bool, per_minute: int) -> int:
+    """Return the permits that a process asks for in the next block: a quarter more than it had, and 1; twice as many while a call waits.
+
+    Where a call waits and it had nothing, it asks for an eighth of the block: who asks for all leaves nothing to those who
+    begin later, and they would ask for all, too. What it needs beyond that, it claims in pieces, or asks for in the next block.
 
     Args:
-        used: permits used in the time of one block.
+        had: permits used since the demand before; where a call waits, those that are still to fall due, too.
         waiting: whether a call waits for a permit now.
+        per_minute: the quota.
     """
-    return None if waiting else used + used // 4 + 1
+    if not waiting:
+        return had + had // 4 + 1
+    return 2 * had or math.ceil(per_minute * BLOCK_SECONDS / 60 / FIRST_PARTS)
 
 
 def _drawn(holders: Iterable[str], block: int) -> list[str]:

@@ -163,15 +163,15 @@ def ledger_path(month: str) -> str:
 
 
 def quota_prefix(project: str, location: str, model: str) -> str:
-    """Return the prefix of the entries of processes that share the quota of one model."""
+    """Return the prefix of the objects of processes that share the quota of one model."""
     return f"{QUOTAS}{project}/{location}/{model}/"
 
 
 def quota_block_prefix(project: str, location: str, model: str, block: int) -> str:
-    """Return the prefix of the entries for one block of seconds; blocks sort by time."""
+    """Return the prefix of the objects for one block of seconds; blocks sort by time."""
     return f"{quota_prefix(project, location, model)}{block:012}/"
 
 
 def quota_entry_path(project: str, location: str, model: str, block: int, holder: str) -> str:
-    """Return the path of a process's entry for one block of seconds, an empty object that is removed afterwards."""
+    """Return the path of a process's entry for one block of seconds, or of its claim to a piece: an empty object that is removed afterwards."""
     return f"{quota_block_prefix(project, location, model, block)}{holder}"

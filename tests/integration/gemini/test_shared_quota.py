@@ -12,6 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from math import ceil
 from typing import Any
 
 import pytest
@@ -25,7 +26,8 @@ from genops_events.config.quotas import Quota
 from genops_events.gcp.errors import CloudRefused, CloudUnavailable
 from genops_events.gcp.record_store import RecordStore
 from genops_events.gemini import shared_quota
-from genops_events.gemini.quota_shares import block_at, permits_of
+from genops_events.gemini.quota_objects import QuotaObjects
+from genops_events.gemini.quota_shares import BLOCK_SECONDS, FIRST_PARTS, PIECE_SECONDS, PIECES, block_at, permits_of
 from genops_events.gemini.shared_quota import Share, SharedQuota
 from genops_events.record.paths import QUOTAS, quota_entry_path
 
@@ -39,7 +41,7 @@ from genops_events.gemini.shared_quota import SharedQuota
 from genops_events.gcp.record_store import RecordStore
 
 def tell(share):
-    print(json.dumps([share.block, share.requests, share.requests_of_all, share.holders]), flush=True)
+    print(json.dumps([share.block, share.requests, share.requests_of_all, share.holders, share.piece]), flush=True)
 
 async def use():
     config = load_config()
@@ -61,8 +63,8 @@ class Holder:
     """A process that takes every permit it can get, until it is told to leave."""
 
     def __init__(self) -> None:
-        self.shares: list[tuple[int, int, int, int]] = []
-        """Block, permits of this process, permits of all, holders."""
+        self.shares: list[tuple[int, int, int, int, int | None]] = []
+        """Block, permits of this process, permits of all, holders, piece of the rest."""
         self.process = subprocess.Popen(
             [sys.executable, "-c", _HOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -76,7 +78,7 @@ class Holder:
 
     def had(self, *, holders: int) -> int:
         """Return in how many blocks it had a share beside so many, itself included."""
-        return sum(1 for *_, count in self.shares if count == holders)
+        return sum(1 for *_, count, piece in self.shares if count == holders and piece is None)
 
     def end(self) -> None:
         assert self.process.stdin is not None
@@ -109,12 +111,32 @@ def quota(config: Config) -> Quota:
 
 
 def given(holders: list[Holder]) -> dict[int, list[tuple[int, int]]]:
-    """Return by block the permits of each process, and what there was for all."""
+    """Return by block the permits of each share and each piece, and what there was for all."""
     found = defaultdict(list)
     for one in holders:
-        for block, permits, of_all, _ in one.shares:
+        for block, permits, of_all, *_ in one.shares:
             found[block].append((permits, of_all))
     return found
+
+
+def even(blocks: dict[int, list[tuple[int, int]]], holders: int) -> bool:
+    """Whether so many processes had equal shares of a block, and all of it."""
+    return any(
+        len(shares) == holders
+        and max(shares)[0] - min(shares)[0] <= 1
+        and sum(permits for permits, _ in shares) == shares[0][1]
+        for shares in blocks.values()
+    )
+
+
+def blocks_left(store: RecordStore) -> set[int]:
+    """Return the blocks that objects of the quota are left of."""
+    return {int(name.split("/")[-2]) for name in store.names(QUOTAS)}
+
+
+def whole(found: list[Share]) -> list[Share]:
+    """Return the shares of blocks that were entered in time, without the pieces of their rests."""
+    return [share for share in found if share.piece is None]
 
 
 def left(store: RecordStore) -> list[str]:
@@ -122,10 +144,10 @@ def left(store: RecordStore) -> list[str]:
 
 
 async def shared_by(store: RecordStore, quota: Quota, *, blocks: int = 1) -> list[Share]:
-    """Take all permits that come until so many shares were given, and return these."""
+    """Take all permits that come until so many blocks' shares were given; return these, and the pieces."""
     found: list[Share] = []
     async with SharedQuota(store.bucket, quota, on_share=found.append) as shared:
-        while len(found) < blocks:
+        while len(whole(found)) < blocks:
             await shared.requests.take()
     return found
 
@@ -136,7 +158,7 @@ def test_processes_share_one_quota_and_a_killed_ones_share_goes_to_the_others(
     holders = [holder() for _ in range(3)]
     until(lambda: all(one.had(holders=3) >= 2 for one in holders), what="three share")
     late = holder()
-    until(lambda: late.had(holders=4) >= 2, what="a fourth has its share, too")
+    until(lambda: even(given([*holders, late]), 4), what="a fourth has as much as each of the others")
     killed = holders.pop()
     killed.process.kill()
     everybody = [*holders, late]
@@ -152,14 +174,14 @@ def test_processes_share_one_quota_and_a_killed_ones_share_goes_to_the_others(
     for shares in blocks.values():
         [of_all] = {of_all for _, of_all in shares}
         assert sum(permits for permits, _ in shares) <= of_all
-    full = [shares for shares in blocks.values() if len(shares) == 4]
+    pieces = [(block, piece) for one in [*everybody, killed] for block, *_, piece in one.shares if piece is not None]
+    assert pieces, "who begins does not wait for a block of its own"
+    assert len(pieces) == len(set(pieces)), "nobody has what another has claimed"
+    full = [shares for block, shares in blocks.items() if len(shares) == 4 and block not in dict(pieces)]
     assert full
     for shares in full:
-        permits = [mine for mine, _ in shares]
-        assert sum(permits) == shares[0][1], "four shares are the whole"
-        assert max(permits) - min(permits) <= 1
-    assert all("/" in name for name in left(store))  # of the killed one alone, and only of its last blocks
-    assert len({name.rpartition("/")[2] for name in left(store)}) <= 1
+        assert sum(mine for mine, _ in shares) == shares[0][1], "four shares are the whole"
+    assert max(blocks_left(store)) - min(blocks_left(store)) <= 10, "what is over is removed by those who go on"
 
 
 def test_a_stopped_process_uses_nothing_of_blocks_that_have_passed(
@@ -169,7 +191,7 @@ def test_a_stopped_process_uses_nothing_of_blocks_that_have_passed(
     until(lambda: other.had(holders=2) >= 1 and stopped.had(holders=2) >= 1, what="two share")
     stopped.process.send_signal(signal.SIGSTOP)
     until(lambda: other.had(holders=1) >= 2, what="the other has all")
-    alone = {block for block, *_, count in other.shares if count == 1}
+    alone = {block for block, _, _, count, _ in other.shares if count == 1}
     stopped.process.send_signal(signal.SIGCONT)
     seen = len(stopped.shares)
     until(lambda: len(stopped.shares) >= seen + 2, what="it has shares again")
@@ -177,11 +199,74 @@ def test_a_stopped_process_uses_nothing_of_blocks_that_have_passed(
         assert sum(permits for permits, _ in shares) <= shares[0][1], f"block {block}, {block in alone=}"
 
 
-async def test_alone_it_has_the_whole_quota_at_once_and_leaves_nothing_behind(store: RecordStore, quota: Quota) -> None:
-    first, second = await shared_by(store, quota, blocks=2)
-    assert second.block == first.block + 1
-    for share in (first, second):
-        assert share.requests == share.requests_of_all == permits_of(quota.requests_per_minute, share.block)
+async def test_alone_it_begins_at_once_and_has_the_whole_quota_of_each_block_after_that(
+    store: RecordStore, quota: Quota
+) -> None:
+    found: list[Share] = []
+    async with SharedQuota(store.bucket, quota, on_share=found.append) as shared:
+        while not (all_of_it := [one for one in whole(found) if one.requests == one.requests_of_all]):
+            await shared.requests.take()
+    assert found[0].piece is not None, "of the block under way"
+    [share] = all_of_it
+    assert share.requests == permits_of(quota.requests_per_minute, share.block)
+    assert [one for one in found if one.block == share.block] == [share]
+
+
+async def test_what_it_has_used_stays_until_the_block_is_over_and_the_next_to_tidy_removes_it(
+    monkeypatch: pytest.MonkeyPatch, store: RecordStore, quota: Quota
+) -> None:
+    found = await shared_by(store, quota, blocks=2)
+    stayed = blocks_left(store)
+    assert all(block >= whole(found)[-1].block - 1 for block in stayed), "nothing of a block that is over"
+    monkeypatch.setattr(shared_quota, "TIDIED_BLOCKS", 1)
+    await shared_by(store, quota, blocks=3)
+    assert not stayed & blocks_left(store)
+
+
+async def beside_another(store: RecordStore, quota: Quota, **told: str) -> Share:
+    """Return the first share of a process that begins while another one takes part in each block."""
+    block = block_at(time.time()) + 2
+    for one in range(block, block + 6):
+        entered(store, quota, one, "other", requests_per_minute=str(PER_MINUTE), **told)
+    await until_async(lambda: block_at(time.time()) >= block, what="the block begins")
+    found: list[Share] = []
+    async with SharedQuota(store.bucket, quota, on_share=found.append) as shared:
+        await shared.requests.take()
+    return found[0]
+
+
+async def test_who_begins_beside_a_run_that_leaves_something_has_a_piece_of_it_at_once(
+    store: RecordStore, quota: Quota
+) -> None:
+    share = await beside_another(store, quota, requests_most="100")
+    assert share.piece is not None
+    assert share.holders == 1, "the other: it has no entry of its own yet"
+    assert share.requests == pytest.approx((share.requests_of_all - 100) / PIECES, abs=1)
+
+
+async def test_who_begins_beside_a_run_that_needs_all_takes_no_piece_and_has_its_share_of_the_next_block(
+    store: RecordStore, quota: Quota
+) -> None:
+    share = await beside_another(store, quota)
+    assert share.piece is None, "the other has it all"
+    assert share.holders == 2
+    assert share.requests == ceil(PER_MINUTE * BLOCK_SECONDS / 60 / FIRST_PARTS), "what it asks for at first"
+
+
+async def test_of_a_piece_that_another_has_claimed_nothing_is_used(store: RecordStore, quota: Quota) -> None:
+    now = block_at(time.time())
+    for ahead in range(2):
+        for number in range(PIECES):
+            if number != PIECES - 1:
+                entered(store, quota, now + ahead, f"piece-{number:02}")
+    found = await shared_by(store, quota)
+    pieces = [(one.block, one.piece) for one in found if one.piece is not None]
+    assert all(piece == PIECES - 1 for block, piece in pieces if block in {now, now + 1})
+
+
+async def test_without_a_call_that_waits_nothing_is_written(cloud: StandIns, store: RecordStore, quota: Quota) -> None:
+    async with SharedQuota(store.bucket, quota):
+        await asyncio.sleep(0)
     assert left(store) == []
 
 
@@ -189,17 +274,21 @@ async def test_a_machines_wrong_clock_changes_nothing(
     monkeypatch: pytest.MonkeyPatch, store: RecordStore, quota: Quota
 ) -> None:
     right = time.time
+    began = block_at(right())
     monkeypatch.setattr(time, "time", lambda: right() - 86_400)
-    [share, *_] = await shared_by(store, quota)
-    assert share.block >= block_at(right()) - 100
-    assert left(store) == [], "the entry for the wrong block is gone, too"
+    found = await shared_by(store, quota)
+    assert all(share.block >= began for share in found)
+    assert min(blocks_left(store)) >= began, "the object for the wrong block is gone, too"
 
 
 async def test_lost_answers_neither_lose_nor_double_a_share(cloud: StandIns, store: RecordStore, quota: Quota) -> None:
     cloud.storage.faults(lose_answers=0.5, error_methods=["objects.insert"])
-    found = await shared_by(store, quota, blocks=3)
-    assert len({share.block for share in found}) == len(found), "no block is handed out twice"
-    assert all(share.requests == share.requests_of_all for share in found)
+    found = await shared_by(store, quota, blocks=2)
+    had = [(share.block, share.piece) for share in found]
+    assert len(set(had)) == len(had), "nothing is handed out twice"
+    for block in {share.block for share in found}:
+        of_block = [share for share in found if share.block == block]
+        assert sum(share.requests for share in of_block) <= of_block[0].requests_of_all
 
 
 async def test_while_the_bucket_is_away_no_call_begins_and_afterwards_they_do(
@@ -252,15 +341,15 @@ def entered(store: RecordStore, quota: Quota, block: int, holder: str, **told: s
 
 async def test_a_dead_processes_entry_counts_in_its_block_and_no_longer(store: RecordStore, quota: Quota) -> None:
     now = block_at(time.time())
-    for ahead in (2, 3):
+    for ahead in range(2, 8):
         entered(store, quota, now + ahead, "dead", requests_per_minute=str(PER_MINUTE))
     found: list[Share] = []
     async with SharedQuota(store.bucket, quota, on_share=found.append) as shared:
-        while not found or found[-1].block <= now + 3:
+        while not [one for one in whole(found) if one.block > now + 7 and one.requests == one.requests_of_all]:
             await shared.requests.take()
-    for share in found:
-        parts = 2 if now + 2 <= share.block <= now + 3 else 1
-        assert share.requests - share.requests_of_all // parts in {0, 1}, share
+    beside = [share for share in whole(found) if now + 2 <= share.block <= now + 7]
+    assert beside
+    assert max(share.requests - share.requests_of_all // 2 for share in beside) in {0, 1}
 
 
 async def test_an_entry_that_others_may_not_have_seen_is_not_used(
@@ -275,58 +364,38 @@ async def test_an_entry_that_others_may_not_have_seen_is_not_used(
         while not found or found[-1].block <= now + 3:
             await shared.requests.take()
     assert not [share for share in found if now + 2 <= share.block <= now + 3], "the other may have all"
-    assert all(share.requests == share.requests_of_all for share in found), "what nobody has entered is claimed"
+    assert not whole(found)
+    assert {share.block for share in found} & {now, now + 1, now + 4}, "of what nobody has entered, pieces are taken"
 
 
-async def test_who_leaves_before_its_claim_is_read_takes_no_other_with_it(
-    monkeypatch: pytest.MonkeyPatch, store: RecordStore, quota: Quota
+async def test_an_entry_that_is_there_and_cannot_be_read_costs_its_block_and_the_quota_goes_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, cloud: StandIns, store: RecordStore, quota: Quota
 ) -> None:
-    monkeypatch.setattr(shared_quota, "settles_at", lambda _: 0.0)  # no entry is seen in time: blocks are claimed
-    now, reload, gone = block_at(time.time()), Blob.reload, []
-    for ahead in range(5):
-        entered(store, quota, now + ahead, "first")
+    unread = []
 
-    def leave_and_reload(blob: Blob, **given: Any) -> None:
-        if blob.name.endswith("/first") and not gone:
-            gone.append(blob.name)
-            store.bucket.blob(blob.name).delete()
-        reload(blob, **given)
+    def gone(blob: Blob, **_: Any) -> None:
+        unread.append(blob.name)
+        raise NotFound("gone")
 
-    monkeypatch.setattr(Blob, "reload", leave_and_reload)
-    [share] = await shared_by(store, quota)
-    assert gone, "a claim was removed between the two calls"
-    assert share.requests == share.requests_of_all, "whoever leaves has no use for the rest of the block"
-
-
-async def test_a_claim_that_is_there_and_cannot_be_read_is_tried_a_few_times_and_the_quota_goes_on(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, store: RecordStore, quota: Quota
-) -> None:
-    monkeypatch.setattr(shared_quota, "settles_at", lambda _: 0.0)  # no entry is seen in time: blocks are claimed
-    now, reload, unread = block_at(time.time()), Blob.reload, []
-    for ahead in range(3):
-        entered(store, quota, now + ahead, "first")
-
-    def seldom_there(blob: Blob, **given: Any) -> None:
-        if blob.name.endswith("/first") and len(unread) < shared_quota.CREATE_TRIES:
-            unread.append(blob.name)
-            raise NotFound("gone")
-        reload(blob, **given)
-
-    monkeypatch.setattr(Blob, "reload", seldom_there)
-    [share] = await shared_by(store, quota)
-    assert len(unread) == shared_quota.CREATE_TRIES
+    monkeypatch.setattr(Blob, "reload", gone)
+    cloud.storage.faults(lose_answers=1.0, error_methods=["objects.insert"])
+    async with SharedQuota(store.bucket, quota) as shared:
+        asking = asyncio.create_task(shared.requests.take())
+        await until_async(lambda: bool(unread), what="an object of its own is there and cannot be read")
+        cloud.storage.faults()
+        await asyncio.wait_for(asking, HANG_SECONDS)
     assert "No share of the quota of gemini-2.5-flash can be had now" in caplog.text
-    assert share.requests == share.requests_of_all
 
 
-async def test_entries_that_are_none_of_ours_have_no_share(store: RecordStore, quota: Quota) -> None:
-    for ahead in range(1, 4):
-        name = quota_entry_path(quota.project, quota.location, quota.model, block_at(time.time()) + ahead, "stranger")
-        blob = store.bucket.blob(name)
-        blob.metadata = {"requests-per-minute": "9" * 5000 if ahead == 1 else "many"}
-        blob.upload_from_string(b"?")
-    found = await shared_by(store, quota, blocks=2)
-    assert all(share.requests == share.requests_of_all for share in found if share.holders > 1)
+async def test_objects_that_are_none_of_ours_have_no_share(store: RecordStore, quota: Quota) -> None:
+    for ahead in range(1, 12):
+        told = {"requests_per_minute": "9" * 5000 if ahead == 1 else "many"}
+        for name in ("stranger", "piece-", "piece-one", f"piece-{'9' * 400}", "clock-"):
+            entered(store, quota, block_at(time.time()) + ahead, name, **told)
+    found: list[Share] = []
+    async with SharedQuota(store.bucket, quota, on_share=found.append) as shared:
+        while not [one for one in whole(found) if one.requests == one.requests_of_all and one.holders == 2]:
+            await shared.requests.take()
 
 
 async def test_tokens_are_shared_as_calls_are(store: RecordStore, quota: Quota) -> None:
@@ -336,4 +405,26 @@ async def test_tokens_are_shared_as_calls_are(store: RecordStore, quota: Quota) 
         assert shared.tokens is not None
         await asyncio.gather(shared.requests.take(), shared.tokens.take(500))
         assert shared.tokens.used == 500
-    assert found[0].tokens == permits_of(120_000, found[0].block)
+        while not [one for one in whole(found) if one.tokens == permits_of(120_000, one.block)]:
+            await asyncio.gather(shared.requests.take(), shared.tokens.take(400))
+    assert found[0].tokens == pytest.approx(permits_of(120_000, found[0].block) / PIECES, rel=0.02)
+
+
+async def test_a_piece_that_is_over_when_the_claim_is_answered_is_made_up_for_by_the_next(
+    monkeypatch: pytest.MonkeyPatch, store: RecordStore, quota: Quota
+) -> None:
+    claim, late = QuotaObjects.claim, []
+
+    def slow_once(objects: QuotaObjects, block: int, piece: int) -> bool:
+        had = claim(objects, block, piece)
+        if not late:
+            late.append(piece)
+            time.sleep(2 * PIECE_SECONDS)
+        return had
+
+    monkeypatch.setattr(QuotaObjects, "claim", slow_once)
+    found: list[Share] = []
+    async with SharedQuota(store.bucket, quota, on_share=found.append) as shared:
+        await shared.requests.take()
+        assert late
+        assert [one.piece is not None for one in found] == [True, True], "not only with the next block"

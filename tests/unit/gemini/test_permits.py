@@ -47,3 +47,57 @@ async def test_permits_whose_moment_has_passed_when_they_are_given_are_not_made_
         await asyncio.sleep(0)
     assert (given.used, given.waiting) == (1, 1)
     another.cancel()
+
+
+async def test_a_piece_may_be_used_at_any_moment_of_it_and_not_when_it_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.2
+    monkeypatch.setattr(permits, "time", SimpleNamespace(monotonic=lambda: now))
+    given = Permits()
+    given.add_piece(100.0, 2)
+    await given.take(2)
+    now = 100.25
+    given.add_piece(100.0, 5)
+    another = asyncio.create_task(given.take())
+    for _ in range(5):  # it would have one by now
+        await asyncio.sleep(0)
+    assert (given.used, given.waiting) == (2, 1)
+    another.cancel()
+
+
+async def test_a_piece_is_used_before_the_permits_that_fall_due_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(permits, "time", SimpleNamespace(monotonic=lambda: now))
+    given = Permits()
+    given.add(100.0, [Slot(4.0, 1)])
+    given.add_piece(100.0, 1)
+    await given.take()
+    assert given.used == 1
+
+
+async def test_a_call_is_short_of_permits_while_it_waits_and_none_has_fallen_due(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, said = 100.0, []
+    monkeypatch.setattr(permits, "time", SimpleNamespace(monotonic=lambda: now))
+    given = Permits(lambda: said.append(now))
+    assert not given.is_short, "nobody waits"
+    waiting = asyncio.create_task(given.take(2))
+    await asyncio.sleep(0)
+    assert said == [100.0]
+    assert given.is_short
+    given.add(100.0, [Slot(0.05, 1), Slot(4.0, 1)])
+    assert given.is_short, "of the others' rest it could have one now"
+    now = 100.05
+    assert not given.is_short
+    waiting.cancel()
+
+
+async def test_who_waits_with_permits_ahead_asks_for_twice_what_it_has_and_who_is_idle_for_what_it_used() -> None:
+    given = Permits()
+    far = asyncio.get_running_loop().time() + 1000.0
+    given.add(far, [Slot(0.0, 10)])
+    assert given.next_demand(6000) == 1, "what nobody waits for is no need"
+    waiting = asyncio.create_task(given.take())
+    await asyncio.sleep(0)
+    assert given.next_demand(6000) == 20
+    waiting.cancel()

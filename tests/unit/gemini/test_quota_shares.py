@@ -11,13 +11,18 @@ from hypothesis import strategies as st
 from genops_events.gemini.quota_shares import (
     BLOCK_SECONDS,
     MOST_SLOTS,
+    PIECE_SECONDS,
+    PIECES,
     QUOTA_PERMILLE,
+    REST,
     Demand,
     begins_at,
     block_at,
     closes_at,
+    divided,
     next_demand,
     permits_of,
+    pieces,
     settles_at,
     shares,
     slots,
@@ -135,7 +140,54 @@ def test_a_block_closes_and_settles_before_it_begins() -> None:
     assert begins_at(76) < closes_at(77) < settles_at(77) < begins_at(77)
 
 
-def test_who_waits_wants_all_and_who_does_not_wants_a_little_more_than_he_used() -> None:
-    assert next_demand(used=100, waiting=True) is None
-    assert next_demand(used=100, waiting=False) == 126
-    assert next_demand(used=0, waiting=False) == 1
+def test_who_waits_wants_twice_what_he_had_and_who_does_not_a_little_more_than_he_used() -> None:
+    assert next_demand(had=100, waiting=True, per_minute=6000) == 200
+    assert next_demand(had=100, waiting=False, per_minute=6000) == 126
+    assert next_demand(had=0, waiting=False, per_minute=6000) == 1
+
+
+def test_who_begins_leaves_something_to_those_who_begin_later() -> None:
+    newcomers = {f"holder-{n}": Demand(6000, next_demand(had=0, waiting=True, per_minute=6000)) for n in range(5)}
+    assert divided(newcomers, 3, per_minute=6000)[REST] >= permits_of(6000, 3) // 3
+    assert next_demand(had=0, waiting=True, per_minute=1) == 1
+
+
+@given(demands=WISHES, block=BLOCKS, per_minute=st.integers(1, 100_000))
+def test_shares_and_what_is_left_are_the_whole_block_and_no_more_than_anybody_takes_the_quota_for(
+    demands: dict[str, Demand], block: int, per_minute: int
+) -> None:
+    found = divided(demands, block, per_minute=per_minute)
+    assert {holder: permits for holder, permits in found.items() if holder != REST} == shares(demands, block)
+    least = permits_of(min([per_minute, *(300 for _ in demands)]), block)
+    assert found[REST] == max(0, least - sum(shares(demands, block).values()))
+
+
+@given(demands=WISHES, block=BLOCKS)
+def test_the_pieces_are_what_is_left_when_it_would_fall_due(demands: dict[str, Demand], block: int) -> None:
+    found = divided(demands, block, per_minute=300)
+    counts = pieces(found)
+    assert len(counts) == PIECES
+    assert sum(counts) == found[REST]
+    if len(found) == 1:
+        assert max(counts) - min(counts) <= 1, "of a block that nobody has entered, all pieces are alike"
+
+
+def test_sixty_seconds_hold_no_more_than_the_quota_with_all_pieces_used_at_their_beginning_or_end() -> None:
+    demands = {"one": Demand(6000, 100), "two": Demand(6000, 7)}
+    for moment in (0.0, PIECE_SECONDS):
+        calls = []
+        for block in range(3 * MINUTE):
+            given_here = divided(demands, block, per_minute=6000)
+            for holder in demands:
+                calls += [begins_at(block) + slot.seconds for slot in slots(given_here, holder)]
+            for piece, permits in enumerate(pieces(given_here)):
+                calls += [begins_at(block) + piece * PIECE_SECONDS + moment] * permits
+        calls.sort()
+        most = max(sum(first <= one < first + 60 for one in calls) for first in calls[:: len(calls) // 40])
+        assert most <= 6000
+
+
+def test_a_small_quotas_rest_is_in_some_pieces_and_whole() -> None:
+    counts = pieces(divided({}, 3, per_minute=60))
+    assert sum(counts) == permits_of(60, 3)
+    assert set(counts) == {0, 1}
