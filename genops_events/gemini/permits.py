@@ -72,9 +72,13 @@ class Permits:
         while self._due and self._due[0][0] < now - LATE_SECONDS:
             heappop(self._due)
 
-    def next_demand(self, per_minute: int) -> int:
-        """Return how many permits this process may need in the next block, of a quota of so many per minute."""
-        waiting = self.waiting > 0
+    def next_demand(self, per_minute: int, *, waiting: bool) -> int:
+        """Return how many permits this process may need in the next block, of a quota of so many per minute.
+
+        Args:
+            per_minute: the quota.
+            waiting: whether a call waits, for a permit of this kind or of another.
+        """
         if waiting:
             self._forget_lapsed(time.monotonic())
         ahead = sum(int(permits) for _, permits in self._due) if waiting else 0

@@ -33,6 +33,7 @@ REQUESTS, TOKENS = "requests", "tokens"
 """The kinds of permits."""
 REMOVED_AT_ONCE = 100
 """Most calls that one batch of Cloud Storage may have (https://cloud.google.com/storage/docs/batch, read 2026-11-30)."""
+TIDYING_CALLS = 10
 _PIECE, _CLOCK = "piece-", "clock-"
 _DIGITS = 15
 
@@ -58,26 +59,38 @@ class QuotaObjects:
         self._place = quota.project, quota.location, quota.model
         self._holder = holder
         self._begun: dict[str, tuple[int, float]] = {}
-        """Objects that this holder has begun to write: block, and start of the write by the monotonic clock."""
+        """Objects that this holder has begun to write: block, and when it began, by the monotonic clock."""
 
-    def clock(self, block: int) -> StoreClock:
-        """Write an object to read the store's clock; the block may be a wrong one."""
-        name = f"{_CLOCK}{self._holder}"
-        made = self._create(block, name, {})
-        return self._clock_of(block, name, self._made_at(block, name) if made is None else made)
+    def clock(self, block: int, reading: int) -> StoreClock:
+        """Write an object to read the store's clock.
 
-    def enter(self, block: int, demands: Demands) -> tuple[float, StoreClock]:
-        """Write this holder's entry for a block; return its time by the store's clock, and that clock."""
+        Args:
+            block: may be a wrong one.
+            reading: its number; each needs an object of its own.
+        """
+        name = f"{_CLOCK}{reading}-{self._holder}"
+        return self._create(block, name, {}) or self._clock_of(block, name)
+
+    def enter(self, block: int, demands: Demands) -> StoreClock:
+        """Write this holder's entry for a block; return the store's clock, whose reading is the entry's time."""
         said = {f"{kind}-per-minute": str(demand.per_minute) for kind, demand in demands.items()}
         said |= {f"{kind}-most": str(demand.most) for kind, demand in demands.items() if demand.most is not None}
-        made = self._create(block, self._holder, said)
-        if made is None:  # the answer to the same write was lost
-            made = self._made_at(block, self._holder)
-        return made, self._clock_of(block, self._holder, made)
+        return self._create(block, self._holder, said) or self._clock_of(block, self._holder)
 
-    def claim(self, block: int, piece: int) -> bool:
-        """Claim a piece of a block's rest; return whether this holder has it now. If the answer is lost, nobody has it."""
-        return self._create(block, f"{_PIECE}{piece:02}", {}) is not None
+    def claim(self, block: int, piece: int) -> StoreClock | None:
+        """Claim a piece of a block's rest; return the store's clock at that, or None where another process has it.
+
+        If the answer is lost, nobody has the piece. Where many want the same at once, Cloud Storage may ask some to write later:
+        they have lost it, too.
+        """
+        from google.api_core.exceptions import TooManyRequests
+
+        try:
+            return self._create(block, f"{_PIECE}{piece:02}", {})
+        except CloudUnavailable as error:
+            if isinstance(error.__cause__, TooManyRequests):
+                return None
+            raise
 
     def listed(self, block: int) -> Listed:
         """Return the entries of a block that were made in time, and the pieces of its rest that are taken."""
@@ -95,33 +108,38 @@ class QuotaObjects:
     def remove_own(self, kept: Iterable[int]) -> None:
         """Remove the objects of this holder, but for those of some blocks."""
         still = set(kept)
-        self._remove([name for name, (block, _) in self._begun.items() if block not in still])
+        self._remove([name for name, (block, _) in list(self._begun.items()) if block not in still])
 
     def remove_before(self, block: int) -> None:
-        """Remove objects of earlier blocks, whoever has left them there."""
+        """Remove objects of earlier blocks, whoever has left them there; `TIDYING_CALLS` times `REMOVED_AT_ONCE` at most."""
         folder, first_kept = quota_prefix(*self._place), quota_block_prefix(*self._place, block)
-        with google_call(f"list gs://{self._bucket.name}/{folder}"):
-            names = [blob.name for blob in self._blobs(folder, "name", most=REMOVED_AT_ONCE)]
-        self._remove([name for name in names if name < first_kept])
+        for _ in range(TIDYING_CALLS):
+            with google_call(f"list gs://{self._bucket.name}/{folder}"):
+                names = [blob.name for blob in self._blobs(folder, "name", most=REMOVED_AT_ONCE)]
+            old = [name for name in names if name < first_kept]
+            self._remove(old)
+            if len(old) < REMOVED_AT_ONCE:
+                return
 
     # ── the calls ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _create(self, block: int, name: str, metadata: dict[str, str]) -> float | None:
-        """Write an object unless it exists; return its time by the store's clock, or None where it exists."""
+    def _create(self, block: int, name: str, metadata: dict[str, str]) -> StoreClock | None:
+        """Write an object unless it exists; return the store's clock by its time, or None where it exists."""
         from google.api_core.exceptions import PreconditionFailed
 
         blob = self._bucket.blob(quota_entry_path(*self._place, block, name))
         blob.metadata = metadata
-        self._begun.setdefault(blob.name, (block, time.monotonic()))
+        asked_at = time.monotonic()
+        self._begun.setdefault(blob.name, (block, asked_at))
         with google_call(f"write gs://{self._bucket.name}/{blob.name}"):
             try:
                 blob.upload_from_string(b"", if_generation_match=0, timeout=CALL_SECONDS, retry=None)
             except PreconditionFailed:
                 return None
-        return _seconds(blob)
+        return StoreClock(_seconds(blob), asked_at, time.monotonic())
 
-    def _made_at(self, block: int, name: str) -> float:
-        """Return the time of an existing object.
+    def _clock_of(self, block: int, name: str) -> StoreClock:
+        """Return the store's clock by an object of this holder whose write was not answered.
 
         Raises:
             CloudUnavailable: it is gone meanwhile; it can be written again.
@@ -135,11 +153,7 @@ class QuotaObjects:
             except NotFound as error:
                 said = f"gs://{self._bucket.name}/{blob.name} is there when it is written, and not when it is read."
                 raise CloudUnavailable(said) from error
-        return _seconds(blob)
-
-    def _clock_of(self, block: int, name: str, made: float) -> StoreClock:
-        _, asked_at = self._begun[quota_entry_path(*self._place, block, name)]
-        return StoreClock(made, asked_at, time.monotonic())
+        return StoreClock(_seconds(blob), self._begun[blob.name][1], time.monotonic())
 
     def _blobs(self, prefix: str, fields: str, *, most: int | None = None) -> Iterator[Blob]:
         found: Iterator[Blob] = self._bucket.list_blobs(

@@ -32,7 +32,7 @@ PIECES = 20
 PIECE_SECONDS = BLOCK_SECONDS / PIECES
 """The permits of a piece may be used at any moment of it."""
 FIRST_PARTS = 8
-"""A process that had nothing before asks for a block divided by this."""
+"""A process with a call that waits asks for a block divided by this at least."""
 REST = "rest"
 """In the place of a holder: what is left when each has what it asked for."""
 MOST_SLOTS = 2000
@@ -163,8 +163,8 @@ def slots(given: Mapping[str, int], holder: str) -> list[Slot]:
 def next_demand(*, had: int, waiting: bool, per_minute: int) -> int:
     """Return the permits that a process asks for in the next block: a quarter more than it had, and 1; twice as many while a call waits.
 
-    Where a call waits and it had nothing, it asks for an eighth of the block: who asks for all leaves nothing to those who
-    begin later, and they would ask for all, too. What it needs beyond that, it claims in pieces, or asks for in the next block.
+    While a call waits, it asks for an eighth of the block at least. Not for all: that would leave nothing to those who begin
+    later, and they would ask for all, too. What it needs beyond that, it claims in pieces, or asks for in the next block.
 
     Args:
         had: permits used since the demand before; where a call waits, those that are still to fall due, too.
@@ -173,7 +173,7 @@ def next_demand(*, had: int, waiting: bool, per_minute: int) -> int:
     """
     if not waiting:
         return had + had // 4 + 1
-    return 2 * had or math.ceil(per_minute * BLOCK_SECONDS / 60 / FIRST_PARTS)
+    return max(2 * had, math.ceil(per_minute * BLOCK_SECONDS / 60 / FIRST_PARTS))
 
 
 def _drawn(holders: Iterable[str], block: int) -> list[str]:

@@ -11,7 +11,7 @@ block is cut into pieces: a call that waits meanwhile has its process claim the 
 | the answer to an entry's write is lost | the write is repeated, finds its own object, and takes that object's time |
 | the entry comes too late | no share of that block; the other processes do not count it either |
 | the answer to a claim is lost | nobody uses that piece: a quarter of a second of what is left |
-| the listing fails until the block is over | no call begins in that block |
+| the listing fails until the block is over | no call of this process begins in that block |
 | the bucket is away | no call begins: its answers could not be kept, either. After three minutes it raises CloudUnavailable |
 
 The clocks of the machines are not used: blocks are those of the store's clock, which the answer to every write shows.
@@ -32,7 +32,6 @@ from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from genops_events.errors import GenopsError
 from genops_events.gcp.errors import CloudUnavailable
 from genops_events.gemini.permits import Permits, StoreClock
 from genops_events.gemini.quota_objects import REQUESTS, TOKENS, Listed, QuotaObjects
@@ -61,7 +60,14 @@ AWAY_SECONDS = 180.0
 ENTERED_SECONDS = 0.3, 1.5
 """Entries are made between so many seconds before their block closes, at a random moment."""
 TIDIED_BLOCKS = 24
-"""Every so many blocks, each holder removes the objects that others have left; of holders that leave, one in so many does."""
+"""Every so many blocks, each holder removes the objects that others have left."""
+TIDIED_LEAVES = 4
+"""Of holders that leave, one in so many removes what others have left."""
+WIDE_SECONDS = 0.5
+"""A reading of the store's clock that took longer, because the store or the machine was slow, is made again."""
+CLOCK_READINGS = 3
+LOST_SECONDS = 0.05
+"""Who was too late for a piece claims the next one after at most so many seconds."""
 SPREAD_PIECES = 4
 """A process that was too late for a piece takes any of the next so many: others are at the same."""
 
@@ -100,11 +106,17 @@ class SharedQuota:
         self._holder = uuid.uuid4().hex
         self._objects = QuotaObjects(bucket, quota, self._holder)
         self._clock: StoreClock | None = None
+        self._call_seconds = 0.0
+        """Seconds that the store took for the last write."""
+        self._well_at = 0.0
+        """When the store last did what it was asked for, by the monotonic clock."""
+        self._away: CloudUnavailable | None = None
+        """Why calls are given up until the store is well again."""
         self._joined = asyncio.Event()
         self._short = asyncio.Event()
         """A call waits, and needs a piece."""
         self._block = 0
-        """The next block that this holder may enter; each block is entered once."""
+        """The block that this holder takes part in next; each is handed out once."""
         self._piece_until = 0.0
         """When the last piece that it has ends, by the store's clock."""
         self._entered: dict[int, bool] = {}
@@ -132,7 +144,7 @@ class SharedQuota:
             task.cancel()
         await asyncio.wait(self._tasks)
         if self._clock is not None:
-            with suppress(GenopsError):  # objects that cannot be removed here, another holder removes
+            with suppress(Exception):  # no run fails by that; another holder removes what is left
                 await asyncio.to_thread(self._leave)
 
     def _leave(self) -> None:
@@ -140,35 +152,40 @@ class SharedQuota:
         at = time.monotonic()
         assert self._clock is not None
         self._objects.remove_own({block_at(self._clock.earliest(at)), block_at(self._clock.latest(at))})
-        if int(self._holder, 16) % TIDIED_BLOCKS == 0:
+        if int(self._holder, 16) % TIDIED_LEAVES == 0:
             self._objects.remove_before(block_at(self._clock.earliest(at)) - 1)
 
     async def _keep_on(self, needed: asyncio.Event, step: Callable[[], Awaitable[None]]) -> None:
         """Take one step after the other, each once it is needed, until this task is cancelled."""
-        failures, well_at = 0, 0.0
+        failures, since = 0, 0.0
         while True:
             await needed.wait()
-            well_at = well_at if failures else time.monotonic()
             try:
                 await step()
             except CloudUnavailable as error:
+                if not failures or self._well_at > since:
+                    failures, since = 0, time.monotonic()
                 failures += 1
-                for_good = time.monotonic() - well_at > AWAY_SECONDS
+                for_good = time.monotonic() - since > AWAY_SECONDS
                 if failures == 1 or for_good:
                     log.warning(
                         "No share of the quota of %s can be had now, and no call begins. %s", self.quota.model, error
                     )
                 if for_good:
+                    self._away = error
                     self._fail(error)
                 needed.set()
                 await asyncio.sleep(random.uniform(0.1, 0.3) * 2 ** min(failures - 1, 4))  # noqa: S311 - not a secret
             except Exception as error:  # noqa: BLE001 - after any other error, calls would wait for ever
                 self._fail(error)
                 return
-            else:
-                if failures:
-                    self._fail(None)
-                failures = 0
+
+    def _is_well(self) -> None:
+        """Note that the store did what it was asked for: calls that were given up may wait again."""
+        self._well_at = time.monotonic()
+        if self._away is not None:
+            self._away = None
+            self._fail(None)
 
     def _fail(self, error: Exception | None) -> None:
         for permits, _ in self._kinds.values():
@@ -178,16 +195,24 @@ class SharedQuota:
 
     async def _take_part(self) -> None:
         """Enter the next block where this holder needs a share of it, and take that share."""
-        block = max(self._block, block_at(self._now()) + 1)
-        await self._sleep_until(closes_at(block) - random.uniform(*ENTERED_SECONDS))  # noqa: S311 - not a secret
-        needs_some = any(permits.used or permits.waiting for permits, _ in self._kinds.values())
-        if block not in self._entered and needs_some and self._now() < closes_at(block):
-            await self._enter(block)
+        under_way = block_at(self._now())
+        if self._block not in self._entered or self._block < under_way:
+            self._block = max(self._block, under_way + 1)
+        block = self._block
+        if block not in self._entered:
+            early = random.uniform(*ENTERED_SECONDS) + self._call_seconds  # noqa: S311 - not a secret
+            while (wait := closes_at(block) - early - self._now()) > 0:  # noqa: ASYNC110 - a moment, not a condition
+                await asyncio.sleep(wait)
+            needs_some = any(permits.used or permits.waiting for permits, _ in self._kinds.values())
+            if needs_some and self._now() < closes_at(block):
+                await self._enter(block)
         if self._entered.get(block):
             await self._sleep_until(settles_at(block))
             found = await self._look(block)
             if self._holder in found.listed.entries:
                 self._hand_out(block, found)
+            self._is_well()
+        await self._sleep_until(settles_at(block))
         self._block = block + 1
         await asyncio.to_thread(self._tidy, block)
         self._blocks = {one: found for one, found in self._blocks.items() if one >= block - 1}
@@ -195,19 +220,20 @@ class SharedQuota:
 
     async def _enter(self, block: int) -> None:
         """Write this holder's entry for a block, and note whether all other holders see it."""
+        waiting = any(permits.waiting for permits, _ in self._kinds.values())
         used = {kind: permits.used for kind, (permits, _) in self._kinds.items()}
         demands = {
-            kind: Demand(per_minute, permits.next_demand(per_minute))
+            kind: Demand(per_minute, permits.next_demand(per_minute, waiting=waiting))
             for kind, (permits, per_minute) in self._kinds.items()
         }
-        made, clock = await asyncio.to_thread(self._objects.enter, block, demands)
+        clock = await asyncio.to_thread(self._objects.enter, block, demands)
         for kind, (permits, _) in self._kinds.items():
             permits.used -= used[kind]
-        assert self._clock is not None
-        if clock.replaces(self._clock):
-            self._clock = clock
+        self._read(clock)
         # Other holders may have missed an entry whose write was not answered before the block had settled.
-        self._entered[block] = made <= closes_at(block) and clock.latest(clock.answered_at) <= settles_at(block)
+        self._entered[block] = clock.reading <= closes_at(block) and clock.latest(clock.answered_at) <= settles_at(
+            block
+        )
 
     def _hand_out(self, block: int, found: _Block) -> None:
         assert self._clock is not None
@@ -223,7 +249,7 @@ class SharedQuota:
 
     def _tidy(self, block: int) -> None:
         """Remove this holder's objects of blocks that are over, and sometimes those that others have left."""
-        with suppress(GenopsError):  # the next block tries again
+        with suppress(Exception):  # no run fails by that; the next block tries again
             self._objects.remove_own({block - 1, block, block + 1})
             if (block + int(self._holder, 16)) % TIDIED_BLOCKS == 0:
                 self._objects.remove_before(block - 2)
@@ -234,30 +260,54 @@ class SharedQuota:
         """Claim the next piece that is free and has permits; return without one when no call needs it any more."""
         self._short.clear()
         if self._clock is None:
-            self._clock = await asyncio.to_thread(self._objects.clock, block_at(time.time()))
-            self._joined.set()
+            await self._join()
         choice = 1
         while await self._is_short():
             block = block_at(self._now())
             await self._sleep_until(settles_at(block))
             found = await self._look(block)
-            first = int((max(self._now(), self._piece_until) - begins_at(block)) / PIECE_SECONDS)
+            soonest = max(
+                self._now() + (self._call_seconds if self._call_seconds > PIECE_SECONDS else 0.0), self._piece_until
+            )
+            first = int((soonest - begins_at(block)) / PIECE_SECONDS)
             free = list(islice((one for one in range(first, PIECES) if self._is_free(found, one)), choice))
             if not free:
                 await self._sleep_until(begins_at(block + 1))
                 continue
             piece = random.choice(free)  # noqa: S311 - not a secret
             found.listed.taken.add(piece)
-            if await asyncio.to_thread(self._objects.claim, block, piece):
-                self._hand_out_piece(block, found, piece)
-                if self._now() < self._piece_until:
-                    return
-            choice = SPREAD_PIECES
+            clock = await asyncio.to_thread(self._objects.claim, block, piece)
+            if clock is None:
+                choice = SPREAD_PIECES
+                await asyncio.sleep(random.uniform(0.0, LOST_SECONDS))  # noqa: S311 - not a secret
+                continue
+            self._read(clock)
+            self._hand_out_piece(block, found, piece)
+            self._is_well()
+            if self._now() < self._piece_until:
+                return
+
+    async def _join(self) -> None:
+        """Read the store's clock: so often that a moment's slowness of the store or the machine does not make it useless."""
+        for reading in range(CLOCK_READINGS):
+            self._read(await asyncio.to_thread(self._objects.clock, block_at(time.time()), reading))
+            assert self._clock is not None
+            if self._clock.width < WIDE_SECONDS:
+                break
+        self._joined.set()
+
+    def _read(self, clock: StoreClock) -> None:
+        self._call_seconds = clock.width
+        if self._clock is None or clock.replaces(self._clock):
+            self._clock = clock
 
     async def _is_short(self) -> bool:
-        """Return whether calls wait and need a piece, once the last one is used: one ahead, and no more, since the others wait, too."""
+        """Return whether calls need a piece, once the last one is used: one ahead, and no more, since the others wait, too.
+
+        After calls were given up, the store is tried although none waits.
+        """
         await self._sleep_until(self._piece_until - PIECE_SECONDS)
-        return any(permits.is_short for permits, _ in self._kinds.values())
+        return self._away is not None or any(permits.is_short for permits, _ in self._kinds.values())
 
     def _is_free(self, found: _Block, piece: int) -> bool:
         """Whether a piece has permits of each kind that calls wait for, and nobody is known to have it."""

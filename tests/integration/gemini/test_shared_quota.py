@@ -12,7 +12,9 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from math import ceil
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,7 +28,8 @@ from genops_events.config.quotas import Quota
 from genops_events.gcp.errors import CloudRefused, CloudUnavailable
 from genops_events.gcp.record_store import RecordStore
 from genops_events.gemini import shared_quota
-from genops_events.gemini.quota_objects import QuotaObjects
+from genops_events.gemini.permits import StoreClock
+from genops_events.gemini.quota_objects import REMOVED_AT_ONCE, QuotaObjects
 from genops_events.gemini.quota_shares import BLOCK_SECONDS, FIRST_PARTS, PIECE_SECONDS, PIECES, block_at, permits_of
 from genops_events.gemini.shared_quota import Share, SharedQuota
 from genops_events.record.paths import QUOTAS, quota_entry_path
@@ -415,7 +418,7 @@ async def test_a_piece_that_is_over_when_the_claim_is_answered_is_made_up_for_by
 ) -> None:
     claim, late = QuotaObjects.claim, []
 
-    def slow_once(objects: QuotaObjects, block: int, piece: int) -> bool:
+    def slow_once(objects: QuotaObjects, block: int, piece: int) -> StoreClock | None:
         had = claim(objects, block, piece)
         if not late:
             late.append(piece)
@@ -428,3 +431,71 @@ async def test_a_piece_that_is_over_when_the_claim_is_answered_is_made_up_for_by
         await shared.requests.take()
         assert late
         assert [one.piece is not None for one in found] == [True, True], "not only with the next block"
+
+
+async def test_a_store_that_was_slow_when_a_run_began_does_not_keep_it_out(
+    monkeypatch: pytest.MonkeyPatch, store: RecordStore, quota: Quota
+) -> None:
+    clock = QuotaObjects.clock
+
+    def slow(objects: QuotaObjects, block: int, reading: int) -> StoreClock:
+        return replace(found := clock(objects, block, reading), asked_at=found.asked_at - 2 * BLOCK_SECONDS)
+
+    monkeypatch.setattr(QuotaObjects, "clock", slow)
+    async with SharedQuota(store.bucket, quota) as shared:
+        await shared.requests.take()
+
+
+async def test_with_a_store_that_is_always_slow_calls_begin_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, store: RecordStore, quota: Quota
+) -> None:
+    upload = Blob.upload_from_string
+
+    def slow(blob: Blob, *args: Any, **given: Any) -> None:
+        time.sleep(2.0)
+        upload(blob, *args, **given)
+
+    monkeypatch.setattr(Blob, "upload_from_string", slow)
+    async with SharedQuota(store.bucket, quota) as shared:
+        await shared.requests.take()
+
+
+async def test_a_piece_that_is_asked_for_too_often_at_once_is_another_processes(
+    cloud: StandIns, store: RecordStore, quota: Quota
+) -> None:
+    block = block_at(time.time())
+    cloud.storage.faults(error_code="429", error_share=1.0, error_methods=["objects.insert"])
+    assert QuotaObjects(store.bucket, quota, "me").claim(block, 3) is None
+
+
+async def test_a_moments_outage_after_a_long_wait_is_none_of_minutes(
+    monkeypatch: pytest.MonkeyPatch, store: RecordStore, quota: Quota
+) -> None:
+    now, asked = 1000.0, []
+    monkeypatch.setattr(shared_quota, "time", SimpleNamespace(monotonic=lambda: now, time=time.time))
+    shared = SharedQuota(store.bucket, quota)
+
+    async def contended_for_an_hour() -> None:
+        nonlocal now
+        asked.append(now)
+        if len(asked) > 1:
+            await asyncio.Event().wait()
+        now += 3600
+        raise CloudUnavailable("away for a moment")
+
+    needed = asyncio.Event()
+    needed.set()
+    keeping = asyncio.create_task(shared._keep_on(needed, contended_for_an_hour))
+    waiting = asyncio.create_task(shared.requests.take())
+    await until_async(lambda: len(asked) == 2, what="it is tried again")
+    assert not waiting.done(), "the call was not given up"
+    for task in (keeping, waiting):
+        task.cancel()
+
+
+async def test_runs_that_leave_amid_a_block_leave_no_more_than_others_remove(store: RecordStore, quota: Quota) -> None:
+    block = block_at(time.time()) - 50
+    for number in range(REMOVED_AT_ONCE + 20):
+        entered(store, quota, block, f"left-{number:03}")
+    QuotaObjects(store.bucket, quota, "me").remove_before(block + 1)
+    assert left(store) == []

@@ -14,7 +14,7 @@ from click.testing import Result
 from cloud import PREFIX, Reader, StandIns
 from triggerer import Arrivals, Settled, running, watched
 from typer.testing import CliRunner
-from waiting import until_async
+from waiting import HANG_SECONDS, until_async
 
 from genops_events.cli import app
 from genops_events.config import Config
@@ -332,7 +332,10 @@ def test_a_subscription_that_is_missing_is_named_with_the_command_that_makes_it(
     assert "genops provision --apply" in result.stderr
 
 
-def test_the_list_of_candidates_tells_their_number_and_keeps_its_json(arrivals: Arrivals) -> None:
+def test_the_list_of_candidates_tells_their_number_and_keeps_its_json(
+    monkeypatch: pytest.MonkeyPatch, arrivals: Arrivals
+) -> None:
+    monkeypatch.setattr("genops_events.cli.dead_letters.COUNT_SECONDS", HANG_SECONDS)
     assert "dead letter" not in run("candidates").stderr
     put_letters(arrivals, ours(arrivals, 1), ours(arrivals, 1), moved(arrivals, 2))
     result = run("candidates", "--json")

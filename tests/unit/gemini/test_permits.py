@@ -95,9 +95,9 @@ async def test_a_call_is_short_of_permits_while_it_waits_and_none_has_fallen_due
 async def test_who_waits_with_permits_ahead_asks_for_twice_what_it_has_and_who_is_idle_for_what_it_used() -> None:
     given = Permits()
     far = asyncio.get_running_loop().time() + 1000.0
-    given.add(far, [Slot(0.0, 10)])
-    assert given.next_demand(6000) == 1, "what nobody waits for is no need"
+    given.add(far, [Slot(0.0, 100)])
+    assert given.next_demand(6000, waiting=False) == 1, "what nobody waits for is no need"
     waiting = asyncio.create_task(given.take())
     await asyncio.sleep(0)
-    assert given.next_demand(6000) == 20
+    assert given.next_demand(6000, waiting=True) == 200
     waiting.cancel()

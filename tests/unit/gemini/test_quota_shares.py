@@ -142,6 +142,7 @@ def test_a_block_closes_and_settles_before_it_begins() -> None:
 
 def test_who_waits_wants_twice_what_he_had_and_who_does_not_a_little_more_than_he_used() -> None:
     assert next_demand(had=100, waiting=True, per_minute=6000) == 200
+    assert next_demand(had=3, waiting=True, per_minute=6000) == 63, "an eighth of a block at least"
     assert next_demand(had=100, waiting=False, per_minute=6000) == 126
     assert next_demand(had=0, waiting=False, per_minute=6000) == 1
 
