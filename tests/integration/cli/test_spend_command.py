@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 from genops_events.cli import app
 from genops_events.gcp.ledger_store import reserve, settle
 from genops_events.gcp.record_store import RecordStore
-from genops_events.money.ledger import month_of
 from genops_events.record.paths import ledger_path
 
-NOW = datetime.now(UTC)
+MONTH, NOW = "2026-11", datetime(2026, 11, 5, tzinfo=UTC)
+"""Not the month under way: a test that runs while a month ends has two of these."""
 
 
 def spend(*words: str) -> tuple[int, str]:
@@ -35,16 +35,16 @@ def test_a_month_is_shown_by_dataset_and_stage_with_what_the_limits_leave(store:
     posted(store, 1, "banking77", "10", "7.25")
     posted(store, 2, "banking77", "10")
     posted(store, 3, "gone", "1.5")
-    code, text = spend()
+    code, text = spend("--month", MONTH)
     assert code == 0
     lines = text.splitlines()
-    assert lines[0] == f"{month_of(NOW)} (UTC): $7.25 spent, $11.50 reserved"
+    assert lines[0] == f"{MONTH} (UTC): $7.25 spent, $11.50 reserved"
     rows = [line.split() for line in lines[2:]]
     assert rows[0] == ["banking77", "tuning", "2", "$10.00", "$7.25", "$10.00"]
     assert rows[1] == ["banking77", "all", "$7.25", "$10.00", "$200.00", "$182.75"]
     assert rows[3] == ["gone", "all", "$0.00", "$1.50", "no", "longer", "in", "genops.yaml"]
     assert rows[4] == ["all", "$7.25", "$11.50", "no", "limit"]
-    code, text = spend("--json")
+    code, text = spend("--month", MONTH, "--json")
     document = json.loads(text)
     assert (code, document["spent_usd"], document["reserved_usd"]) == (0, "7.25", "11.50")
     assert document["datasets"]["banking77"]["stages"]["tuning"] == {
@@ -73,8 +73,8 @@ def test_what_is_no_month_is_an_error(store: RecordStore, month: str) -> None:
 
 def test_a_ledger_that_somebody_broke_is_an_error_that_names_the_place(store: RecordStore) -> None:
     posted(store, 1, "banking77", "10")
-    blob = store.bucket.blob(ledger_path(month_of(NOW)))
+    blob = store.bucket.blob(ledger_path(MONTH))
     blob.upload_from_string(blob.download_as_text().replace('"reserved_usd": "10"', '"reserved_usd": "ten"'))
-    code, text = spend()
+    code, text = spend("--month", MONTH)
     assert code == 1
     assert "makes no sense: entries.banking77-0000000000000001.purposes.tuning.reserved_usd" in text

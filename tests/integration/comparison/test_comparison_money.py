@@ -21,7 +21,7 @@ from genops_events.gcp import ledger_store
 from genops_events.gcp.record_store import RecordStore
 from genops_events.money.ceilings import OverCeiling
 from genops_events.money.ledger import month_of, usd
-from genops_events.record.comparison_plan import prompts_path
+from genops_events.record.comparison_plan import ComparisonPlan, plan_path, prompts_path
 
 PRO, LITE = "gemini-2.5-pro", "gemini-2.5-flash-lite"
 JUDGED = {"metrics": ["exact_match", "fluency"], "judge": {"samples": 2}}
@@ -220,12 +220,15 @@ def test_a_contestant_that_is_refused_later_keeps_what_it_has_spent(
     record_failed_contestant({**run, "task": RunContestant(task_id="contest", contestant=MODEL), "exception": None})
     paid = result(run, MODEL).cost_usd
     assert paid > 0
-    spend = {"candidate": "other", "dataset": DATASET, "purpose": "tuning", "limit": Decimal(2000), "at": now()}
+    planned = store.read(plan_path(comparing_of(run).id), ComparisonPlan)
+    assert planned is not None
+    at = planned.written_at  # its month is the one that the comparison's money is of, whatever month it is by now
+    spend = {"candidate": "other", "dataset": DATASET, "purpose": "tuning", "limit": Decimal(2000), "at": at}
     assert ledger_store.reserve(store, amount=Decimal("999.98"), **spend) is None
     with pytest.raises(AirflowFailException, match=f"{MODEL} refused: "):
         contest(run, MODEL)
     assert result(run, MODEL).cost_usd == paid
-    ledger_store.settle(store, candidate="other", purpose="tuning", spent=Decimal(0), at=now())
+    ledger_store.settle(store, candidate="other", purpose="tuning", spent=Decimal(0), at=at)
     contest(run, MODEL)
     found = whole(run)
     assert sum(each.spent_usd for each in postings(store, found).values()) == found.cost_usd == paid
