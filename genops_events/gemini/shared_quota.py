@@ -261,15 +261,12 @@ class SharedQuota:
         self._short.clear()
         if self._clock is None:
             await self._join()
-        choice = 1
+        choice, ahead = 1, 0.0
         while await self._is_short():
             block = block_at(self._now())
             await self._sleep_until(settles_at(block))
             found = await self._look(block)
-            soonest = max(
-                self._now() + (self._call_seconds if self._call_seconds > PIECE_SECONDS else 0.0), self._piece_until
-            )
-            first = int((soonest - begins_at(block)) / PIECE_SECONDS)
+            first = int((max(self._now() + ahead, self._piece_until) - begins_at(block)) / PIECE_SECONDS)
             free = list(islice((one for one in range(first, PIECES) if self._is_free(found, one)), choice))
             if not free:
                 await self._sleep_until(begins_at(block + 1))
@@ -286,6 +283,7 @@ class SharedQuota:
             self._is_well()
             if self._now() < self._piece_until:
                 return
+            ahead = clock.width  # it was over when the store answered: the next one is claimed so much earlier
 
     async def _join(self) -> None:
         """Read the store's clock: so often that a moment's slowness of the store or the machine does not make it useless."""
