@@ -4,7 +4,7 @@
 |---|---|---|
 | `<block>/<holder>` | each process that wants a share of a block, before the block closes | how many permits it could use |
 | `<block>/piece-<number>` | the first process that wants a piece of the block's rest | nothing but that it is taken |
-| `<block>/clock-<holder>` | each process when it begins | the store's clock, by its time of creation |
+| `<block>/clock-<number>-<holder>` | each process when it begins, one or a few | the store's clock, by its time of creation |
 
 All are empty; what an entry says is in its metadata. Objects are created and never changed: Cloud Storage takes one write a
 second to a name (https://cloud.google.com/storage/quotas, read 2026-11-30).
@@ -32,7 +32,7 @@ CALL_SECONDS = 4.0
 REQUESTS, TOKENS = "requests", "tokens"
 """The kinds of permits."""
 REMOVED_AT_ONCE = 100
-"""Most calls that one batch of Cloud Storage may have (https://cloud.google.com/storage/docs/batch, read 2026-11-30)."""
+"""Most calls in one batch: google-cloud-storage takes no more (`Batch._MAX_BATCH_SIZE`)."""
 TIDYING_CALLS = 10
 _PIECE, _CLOCK = "piece-", "clock-"
 _DIGITS = 15

@@ -151,7 +151,7 @@ class SharedQuota:
         """Give up what this holder has not used. What it has used stays until its block is over: others may look at it now."""
         at = time.monotonic()
         assert self._clock is not None
-        self._objects.remove_own({block_at(self._clock.earliest(at)), block_at(self._clock.latest(at))})
+        self._objects.remove_own(range(block_at(self._clock.earliest(at)), block_at(self._clock.latest(at)) + 1))
         if int(self._holder, 16) % TIDIED_LEAVES == 0:
             self._objects.remove_before(block_at(self._clock.earliest(at)) - 1)
 

@@ -436,14 +436,16 @@ async def test_a_piece_that_is_over_when_the_claim_is_answered_is_made_up_for_by
 async def test_a_store_that_was_slow_when_a_run_began_does_not_keep_it_out(
     monkeypatch: pytest.MonkeyPatch, store: RecordStore, quota: Quota
 ) -> None:
-    clock = QuotaObjects.clock
+    clock, readings = QuotaObjects.clock, []
 
     def slow(objects: QuotaObjects, block: int, reading: int) -> StoreClock:
+        readings.append(reading)
         return replace(found := clock(objects, block, reading), asked_at=found.asked_at - 2 * BLOCK_SECONDS)
 
     monkeypatch.setattr(QuotaObjects, "clock", slow)
     async with SharedQuota(store.bucket, quota) as shared:
         await shared.requests.take()
+    assert len(readings) == len(set(readings)) == shared_quota.CLOCK_READINGS, "it looks again, a few times"
 
 
 async def test_with_a_store_that_is_always_slow_calls_begin_all_the_same(
@@ -478,8 +480,10 @@ async def test_a_moments_outage_after_a_long_wait_is_none_of_minutes(
     async def contended_for_an_hour() -> None:
         nonlocal now
         asked.append(now)
-        if len(asked) > 1:
+        if len(asked) > 2:
             await asyncio.Event().wait()
+        now += 1
+        shared._is_well()
         now += 3600
         raise CloudUnavailable("away for a moment")
 
@@ -487,7 +491,7 @@ async def test_a_moments_outage_after_a_long_wait_is_none_of_minutes(
     needed.set()
     keeping = asyncio.create_task(shared._keep_on(needed, contended_for_an_hour))
     waiting = asyncio.create_task(shared.requests.take())
-    await until_async(lambda: len(asked) == 2, what="it is tried again")
+    await until_async(lambda: len(asked) == 3, what="it is tried again, twice")
     assert not waiting.done(), "the call was not given up"
     for task in (keeping, waiting):
         task.cancel()
