@@ -56,6 +56,9 @@ bench-inference: install ## 10,000 prompts online: share of the quota, overhead,
 bench-quota: install ## eight runs under one quota: shared, each with the whole of it, and one run alone; 12 minutes
 	$(BIN)/python -m benchmarks.shared_quota
 
+bench-ledger: install ## 500 candidates reserve and settle at once under one write a second to an object name, and the way before; 10 minutes
+	$(BIN)/python -m benchmarks.ledger
+
 bench-start: install ## what the command and the Dag files cost before they do anything, beside Typer's and Airflow's import
 	$(BIN)/python -m benchmarks.start_up
 
@@ -103,4 +106,4 @@ $(STAMP): requirements.lock pyproject.toml
 	fi
 	@touch $@
 
-.PHONY: help demo check unit test ahead browser install up down lint bench bench-arrivals bench-waiting bench-inference bench-quota bench-start chaos matrix fresh schemas reference docs pictures lock
+.PHONY: help demo check unit test ahead browser install up down lint bench bench-arrivals bench-waiting bench-inference bench-quota bench-ledger bench-start chaos matrix fresh schemas reference docs pictures lock

@@ -49,6 +49,11 @@ class StandIns:
     def _url(self, name: str, *, admin: bool = False) -> str:
         return f"http://127.0.0.1:{self._ports[name][admin]}"
 
+    @property
+    def pids(self) -> list[int]:
+        """Return their processes' ids, in the order of their names."""
+        return [one.pid for one in self._processes]
+
     def start(self) -> None:
         """Start all, and return when they are healthy."""
         pubsub = self.environment.get("PUBSUB_EMULATOR_HOST", "127.0.0.1:1")

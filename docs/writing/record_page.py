@@ -19,7 +19,7 @@ from genops_events.record.verdicts import Verdict
 
 INTRODUCTION = """
 Everything that genops-events keeps lies in the data bucket below `genops/`, outside every watched prefix. A candidate's documents are written once;
-what candidates share (champion, ledger) changes by compare-and-set. Readers ignore fields that they do not know, and `schema` names the format.
+what candidates share (champion, ledger) changes by compare-and-set; before the ledger, wishes lie side by side until one write takes them in. Readers ignore fields that they do not know, and `schema` names the format.
 [Architecture](../architecture.md) says why.
 
 What stands in `<…>` differs; a path that ends with `…` is the beginning of several.
@@ -34,6 +34,7 @@ FOLDERS = (
     "genops/datasets/<dataset>/",
     "genops/comparisons/<comparison>/",
     "genops/asks/<run>/",
+    "genops/ledger/",
     "genops/tables/",
     "genops/",
 )

@@ -24,6 +24,7 @@ from gcp_stand_ins.storage.faults import StorageFaults
 from gcp_stand_ins.storage.listing import Listing
 from gcp_stand_ins.storage.notifications import Notifications
 from gcp_stand_ins.storage.objects import Objects
+from gcp_stand_ins.storage.pace import ObjectPace
 from gcp_stand_ins.storage.sessions import Sessions
 from gcp_stand_ins.storage.uploads import Uploads
 
@@ -42,11 +43,13 @@ async def serve(given: argparse.Namespace) -> None:
     delivery = Delivery(database, faults, given.pubsub)
     notifications = Notifications(database, base_url)
     buckets = Buckets(database, notifications)
+    pace = ObjectPace(faults)
     objects = Objects(
         database=database,
         contents=contents,
         buckets=buckets,
         notifications=notifications,
+        pace=pace,
         wake_delivery=delivery.wake,
     )
     calls = Calls(
@@ -63,6 +66,7 @@ async def serve(given: argparse.Namespace) -> None:
     api = server(application, host=given.host, port=given.port)
     admin_routes = admin_app(faults, StorageFaults)
     admin_routes.routes.append(Route("/outbox", delivery.show))
+    admin_routes.routes.append(Route("/writes", pace.show, methods=["GET", "DELETE"]))
     admin = server(admin_routes, host=given.host, port=given.admin_port)
     log.info(
         "Cloud Storage stand-in on %s, state in %s, notifications to %s%s",

@@ -26,6 +26,13 @@ class StorageFaults(HttpFaults):
     `error_methods` applies to it, too.
     """
 
+    object_write_seconds: float = Field(default=0.0, ge=0)
+    """Changes of the same object name (create, update, delete) are at least so far apart; what comes sooner is answered with 429.
+
+    Cloud Storage takes one a second (https://cloud.google.com/storage/quotas, read 2026-11-30). While it is in force, writes
+    are counted by name: `GET /writes` of the admin route.
+    """
+
     def loses_answer(self, method: str) -> bool:
         """Tell whether the answer to an applied call of `method` is to be lost."""
         if self.error_methods and method not in self.error_methods:

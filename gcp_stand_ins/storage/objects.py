@@ -11,6 +11,7 @@ from gcp_stand_ins.storage.buckets import Buckets
 from gcp_stand_ins.storage.content import Content, ContentFolder
 from gcp_stand_ins.storage.database import Database
 from gcp_stand_ins.storage.notifications import Event, Notifications
+from gcp_stand_ins.storage.pace import ObjectPace
 from gcp_stand_ins.storage.preconditions import Preconditions
 from gcp_stand_ins.storage.resources import WRITABLE, StoredObject, changed, new_object, timestamp
 from gcp_stand_ins.storage.wire import ApiError, Resource
@@ -28,6 +29,7 @@ class Objects:
         contents: their bytes.
         buckets: the buckets they are in.
         notifications: told of each change.
+        pace: refuses changes of one name that come too soon after each other.
         wake_delivery: called after a commit that put messages into the outbox.
     """
 
@@ -38,12 +40,14 @@ class Objects:
         contents: ContentFolder,
         buckets: Buckets,
         notifications: Notifications,
+        pace: ObjectPace,
         wake_delivery: Callable[[], None],
     ) -> None:
         self._database = database
         self._contents = contents
         self._buckets = buckets
         self._notifications = notifications
+        self._pace = pace
         self._wake_delivery = wake_delivery
 
     def find(self, bucket: str, name: str, generation: int | None = None) -> StoredObject:
@@ -105,13 +109,14 @@ class Objects:
             also: done in the same transaction, for instance to close an upload session.
 
         Raises:
-            ApiError: 404 for the bucket, 412 for a condition, 403 for a hold.
+            ApiError: 404 for the bucket, 412 for a condition, 403 for a hold, 429 for the pace.
         """
         with self._database.transaction():
             versioned = self._buckets.find(bucket).versioned
             current = self.lookup(bucket, name)
             conditions.check_write(current)
             _refuse_when_held(current)
+            self._pace.check(bucket, name)
             generation = self._database.next_generation()
             created = new_object(
                 bucket=bucket, name=name, generation=generation, content=content, fields=fields, components=components
@@ -122,6 +127,7 @@ class Objects:
             self._keep(created)
             if also is not None:
                 also(created)
+        self._pace.made(bucket, name)
         self._after(removed=removed, told=told or current is not None)
         return created
 
@@ -136,9 +142,11 @@ class Objects:
         with self._database.transaction():
             found = self.find(*found_by)
             conditions.check_write(found)
+            self._pace.check(found.bucket, found.name)
             after = changed(found, fields, replace=replace)
             self._keep(after)
             told = self._notifications.record(Event.METADATA_UPDATE, after)
+        self._pace.made(after.bucket, after.name)
         self._after(removed=[], told=told)
         return after
 
@@ -152,8 +160,10 @@ class Objects:
             found = self.find(bucket, name, generation)
             conditions.check_write(found)
             _refuse_when_held(found)
+            self._pace.check(bucket, name)
             keep = generation is None and self._buckets.find(bucket).versioned
             removed = self._retire(found, versioned=keep)
+        self._pace.made(bucket, name)
         self._after(removed=removed, told=True)
 
     def move(
@@ -170,6 +180,7 @@ class Objects:
         def drop_source(_: StoredObject) -> None:
             source_conditions.check_write(found)
             _refuse_when_held(found)
+            self._pace.check(found.bucket, found.name)
             removed.extend(self._retire(found, versioned=self._buckets.find(found.bucket).versioned))
 
         removed: list[str] = []
@@ -181,6 +192,7 @@ class Objects:
         except BaseException:
             self._contents.remove([content.key])
             raise
+        self._pace.made(found.bucket, found.name)
         self._after(removed=removed, told=True)
         return moved
 

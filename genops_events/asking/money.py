@@ -39,11 +39,11 @@ class Reservation:
         self._config = config
         self._store = store
         self._plan = plan
-        ledger = ledger_store.read(store, month_of(plan.written_at))
+        month = month_of(plan.written_at)
         self._settled_before, number = _ZERO, 1
         while True:
             self._entry = plan.candidate if number == 1 else f"{plan.candidate}-{number}"
-            entry = None if ledger is None else ledger.entries.get(self._entry)
+            entry = ledger_store.account(store, month, self._entry)
             posting = None if entry is None else entry.purposes.get("asking")
             if posting is None or not posting.settled:
                 self._has_reserved = posting is not None

@@ -194,6 +194,5 @@ def estimated(run: StageRun, purpose: Purpose) -> Decimal | None:
 
 
 def _posting(run: StageRun, purpose: Purpose) -> Posting | None:
-    ledger = ledger_store.read(run.store, month_of(run.month))
-    entry = None if ledger is None else ledger.entries.get(run.candidate)
+    entry = ledger_store.account(run.store, month_of(run.month), run.candidate)
     return None if entry is None else entry.purposes.get(purpose)

@@ -26,7 +26,7 @@ from genops_events.gcp.record_store import RecordStore
 from genops_events.gemini.results import copy_prompts
 from genops_events.intake.admission import check_candidate_id
 from genops_events.money.ceilings import comparison_budget
-from genops_events.money.ledger import Refusal, usd
+from genops_events.money.ledger import Refusal, month_of, usd
 from genops_events.money.unpriced import GROUNDING
 from genops_events.record import comparison_plan as places
 from genops_events.record.comparison_plan import ComparisonPlan, ContestantDocument
@@ -293,5 +293,4 @@ class ComparisonRun:
 
     def _has_reserved(self, plan: ComparisonPlan) -> bool:
         """Return whether a contestant has begun; the limits are then checked for each contestant by itself."""
-        ledger = ledger_store.read(self.store, f"{plan.written_at.astimezone(UTC):%Y-%m}")
-        return ledger is not None and any(one.startswith(f"{plan.id}/") for one in ledger.entries)
+        return bool(ledger_store.all_accounts(self.store, month_of(plan.written_at), prefix=f"{plan.id}/"))

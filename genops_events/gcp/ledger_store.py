@@ -1,25 +1,28 @@
-"""Reserve and settle money in the month's ledger, by compare-and-set in the bucket."""
+"""Reserve and settle money in the month's ledger, and read what is there.
+
+A decision that changes nothing (reserved already, settled already, refused) is made without writing, once no wish of the same
+account waits to be taken in: what a process has wished that died since counts as well.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
-from genops_events.gcp.record_store import Unreadable
+from genops_events.gcp.ledger_commits import PATIENCE_SECONDS, Answer, Petition
+from genops_events.gcp.ledger_reads import Look, accounts, damaged, load, look, parsed, pending
+from genops_events.gcp.record_store import Contended
 from genops_events.money import ledger
-from genops_events.money.ledger import Ledger, LedgerDamaged, Purpose, Refusal
-from genops_events.record.paths import ledger_path
+from genops_events.money.group_commit import LedgerWish, outcome
+from genops_events.money.ledger import Ledger, LedgerDamaged, LedgerEntry, Purpose, Refusal, exact
+from genops_events.record.paths import ledger_accounts_prefix
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from genops_events.gcp.record_store import RecordStore
-
-
-_PROBLEMS_TOLD = 3
 
 
 def reserve(
@@ -57,31 +60,24 @@ def reserve(
         LedgerDamaged: the ledger makes no sense; nothing is reserved, and it stays as it is.
     """
     month = ledger.month_of(at)
-    refused: list[Refusal] = []
 
-    def change(found: Ledger | None) -> Ledger | None:
-        refused.clear()
-        result = ledger.reserve(
-            _of(store, found, month) or Ledger(month=month),
-            candidate,
-            dataset,
-            amount,
-            limit,
-            at,
+    def wish(found: Look) -> LedgerWish:
+        return LedgerWish(
+            kind="reserve",
+            account=candidate,
+            dataset=dataset,
             purpose=purpose,
+            amount=exact(amount),
+            at=at,
+            limit=limit,
             candidate_limit=candidate_limit,
             project_limit=project_limit,
             approved_by=approved_by,
             again=again,
+            **_seen(found),
         )
-        if isinstance(result, Refusal):
-            refused.append(result)
-            return None
-        return None if dry_run else result
 
-    with _damage_told(store, month):
-        store.update(ledger_path(month), Ledger, change)
-    return refused[0] if refused else None
+    return _fulfilled(store, month, candidate, wish, dry_run=dry_run)
 
 
 def settle(
@@ -100,26 +96,64 @@ def settle(
     Raises:
         LedgerDamaged: the ledger makes no sense, and stays as it is; once it is mended, a retry or the sweep settles.
     """
-    month = ledger.month_of(at)
 
-    def change(found: Ledger | None) -> Ledger | None:
-        found = _of(store, found, month)
-        if found is None or candidate not in found.entries:
+    def wish(found: Look) -> LedgerWish | None:
+        if found.entry is None:
             return None
-        return ledger.settle(found, candidate, purpose, spent, again=again)
+        return LedgerWish(
+            kind="settle",
+            account=candidate,
+            dataset=found.entry.dataset,
+            purpose=purpose,
+            amount=exact(spent),
+            at=at,
+            again=again,
+            **_seen(found),
+        )
 
-    with _damage_told(store, month):
-        store.update(ledger_path(month), Ledger, change)
+    _fulfilled(store, ledger.month_of(at), candidate, wish)
 
 
 def read(store: RecordStore, month: str) -> Ledger | None:
     """Return the ledger of `month` (yyyy-mm), or None where nothing was reserved in it.
 
+    Its totals are of all accounts; of these themselves it has what has changed lately (`account`, `all_accounts`).
+
     Raises:
         LedgerDamaged: it makes no sense.
     """
-    with _damage_told(store, month):
-        return _of(store, store.read(ledger_path(month), Ledger), month)
+    loaded = load(store, month)
+    return parsed(store, month, loaded) if loaded.generation else None
+
+
+def account(store: RecordStore, month: str, name: str) -> LedgerEntry | None:
+    """Return what one account has reserved and spent in `month`, or None where that is nothing.
+
+    Raises:
+        LedgerDamaged: the ledger makes no sense.
+    """
+    return _settled_look(store, month, name).entry
+
+
+def all_accounts(store: RecordStore, month: str, *, prefix: str = "") -> dict[str, LedgerEntry]:
+    """Return all accounts of `month` whose names begin so, by name: one listing for a thousand postings.
+
+    Raises:
+        LedgerDamaged: the ledger makes no sense.
+    """
+    found = parsed(store, month, load(store, month))
+    every: dict[str, LedgerEntry] = {}
+    if found.series:
+        root = ledger_accounts_prefix(month, found.series)
+        listed = accounts(store, month, found, prefix=f"{root}{prefix}")
+        # An account's own documents lie beside the folders of those whose names go on from its own.
+        every = {name: entry for name, entry in listed.items() if name.startswith(prefix)}
+    for name, standing in found.entries.items():
+        if name.startswith(prefix):
+            folder = every.get(name)
+            kept = {} if folder is None else folder.purposes
+            every[name] = standing.model_copy(update={"purposes": {**kept, **standing.purposes}})
+    return every
 
 
 def committed(store: RecordStore, *, dataset: str, at: datetime) -> Decimal:
@@ -128,27 +162,62 @@ def committed(store: RecordStore, *, dataset: str, at: datetime) -> Decimal:
     return Decimal(0) if found is None else ledger.committed(found, dataset)
 
 
-def _of(store: RecordStore, found: Ledger | None, month: str) -> Ledger | None:
-    if found is not None and found.month != month:
-        raise _damaged(store, month, f"it says that it is the ledger of {found.month}")
-    return found
+def _seen(found: Look) -> dict[str, Any]:
+    known = {} if found.entry is None else found.entry.purposes
+    return {"series": found.ledger.series, "seen": found.ledger.commit, "known": known}
 
 
-@contextmanager
-def _damage_told(store: RecordStore, month: str) -> Iterator[None]:
+def _fulfilled(
+    store: RecordStore, month: str, name: str, wish_of: Callable[[Look], LedgerWish | None], *, dry_run: bool = False
+) -> Refusal | None:
+    """Have a wish taken in, unless there is nothing to do; return why a limit forbids it."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < until:
+        found = look(store, month, name)
+        wish = wish_of(found)
+        result = found.ledger if wish is None else _outcome(store, month, found.ledger, wish)
+        if dry_run:
+            return result if isinstance(result, Refusal) else None
+        if wish is None or result is found.ledger:
+            if _is_quiet(store, month, name, found):
+                return None
+            continue
+        if isinstance(result, Refusal) and not pending(store, month, found.ledger):
+            return result
+        answer, after = Petition(store, month, wish, found.loaded).answer()
+        if answer is Answer.GRANTED:
+            return None
+        if answer is Answer.REFUSED and isinstance(refusal := _outcome(store, month, after, wish), Refusal):
+            return refusal
+    raise _hurried(month, name)
+
+
+def _outcome(store: RecordStore, month: str, found: Ledger, wish: LedgerWish) -> Ledger | Refusal:
     try:
-        yield
-    except Unreadable as error:
-        cause = error.__cause__
-        assert isinstance(cause, ValidationError)
-        found = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}".lstrip(": ") for one in cause.errors()]
-        raise _damaged(store, month, "; ".join(found[:_PROBLEMS_TOLD])) from error
+        return outcome(found, wish)
+    except LedgerDamaged as error:
+        raise damaged(store, month, error.message) from error
 
 
-def _damaged(store: RecordStore, month: str, why: str) -> LedgerDamaged:
-    return LedgerDamaged(
-        f"The ledger gs://{store.bucket.name}/{ledger_path(month)} makes no sense: {why}. Nothing was spent, and the ledger "
-        "stays as it is.",
-        f"Mend it by hand, or restore an earlier version of the object; `genops spend --month {month}` says when it can be "
-        "read. What waits for it is tried again for an hour.",
-    )
+def _settled_look(store: RecordStore, month: str, name: str) -> Look:
+    """Return an account once no wish of its own waits to be taken in."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < until:
+        found = look(store, month, name)
+        if _is_quiet(store, month, name, found):
+            return found
+    raise _hurried(month, name)
+
+
+def _is_quiet(store: RecordStore, month: str, name: str, found: Look) -> bool:
+    """Return whether nothing was wished for an account that is not taken in yet; else return once it is."""
+    waiting = pending(store, month, found.ledger, name)
+    if not waiting:
+        return True
+    wish = LedgerWish(kind="look", account=name, dataset="", purpose="asking", at=waiting[0].created, **_seen(found))
+    Petition(store, month, wish, found.loaded).answer()
+    return False
+
+
+def _hurried(month: str, name: str) -> Contended:
+    return Contended(f"The ledger of {month} changes faster than {name} is looked up in it.", "The task is retried.")

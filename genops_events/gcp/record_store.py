@@ -138,7 +138,7 @@ class RecordStore:
                         timeout=CALL_TIMEOUT_SECONDS,
                     )
                 except PreconditionFailed:
-                    # Anything up to the bound: dozens of candidates settle into one ledger in the same second.
+                    # Anything up to the bound: who comes in the same moment comes back at different ones.
                     time.sleep(back_off_seconds(attempt, first=0.02, longest=5.0, least_share=0.0))
                     continue
             return after
@@ -193,13 +193,16 @@ class RecordStore:
                 )
             ]
 
-    def generations(self, prefix: str) -> dict[str, int]:
-        """Return the generation of each object under `prefix`, by name."""
+    def generations(self, prefix: str, *, delimiter: str | None = None) -> dict[str, int]:
+        """Return the generation of each object under `prefix`, by name; with a delimiter, of those right below it alone."""
         with google_call(f"list gs://{self.bucket.name}/{prefix}"):
             return {
                 blob.name: int(blob.generation)
                 for blob in self.bucket.list_blobs(
-                    prefix=prefix, fields="items(name,generation),nextPageToken", timeout=CALL_TIMEOUT_SECONDS
+                    prefix=prefix,
+                    delimiter=delimiter,
+                    fields="items(name,generation),nextPageToken",
+                    timeout=CALL_TIMEOUT_SECONDS,
                 )
             }
 

@@ -1,7 +1,8 @@
 """Arithmetic of a month's ledger: what is reserved and what is spent, so that no limit is passed twice over.
 
 Nothing here reads or writes: the caller loads the ledger, takes the ledger that comes back, and stores it by
-compare-and-set. Each step may be repeated after a crash without changing the outcome.
+compare-and-set. Each step may be repeated after a crash without changing the outcome. The ledger has the totals of all
+accounts, and of these only the ones that have changed lately (`group_commit`): that is all that a limit is held against.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import ROUND_UP, Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from genops_events.errors import PermanentError
+from genops_events.money.ledger_form import packed, unpacked
 
 ZERO = Decimal(0)
 Purpose = Literal["tuning", "evaluation", "inference", "comparison", "asking"]
@@ -22,6 +24,7 @@ NO_DATASET = "(no dataset)"
 MOST_USD = Decimal(10) ** 12
 """More than anybody spends: with six places, sums of such amounts are still exact."""
 MOST_PLACES = 6
+_AMOUNTS = ("reserved_usd", "spent_usd", "estimated_usd", "approved_usd")
 Usd = Annotated[Decimal, Field(ge=0, le=MOST_USD, decimal_places=MOST_PLACES, allow_inf_nan=False)]
 
 
@@ -50,6 +53,8 @@ class Posting(_Row):
     """What was reserved; it stays beside what was spent in the end. None in postings of older versions."""
     approved_by: str | None = None
     """Who let it go over a limit."""
+    commit: Annotated[int, Field(ge=0)] = 0
+    """Number of the writing of the ledger that has changed it last; 0 in postings of older versions."""
 
     @model_validator(mode="after")
     def _check_sense(self) -> Posting:
@@ -65,7 +70,7 @@ class Posting(_Row):
 
 
 class LedgerEntry(_Row):
-    """What one candidate costs, purpose by purpose."""
+    """What one account has reserved and spent, purpose by purpose: mostly a candidate's."""
 
     dataset: str
     purposes: dict[Purpose, Posting] = {}
@@ -81,18 +86,92 @@ class LedgerEntry(_Row):
         return sum((posting.spent_usd for posting in self.purposes.values()), ZERO)
 
 
+class Total(_Row):
+    """What all postings of a dataset for one purpose come to."""
+
+    postings: Annotated[int, Field(ge=0)] = 0
+    reserved_usd: Usd = ZERO
+    spent_usd: Usd = ZERO
+    estimated_usd: Usd = ZERO
+    """What was estimated for that which has been spent."""
+    approved_usd: Usd = ZERO
+    """What of it a person let go over a limit."""
+
+    def changed(self, before: Posting | None, after: Posting | None) -> Total:
+        """Return the total once one of its postings is another, is new, or is gone.
+
+        Raises:
+            LedgerDamaged: that posting cannot have been one of them.
+        """
+        old, new = _counted(before), _counted(after)
+        figures = {name: getattr(self, name) - old[name] + new[name] for name in old}
+        if any(figure < 0 for figure in figures.values()):
+            raise LedgerDamaged("a posting is more than the total that it is part of")
+        return self.model_copy(update=figures)
+
+
+def _counted(posting: Posting | None) -> dict[str, Any]:
+    """Return what a posting counts for in the total of its dataset and purpose."""
+    if posting is None:
+        return dict.fromkeys(("postings", *_AMOUNTS), ZERO) | {"postings": 0}
+    has_cost = posting.settled and posting.spent_usd
+    return {
+        "postings": 1,
+        "reserved_usd": posting.reserved_usd,
+        "spent_usd": posting.spent_usd,
+        "estimated_usd": (posting.estimated_usd or ZERO) if has_cost else ZERO,
+        "approved_usd": ZERO if posting.approved_by is None else posting.reserved_usd + posting.spent_usd,
+    }
+
+
 class Ledger(_Row):
     """What was reserved and spent in one calendar month (UTC). It is never changed: each step returns a new one."""
 
-    schema_name: Annotated[Literal["genops.ledger.v1"], Field(alias="schema")] = "genops.ledger.v1"
+    schema_name: Annotated[Literal["genops.ledger.v2"], Field(alias="schema")] = "genops.ledger.v2"
     month: Annotated[str, Field(pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])$")]
     """yyyy-mm"""
+    series: Annotated[str, Field(pattern=r"^[0-9a-f]*$")] = ""
+    """Names the folder of the accounts that belong to this ledger; empty until it is written for the first time."""
+    commit: Annotated[int, Field(ge=0)] = 0
+    """How often it was written."""
+    totals: dict[str, dict[Purpose, Total]] = {}
+    """Of all accounts, by dataset."""
     entries: dict[str, LedgerEntry] = {}
-    """By candidate id."""
+    """By account (a candidate's id, for instance): what has changed lately. What has not lies in the account's folder."""
+    granted: tuple[str, ...] = ()
+    """Wishes that were taken in, and still lie in the bucket."""
+    refused: tuple[str, ...] = ()
+    """Wishes that a limit was in the way of, and that still lie in the bucket."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_form(cls, values: Any) -> Any:
+        return unpacked(values) if isinstance(values, dict) else values
+
+    @model_validator(mode="after")
+    def _add_up(self) -> Ledger:
+        standing = _totals(self.entries)
+        if "totals" not in self.model_fields_set:
+            object.__setattr__(self, "totals", standing)
+        for dataset, totals in standing.items():
+            for purpose, part in totals.items():
+                whole = self.totals.get(dataset, {}).get(purpose, Total())
+                if any(getattr(part, name) > getattr(whole, name) for name in ("postings", *_AMOUNTS)):
+                    raise ValueError(f"what {dataset} has for {purpose} comes to more than its total")
+        return self
 
     def to_json(self) -> bytes:
-        """Return the ledger as it is stored: UTF-8 JSON, indented for people."""
-        return self.model_dump_json(by_alias=True, indent=2).encode()
+        """Return the ledger as it is stored: UTF-8 JSON, a posting in a line of columns."""
+        return packed(self.model_dump(mode="json", by_alias=True, exclude_defaults=True) | {"schema": self.schema_name})
+
+
+def _totals(entries: dict[str, LedgerEntry]) -> dict[str, dict[Purpose, Total]]:
+    totals: dict[str, dict[Purpose, Total]] = {}
+    for entry in entries.values():
+        for purpose, posting in entry.purposes.items():
+            of_dataset = totals.setdefault(entry.dataset, {})
+            of_dataset[purpose] = of_dataset.get(purpose, Total()).changed(None, posting)
+    return totals
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +237,7 @@ def reserve(  # noqa: PLR0917  # whose, for what, how much of how much: the orde
 
     Raises LedgerError when the ledger is of another month than `now`, or knows the candidate under another dataset.
     """
-    amount = _exact(amount)
+    amount = exact(amount)
     entry = ledger.entries.get(candidate)
     if entry is not None and entry.dataset != dataset:
         raise LedgerError(f"The ledger knows {candidate} under the dataset {entry.dataset!r}, not {dataset!r}.")
@@ -180,7 +259,9 @@ def reserve(  # noqa: PLR0917  # whose, for what, how much of how much: the orde
         if refusal is not None:
             return refusal
     if before is None:
-        posting = Posting(reserved_usd=amount, estimated_usd=amount, reserved_at=now, approved_by=approved_by)
+        # Whole seconds, as they are stored.
+        begun = now.replace(microsecond=0)
+        posting = Posting(reserved_usd=amount, estimated_usd=amount, reserved_at=begun, approved_by=approved_by)
     else:
         raised = {
             "reserved_usd": amount,
@@ -246,7 +327,7 @@ def settle(ledger: Ledger, candidate: str, purpose: Purpose, spent: Decimal, *, 
 
     Raises LedgerError when the ledger does not know the candidate.
     """
-    spent = _exact(spent)
+    spent = exact(spent)
     entry = ledger.entries.get(candidate)
     if entry is None:
         raise LedgerError(
@@ -264,13 +345,20 @@ def settle(ledger: Ledger, candidate: str, purpose: Purpose, spent: Decimal, *, 
 
 def committed(ledger: Ledger, dataset: str | None = None) -> Decimal:
     """Return what a dataset has reserved and spent this month, together; None for all datasets."""
-    entries = (entry for entry in ledger.entries.values() if dataset in {None, entry.dataset})
-    return sum((entry.reserved_usd + entry.spent_usd for entry in entries), ZERO)
+    of_datasets = ledger.totals.values() if dataset is None else [ledger.totals.get(dataset, {})]
+    return sum((one.reserved_usd + one.spent_usd for totals in of_datasets for one in totals.values()), ZERO)
 
 
 def _with(ledger: Ledger, candidate: str, entry: LedgerEntry, purpose: Purpose, posting: Posting) -> Ledger:
     changed = entry.model_copy(update={"purposes": {**entry.purposes, purpose: posting}})
-    return ledger.model_copy(update={"entries": {**ledger.entries, candidate: changed}})
+    of_dataset = ledger.totals.get(entry.dataset, {})
+    total = of_dataset.get(purpose, Total()).changed(entry.purposes.get(purpose), posting)
+    return ledger.model_copy(
+        update={
+            "entries": {**ledger.entries, candidate: changed},
+            "totals": {**ledger.totals, entry.dataset: {**of_dataset, purpose: total}},
+        }
+    )
 
 
 def usd(amount: Decimal) -> str:
@@ -279,7 +367,7 @@ def usd(amount: Decimal) -> str:
     return f"{'-' if amount < 0 else ''}${abs(amount):,.{places}f}"
 
 
-def _exact(amount: Decimal) -> Decimal:
+def exact(amount: Decimal) -> Decimal:
     """Return an amount with at most six places, rounded up: what is stored must be readable again, and add up."""
     if not amount.is_finite() or not 0 <= amount <= MOST_USD:
         raise ValueError(f"an amount must be a number from 0 to {MOST_USD:,}, got {amount}")

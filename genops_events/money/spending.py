@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from genops_events.money.ledger import ZERO, Ledger, Posting, Purpose
+from genops_events.money.ledger import ZERO, Ledger, Purpose, Total
 
 PURPOSES: tuple[Purpose, ...] = ("tuning", "evaluation", "inference", "comparison", "asking")
 
@@ -88,29 +88,25 @@ def spending(ledger: Ledger, limits: Mapping[str, Decimal], project_limit: Decim
         limits: `budget.monthly_usd` of each dataset in genops.yaml; these are listed also where nothing was spent.
         project_limit: of all datasets together; None for none.
     """
-    postings: dict[str, dict[Purpose, list[Posting]]] = {name: {} for name in limits}
-    for entry in ledger.entries.values():
-        for purpose, posting in entry.purposes.items():
-            postings.setdefault(entry.dataset, {}).setdefault(purpose, []).append(posting)
+    totals = {name: ledger.totals.get(name, {}) for name in {*limits, *ledger.totals}}
     rows = [
         DatasetSpending(
             dataset=name,
-            stages={purpose: _added_up(stages[purpose]) for purpose in PURPOSES if purpose in stages},
+            stages={purpose: _spent(stages[purpose]) for purpose in PURPOSES if purpose in stages},
             limit_usd=limits.get(name),
         )
-        for name, stages in sorted(postings.items())
+        for name, stages in sorted(totals.items())
     ]
     return Spending(month=ledger.month, datasets=tuple(rows), limit_usd=project_limit)
 
 
-def _added_up(postings: Iterable[Posting]) -> Spent:
-    every = list(postings)
+def _spent(total: Total) -> Spent:
     return Spent(
-        candidates=len(every),
-        reserved_usd=sum((one.reserved_usd for one in every), ZERO),
-        spent_usd=sum((one.spent_usd for one in every), ZERO),
-        estimated_usd=sum((one.estimated_usd or ZERO for one in every if one.settled and one.spent_usd), ZERO),
-        approved_usd=sum((one.reserved_usd + one.spent_usd for one in every if one.approved_by is not None), ZERO),
+        candidates=total.postings,
+        reserved_usd=total.reserved_usd,
+        spent_usd=total.spent_usd,
+        estimated_usd=total.estimated_usd,
+        approved_usd=total.approved_usd,
     )
 
 

@@ -162,6 +162,51 @@ def ledger_path(month: str) -> str:
     return f"{ROOT}ledger/{month}.json"
 
 
+def ledger_prefix(month: str) -> str:
+    """Return the prefix below which the ledger of `month` lies, and all that its writing takes: one listing shows it."""
+    return f"{ROOT}ledger/{month}."
+
+
+def ledger_wishes_prefix(month: str) -> str:
+    """Return the prefix below which wishes for the ledger of `month` lie until they are answered."""
+    return f"{ledger_prefix(month)}wishes/"
+
+
+def ledger_account_wishes_prefix(month: str, account: str) -> str:
+    """Return the prefix below which the wishes of one account lie."""
+    return f"{ledger_wishes_prefix(month)}{account}/"
+
+
+def ledger_wish_path(month: str, account: str, wish: str) -> str:
+    """Return where one wish lies: an empty object, which says in its metadata what is wished for."""
+    return f"{ledger_account_wishes_prefix(month, account)}{wish}"
+
+
+def ledger_turns_prefix(month: str) -> str:
+    """Return the prefix below which it is noted who writes the ledger of `month` next."""
+    return f"{ledger_prefix(month)}turns/"
+
+
+def ledger_turn_path(month: str, generation: int, number: int) -> str:
+    """Return where it is noted that somebody is about to write what follows a generation of the ledger."""
+    return f"{ledger_turns_prefix(month)}{generation}-{number}"
+
+
+def ledger_accounts_prefix(month: str, series: str) -> str:
+    """Return the prefix below which the accounts of a ledger lie, each in a folder: its `series` says which ledger's."""
+    return f"{ROOT}ledger/{month}/{series}/"
+
+
+def ledger_account_prefix(month: str, series: str, account: str) -> str:
+    """Return the prefix below which the postings of one account lie: mostly a candidate's."""
+    return f"{ledger_accounts_prefix(month, series)}{account}/"
+
+
+def ledger_posting_path(month: str, series: str, account: str, commit: int, purpose: str) -> str:
+    """Return where a posting lies as one commit of the ledger has left it: an empty object with the posting as metadata."""
+    return f"{ledger_account_prefix(month, series, account)}{commit:09}-{purpose}"
+
+
 def quota_prefix(project: str, location: str, model: str) -> str:
     """Return the prefix of the objects of processes that share the quota of one model."""
     return f"{QUOTAS}{project}/{location}/{model}/"

@@ -197,10 +197,7 @@ class _Writer:
 
     def ledger(self, month: str) -> int | None:
         """Write a month's part of the table `spend`; return how many rows it has."""
-        found = ledger_store.read(self._store, month)
-        if found is None:
-            return None
-        rows = spend_rows(found)
+        rows = spend_rows(month, ledger_store.all_accounts(self._store, month))
         left_out = write_part(self._config, self._store, SPEND, ledger_part(month), rows)
         self._written.left_out += len(left_out)
         self._written.problems += left_out
@@ -254,8 +251,9 @@ def _mark_new(store: RecordStore, state: TablesState) -> None:
 
 def _ledgers(store: RecordStore) -> dict[str, int]:
     """Return the generation of each month's ledger."""
-    found = store.generations(f"{ROOT}ledger/")
-    return {name.rpartition("/")[2].removesuffix(".json"): generation for name, generation in found.items()}
+    found = store.generations(f"{ROOT}ledger/", delimiter="/")
+    names = {name: name.rpartition("/")[2].removesuffix(".json") for name in found if name.endswith(".json")}
+    return {month: found[name] for name, month in names.items()}
 
 
 def _note_ledger(store: RecordStore, month: str, generation: int, *, before: int | None) -> None:

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from genops_events.evaluation.rows import Row
-from genops_events.money.ledger import Ledger
+from genops_events.money.ledger import LedgerEntry
 from genops_events.record.candidates import Candidate
 from genops_events.record.document import Announcement
 from genops_events.record.stages import Outcome, Stage
@@ -128,12 +128,12 @@ def completion_rows(events: Iterable[Announcement]) -> list[TableRow]:
     ]
 
 
-def spend_rows(ledger: Ledger) -> list[TableRow]:
-    """Return a month's ledger as rows of the table `spend`."""
-    begin = datetime.strptime(ledger.month, "%Y-%m").replace(tzinfo=UTC)
+def spend_rows(month: str, accounts: Mapping[str, LedgerEntry]) -> list[TableRow]:
+    """Return a month's accounts, by name, as rows of the table `spend`."""
+    begin = datetime.strptime(month, "%Y-%m").replace(tzinfo=UTC)
     return [
         {
-            "month": ledger.month,
+            "month": month,
             "candidate": candidate,
             "purpose": purpose,
             "dataset": entry.dataset,
@@ -144,7 +144,7 @@ def spend_rows(ledger: Ledger) -> list[TableRow]:
             "settled": posting.settled,
             "approved_by": posting.approved_by,
         }
-        for candidate, entry in ledger.entries.items()
+        for candidate, entry in accounts.items()
         for purpose, posting in entry.purposes.items()
     ]
 

@@ -15,6 +15,9 @@ import pytest
 from running_stack import DATASET, PROMPTS, Stack, Subscriber, running_stack, training_subset
 from waiting import until
 
+from genops_events.gcp.ledger_store import all_accounts
+from genops_events.gcp.record_store import RecordStore
+
 pytestmark = pytest.mark.e2e
 
 POOR, WORDY, CROWD = "poor", "wordy", "crowd"
@@ -84,10 +87,15 @@ def the_hold(stack: Stack, candidate: str) -> dict[str, Any] | None:
 
 def ledger(stack: Stack, dataset: str) -> dict[str, dict[str, dict[str, Any]]]:
     """Return what the ledger has about each candidate of a dataset: amounts by purpose."""
+    store = RecordStore(stack.bucket())
     found: dict[str, Any] = {}
-    for month in stack.bucket().list_blobs(prefix="genops/ledger/"):
-        found |= stack.document(month.name)["entries"]
-    return {one: entry["purposes"] for one, entry in found.items() if entry["dataset"] == dataset}
+    for name in store.generations("genops/ledger/", delimiter="/"):
+        found |= all_accounts(store, name.rpartition("/")[2].removesuffix(".json"))
+    return {
+        one: {purpose: posting.model_dump(mode="json") for purpose, posting in entry.purposes.items()}
+        for one, entry in found.items()
+        if entry.dataset == dataset
+    }
 
 
 def committed(entries: dict[str, dict[str, dict[str, Any]]]) -> Decimal:

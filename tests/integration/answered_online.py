@@ -70,6 +70,6 @@ def failures(store: RecordStore, candidate: str) -> list[dict[str, Any]]:
 
 
 def posting(store: RecordStore, candidate: str) -> Posting:
-    ledger = ledger_store.read(store, month_of(now()))
-    assert ledger is not None
-    return ledger.entries[candidate].purposes["inference"]
+    entry = ledger_store.account(store, month_of(now()), candidate)
+    assert entry is not None
+    return entry.purposes["inference"]

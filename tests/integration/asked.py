@@ -43,9 +43,8 @@ def champion_of(config: Config, store: RecordStore) -> str:
 
 
 def entries(store: RecordStore) -> dict[str, LedgerEntry]:
-    """Return this month's ledger."""
-    ledger = ledger_store.read(store, month_of(now()))
-    return {} if ledger is None else ledger.entries
+    """Return this month's accounts."""
+    return ledger_store.all_accounts(store, month_of(now()))
 
 
 def reserved(store: RecordStore) -> Decimal:

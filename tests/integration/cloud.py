@@ -22,6 +22,7 @@ from usual import usual_settings
 from waiting import HANG_SECONDS, until
 
 from genops_events.config import Config, Intake, load_config
+from genops_events.gcp import ledger_commits
 from genops_events.gcp.clients import subscriber_client
 from genops_events.gcp.record_store import RecordStore
 from genops_events.provisioning.provision import provision
@@ -184,9 +185,11 @@ def connections_closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def cloud(stand_ins: StandIns, connections_closed: None) -> Iterator[StandIns]:
-    """The stand-ins, with quick tuning jobs; whatever faults a test sets end with it."""
+    """The stand-ins, with quick tuning jobs, and writes of the ledger as fast as they come; faults that a test sets end with it."""
     stand_ins.vertex.faults(job_seconds=0.2)
-    yield stand_ins
+    with pytest.MonkeyPatch.context() as quick:
+        quick.setattr(ledger_commits, "APART_SECONDS", 0.0)
+        yield stand_ins
     for one in stand_ins.all:
         one.faults()
         one.let_go()

@@ -98,8 +98,7 @@ def rows_text(store: RecordStore, comparison: ComparisonSummary) -> str:
 
 def postings(store: RecordStore, comparison: ComparisonSummary) -> dict[str, Posting]:
     """Return what the ledger says, by contestant."""
-    ledger = ledger_store.read(store, month_of(comparison.started_at))
-    entries = {} if ledger is None else ledger.entries
+    entries = ledger_store.all_accounts(store, month_of(comparison.started_at))
     return {
         name.removeprefix(f"{comparison.id}/"): entry.purposes["comparison"]
         for name, entry in entries.items()

@@ -89,9 +89,9 @@ def test_an_approval_is_recorded_and_the_candidate_goes_on_from_where_it_stood(
     assert swept(airflow, patient, store, impatient=True)[0] == {candidate}
     assert swept(airflow, patient, store, impatient=True)[0] == set()
     assert tune(candidate, "run-2") is not None
-    ledger = ledger_store.read(store, month_of(now()))
-    assert ledger is not None
-    posting = ledger.entries[candidate].purposes["tuning"]
+    entry = ledger_store.account(store, month_of(now()), candidate)
+    assert entry is not None
+    posting = entry.purposes["tuning"]
     assert (posting.reserved_usd, posting.approved_by) == (Decimal("0.0012"), me().by)
     # The run that went on is the one that a sweep asks about.
     airflow.task_states["run-2"] = {"tune": "deferred"}
@@ -174,9 +174,9 @@ def test_a_raised_limit_alone_wakes_nobody_but_an_approval_then_costs_no_excepti
     assert tune(candidate, "run-2") is None
     approve(candidate)
     assert tune(candidate, "run-2") is not None
-    ledger = ledger_store.read(store, month_of(now()))
-    assert ledger is not None
-    assert ledger.entries[candidate].purposes["tuning"].approved_by is None
+    entry = ledger_store.account(store, month_of(now()), candidate)
+    assert entry is not None
+    assert entry.purposes["tuning"].approved_by is None
 
 
 def test_a_held_candidate_can_be_cancelled(

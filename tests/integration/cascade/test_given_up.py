@@ -32,9 +32,9 @@ def reserve(store: RecordStore, candidate: str, purpose: Purpose) -> None:
 
 
 def posting(store: RecordStore, candidate: str, purpose: Purpose) -> Posting:
-    ledger = ledger_store.read(store, month_of(now()))
-    assert ledger is not None
-    return ledger.entries[candidate].purposes[purpose]
+    entry = ledger_store.account(store, month_of(now()), candidate)
+    assert entry is not None
+    return entry.purposes[purpose]
 
 
 def held(store: RecordStore, candidate: str, stage: Stage) -> Hold:

@@ -24,6 +24,7 @@ from genops_events.cascade.stage_run import CandidateUnknown, StageRun
 from genops_events.config import Config, Intake
 from genops_events.errors import StepAside
 from genops_events.gcp.errors import CloudUnavailable
+from genops_events.gcp.ledger_store import account as ledger_account
 from genops_events.gcp.ledger_store import reserve
 from genops_events.gcp.record_store import RecordStore
 from genops_events.money.ledger import Ledger, Posting, Purpose, month_of
@@ -248,14 +249,14 @@ def reserved(
 
 def postings(store: RecordStore, candidate: str, *, at: datetime) -> dict[str, tuple[str, str]]:
     """Return what is reserved and what was spent, by purpose; what is settled has nothing reserved."""
-    ledger = store.read(ledger_path(month_of(at)), Ledger)
-    assert ledger is not None
+    entry = ledger_account(store, month_of(at), candidate)
+    assert entry is not None
 
     def figures(posting: Posting) -> tuple[str, str]:
         assert posting.settled == (posting.reserved_usd == 0)
         return str(posting.reserved_usd), str(posting.spent_usd)
 
-    return {purpose: figures(posting) for purpose, posting in ledger.entries[candidate].purposes.items()}
+    return {purpose: figures(posting) for purpose, posting in entry.purposes.items()}
 
 
 UNTOUCHED = {"tuning": ("10", "0"), "evaluation": ("2", "0"), "inference": ("3", "0")}

@@ -95,9 +95,9 @@ def crown(store: RecordStore, candidate: str, endpoint: str, *, model: str, scor
 
 
 def reserved(store: RecordStore, candidate: str) -> Any:
-    ledger = ledger_store.read(store, month_of(now()))
-    assert ledger is not None
-    return ledger.entries[candidate].purposes["evaluation"].reserved_usd
+    entry = ledger_store.account(store, month_of(now()), candidate)
+    assert entry is not None
+    return entry.purposes["evaluation"].reserved_usd
 
 
 def spent(store: RecordStore, candidate: str) -> Decimal:

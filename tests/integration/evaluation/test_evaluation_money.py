@@ -27,8 +27,7 @@ JUDGED = {"metrics": ["exact_match", "fluency"], "judge": {"samples": 2}}
 
 
 def posting(store: RecordStore, candidate: str) -> Posting | None:
-    ledger = ledger_store.read(store, month_of(now()))
-    entry = None if ledger is None else ledger.entries.get(candidate)
+    entry = ledger_store.account(store, month_of(now()), candidate)
     return None if entry is None else entry.purposes.get("evaluation")
 
 

@@ -68,9 +68,9 @@ def promoted(store: RecordStore, candidate: str) -> None:
 
 
 def posting(store: RecordStore, candidate: str) -> Posting:
-    ledger = ledger_store.read(store, month_of(now()))
-    assert ledger is not None
-    return ledger.entries[candidate].purposes["inference"]
+    entry = ledger_store.account(store, month_of(now()), candidate)
+    assert entry is not None
+    return entry.purposes["inference"]
 
 
 def test_a_prompt_file_that_grows_after_its_budget_was_checked_is_answered_as_it_was(

@@ -60,9 +60,9 @@ def succeeded(config: Config, run: StageRun) -> TuningJob:
 
 
 def posting(store: RecordStore, run: StageRun) -> Posting:
-    ledger = ledger_store.read(store, month_of(run.month))
-    assert ledger is not None
-    return ledger.entries[run.candidate].purposes["tuning"]
+    entry = ledger_store.account(store, month_of(run.month), run.candidate)
+    assert entry is not None
+    return entry.purposes["tuning"]
 
 
 def test_videos_of_unknown_length_are_held_by_the_limit_on_tuning(config: Config, store: RecordStore) -> None:

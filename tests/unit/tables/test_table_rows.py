@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 
 from genops_events.evaluation.rows import Row
-from genops_events.money.ledger import Ledger, LedgerEntry, Posting
+from genops_events.money.ledger import LedgerEntry, Posting
 from genops_events.record.tables import candidate_part, ledger_part, pending_path
 from genops_events.tables.rows import json_lines, scored_rows, spend_rows
 from genops_events.tables.schema import COMPLETIONS, SPEND, TABLES, differences, merge_sql
@@ -67,8 +67,8 @@ def test_each_prompt_has_a_row_for_each_metric_that_it_was_asked_about() -> None
 
 def test_what_was_spent_without_a_reservation_lies_at_the_begin_of_its_month() -> None:
     postings = {"tuning": Posting(spent_usd=Decimal(1), settled=True), "inference": Posting(reserved_at=NOON)}
-    ledger = Ledger(month="2026-11", entries={"c": LedgerEntry(dataset="d", purposes=postings)})
-    found = [(one["purpose"], one["posted_at"]) for one in spend_rows(ledger)]
+    rows = spend_rows("2026-11", {"c": LedgerEntry(dataset="d", purposes=postings)})
+    found = [(one["purpose"], one["posted_at"]) for one in rows]
     assert found == [("tuning", datetime(2026, 11, 1, tzinfo=UTC)), ("inference", NOON)]
 
 

@@ -1,0 +1,75 @@
+"""The limit on changes of one object name: Cloud Storage takes one a second."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from starlette.responses import JSONResponse
+
+from gcp_stand_ins.storage.wire import ApiError
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from gcp_stand_ins.faults import FaultSwitch
+    from gcp_stand_ins.storage.faults import StorageFaults
+
+_MOST_REMEMBERED = 100_000
+"""Names whose last change is remembered; it is forgotten once it is longer ago than any limit."""
+
+
+class ObjectPace:
+    """Refuses changes of an object name that come too soon after the last one, while the fault settings say how soon.
+
+    Args:
+        faults: the settings.
+    """
+
+    def __init__(self, faults: FaultSwitch[StorageFaults]) -> None:
+        self._faults = faults
+        self._last: dict[tuple[str, str], float] = {}
+        self._made: Counter[str] = Counter()
+        self._refused: Counter[str] = Counter()
+
+    def check(self, bucket: str, name: str) -> None:
+        """Let a change of an object name pass, or stop it; `made` tells once it is applied.
+
+        Raises:
+            ApiError: 429, as Cloud Storage words it.
+        """
+        apart = self._faults.current.object_write_seconds
+        if apart and time.monotonic() - self._last.get((bucket, name), -apart) < apart:
+            self._refused[f"{bucket}/{name}"] += 1
+            raise ApiError(
+                429,
+                f"The object {bucket}/{name} exceeded the rate limit for object mutation operations (create, update, and "
+                "delete). Please reduce your request rate. See https://cloud.google.com/storage/docs/gcs429.",
+            )
+
+    def made(self, bucket: str, name: str) -> None:
+        """Count a change that was applied."""
+        apart = self._faults.current.object_write_seconds
+        if not apart:
+            return
+        now = time.monotonic()
+        if len(self._last) > _MOST_REMEMBERED:
+            self._last = {key: at for key, at in self._last.items() if now - at < apart}
+        self._last[bucket, name] = now
+        self._made[f"{bucket}/{name}"] += 1
+
+    async def show(self, request: Request) -> JSONResponse:
+        """Answer how often each object name was changed while the limit was in force, and how often that was refused.
+
+        `?prefix=` selects by the beginning of `bucket/name`; DELETE begins to count anew.
+        """
+        prefix = request.query_params.get("prefix", "")
+        counts = {
+            word: {name: count for name, count in counted.items() if name.startswith(prefix)}
+            for word, counted in (("made", self._made), ("refused", self._refused))
+        }
+        if request.method == "DELETE":
+            self._made.clear()
+            self._refused.clear()
+        return JSONResponse(counts)

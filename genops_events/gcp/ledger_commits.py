@@ -1,0 +1,315 @@
+"""Have a wish taken in by the month's ledger, whose object takes one write a second, from any number of processes at once.
+
+A wish is an object of its own, written once. Whoever waits for one looks who writes the ledger next: the first to note its turn
+does (`turns/<generation>-<n>`, created once), and takes in all wishes that lie there; the others read the ledger until theirs is
+answered. What is right does not hang on turns: the ledger is written by compare-and-set (`money/group_commit.py`). Turns only
+keep hundreds of processes from doing the same work, and writes a second apart.
+Cloud Storage takes one write a second to the same object name: https://cloud.google.com/storage/quotas, read 2026-11-30.
+
+| dies or fails | what becomes of it |
+|---|---|
+| before the wish is written | nothing was wished |
+| after that | the wish is taken in by the next who writes the ledger, or passed over once it is too old; a retry wishes again, and finds what is done |
+| with its turn noted | after four seconds the next in turn begins |
+| the write is refused (429), or another was faster | all wishes lie there still; the ledger is read again |
+| the answer to the write is lost | the ledger is read again, and says who was taken in |
+| taken in, before the account's document is written | the wish lies there, so that the posting stays in the ledger; who writes it a minute later writes the document, too |
+| before the wish is removed | as above |
+
+The store's clock alone is used, which the note of a turn tells.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from genops_events.errors import GenopsError
+from genops_events.gcp.at_once import at_once
+from genops_events.gcp.errors import CloudUnavailable, google_call
+from genops_events.gcp.ledger_reads import DATASET, POSTING, WISH, Listing, LoadedLedger, listed, load, parsed
+from genops_events.gcp.record_store import Contended
+from genops_events.money.group_commit import LedgerWish, Lying, Standing, committed_group, still_counts, unwritten
+from genops_events.money.ledger import Ledger, LedgerDamaged, Purpose
+from genops_events.record import paths
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from genops_events.gcp.record_store import RecordStore
+
+CALL_SECONDS = 20.0
+"""Bound of one call that is made here."""
+APART_SECONDS = 1.05
+"""Writes of the ledger are so far apart by the store's clock."""
+TURN_SECONDS = 4.0
+"""Whoever has noted its turn and has not written the ledger by then may be dead: the next one begins."""
+FIRST_LOOK_SECONDS = 0.6, 1.2
+"""Whoever has to wait looks so long after its wish, at a moment of its own: most are answered by then."""
+NEXT_LOOK_SECONDS = 0.3, 0.7
+SLOW_LOOKS = 1.5
+"""Where a look takes long, the store or the machine is busy: so many times longer is waited for the next, and for a turn."""
+PATIENCE_SECONDS = 180.0
+"""So long one wish is waited for; then the task is tried again."""
+FORGOTTEN = timedelta(seconds=60)
+"""A wish whose writer has not removed it by then is removed by another."""
+TIDIED_AT_ONCE = 8
+FOLDED_AT_ONCE = 100
+"""Postings of an older version whose documents are written with one commit."""
+
+
+class Answer(Enum):
+    """What became of a wish."""
+
+    GRANTED = "granted"
+    REFUSED = "refused"
+    TOO_OLD = "too old"
+    """It was not taken in, and will never be: its writer looks again."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteTurn:
+    """One turn of writing what follows a generation."""
+
+    generation: int
+    number: int
+    told: datetime | None
+    """What the store's clock showed; None where the turn is another's."""
+    at: float
+    """When that was known, by the monotonic clock."""
+
+    def earliest(self, at: float) -> datetime:
+        """Return what the store's clock shows at least at a moment of the monotonic clock."""
+        assert self.told is not None
+        return self.told + timedelta(seconds=at - self.at)
+
+
+class Petition:
+    """One wish on its way into the ledger.
+
+    Args:
+        store: the record.
+        month: yyyy-mm.
+        wish: what is wanted.
+        seen: the ledger as its writer has read it.
+    """
+
+    def __init__(self, store: RecordStore, month: str, wish: LedgerWish, seen: LoadedLedger) -> None:
+        self._store, self._month, self._wish, self._loaded = store, month, wish, seen
+        self._id = secrets.token_urlsafe(9)
+        self._path = paths.ledger_wish_path(month, wish.account, self._id)
+        self._turn: WriteTurn | None = None
+        self._look_seconds = 0.0
+        """How long the last look at the ledger took."""
+
+    def answer(self) -> tuple[Answer, Ledger]:
+        """Return what became of the wish, and the ledger that says so, of other accounts its totals alone.
+
+        Raises:
+            LedgerDamaged: the ledger makes no sense, and stays as it is.
+            Contended: it was not answered in time; it may be, later.
+            CloudUnavailable: the store is away.
+        """
+        self._create(self._path, {WISH: self._wish.to_json()})
+        until = time.monotonic() + PATIENCE_SECONDS
+        pause = FIRST_LOOK_SECONDS
+        while time.monotonic() < until:
+            turn = self._take_turn()
+            written = None if turn is None else self._commit(turn)
+            if written is None:
+                time.sleep(random.uniform(*pause) + random.uniform(0, SLOW_LOOKS) * self._look_seconds)  # noqa: S311
+                written, pause = self._look(), NEXT_LOOK_SECONDS
+            self._loaded = written
+            ledger = parsed(self._store, self._month, self._loaded, only=self._wish.account)
+            answer = self._found_in(ledger)
+            if answer is not None:
+                self._leave(answer, ledger)
+                return answer, ledger
+        raise Contended(
+            f"The ledger of {self._month} did not take in within {PATIENCE_SECONDS:.0f} seconds what was wished for "
+            f"{self._wish.account}.",
+            "The task is retried.",
+        )
+
+    def _look(self) -> LoadedLedger:
+        began = time.monotonic()
+        try:
+            return load(self._store, self._month)
+        finally:
+            self._look_seconds = time.monotonic() - began
+
+    def _found_in(self, ledger: Ledger) -> Answer | None:
+        if self._id in ledger.granted:
+            return Answer.GRANTED
+        if self._id in ledger.refused:
+            return Answer.REFUSED
+        return None if still_counts(ledger, self._wish) else Answer.TOO_OLD
+
+    def _leave(self, answer: Answer, ledger: Ledger) -> None:
+        """Write the account's document, then remove the wish; what cannot be done here is done by another, later."""
+        with suppress(GenopsError):
+            if answer is Answer.GRANTED:
+                _write_standing(self._store, self._month, ledger, self._wish)
+            _remove(self._store, self._path)
+
+    # ── whose turn it is ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _take_turn(self) -> WriteTurn | None:
+        """Return the turn of writing what follows the ledger as it was read; None where another has it."""
+        generation, number, before = self._loaded.generation, 0, self._turn
+        if before is not None and before.generation == generation:
+            if before.told is not None:
+                return before
+            if time.monotonic() - before.at < TURN_SECONDS + SLOW_LOOKS * self._look_seconds:
+                return None
+            number = before.number + 1
+        told = self._create(paths.ledger_turn_path(self._month, generation, number), {})
+        self._turn = WriteTurn(generation, number, told, time.monotonic())
+        return None if told is None else self._turn
+
+    def _create(self, name: str, metadata: dict[str, str]) -> datetime | None:
+        """Write an object once; return when, by the store's clock, or None where it is there already."""
+        from google.api_core.exceptions import PreconditionFailed
+
+        blob = self._store.bucket.blob(name)
+        blob.metadata = metadata
+        with google_call(f"write gs://{self._store.bucket.name}/{name}"):
+            try:
+                blob.upload_from_string(b"", if_generation_match=0, timeout=CALL_SECONDS)
+            except PreconditionFailed:
+                return None
+        made: datetime | None = blob.time_created
+        assert made is not None
+        return made
+
+    # ── writing the ledger ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def _commit(self, turn: WriteTurn) -> LoadedLedger | None:
+        """Take in all wishes that lie there; return the ledger as it was written, or None where it was not, by this one.
+
+        Where it makes no sense, the turn is given back: everybody who waits is to know that at once.
+        """
+        try:
+            return self._take_in(turn)
+        except LedgerDamaged:
+            with suppress(GenopsError):
+                _remove(self._store, paths.ledger_turn_path(self._month, turn.generation, turn.number))
+            raise
+
+    def _take_in(self, turn: WriteTurn) -> LoadedLedger | None:
+        found = self._due(turn)
+        if found is None:
+            return None
+        ledger = parsed(self._store, self._month, self._loaded)
+        folds = self._write_older(ledger, series := ledger.series or secrets.token_hex(4))
+        after = committed_group(ledger, found.wishes, series=series, written=folds)
+        if after is None:
+            return None
+        content = after.to_json()
+        generation = self._write(content, turn.generation)
+        if generation is None:
+            return None
+        self._tidy(found, ledger, after, now=turn.earliest(time.monotonic()))
+        return LoadedLedger(content, generation)
+
+    def _due(self, turn: WriteTurn) -> Listing | None:
+        """Return what lies there once the ledger may be written; None where another has written it."""
+        while True:
+            found = listed(self._store, self._month)
+            if found.generation != turn.generation:
+                return None
+            if found.updated is None:
+                return found
+            due = found.updated + timedelta(seconds=APART_SECONDS)
+            wait = (due - turn.earliest(time.monotonic())).total_seconds()
+            if wait <= 0:
+                return found
+            time.sleep(wait)
+
+    def _write_older(self, ledger: Ledger, series: str) -> set[tuple[str, Purpose]]:
+        """Write documents of what an older version has left in the ledger; return of what."""
+        older = unwritten(ledger, most=FOLDED_AT_ONCE)
+
+        if older:
+            at_once(lambda one: _write_posting(self._store, self._month, series, one), older)
+        return {(one.account, one.purpose) for one in older}
+
+    def _write(self, content: bytes, generation: int) -> int | None:
+        """Write the ledger; return its new generation, or None where another was faster, or nobody knows: it is read again."""
+        from google.api_core.exceptions import PreconditionFailed
+
+        blob = self._store.bucket.blob(paths.ledger_path(self._month))
+        # Made once: what has become of it, the ledger itself says, also where it came too soon (429) or the answer is lost.
+        try:
+            with google_call(f"write gs://{self._store.bucket.name}/{blob.name}"):
+                try:
+                    blob.upload_from_string(
+                        content,
+                        content_type="application/json",
+                        if_generation_match=generation,
+                        timeout=CALL_SECONDS,
+                        retry=None,
+                    )
+                except PreconditionFailed:
+                    return None
+        except CloudUnavailable:
+            return None
+        return int(blob.generation)
+
+    def _tidy(self, found: Listing, before: Ledger, after: Ledger, *, now: datetime) -> None:
+        """Do for those who have died what they had left to do: documents, wishes that were answered, notes of turns."""
+        store, month = self._store, self._month
+        answered = {*before.granted, *before.refused}
+        forgotten = [
+            one
+            for one in found.wishes
+            if one.created + FORGOTTEN < now
+            and one.id != self._id
+            and one.wish is not None
+            and (one.id in answered or not still_counts(before, one.wish))
+        ]
+
+        def leave(one: Lying) -> None:
+            assert one.wish is not None
+            if one.id in before.granted:
+                _write_standing(store, month, after, one.wish)
+            _remove(store, found.paths[one.id])
+
+        calls: list[Callable[[], None]] = [lambda one=one: leave(one) for one in forgotten[:TIDIED_AT_ONCE]]  # type: ignore[misc]
+        turns = [name for name, begun in found.turns.items() if begun + FORGOTTEN / 2 < now]
+        calls += [lambda name=name: _remove(store, name) for name in turns[:TIDIED_AT_ONCE]]  # type: ignore[misc]
+        if calls:
+            with suppress(GenopsError):
+                at_once(lambda call: call(), calls)
+
+
+def _write_standing(store: RecordStore, month: str, ledger: Ledger, wish: LedgerWish) -> None:
+    """Write the document of the posting that a wish was about, as it stands in the ledger."""
+    entry = ledger.entries.get(wish.account)
+    posting = None if entry is None else entry.purposes.get(wish.purpose)
+    if entry is not None and posting is not None and posting.commit:
+        _write_posting(store, month, ledger.series, Standing(wish.account, entry.dataset, wish.purpose, posting))
+
+
+def _write_posting(store: RecordStore, month: str, series: str, one: Standing) -> None:
+    """Write a posting into its account's folder. Whoever does, writes the same: a commit leaves one posting behind."""
+    name = paths.ledger_posting_path(month, series, one.account, one.posting.commit, one.purpose)
+    blob = store.bucket.blob(name)
+    posting = one.posting.model_dump_json(by_alias=True, exclude_defaults=True)
+    blob.metadata = {DATASET: one.dataset, POSTING: posting}
+    with google_call(f"write gs://{store.bucket.name}/{name}"):
+        blob.upload_from_string(b"", timeout=CALL_SECONDS)
+
+
+def _remove(store: RecordStore, name: str) -> None:
+    """Remove an object, which may be gone; a store that asks to wait (429) is left alone."""
+    from google.api_core.exceptions import NotFound
+
+    with google_call(f"remove gs://{store.bucket.name}/{name}"), suppress(NotFound):
+        store.bucket.blob(name).delete(timeout=CALL_SECONDS, retry=None)
