@@ -194,7 +194,7 @@ def committed_group(
         return None
     # Totals grow with the number of datasets alone: they must not shut anybody out.
     room, taken = MOST_BYTES - len(ledger.model_copy(update={"totals": {}}).to_json()), 0
-    least = LEAST_TAKEN if unwritten(ledger, most=1) else 1
+    least = LEAST_TAKEN if _is_older(ledger) else 1
     granted, refused = [*ledger.granted], [*ledger.refused]
     for one in waiting:
         assert one.wish is not None
@@ -235,7 +235,7 @@ def _folded(ledger: Ledger, lying: Sequence[Lying], written: Collection[tuple[st
             purpose: posting
             for purpose, posting in entry.purposes.items()
             if not (
-                (account, purpose) in written
+                next_ > KEPT_COMMITS and (account, purpose) in written
                 if posting.commit == 0
                 else next_ - posting.commit >= KEPT_COMMITS and (account, purpose) not in wished
             )
@@ -249,7 +249,13 @@ def _folded(ledger: Ledger, lying: Sequence[Lying], written: Collection[tuple[st
 
 
 def unwritten(ledger: Ledger, most: int) -> list[Standing]:
-    """Return up to so many postings that an older version has left in the ledger: they have no documents yet."""
+    """Return up to so many postings that an older version has left in the ledger, and that the next commit may fold.
+
+    Their documents are to be written before. For the first commits there are none: a wish whose writer has looked before the
+    first of them may not know what an older version has written since.
+    """
+    if ledger.commit < KEPT_COMMITS:
+        return []
     found = (
         Standing(account, entry.dataset, purpose, posting)
         for account, entry in ledger.entries.items()
@@ -257,3 +263,7 @@ def unwritten(ledger: Ledger, most: int) -> list[Standing]:
         if posting.commit == 0
     )
     return list(islice(found, most))
+
+
+def _is_older(ledger: Ledger) -> bool:
+    return any(posting.commit == 0 for entry in ledger.entries.values() for posting in entry.purposes.values())

@@ -398,12 +398,23 @@ def test_who_was_taken_in_by_a_newer_version_keeps_everything_in_the_ledger() ->
 def test_a_ledger_of_an_older_version_is_folded_bit_by_bit_and_its_totals_stay() -> None:
     old = old_ledger()
     assert (committed(old), old.commit, old.series) == (3, 0, "")
+    old = old.model_copy(update={"commit": KEPT_COMMITS, "series": "5e1e5"})
     (one,) = unwritten(old, most=1)
-    after = committed_group(old, lying(wish("a-2")), series="5e1e5", written={(one.account, one.purpose)})
+    there = lying(wish("a-2", ledger=old))
+    after = committed_group(old, there, series="", written={(one.account, one.purpose)})
     assert after is not None
     assert set(after.entries["a-1"].purposes) == {"inference"}
     assert committed(after) == 4
     assert len(unwritten(after, most=10)) == 1
+
+
+def test_what_an_older_version_writes_after_a_newer_one_has_looked_counts() -> None:
+    nothing_was_there = wish("a-1", "4", limit=Decimal(7))
+    assert unwritten(old_ledger(), most=1) == []
+    first = committed_group(old_ledger(), lying(wish("a-2")), series="5e1e5", written={("a-1", "tuning")})
+    assert first is not None
+    after = group(first, lying(nothing_was_there, first=1))
+    assert (after.granted, committed(after)) == (("wish-000001",), 6), "the two that were held back are raised to four"
 
 
 def test_ten_thousand_candidates_make_the_ledger_no_larger_than_ten() -> None:
@@ -414,8 +425,9 @@ def test_ten_thousand_candidates_make_the_ledger_no_larger_than_ten() -> None:
             )
             for number in range(candidates)
         }
-        whole = Ledger(month="2026-03", entries=entries)
-        folded = committed_group(whole, lying(wish("b")), series="5", written={(one, "tuning") for one in entries})
+        whole = Ledger(month="2026-03", entries=entries, commit=KEPT_COMMITS, series="5")
+        there = lying(wish("b", ledger=whole))
+        folded = committed_group(whole, there, series="", written={(one, "tuning") for one in entries})
         assert folded is not None
         return len(folded.to_json())
 
