@@ -1,6 +1,7 @@
 """Keep every call that a stand-in gets, and what it answers, as lines of JSON: to look at, or to hold to Google's documents.
 
-A call over HTTP is one line, with `method`, `path`, `query`, `request`, `status` and `answer`; each message of a gRPC call is one
+A call over HTTP is one line, with `method`, `path`, `query`, `request`, `status` and `answer`; `request_read` and `answered` say whether
+either was whole, for a caller may be gone before. Each message of a gRPC call is one
 line, with `rpc` and either `request` or `answer`. What is not text is kept as Base64, under `request_base64` or `answer_base64`.
 """
 
@@ -106,6 +107,8 @@ class Recorder:
             if message["type"] == "http.request":
                 call.request.add(message.get("body", b""))
                 call.whole = not message.get("more_body", False)
+            elif message["type"] == "http.disconnect":
+                call.is_gone = True
             return message
 
         async def sent(message: MutableMapping[str, Any]) -> None:
@@ -115,6 +118,7 @@ class Recorder:
             else:
                 call.answer.add(message.get("body", b""))
                 if not message.get("more_body", False):
+                    call.answered = not call.is_gone
                     self._write(call)
             await send(message)
 
@@ -159,6 +163,8 @@ class _Call:
         self.whole = False
         self.status: int | None = None
         self.answer = _Body("")
+        self.answered = False
+        self.is_gone = False
         self.written = False
         self.is_given = False
 
@@ -172,6 +178,7 @@ class _Call:
             "request_read": self.whole,
             "status": self.status,
             **self.answer.line("answer"),
+            "answered": self.answered,
             **({"answer_given": True} if self.is_given else {}),
         }
 

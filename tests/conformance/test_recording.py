@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -36,7 +37,8 @@ class Recording:
     def __init__(self, program: str, folder: Path, *more: str) -> None:
         self.folder = folder / "calls"
         port, admin = ports.choose(("api", "admin"), home=folder, kept={}).values()
-        self.address = f"127.0.0.1:{port}"
+        self.host, self.port = "127.0.0.1", port
+        self.address = f"{self.host}:{port}"
         words = ["--port", str(port), "--admin-port", str(admin), "--state", str(folder / "state")]
         words += ["--owner", str(os.getpid()), "--record", str(self.folder), *more]
         self.process = subprocess.Popen([sys.executable, "-c", program, *words])
@@ -120,6 +122,28 @@ def test_a_broken_request_is_caught_though_the_stand_in_does_not_mind(recording:
     assert client._http.request("GET", address).status_code == 200
     client.close()
     assert stand_in.problems == ["request: ?maxResult=1 is unknown to storage.objects.list"]
+
+
+@pytest.mark.parametrize(
+    ("path", "content_type"),
+    [
+        ("/batch/storage/v1", "multipart/mixed; boundary=x"),
+        ("/upload/storage/v1/b/some-bucket/o?uploadType=media&name=a", "text/plain"),
+    ],
+)
+def test_a_caller_who_is_gone_before_the_answer_breaks_nothing(
+    recording: Callable[..., Recording], path: str, content_type: str
+) -> None:
+    stand_in = recording(WHOLE, "--pubsub", "127.0.0.1:1")
+    used(stand_in).close()
+    before = len(stand_in.lines)
+    head = f"POST {path} HTTP/1.1\r\nHost: {stand_in.address}\r\nContent-Type: {content_type}\r\nContent-Length: 100\r\n\r\n"
+    with socket.create_connection((stand_in.host, stand_in.port), timeout=HANG_SECONDS) as caller:
+        caller.sendall(head.encode() + b"half of it")
+    until(lambda: len(stand_in.lines) > before, what="the call in the record")
+    line = stand_in.lines[-1]
+    assert (line["path"], line["request_read"], line["answered"]) == (path.partition("?")[0], False, False)
+    assert stand_in.problems == []
 
 
 def test_messages_of_pubsub_are_recorded_as_they_were_sent(

@@ -73,6 +73,7 @@ def inner_calls(line: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
             "status": int(status.split(" ")[1]),
             "answer": answered.decode(),
             "answer_type": answer_headers.get("content-type", ""),
+            "answered": True,
         }
 
 

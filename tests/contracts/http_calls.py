@@ -34,7 +34,12 @@ class Looked:
 
 def look_at(line: Mapping[str, Any]) -> Iterator[Looked]:
     """Yield what is found of a recorded call; of a batch, of each call in it."""
-    if line["service"] == "storage" and line["path"] == "/batch/storage/v1" and line["status"] == 200:
+    if (
+        line["service"] == "storage"
+        and line["path"] == "/batch/storage/v1"
+        and line["status"] == 200
+        and line["answered"]
+    ):
         yield Looked("storage.batch", ())
         for inner in inner_calls(line):  # https://cloud.google.com/storage/docs/batch
             yield _look_at_one(inner)
@@ -78,14 +83,19 @@ def _method_of(line: Mapping[str, Any]) -> tuple[Document, Method, Kind] | None:
 def _look_by_our_rules(line: Mapping[str, Any]) -> Looked:
     """Return what our own rules find of a call that no document has: it may be refused, or has a rule here."""
     where = f"{line['method']} {line['path']}"
+    rule = ours.CALLS.get((line["service"], where))
+    if rule is not None and not line["answered"]:
+        return Looked(rule.name, ())
     if line["status"] in (404, 405, 501):
         return Looked(f"{line['service']}: no such method, and refused", tuple(_of_error(line)))
-    rule = ours.CALLS.get((line["service"], where))
     if rule is None:
         return Looked(
             "without a rule", (f"no document of Google has {where}, and no rule of ours: answered {line['status']}",)
         )
-    return Looked(rule.name, tuple(rule.check(line)))
+    try:
+        return Looked(rule.name, tuple(rule.check(line)))
+    except ValueError as error:
+        return Looked(rule.name, (f"no JSON: {error}",))
 
 
 def _of_error(line: Mapping[str, Any]) -> list[str]:
@@ -113,7 +123,7 @@ class _Call:
         self._check_query(request)
         if self.line["request_read"]:
             self._check_request(request)
-        if self.line["status"] is not None and not self.line.get("answer_given"):
+        if self.line["answered"] and not self.line.get("answer_given"):
             self._check_answer(answer)
 
     def _check_query(self, found: Reading) -> None:

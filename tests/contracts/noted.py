@@ -33,6 +33,7 @@ def note(service: str, method: str, address: str, body: bytes = b"", *, content_
         status=None,
         answer_type="",
         answer="",
+        answered=False,
     )
 
 

@@ -36,7 +36,7 @@ def answered(size):
     folder = Path(os.environ["STAND_INS_RECORD"])
     Record(folder, "storage").write(
         method="GET", path="/storage/v1/b/bucket/o/a", query="fields=size", request="", request_type="", request_read=True,
-        status=200, answer='{"size": ' + size + '}', answer_type="application/json",
+        status=200, answer='{"size": ' + size + '}', answer_type="application/json", answered=True,
     )
 
 @pytest.fixture
