@@ -25,8 +25,8 @@ what candidates share (champion, ledger) changes by compare-and-set; before the 
 What stands in `<…>` differs; a path that ends with `…` is the beginning of several.
 """
 EVENTS = [
-    "genops/candidates/<candidate>/events/<number>-<type>.json",
-    "A completion event: written, then published, then marked.",
+    ["genops/candidates/<candidate>/events/<number>-<type>.json", "A completion event: written, then published."],
+    ["genops/candidates/<candidate>/published/<number>-<type>.json", "The note that it was published."],
 ]
 """Their names are made of numbers and types that only a whole verdict has."""
 FOLDERS = (
@@ -134,7 +134,7 @@ def _folder(start: str, every: list[tuple[str, str]]) -> str:
 
 def record_page() -> str:
     """Return the page about the record."""
-    every = sorted([*paths(), (code(EVENTS[0]), EVENTS[1])])
+    every = sorted([*paths(), *((code(path), text) for path, text in EVENTS)])
     return page(
         "The record",
         INTRODUCTION,

@@ -21,11 +21,12 @@ from typing import TYPE_CHECKING
 
 from genops_events.cascade.paid_jobs import NOT_FOUND, end_of
 from genops_events.gcp.errors import CloudRefused
+from genops_events.gcp.outbox import was_published
 from genops_events.inference.batch_jobs import BATCH_JOBS
 from genops_events.intake.open_candidates import note_release
 from genops_events.record import holds
 from genops_events.record import paths as record_paths
-from genops_events.record.document import BY_AIRFLOW, BY_THE_CLOCK, Announcement
+from genops_events.record.document import BY_AIRFLOW, BY_THE_CLOCK
 from genops_events.record.events import announcement_path
 from genops_events.record.promotion import Pruned, pruned_path
 from genops_events.record.retries import Retry
@@ -109,8 +110,7 @@ def _set_aside(
 def _why_not(config: Config, store: RecordStore, verdict: Verdict) -> str | None:
     """Return why a stage cannot go on from where it stood, and what to do instead; None where it can."""
     candidate, stage = verdict.candidate, verdict.stage
-    event = store.read(announcement_path(candidate, stage, verdict.outcome, verdict.retries or 0), Announcement)
-    if event is None or event.published_at is None:
+    if not was_published(store, announcement_path(candidate, stage, verdict.outcome, verdict.retries or 0)):
         return (
             f"That {stage} of {candidate} has failed is not announced yet, and the events of a candidate come in order. "
             "Ask again in a moment; a sweep announces what was left."

@@ -9,7 +9,7 @@ from genops_events.gcp.clients import idempotent_retry, publisher_client
 from genops_events.gcp.errors import google_call
 from genops_events.gcp.table_marks import note_due
 from genops_events.record.comparison import ComparisonSummary
-from genops_events.record.document import Announcement
+from genops_events.record.document import Announcement, Publication
 from genops_events.record.events import (
     announcement,
     announcement_path,
@@ -17,6 +17,7 @@ from genops_events.record.events import (
     comparison_announcement_path,
     hold_announcement,
     hold_announcement_path,
+    publication_path,
 )
 from genops_events.record.holds import Hold
 from genops_events.record.verdicts import Verdict
@@ -27,14 +28,14 @@ if TYPE_CHECKING:
 
 PUBLISH_TIMEOUT_SECONDS = 60.0
 PUBLISHED = {"published": "true"}
-"""Object metadata of a completion event that was published and marked."""
+"""Object metadata by which older versions marked a completion event that was published."""
 
 
 def announce(config: Config, store: RecordStore, verdict: Verdict) -> None:
-    """Announce `verdict` at least once: write its event, publish it, mark it published.
+    """Announce `verdict` at least once: write its event, publish it, note that it was published.
 
     Dying between any two of these steps is safe: the next call goes on where this one ended, and a subscriber
-    recognises a repeated event by its id. A marked event is not published again.
+    recognises a repeated event by its id. An event with such a note is not published again.
 
     Raises:
         CloudUnavailable: the event is written but not published; a retry publishes it.
@@ -60,12 +61,24 @@ def deliver(
 ) -> None:
     """Publish an event at least once by way of the outbox; as `announce`, for an event that announces no verdict."""
     event = store.create_or_read(path, written)
-    if event.published_at is None:
-        if of_a_candidate:
-            # Between the event and its publication: for whatever is published, the tables have heard of it.
-            note_due(store, event.candidate)
-        message_id = publish(config, event)
-        _mark_published(store, path, message_id)
+    if event is not written and (event.published_at is not None or _publication(store, path) is not None):
+        return
+    if of_a_candidate:
+        # Between the event and its publication: for whatever is published, the tables have heard of it.
+        note_due(store, event.candidate)
+    message_id = publish(config, event)
+    note = Publication(candidate=event.candidate, written_at=datetime.now(UTC), message_id=message_id)
+    store.create(publication_path(path), note)
+
+
+def was_published(store: RecordStore, path: str) -> bool:
+    """Return whether the event at `path` is there and was published."""
+    event = store.read(path, Announcement)
+    return event is not None and (event.published_at is not None or _publication(store, path) is not None)
+
+
+def _publication(store: RecordStore, path: str) -> Publication | None:
+    return store.read(publication_path(path), Publication)
 
 
 def publish(config: Config, event: Announcement) -> str:
@@ -99,13 +112,3 @@ def publish(config: Config, event: Announcement) -> str:
     finally:
         publisher.transport.close()
     return str(response.message_ids[0])
-
-
-def _mark_published(store: RecordStore, path: str, message_id: str) -> None:
-    def mark(event: Announcement | None) -> Announcement | None:
-        if event is None or event.published_at is not None:
-            return None
-        return event.model_copy(update={"published_at": datetime.now(UTC), "message_id": message_id})
-
-    # The metadata is what the sweep goes by: it lists the outbox and reads nothing.
-    store.update(path, Announcement, mark, metadata=PUBLISHED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from genops_events.gcp.at_once import at_once
@@ -30,11 +31,23 @@ def remove_parts(bucket: Bucket, prefix: str) -> None:
     from google.api_core.exceptions import NotFound
 
     def remove(blob: Blob) -> None:
-        with google_call(f"remove gs://{bucket.name}/{blob.name}"):
-            try:
-                blob.delete(timeout=CALL_TIMEOUT_SECONDS)
-            except NotFound:
-                return
+        with google_call(f"remove gs://{bucket.name}/{blob.name}"), suppress(NotFound):
+            blob.delete(timeout=CALL_TIMEOUT_SECONDS)
+
+    at_once(remove, _blobs(bucket, prefix))
+
+
+def drop_parts(bucket: Bucket, prefix: str) -> None:
+    """Remove the parts below `prefix` that nobody needs any more, where that is possible at once.
+
+    Cloud Storage takes one change a second of an object name: what was written just now is left. It does no harm, and the sweep removes
+    it when it settles the candidate.
+    """
+    from google.api_core.exceptions import NotFound, TooManyRequests
+
+    def remove(blob: Blob) -> None:
+        with google_call(f"remove gs://{bucket.name}/{blob.name}"), suppress(NotFound, TooManyRequests):
+            blob.delete(timeout=CALL_TIMEOUT_SECONDS, retry=None)
 
     at_once(remove, _blobs(bucket, prefix))
 

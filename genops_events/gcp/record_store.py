@@ -14,7 +14,8 @@ from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, storage_client
 from genops_events.gcp.errors import google_call
 from genops_events.gcp.streams import read_whole
 from genops_events.record import paths as record_paths
-from genops_events.record.document import Announcement, Document
+from genops_events.record.document import Announcement, Document, Publication
+from genops_events.record.events import publication_path
 from genops_events.record.holds import stage_rounds
 from genops_events.record.promotion import Champion
 from genops_events.record.stages import Outcome, Stage
@@ -223,7 +224,16 @@ class RecordStore:
         """
         everybody = [record_paths.CANDIDATES, record_paths.COMPARISONS]
         prefixes = everybody if candidate is None else [record_paths.folder(candidate)]
-        names = (name for prefix in prefixes for name in self.names(prefix))
+        names = [name for prefix in prefixes for name in self.names(prefix)]
+        notes = {name for name in names if "/published/" in name}
         paths = [name for name in names if "/events/" in name and name not in skip]
-        found = [(path, event) for path in paths if (event := self.read(path, Announcement)) is not None]
+        found = [(path, event) for path in paths if (event := self._announcement(path, notes)) is not None]
         yield from sorted(found, key=lambda one: (one[1].attributes["ce-time"], one[0]))
+
+    def _announcement(self, path: str, notes: set[str]) -> Announcement | None:
+        """Return an event with what is known of its publication."""
+        event, note = self.read(path, Announcement), publication_path(path)
+        known = self.read(note, Publication) if note in notes else None
+        if event is None or known is None:
+            return event
+        return event.model_copy(update={"published_at": known.written_at, "message_id": known.message_id})

@@ -29,6 +29,7 @@ from genops_events.gcp.errors import google_call
 from genops_events.gcp.outbox import PUBLISHED
 from genops_events.intake.traces import Traces
 from genops_events.record import paths as record_paths
+from genops_events.record.events import event_of_publication
 from genops_events.record.intake import Arrival
 
 if TYPE_CHECKING:
@@ -107,6 +108,8 @@ def traces_of(store: RecordStore, candidate: str) -> Traces:
         for blob in store.bucket.list_blobs(prefix=prefix, fields=_TRACE_FIELDS, timeout=CALL_TIMEOUT_SECONDS):
             published = (blob.metadata or {}).items() >= PUBLISHED.items()
             found.add(blob.name, written_at=blob.updated, published=published)
+            if (event := event_of_publication(blob.name)) is not None:
+                found.published.add(event)
     return found
 
 
@@ -133,8 +136,16 @@ def note_release(store: RecordStore, candidate: str) -> bool:
     return _done("update", blob, blob.patch, {})
 
 
-def settle(store: RecordStore, marker: Marker) -> None:
-    """Delete the marker of a settled candidate; one that has changed since the listing is left to the next sweep."""
+def settle(store: RecordStore, marker: Marker, *, parts: Iterable[str] = ()) -> None:
+    """Delete the marker of a settled candidate; one that has changed since the listing is left to the next sweep.
+
+    Args:
+        store: the record.
+        marker: as it was listed.
+        parts: what its work has left over, and nobody needs any more; it is deleted first.
+    """
+    for name in parts:
+        _done("delete", left_over := store.bucket.blob(name), left_over.delete, {})
     blob = store.bucket.blob(record_paths.open_path(marker.candidate))
     _done("delete", blob, blob.delete, _as_listed(marker))
 

@@ -58,7 +58,7 @@ BY_THE_CLOCK = "genops, by the clock"
 
 
 class Announcement(Document):
-    """A completion event in the outbox: written with its verdict, then published, then marked."""
+    """A completion event in the outbox: written with its verdict, then published."""
 
     SCHEMA: ClassVar[str] = "genops.announcement.v1"
 
@@ -66,4 +66,18 @@ class Announcement(Document):
     """The Pub/Sub message's attributes: CloudEvents 1.0 in binary mode."""
     data: dict[str, Any]
     published_at: datetime | None = None
+    """Stored by older versions alone; see `Publication`."""
     message_id: str | None = None
+
+
+class Publication(Document):
+    """A completion event was published, at `written_at`.
+
+    It is no part of the event's own document: Cloud Storage takes one write a second to an object name
+    (https://cloud.google.com/storage/quotas, read 2026-11-30), and an event is published at once.
+    """
+
+    SCHEMA: ClassVar[str] = "genops.publication.v1"
+
+    message_id: str
+    """Of Pub/Sub's message."""

@@ -102,6 +102,18 @@ def rollback_announcement_path(rollback: Rollback) -> str:
     return f"{folder(rollback.candidate)}events/{number:02}-{ROLLED_BACK}-{_stamp(rollback)}.json"
 
 
+def publication_path(event_path: str) -> str:
+    """Return the path of the note that an event was published."""
+    folder_, _, name = event_path.rpartition("/events/")
+    return f"{folder_}/published/{name}"
+
+
+def event_of_publication(path: str) -> str | None:
+    """Return the path of the event whose publication `path` notes, or None where it is no such note."""
+    folder_, found, name = path.rpartition("/published/")
+    return f"{folder_}/events/{name}" if found else None
+
+
 def announcement(verdict: Verdict, *, bucket: str, now: datetime) -> Announcement:
     """Return the completion event of `verdict`, ready for the outbox.
 

@@ -27,6 +27,11 @@ def folder(candidate: str) -> str:
     return f"{CANDIDATES}{candidate}/"
 
 
+def is_part(path: str) -> bool:
+    """Return whether an object of a candidate's folder is one in which work has kept its rows as they came."""
+    return ".parts/" in path or "/evaluation-parts/" in path
+
+
 def arrival_path(candidate: str) -> str:
     """Return the path of the arrival of `candidate`."""
     return f"{folder(candidate)}arrival.json"

@@ -111,13 +111,13 @@ def look(stack: ChaosStack, uploaded: Sequence[Uploaded], datasets: Sequence[str
 def folders(bucket: Bucket, datasets: Iterable[str]) -> dict[str, Folder]:
     """Return what the record holds about the candidates of these datasets."""
     found: dict[str, Folder] = defaultdict(Folder)
-    fields = "items(name,updated,metadata),nextPageToken"
+    fields = "items(name,updated),nextPageToken"
     for name in datasets:
         for blob in bucket.list_blobs(prefix=f"{CANDIDATES}{name}-", fields=fields, timeout=HANG_SECONDS):
             candidate, _, rest = blob.name.removeprefix(CANDIDATES).partition("/")
             found[candidate].written[rest] = blob.updated
-            if (blob.metadata or {}).get("published") == "true":
-                found[candidate].published.add(rest)
+            if rest.startswith("published/"):
+                found[candidate].published.add(f"events/{rest.removeprefix('published/')}")
     return dict(found)
 
 

@@ -22,11 +22,14 @@ from genops_events.config import Config, Intake
 from genops_events.config.identity import candidate_id
 from genops_events.gcp import outbox
 from genops_events.gcp.outbox import announce
+from genops_events.gcp.parts import drop_parts
 from genops_events.gcp.record_store import RecordStore
 from genops_events.intake.open_candidates import claim_waking, mint, open_candidates
+from genops_events.record.evaluation import judgements_prefix
 from genops_events.record.events import announcement, announcement_path
+from genops_events.record.inference import parts_prefix
 from genops_events.record.intake import Arrival, Sweep
-from genops_events.record.paths import arrival_path, attempt_path, open_path, return_path, verdict_path
+from genops_events.record.paths import arrival_path, attempt_path, folder, open_path, return_path, verdict_path
 from genops_events.record.retries import Return
 from genops_events.record.stages import Outcome, Stage
 from genops_events.record.tuning import Attempt
@@ -319,6 +322,25 @@ def test_the_marker_of_a_settled_candidate_goes_and_those_of_all_others_stay(
     assert figures.open_candidates == 3
     swept(airflow, config, store)
     assert {one.candidate for one in open_candidates(store)} == {under_way, failed}
+
+
+def test_what_work_could_not_remove_at_once_goes_with_the_marker(
+    cloud: StandIns, airflow: Airflow, config: Config, store: RecordStore
+) -> None:
+    candidate = minted(config, store)
+    answers = f"{folder(candidate)}answers/evaluation.parts/"
+    prefixes = [parts_prefix(candidate), judgements_prefix(candidate), answers]
+    cloud.storage.faults(object_write_seconds=3600)
+    for prefix in prefixes:
+        store.bucket.blob(f"{prefix}1.jsonl").upload_from_string("{}")
+        drop_parts(store.bucket, prefix)
+        assert store.names(prefix) == [f"{prefix}1.jsonl"], "written within the hour"
+    cloud.storage.faults()
+    announced(config, store, Stage.TUNING, Outcome.REJECTED, candidate)
+    kept = set(store.names(folder(candidate))) - {f"{prefix}1.jsonl" for prefix in prefixes}
+    swept(airflow, config, store)
+    assert open_candidates(store) == []
+    assert set(store.names(folder(candidate))) == kept
 
 
 def test_a_late_duplicate_opens_an_ended_candidate_again_and_the_next_sweep_closes_it(

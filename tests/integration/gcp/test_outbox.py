@@ -12,10 +12,10 @@ from made_up import now, verdict
 from genops_events.config import Config
 from genops_events.gcp import outbox
 from genops_events.gcp.errors import CloudRefused, CloudUnavailable
-from genops_events.gcp.outbox import announce
+from genops_events.gcp.outbox import announce, was_published
 from genops_events.gcp.record_store import RecordStore
-from genops_events.record.document import Announcement
-from genops_events.record.events import announcement, announcement_path, event_data
+from genops_events.intake.open_candidates import traces_of
+from genops_events.record.events import announcement, announcement_path, event_data, publication_path
 from genops_events.record.stages import Outcome, Stage
 
 CANDIDATE = "banking77-0123456789abcdef"
@@ -23,13 +23,11 @@ PATH = announcement_path(CANDIDATE, Stage.TUNING, Outcome.SUCCEEDED)
 
 
 def is_marked(store: RecordStore) -> bool:
-    """Return whether the event's document and its object's metadata say alike that it was published."""
-    event = store.read(PATH, Announcement)
-    assert event is not None
-    metadata = store.bucket.get_blob(PATH).metadata or {}
-    in_document = event.published_at is not None and event.message_id is not None
-    assert in_document == (metadata.get("published") == "true")
-    return in_document
+    """Return whether the record says that the event was published, to a reader of events and to a listing alike."""
+    known = {path for path, event in store.announcements(CANDIDATE, skip=set()) if event.published_at is not None}
+    assert known == traces_of(store, CANDIDATE).published
+    assert was_published(store, PATH) == (PATH in known)
+    return PATH in known
 
 
 def test_a_verdict_is_published_once_and_marked(config: Config, store: RecordStore, completions: Reader) -> None:
@@ -37,12 +35,33 @@ def test_a_verdict_is_published_once_and_marked(config: Config, store: RecordSto
     announce(config, store, tuned)
     (received,) = completions.read_some()
     assert is_marked(store)
-    event = store.read(PATH, Announcement)
-    assert event is not None
+    ((_, event),) = store.announcements(CANDIDATE, skip=set())
     assert event.message_id == received.message_id
     announce(config, store, tuned)
     assert completions.read() == []
-    assert store.read(PATH, Announcement) == event
+    assert list(store.announcements(CANDIDATE, skip=set())) == [(PATH, event)]
+
+
+def test_no_object_is_written_twice_for_an_event(
+    cloud: StandIns, config: Config, store: RecordStore, completions: Reader
+) -> None:
+    cloud.storage.faults(object_write_seconds=3600)
+    announce(config, store, verdict(Stage.TUNING, Outcome.SUCCEEDED, CANDIDATE))
+    assert len(completions.read_some()) == 1
+    assert is_marked(store)
+
+
+def test_an_event_that_an_older_version_has_published_is_not_published_again(
+    config: Config, store: RecordStore, completions: Reader
+) -> None:
+    tuned = verdict(Stage.TUNING, Outcome.SUCCEEDED, CANDIDATE)
+    written = announcement(tuned, bucket=config.bucket, now=now())
+    blob = store.bucket.blob(PATH)
+    blob.metadata = {"published": "true"}
+    blob.upload_from_string(written.model_copy(update={"published_at": now(), "message_id": "7"}).to_json())
+    assert is_marked(store)
+    announce(config, store, tuned)
+    assert completions.read() == []
 
 
 def test_a_subscriber_gets_a_cloudevent_under_the_candidates_ordering_key(
@@ -80,9 +99,9 @@ def test_a_score_that_is_no_number_leaves_the_event_json_whoever_publishes_it(
     passed = verdict(Stage.EVALUATION, Outcome.REFUSED, CANDIDATE, scores={"exact_match": float("nan")})
     announce(config, store, passed)
     (at_once_published,) = completions.read_some()
-    store.bucket.blob(announcement_path(CANDIDATE, Stage.EVALUATION, Outcome.REFUSED)).upload_from_string(
-        announcement(passed, bucket=config.bucket, now=now()).to_json()
-    )
+    path = announcement_path(CANDIDATE, Stage.EVALUATION, Outcome.REFUSED)
+    store.bucket.blob(path).upload_from_string(announcement(passed, bucket=config.bucket, now=now()).to_json())
+    store.bucket.blob(publication_path(path)).delete()
     announce(config, store, passed)
     (later_published,) = completions.read_some()
     # JSON has no NaN: a subscriber in another language could not read the event at all.
