@@ -228,7 +228,8 @@ class CloudChecks:
         kinds: dict[str, type[BaseModel]] = {
             record_paths.champion_path(name): Champion for name in self._config.datasets
         }
-        kinds[record_paths.ledger_path(month)] = Ledger
+        ledgers = record_paths.ledger_paths(month)
+        kinds |= dict.fromkeys(ledgers, Ledger)
         broken = []
         for path, kind in kinds.items():
             try:
@@ -236,11 +237,16 @@ class CloudChecks:
             except Unreadable:
                 broken.append(path)
         if broken:
+            # One of a ledger's objects alone would leave what was posted after it, and no total of it.
+            whole = (
+                store.generations(record_paths.ledger_prefix(month), delimiter="/") if {*broken} & {*ledgers} else ()
+            )
+            aside = [one for one in broken if one not in ledgers] + [one for one in whole if one in ledgers]
             return failed(
                 f"gs://{self._config.bucket}/{', '.join(broken)} cannot be read.",
                 "Something else than genops-events wrote there. Promotion and budget fail until it is mended; put aside, "
                 "a champion is forgotten, and a ledger with all that was spent this month.",
-                *(command for path in broken for command in self.remedies.unreadable_document(path)),
+                *(command for path in aside for command in self.remedies.unreadable_document(path)),
             )
         return ok(f"champions and the ledger of {month} can be read")
 

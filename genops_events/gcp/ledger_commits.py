@@ -1,9 +1,9 @@
-"""Have a wish taken in by the month's ledger, whose object takes one write a second, from any number of processes at once.
+"""Have a wish taken in by the month's ledger, whose objects take one write a second each, from any number of processes at once.
 
 A wish is an object of its own, written once. Whoever waits for one looks who writes the ledger next: the first to note its turn
-does (`turns/<generation>-<n>`, created once), and takes in all wishes that lie there; the others read the ledger until theirs is
+does (`turns/<commit>-<generation>-<n>`, created once), and takes in all wishes that lie there; the others read the ledger until theirs is
 answered. What is right does not hang on turns: the ledger is written by compare-and-set (`money/group_commit.py`). Turns only
-keep hundreds of processes from doing the same work, and writes a second apart.
+keep hundreds of processes from doing the same work, and writes apart.
 Cloud Storage takes one write a second to the same object name: https://cloud.google.com/storage/quotas, read 2026-11-30.
 
 | dies or fails | what becomes of it |
@@ -33,7 +33,18 @@ from typing import TYPE_CHECKING
 from genops_events.errors import GenopsError
 from genops_events.gcp.at_once import at_once
 from genops_events.gcp.errors import CloudUnavailable, google_call
-from genops_events.gcp.ledger_reads import DATASET, POSTING, WISH, Listing, LoadedLedger, listed, load, parsed
+from genops_events.gcp.ledger_reads import (
+    COMMIT,
+    DATASET,
+    POSTING,
+    WISH,
+    Listing,
+    LoadedLedger,
+    Version,
+    listed,
+    load,
+    parsed,
+)
 from genops_events.gcp.record_store import Contended
 from genops_events.money.group_commit import LedgerWish, Lying, Standing, committed_group, still_counts, unwritten
 from genops_events.money.ledger import Ledger, LedgerDamaged, Purpose
@@ -46,19 +57,21 @@ if TYPE_CHECKING:
 
 CALL_SECONDS = 20.0
 """Bound of one call that is made here."""
-APART_SECONDS = 1.05
-"""Writes of the ledger are so far apart by the store's clock."""
+APART_SECONDS = 0.25
+"""Writes of the ledger are so far apart by the store's clock: what is wished meanwhile is taken in together."""
+SAME_APART_SECONDS = 1.05
+"""Writes of one of its objects are so far apart."""
 TURN_SECONDS = 4.0
 """Whoever has noted its turn and has not written the ledger by then may be dead: the next one begins."""
-FIRST_LOOK_SECONDS = 0.6, 1.2
+FIRST_LOOK_SECONDS = 0.25, 0.4
 """Whoever has to wait looks so long after its wish, at a moment of its own: most are answered by then."""
-NEXT_LOOK_SECONDS = 0.3, 0.7
+NEXT_LOOK_SECONDS = 0.15, 0.3
 SLOW_LOOKS = 1.5
 """Where a look takes long, the store or the machine is busy: so many times longer is waited for the next, and for a turn."""
 PATIENCE_SECONDS = 180.0
 """So long one wish is waited for; then the task is tried again."""
-FORGOTTEN = timedelta(seconds=60)
-"""A wish whose writer has not removed it by then is removed by another."""
+FORGOTTEN, YOUNG = timedelta(seconds=60), timedelta(seconds=2)
+"""A wish whose writer has not removed it by then is removed by another; where it counts no more, as soon as that is not refused."""
 TIDIED_AT_ONCE = 8
 FOLDED_AT_ONCE = 100
 """Postings of an older version whose documents are written with one commit."""
@@ -75,9 +88,9 @@ class Answer(Enum):
 
 @dataclass(frozen=True, slots=True)
 class WriteTurn:
-    """One turn of writing what follows a generation."""
+    """One turn of writing what follows a version of the ledger."""
 
-    generation: int
+    after: Version
     number: int
     told: datetime | None
     """What the store's clock showed; None where the turn is another's."""
@@ -105,8 +118,9 @@ class Petition:
         self._id = secrets.token_urlsafe(9)
         self._path = paths.ledger_wish_path(month, wish.account, self._id)
         self._turn: WriteTurn | None = None
+        self._wished_at = 0.0
         self._look_seconds = 0.0
-        """How long the last look at the ledger took."""
+        """How long the last look at the ledger took, or the writing of the wish: what a call takes at present."""
 
     def answer(self) -> tuple[Answer, Ledger]:
         """Return what became of the wish, and the ledger that says so, of other accounts its totals alone.
@@ -116,7 +130,9 @@ class Petition:
             Contended: it was not answered in time; it may be, later.
             CloudUnavailable: the store is away.
         """
+        self._wished_at = time.monotonic()
         self._create(self._path, {WISH: self._wish.to_json()})
+        self._look_seconds = time.monotonic() - self._wished_at
         until = time.monotonic() + PATIENCE_SECONDS
         pause = FIRST_LOOK_SECONDS
         while time.monotonic() < until:
@@ -140,7 +156,7 @@ class Petition:
     def _look(self) -> LoadedLedger:
         began = time.monotonic()
         try:
-            return load(self._store, self._month)
+            return load(self._store, self._month, known=self._loaded)
         finally:
             self._look_seconds = time.monotonic() - began
 
@@ -154,23 +170,26 @@ class Petition:
     def _leave(self, answer: Answer, ledger: Ledger) -> None:
         """Write the account's document, then remove the wish; what cannot be done here is done by another, later."""
         with suppress(GenopsError):
-            if answer is Answer.GRANTED:
+            if answer is not Answer.REFUSED:  # one that is too old may have been granted
                 _write_standing(self._store, self._month, ledger, self._wish)
-            _remove(self._store, self._path)
+            if (
+                time.monotonic() - self._wished_at > SAME_APART_SECONDS
+            ):  # it would be refused: another removes it, later
+                _remove(self._store, self._path)
 
     # ── whose turn it is ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def _take_turn(self) -> WriteTurn | None:
         """Return the turn of writing what follows the ledger as it was read; None where another has it."""
-        generation, number, before = self._loaded.generation, 0, self._turn
-        if before is not None and before.generation == generation:
+        version, number, before = self._loaded.version, 0, self._turn
+        if before is not None and before.after == version:
             if before.told is not None:
                 return before
             if time.monotonic() - before.at < TURN_SECONDS + SLOW_LOOKS * self._look_seconds:
                 return None
             number = before.number + 1
-        told = self._create(paths.ledger_turn_path(self._month, generation, number), {})
-        self._turn = WriteTurn(generation, number, told, time.monotonic())
+        told = self._create(paths.ledger_turn_path(self._month, str(version), number), {})
+        self._turn = WriteTurn(version, number, told, time.monotonic())
         return None if told is None else self._turn
 
     def _create(self, name: str, metadata: dict[str, str]) -> datetime | None:
@@ -199,7 +218,7 @@ class Petition:
             return self._take_in(turn)
         except LedgerDamaged:
             with suppress(GenopsError):
-                _remove(self._store, paths.ledger_turn_path(self._month, turn.generation, turn.number))
+                _remove(self._store, paths.ledger_turn_path(self._month, str(turn.after), turn.number))
             raise
 
     def _take_in(self, turn: WriteTurn) -> LoadedLedger | None:
@@ -211,23 +230,22 @@ class Petition:
         after = committed_group(ledger, found.wishes, series=series, written=folds)
         if after is None:
             return None
-        content = after.to_json()
-        generation = self._write(content, turn.generation)
-        if generation is None:
+        written = self._write(after, found)
+        if written is None:
             return None
         self._tidy(found, ledger, after, now=turn.earliest(time.monotonic()))
-        return LoadedLedger(content, generation)
+        return written
 
     def _due(self, turn: WriteTurn) -> Listing | None:
         """Return what lies there once the ledger may be written; None where another has written it."""
         while True:
             found = listed(self._store, self._month)
-            if found.generation != turn.generation:
+            if found.latest != turn.after:
                 return None
-            if found.updated is None:
-                return found
-            due = found.updated + timedelta(seconds=APART_SECONDS)
-            wait = (due - turn.earliest(time.monotonic())).total_seconds()
+            next_ = found.versions.get(paths.ledger_path(self._month, found.latest.commit + 1), Version())
+            ends = ((found.latest, APART_SECONDS), (next_, SAME_APART_SECONDS))
+            due = [one.updated + timedelta(seconds=seconds) for one, seconds in ends if one.updated is not None]
+            wait = (max(due) - turn.earliest(time.monotonic())).total_seconds() if due else 0
             if wait <= 0:
                 return found
             time.sleep(wait)
@@ -240,19 +258,22 @@ class Petition:
             at_once(lambda one: _write_posting(self._store, self._month, series, one), older)
         return {(one.account, one.purpose) for one in older}
 
-    def _write(self, content: bytes, generation: int) -> int | None:
-        """Write the ledger; return its new generation, or None where another was faster, or nobody knows: it is read again."""
+    def _write(self, after: Ledger, found: Listing) -> LoadedLedger | None:
+        """Write the ledger; return it, or None where another was faster, or nobody knows: it is read again."""
         from google.api_core.exceptions import PreconditionFailed
 
-        blob = self._store.bucket.blob(paths.ledger_path(self._month))
+        content, path = after.to_json(), paths.ledger_path(self._month, after.commit)
+        blob = self._store.bucket.blob(path)
+        blob.metadata = {COMMIT: str(after.commit)}
+        before = found.versions.get(path, Version())
         # Made once: what has become of it, the ledger itself says, also where it came too soon (429) or the answer is lost.
         try:
-            with google_call(f"write gs://{self._store.bucket.name}/{blob.name}"):
+            with google_call(f"write gs://{self._store.bucket.name}/{path}"):
                 try:
                     blob.upload_from_string(
                         content,
                         content_type="application/json",
-                        if_generation_match=generation,
+                        if_generation_match=before.generation,
                         timeout=CALL_SECONDS,
                         retry=None,
                     )
@@ -260,25 +281,24 @@ class Petition:
                     return None
         except CloudUnavailable:
             return None
-        return int(blob.generation)
+        return LoadedLedger(content, Version(path, int(blob.generation), after.commit, blob.updated))
 
     def _tidy(self, found: Listing, before: Ledger, after: Ledger, *, now: datetime) -> None:
         """Do for those who have died what they had left to do: documents, wishes that were answered, notes of turns."""
         store, month = self._store, self._month
         answered = {*before.granted, *before.refused}
-        forgotten = [
-            one
-            for one in found.wishes
-            if one.created + FORGOTTEN < now
-            and one.id != self._id
-            and one.wish is not None
-            and (one.id in answered or not still_counts(before, one.wish))
-        ]
+
+        def is_forgotten(one: Lying) -> bool:
+            if one.wish is None or one.id == self._id:
+                return False
+            counts = still_counts(before, one.wish)
+            return one.created + (FORGOTTEN if counts else YOUNG) < now and (one.id in answered or not counts)
+
+        forgotten = [one for one in found.wishes if is_forgotten(one)]
 
         def leave(one: Lying) -> None:
             assert one.wish is not None
-            if one.id in before.granted:
-                _write_standing(store, month, after, one.wish)
+            _write_standing(store, month, after, one.wish)
             _remove(store, found.paths[one.id])
 
         calls: list[Callable[[], None]] = [lambda one=one: leave(one) for one in forgotten[:TIDIED_AT_ONCE]]  # type: ignore[misc]

@@ -1,9 +1,15 @@
-"""Read the month's ledger, the accounts that it does not hold any more, and the wishes that lie before it."""
+"""Read the month's ledger, the accounts that it does not hold any more, and the wishes that lie before it.
+
+The ledger lies in several objects, whose turn it is one after the other (`paths.ledger_path`): each commit takes the next one, and
+the one with the highest number is the ledger. Whoever has seen that, and that the next object has not changed since, writes the
+next commit there: nobody else can have written it before.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -24,9 +30,27 @@ if TYPE_CHECKING:
     from genops_events.gcp.record_store import RecordStore
 
 _PROBLEMS_TOLD = 3
-WISH, POSTING, DATASET = "wish", "posting", "dataset"
-"""Keys of the metadata of wishes, and of the documents of accounts."""
+_MOST_DIGITS = 10
+_UNREADABLE = 10_000_000_000
+WISH, POSTING, DATASET, COMMIT = "wish", "posting", "dataset", "commit"
+"""Keys of the metadata of wishes, of the documents of accounts, and of the ledger."""
 _PURPOSE: TypeAdapter[Purpose] = TypeAdapter(Purpose)
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One of the ledger's objects, as a listing shows it."""
+
+    path: str = ""
+    """Empty where there is none yet."""
+    generation: int = 0
+    commit: int = 0
+    """0 of one that an older version has written, too."""
+    updated: datetime | None = field(default=None, compare=False)
+
+    def __str__(self) -> str:
+        """Return what no other version of a month's ledger has."""
+        return f"{self.commit:09}-{self.generation}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +58,7 @@ class LoadedLedger:
     """The ledger's object as it was read."""
 
     content: bytes = b""
-    generation: int = 0
-    """0 where there is none yet."""
+    version: Version = Version()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +74,11 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What lies there at one moment: the ledger's generation, the wishes before it, and whose turn it was to write it."""
+    """What lies there at one moment: the ledger, the wishes before it, and whose turn it was to write it."""
 
-    generation: int = 0
-    updated: datetime | None = None
+    latest: Version = Version()
+    versions: dict[str, Version] = field(default_factory=dict)
+    """The ledger's objects, by path."""
     wishes: list[Lying] = field(default_factory=list)
     paths: dict[str, str] = field(default_factory=dict)
     """Where each wish lies, by its id."""
@@ -62,17 +86,61 @@ class Listing:
     """When each turn began, by the path of its note."""
 
 
-def load(store: RecordStore, month: str) -> LoadedLedger:
-    """Return the ledger's object, unread."""
+def load(store: RecordStore, month: str, *, known: LoadedLedger | None = None) -> LoadedLedger:
+    """Return the ledger's object, unread; `known` as it is where nobody has written since."""
     from google.api_core.exceptions import NotFound
 
-    blob = store.bucket.blob(paths.ledger_path(month))
-    with google_call(f"read gs://{store.bucket.name}/{blob.name}"):
-        try:
-            content = read_whole(blob)
-        except NotFound:
+    prefix = paths.ledger_prefix(month)
+    fields = "items(name,generation,updated,metadata),nextPageToken"
+    while True:
+        with google_call(f"list gs://{store.bucket.name}/{prefix}"):
+            # Notes of turns and wishes come after it.
+            end = paths.ledger_turns_prefix(month)
+            blobs = store.bucket.list_blobs(prefix=prefix, end_offset=end, fields=fields, timeout=CALL_TIMEOUT_SECONDS)
+            latest = _latest(_versions(month, blobs))
+        if not latest.path:
             return LoadedLedger()
-    return LoadedLedger(content, int(blob.generation))
+        if known is not None and known.version == latest:
+            return known
+        blob = store.bucket.blob(latest.path, generation=latest.generation)
+        with google_call(f"read gs://{store.bucket.name}/{blob.name}"), suppress(NotFound):
+            # Where it was written anew meanwhile, there is a later one.
+            return LoadedLedger(read_whole(blob), latest)
+
+
+def _versions(month: str, blobs: Iterable[Blob]) -> dict[str, Version]:
+    every = paths.ledger_paths(month)
+    return {
+        blob.name: Version(blob.name, int(blob.generation), _commit_of(blob), blob.updated)
+        for blob in blobs
+        if blob.name in every
+    }
+
+
+def _commit_of(blob: Blob) -> int:
+    """Return which commit lies there.
+
+    The metadata does not say it where an older version has written it, or somebody by hand. What cannot be read counts as the last one:
+    unreadable is never absent.
+    """
+    from google.api_core.exceptions import NotFound
+
+    told = (blob.metadata or {}).get(COMMIT)
+    if told is None:
+        with google_call(f"read gs://{blob.bucket.name}/{blob.name}"):
+            try:
+                plain = json.loads(read_whole(blob))
+            except NotFound:
+                return 0
+            except ValueError:
+                return _UNREADABLE
+        told = plain.get(COMMIT, 0) if isinstance(plain, dict) else ""
+    text = str(told)
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < _MOST_DIGITS else _UNREADABLE
+
+
+def _latest(versions: Mapping[str, Version]) -> Version:
+    return max(versions.values(), key=lambda one: (one.commit, one.generation), default=Version())
 
 
 def parsed(store: RecordStore, month: str, loaded: LoadedLedger, *, only: str | None = None) -> Ledger:
@@ -87,7 +155,7 @@ def parsed(store: RecordStore, month: str, loaded: LoadedLedger, *, only: str | 
     Raises:
         LedgerDamaged: it makes no sense.
     """
-    if not loaded.generation:
+    if not loaded.version.path:
         return Ledger(month=month)
     try:
         plain = json.loads(loaded.content)
@@ -96,18 +164,22 @@ def parsed(store: RecordStore, month: str, loaded: LoadedLedger, *, only: str | 
         ledger = Ledger.model_validate(plain)
     except ValidationError as error:
         found = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}".lstrip(": ") for one in error.errors()]
-        raise damaged(store, month, "; ".join(found[:_PROBLEMS_TOLD])) from error
+        raise damaged(store, month, "; ".join(found[:_PROBLEMS_TOLD]), loaded.version) from error
     except ValueError as error:
-        raise damaged(store, month, str(error)) from error
+        raise damaged(store, month, str(error), loaded.version) from error
     if ledger.month != month:
-        raise damaged(store, month, f"it says that it is the ledger of {ledger.month}")
+        raise damaged(store, month, f"it says that it is the ledger of {ledger.month}", loaded.version)
+    if ledger.commit != loaded.version.commit:
+        why = f"it says that it is commit {ledger.commit}, and its metadata that it is {loaded.version.commit}"
+        raise damaged(store, month, why, loaded.version)
     return ledger
 
 
-def damaged(store: RecordStore, month: str, why: str) -> LedgerDamaged:
+def damaged(store: RecordStore, month: str, why: str, version: Version | None = None) -> LedgerDamaged:
     """Return the error that says that the ledger makes no sense, and why."""
+    path = paths.ledger_path(month) if version is None else version.path
     return LedgerDamaged(
-        f"The ledger gs://{store.bucket.name}/{paths.ledger_path(month)} makes no sense: {why}. Nothing was spent, and the "
+        f"The ledger gs://{store.bucket.name}/{path} makes no sense: {why}. Nothing was spent, and the "
         "ledger stays as it is.",
         "Mend it by hand, or restore the newest version of the object that was whole; "
         f"`genops spend --month {month}` says when it can be read. What waits for it is tried again for an hour.",
@@ -184,21 +256,20 @@ def listed(store: RecordStore, month: str) -> Listing:
     """Return what lies there at this moment."""
     prefix = paths.ledger_prefix(month)
     wishes_prefix, turns_prefix = paths.ledger_wishes_prefix(month), paths.ledger_turns_prefix(month)
-    generation, updated = 0, None
     wishes, places, turns = [], {}, {}
     fields = "items(name,generation,updated,timeCreated,metadata),nextPageToken"
     with google_call(f"list gs://{store.bucket.name}/{prefix}"):
-        for blob in store.bucket.list_blobs(prefix=prefix, fields=fields, timeout=CALL_TIMEOUT_SECONDS):
-            assert blob.time_created is not None
-            if blob.name == paths.ledger_path(month):
-                generation, updated = int(blob.generation), blob.updated
-            elif blob.name.startswith(wishes_prefix):
-                id_ = blob.name.rpartition("/")[2]
-                wishes.append(Lying(id_, blob.time_created, _wish(blob)))
-                places[id_] = blob.name
-            elif blob.name.startswith(turns_prefix):
-                turns[blob.name] = blob.time_created
-    return Listing(generation, updated, wishes, places, turns)
+        blobs = list(store.bucket.list_blobs(prefix=prefix, fields=fields, timeout=CALL_TIMEOUT_SECONDS))
+    versions = _versions(month, blobs)
+    for blob in blobs:
+        assert blob.time_created is not None
+        if blob.name.startswith(wishes_prefix):
+            id_ = blob.name.rpartition("/")[2]
+            wishes.append(Lying(id_, blob.time_created, _wish(blob)))
+            places[id_] = blob.name
+        elif blob.name.startswith(turns_prefix):
+            turns[blob.name] = blob.time_created
+    return Listing(_latest(versions), versions, wishes, places, turns)
 
 
 def pending(store: RecordStore, month: str, ledger: Ledger, account: str | None = None) -> list[Lying]:

@@ -123,7 +123,7 @@ def read(store: RecordStore, month: str) -> Ledger | None:
         LedgerDamaged: it makes no sense.
     """
     loaded = load(store, month)
-    return parsed(store, month, loaded) if loaded.generation else None
+    return parsed(store, month, loaded) if loaded.version.path else None
 
 
 def account(store: RecordStore, month: str, name: str) -> LedgerEntry | None:

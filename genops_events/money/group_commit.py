@@ -3,7 +3,7 @@
 Pure: the bucket is `gcp/ledger_commits.py`. Each writing of the ledger, a commit, has a number. What makes it right:
 
 - **A wish is taken in at most once.** Its id is in the ledger, under `granted` or `refused`, from the commit that takes it in
-  until its object is gone.
+  until its object is gone, or counts no more.
 - **Whoever has changed lately stands in the ledger; whoever has not lies in a folder of its own.** A posting leaves the ledger
   (`folded`) when it has not changed for `KEPT_COMMITS` and its document was written. Totals keep counting it.
 - **A wish brings along what is not in the ledger**: the postings of its account as its writer has found them, and the number
@@ -36,7 +36,7 @@ from genops_events.money.ledger import (
     settle,
 )
 
-KEPT_COMMITS = 8
+KEPT_COMMITS = 32
 """So many commits a posting stays in the ledger after it has changed, and so many a wish counts: eight seconds under load."""
 MOST_BYTES = 62_000
 """The ledger is kept below this: what has no room waits for the next commit, which folds what has changed least lately."""
@@ -174,7 +174,8 @@ def committed_group(
         series: for a ledger that has none yet.
         written: accounts and purposes that an older version has left in it, and whose documents were just written.
     """
-    there = {one.id for one in lying}
+    # What counts no more is never taken in again, and its writer looks again.
+    there = {one.id for one in lying if one.wish is None or still_counts(ledger, one.wish)}
     answered = {*ledger.granted, *ledger.refused}
     ledger = ledger.model_copy(
         update={

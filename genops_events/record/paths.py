@@ -162,9 +162,25 @@ def champion_path(dataset: str) -> str:
     return f"{ROOT}datasets/{dataset}/champion.json"
 
 
-def ledger_path(month: str) -> str:
-    """Return the path of the ledger of `month` (`yyyy-mm`)."""
-    return f"{ROOT}ledger/{month}.json"
+LEDGER_OBJECTS = 5
+"""Each month's ledger lies in so many objects, whose turn it is one after the other: one object name takes one write a second."""
+
+
+def ledger_path(month: str, commit: int = 1) -> str:
+    """Return the path of the ledger of `month` (`yyyy-mm`) as its commit of this number leaves it."""
+    turn = (commit - 1) % LEDGER_OBJECTS
+    return f"{ROOT}ledger/{month}.{turn}.json" if turn else f"{ROOT}ledger/{month}.json"
+
+
+def ledger_paths(month: str) -> tuple[str, ...]:
+    """Return the paths of all objects in which the ledger of `month` may lie."""
+    return tuple(ledger_path(month, commit) for commit in range(1, LEDGER_OBJECTS + 1))
+
+
+def month_of_ledger(path: str) -> str | None:
+    """Return whose ledger lies at `path`, as `yyyy-mm`, or None where that is no path of a ledger."""
+    month = path.removeprefix(f"{ROOT}ledger/").partition(".")[0]
+    return month if path in ledger_paths(month) else None
 
 
 def ledger_prefix(month: str) -> str:
@@ -192,9 +208,9 @@ def ledger_turns_prefix(month: str) -> str:
     return f"{ledger_prefix(month)}turns/"
 
 
-def ledger_turn_path(month: str, generation: int, number: int) -> str:
-    """Return where it is noted that somebody is about to write what follows a generation of the ledger."""
-    return f"{ledger_turns_prefix(month)}{generation}-{number}"
+def ledger_turn_path(month: str, version: str, number: int) -> str:
+    """Return where it is noted that somebody is about to write what follows a version of the ledger."""
+    return f"{ledger_turns_prefix(month)}{version}-{number}"
 
 
 def ledger_accounts_prefix(month: str, series: str) -> str:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -33,7 +34,7 @@ from genops_events.gcp.table_marks import Mark, listed, note_due, remove
 from genops_events.reading.object_names import ROOT
 from genops_events.record.evaluation import rows_path
 from genops_events.record.paths import CANDIDATES as CANDIDATES_FOLDER
-from genops_events.record.paths import OPEN
+from genops_events.record.paths import OPEN, month_of_ledger
 from genops_events.record.stages import Stage
 from genops_events.record.tables import (
     DUE,
@@ -250,10 +251,12 @@ def _mark_new(store: RecordStore, state: TablesState) -> None:
 
 
 def _ledgers(store: RecordStore) -> dict[str, int]:
-    """Return the generation of each month's ledger."""
-    found = store.generations(f"{ROOT}ledger/", delimiter="/")
-    names = {name: name.rpartition("/")[2].removesuffix(".json") for name in found if name.endswith(".json")}
-    return {month: found[name] for name, month in names.items()}
+    """Return a number of each month's ledger that is another after each change: its objects' generations, added up."""
+    found: Counter[str] = Counter()
+    for name, generation in store.generations(f"{ROOT}ledger/", delimiter="/").items():
+        if (month := month_of_ledger(name)) is not None:
+            found[month] += generation
+    return dict(found)
 
 
 def _note_ledger(store: RecordStore, month: str, generation: int, *, before: int | None) -> None:

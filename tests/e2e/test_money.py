@@ -17,6 +17,7 @@ from waiting import until
 
 from genops_events.gcp.ledger_store import all_accounts
 from genops_events.gcp.record_store import RecordStore
+from genops_events.record.paths import month_of_ledger
 
 pytestmark = pytest.mark.e2e
 
@@ -90,7 +91,8 @@ def ledger(stack: Stack, dataset: str) -> dict[str, dict[str, dict[str, Any]]]:
     store = RecordStore(stack.bucket())
     found: dict[str, Any] = {}
     for name in store.generations("genops/ledger/", delimiter="/"):
-        found |= all_accounts(store, name.rpartition("/")[2].removesuffix(".json"))
+        if (month := month_of_ledger(name)) is not None:
+            found |= all_accounts(store, month)
     return {
         one: {purpose: posting.model_dump(mode="json") for purpose, posting in entry.purposes.items()}
         for one, entry in found.items()

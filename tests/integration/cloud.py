@@ -189,6 +189,7 @@ def cloud(stand_ins: StandIns, connections_closed: None) -> Iterator[StandIns]:
     stand_ins.vertex.faults(job_seconds=0.2)
     with pytest.MonkeyPatch.context() as quick:
         quick.setattr(ledger_commits, "APART_SECONDS", 0.0)
+        quick.setattr(ledger_commits, "SAME_APART_SECONDS", 0.0)
         yield stand_ins
     for one in stand_ins.all:
         one.faults()

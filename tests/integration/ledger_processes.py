@@ -70,7 +70,8 @@ def main() -> None:
     # Little patience with the dead, and little that is kept: within seconds all happens that takes minutes otherwise.
     ledger_commits.TURN_SECONDS = 0.5
     ledger_commits.FORGOTTEN = timedelta(seconds=3)
-    ledger_commits.APART_SECONDS = 0.25
+    ledger_commits.APART_SECONDS = 0.05
+    ledger_commits.SAME_APART_SECONDS = 0.25
     group_commit.KEPT_COMMITS = 3
     children = []
     for one in json.load(sys.stdin):

@@ -19,14 +19,21 @@ from genops_events.airflow.retries import STAGE_RETRIES
 from genops_events.config import Config
 from genops_events.errors import TransientError
 from genops_events.gcp import ledger_commits
-from genops_events.gcp.ledger_reads import look
+from genops_events.gcp.ledger_reads import Version, load, look
 from genops_events.gcp.ledger_store import account, all_accounts, committed, read, reserve, settle
 from genops_events.gcp.record_store import RecordStore
 from genops_events.money import group_commit
 from genops_events.money.group_commit import LedgerWish
 from genops_events.money.ledger import Ledger, LedgerDamaged, Refusal
 from genops_events.money.ledger import committed as committed_in
-from genops_events.record.paths import ledger_path, ledger_turn_path, ledger_wish_path
+from genops_events.record.paths import (
+    LEDGER_OBJECTS,
+    ledger_path,
+    ledger_paths,
+    ledger_prefix,
+    ledger_turn_path,
+    ledger_wish_path,
+)
 
 MONTH = datetime(2026, 11, 5, tzinfo=UTC)
 COST = Decimal("1.07")
@@ -124,6 +131,13 @@ def figures(store: RecordStore, number: int = 0) -> tuple[str, str] | None:
     return None if entry is None else (str(entry.reserved_usd), str(entry.spent_usd))
 
 
+def ledger_writes(cloud: StandIns, store: RecordStore) -> dict[str, dict[str, int]]:
+    """Return how often each of the ledger's objects was written, and how often that was refused."""
+    counts = cloud.storage.admin("GET", f"/writes?prefix={store.bucket.name}/{ledger_prefix('2026-11')}")
+    every = [f"{store.bucket.name}/{path}" for path in ledger_paths("2026-11")]
+    return {word: {name: count for name, count in found.items() if name in every} for word, found in counts.items()}
+
+
 @pytest.fixture
 def few_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """Postings leave the ledger after two commits."""
@@ -133,12 +147,13 @@ def few_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_thirty_at_once_are_taken_in_by_few_writes_none_of_which_the_limit_refuses(
     config: Config, store: RecordStore, cloud: StandIns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_commits, "APART_SECONDS", 1.05)  # as it is outside of tests
+    monkeypatch.setattr(ledger_commits, "APART_SECONDS", 0.25)  # as they are outside of tests
+    monkeypatch.setattr(ledger_commits, "SAME_APART_SECONDS", 1.05)
     cloud.storage.faults(object_write_seconds=1)
     stores = [RecordStore.open(config) for _ in range(30)]
     assert at_once(*(partial(hold_back, one, number) for number, one in enumerate(stores))) == [None] * 30
     at_once(*(partial(settle, one, spent=Decimal(1), **mine(number)) for number, one in enumerate(stores)))
-    writes = cloud.storage.admin("GET", f"/writes?prefix={store.bucket.name}/{ledger_path('2026-11')}")
+    writes = ledger_writes(cloud, store)
     assert writes["refused"] == {}
     assert sum(writes["made"].values()) < 30, "as many as before this there were at least 60"
     assert committed(store, dataset="banking77", at=MONTH) == 30
@@ -147,12 +162,12 @@ def test_thirty_at_once_are_taken_in_by_few_writes_none_of_which_the_limit_refus
 def test_a_write_that_the_limit_refuses_all_the_same_is_made_again(
     store: RecordStore, cloud: StandIns, few_kept: None
 ) -> None:
-    cloud.storage.faults(object_write_seconds=1)
-    for number in range(3):  # each would write at once
+    cloud.storage.faults(object_write_seconds=3)
+    for number in range(LEDGER_OBJECTS + 1):  # the last would write an object anew that was written just now
         assert hold_back(store, number) is None
-    writes = cloud.storage.admin("GET", f"/writes?prefix={store.bucket.name}/{ledger_path('2026-11')}")
+    writes = ledger_writes(cloud, store)
     assert sum(writes["refused"].values()) >= 1
-    assert committed(store, dataset="banking77", at=MONTH) == 3 * COST
+    assert committed(store, dataset="banking77", at=MONTH) == (LEDGER_OBJECTS + 1) * COST
 
 
 def test_answers_that_are_lost_change_nothing(store: RecordStore, cloud: StandIns, few_kept: None) -> None:
@@ -174,9 +189,9 @@ def test_what_has_left_the_ledger_is_read_and_settled_as_what_stands_in_it(store
     assert mine(0)["candidate"] not in ledger.entries
     assert [figures(store, number) for number in range(6)] == [("1.07", "0")] * 6
     assert sorted(all_accounts(store, "2026-11")) == [mine(number)["candidate"] for number in range(6)]
-    generation = store.bucket.get_blob(ledger_path("2026-11")).generation
+    before = load(store, "2026-11").version
     assert hold_back(store, 0) is None, "reserved already"
-    assert store.bucket.get_blob(ledger_path("2026-11")).generation == generation
+    assert load(store, "2026-11").version == before
     settle(store, spent=Decimal("0.5"), **mine(0))
     for number in range(6, 10):
         assert hold_back(store, number) is None
@@ -236,8 +251,8 @@ def test_a_process_that_died_with_its_turn_noted_holds_nobody_up_for_good(
     store: RecordStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ledger_commits, "TURN_SECONDS", 0.1)
-    store.bucket.blob(ledger_turn_path("2026-11", 0, 0)).upload_from_string(b"")
-    store.bucket.blob(ledger_turn_path("2026-11", 0, 1)).upload_from_string(b"")
+    store.bucket.blob(ledger_turn_path("2026-11", str(Version()), 0)).upload_from_string(b"")
+    store.bucket.blob(ledger_turn_path("2026-11", str(Version()), 1)).upload_from_string(b"")
     assert hold_back(store) is None
     assert figures(store) == ("1.07", "0")
 
@@ -309,10 +324,10 @@ def test_a_ledger_that_was_put_aside_stays_and_is_followed_by_one_that_knows_not
     monkeypatch.setattr(ledger_commits, "FORGOTTEN", timedelta(0))
     for number in range(5):
         assert hold_back(store, number) is None
-    aside = f"{ledger_path('2026-11')}.unreadable"  # as `genops doctor` names it
-    store.bucket.rename_blob(store.bucket.blob(ledger_path("2026-11")), aside)
+    for path in ledger_paths("2026-11"):
+        store.bucket.rename_blob(store.bucket.blob(path), f"{path}.unreadable")  # as `genops doctor` names it
     assert [figures(store, number) for number in range(5)] == [None] * 5
     for number in range(2):
         assert hold_back(store, number, amount=Decimal(2)) is None
     assert committed(store, dataset="banking77", at=MONTH) == 4
-    assert store.bucket.blob(aside).exists()
+    assert all(store.bucket.blob(f"{path}.unreadable").exists() for path in ledger_paths("2026-11"))
