@@ -242,7 +242,7 @@ class Petition:
             found = listed(self._store, self._month)
             if found.latest != turn.after:
                 return None
-            next_ = found.versions.get(paths.ledger_path(self._month, found.latest.commit + 1), Version())
+            next_ = found.versions.get(paths.ledger_of_commit(self._month, found.latest.commit + 1), Version())
             ends = ((found.latest, APART_SECONDS), (next_, SAME_APART_SECONDS))
             due = [one.updated + timedelta(seconds=seconds) for one, seconds in ends if one.updated is not None]
             wait = (max(due) - turn.earliest(time.monotonic())).total_seconds() if due else 0
@@ -262,7 +262,7 @@ class Petition:
         """Write the ledger; return it, or None where another was faster, or nobody knows: it is read again."""
         from google.api_core.exceptions import PreconditionFailed
 
-        content, path = after.to_json(), paths.ledger_path(self._month, after.commit)
+        content, path = after.to_json(), paths.ledger_of_commit(self._month, after.commit)
         blob = self._store.bucket.blob(path)
         blob.metadata = {COMMIT: str(after.commit)}
         before = found.versions.get(path, Version())

@@ -1,6 +1,6 @@
 """Read the month's ledger, the accounts that it does not hold any more, and the wishes that lie before it.
 
-The ledger lies in several objects, whose turn it is one after the other (`paths.ledger_path`): each commit takes the next one, and
+The ledger lies in several objects, whose turn it is one after the other (`paths.ledger_of_commit`): each commit takes the next one, and
 the one with the highest number is the ledger. Whoever has seen that, and that the next object has not changed since, writes the
 next commit there: nobody else can have written it before.
 """

@@ -166,15 +166,25 @@ LEDGER_OBJECTS = 5
 """Each month's ledger lies in so many objects, whose turn it is one after the other: one object name takes one write a second."""
 
 
-def ledger_path(month: str, commit: int = 1) -> str:
-    """Return the path of the ledger of `month` (`yyyy-mm`) as its commit of this number leaves it."""
-    turn = (commit - 1) % LEDGER_OBJECTS
-    return f"{ROOT}ledger/{month}.{turn}.json" if turn else f"{ROOT}ledger/{month}.json"
+def ledger_path(month: str) -> str:
+    """Return the path of the first object of the ledger of `month` (`yyyy-mm`)."""
+    return f"{ROOT}ledger/{month}.json"
+
+
+def ledger_further_path(month: str, number: int) -> str:
+    """Return the path of another object of the ledger of `month`; the one with the highest commit is the ledger."""
+    return f"{ROOT}ledger/{month}.{number}.json"
+
+
+def ledger_of_commit(month: str, commit: int) -> str:
+    """Return the path of the object into which a commit of the ledger of `month` is written, the first one being 1."""
+    number = (commit - 1) % LEDGER_OBJECTS
+    return ledger_further_path(month, number) if number else ledger_path(month)
 
 
 def ledger_paths(month: str) -> tuple[str, ...]:
     """Return the paths of all objects in which the ledger of `month` may lie."""
-    return tuple(ledger_path(month, commit) for commit in range(1, LEDGER_OBJECTS + 1))
+    return tuple(ledger_of_commit(month, commit) for commit in range(1, LEDGER_OBJECTS + 1))
 
 
 def month_of_ledger(path: str) -> str | None:
