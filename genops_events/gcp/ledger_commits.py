@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from genops_events.errors import GenopsError
 from genops_events.gcp.at_once import at_once
@@ -45,15 +46,13 @@ from genops_events.gcp.ledger_reads import (
     load,
     parsed,
 )
-from genops_events.gcp.record_store import Contended
+from genops_events.gcp.record_store import Contended, RecordStore
 from genops_events.money.group_commit import LedgerWish, Lying, Standing, committed_group, still_counts, unwritten
 from genops_events.money.ledger import Ledger, LedgerDamaged, Purpose
 from genops_events.record import paths
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from genops_events.gcp.record_store import RecordStore
 
 CALL_SECONDS = 20.0
 """Bound of one call that is made here."""
@@ -72,7 +71,11 @@ PATIENCE_SECONDS = 180.0
 """So long one wish is waited for; then the task is tried again."""
 FORGOTTEN, YOUNG = timedelta(seconds=60), timedelta(seconds=2)
 """A wish whose writer has not removed it by then is removed by another; where it counts no more, as soon as that is not refused."""
-TIDIED_AT_ONCE = 8
+TIDIED_AT_ONCE = 16
+TIDYING_COMMITS = 4
+"""Every so many commits, what was left is removed: once a second at most, so that no two do it at once."""
+_LEFT: WeakKeyDictionary[RecordStore, list[tuple[str, float]]] = WeakKeyDictionary()
+"""Wishes of this process that were answered and are not removed yet, and when they were written, by the monotonic clock."""
 FOLDED_AT_ONCE = 100
 """Postings of an older version whose documents are written with one commit."""
 
@@ -130,6 +133,8 @@ class Petition:
             Contended: it was not answered in time; it may be, later.
             CloudUnavailable: the store is away.
         """
+        with suppress(GenopsError):
+            self._remove_left()
         self._wished_at = time.monotonic()
         self._create(self._path, {WISH: self._wish.to_json()})
         self._look_seconds = time.monotonic() - self._wished_at
@@ -172,10 +177,16 @@ class Petition:
         with suppress(GenopsError):
             if answer is not Answer.REFUSED:  # one that is too old may have been granted
                 _write_standing(self._store, self._month, ledger, self._wish)
-            if (
-                time.monotonic() - self._wished_at > SAME_APART_SECONDS
-            ):  # it would be refused: another removes it, later
-                _remove(self._store, self._path)
+            _LEFT.setdefault(self._store, []).append((self._path, self._wished_at))
+            self._remove_left()
+
+    def _remove_left(self) -> None:
+        """Remove what this process has wished, and that was answered; what is too young is left for its next wish, or to another."""
+        now, left = time.monotonic(), _LEFT.get(self._store, [])
+        for one in [one for one in left if now - one[1] > SAME_APART_SECONDS]:
+            with suppress(ValueError):  # of another thread
+                left.remove(one)
+            _remove(self._store, one[0])
 
     # ── whose turn it is ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -233,7 +244,8 @@ class Petition:
         written = self._write(after, found)
         if written is None:
             return None
-        self._tidy(found, ledger, after, now=turn.earliest(time.monotonic()))
+        if after.commit % TIDYING_COMMITS == 0:
+            self._tidy(found, ledger, after, now=turn.earliest(time.monotonic()))
         return written
 
     def _due(self, turn: WriteTurn) -> Listing | None:
@@ -324,7 +336,8 @@ def _write_posting(store: RecordStore, month: str, series: str, one: Standing) -
     posting = one.posting.model_dump_json(by_alias=True, exclude_defaults=True)
     blob.metadata = {DATASET: one.dataset, POSTING: posting}
     with google_call(f"write gs://{store.bucket.name}/{name}"):
-        blob.upload_from_string(b"", timeout=CALL_SECONDS)
+        # Made once: refused since it was written just now (429), or lost, it is written again before the wish is removed.
+        blob.upload_from_string(b"", timeout=CALL_SECONDS, retry=None)
 
 
 def _remove(store: RecordStore, name: str) -> None:

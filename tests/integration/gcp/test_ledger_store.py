@@ -261,8 +261,9 @@ def test_what_the_dead_have_left_is_tidied_by_whoever_writes_later(
     store: RecordStore, few_kept: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ledger_commits, "FORGOTTEN", timedelta(0))
+    monkeypatch.setattr(ledger_commits, "YOUNG", timedelta(0))
     wished_by_the_dead(store, kind="reserve", amount=COST, limit=PROJECT)
-    for number in range(1, 6):
+    for number in range(1, 3 * ledger_commits.TIDYING_COMMITS):
         assert hold_back(store, number) is None
     assert figures(store) == ("1.07", "0")
     ledger = read(store, "2026-11")
