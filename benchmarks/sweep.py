@@ -142,7 +142,7 @@ def _stand_in(folder: Path, objects: int) -> Iterator[dict[str, str]]:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             ports.append(probe.getsockname()[1])
-    command = [sys.executable, "-m", "gcp_stand_ins.storage", "--port", str(ports[0])]
+    command = [sys.executable, "-m", "gcp_stand_ins.storage", "--object-write-seconds", "0", "--port", str(ports[0])]
     command += ["--admin-port", str(ports[1]), "--state", str(folder / "storage"), "--pubsub", "127.0.0.1:9"]
     env = {
         **os.environ,

@@ -43,7 +43,7 @@ async def serve(given: argparse.Namespace) -> None:
     delivery = Delivery(database, faults, given.pubsub)
     notifications = Notifications(database, base_url)
     buckets = Buckets(database, notifications)
-    pace = ObjectPace(faults)
+    pace = ObjectPace(faults, given.object_write_seconds)
     objects = Objects(
         database=database,
         contents=contents,
@@ -95,6 +95,13 @@ def main() -> None:
     log_to_standard_error()
     parser = arguments("storage")
     parser.add_argument("--pubsub", required=True, metavar="HOST:PORT", help="where notifications are published")
+    parser.add_argument(
+        "--object-write-seconds",
+        type=float,
+        default=1.0,
+        metavar="SECONDS",
+        help="changes of one object name are so far apart, or refused with 429; 0 for no limit (default: 1, as Cloud Storage has it)",
+    )
     asyncio.run(serve(parser.parse_args()))
 
 

@@ -26,11 +26,11 @@ class StorageFaults(HttpFaults):
     `error_methods` applies to it, too.
     """
 
-    object_write_seconds: float = Field(default=0.0, ge=0)
+    object_write_seconds: float | None = Field(default=None, ge=0)
     """Changes of the same object name (create, update, delete) are at least so far apart; what comes sooner is answered with 429.
 
-    Cloud Storage takes one a second (https://cloud.google.com/storage/quotas, read 2026-11-30). While it is in force, writes
-    are counted by name: `GET /writes` of the admin route.
+    Without it, what `--object-write-seconds` says is in force: one a second, as Cloud Storage takes it. While a limit is in force,
+    writes are counted by name: `GET /writes` of the admin route.
     """
 
     def loses_answer(self, method: str) -> bool:

@@ -1,4 +1,7 @@
-"""The limit on changes of one object name: Cloud Storage takes one a second."""
+"""The limit on changes of one object name: Cloud Storage takes one a second.
+
+https://cloud.google.com/storage/quotas, read 2026-11-30.
+"""
 
 from __future__ import annotations
 
@@ -21,17 +24,23 @@ _MOST_REMEMBERED = 100_000
 
 
 class ObjectPace:
-    """Refuses changes of an object name that come too soon after the last one, while the fault settings say how soon.
+    """Refuses changes of an object name that come too soon after the last one.
 
     Args:
-        faults: the settings.
+        faults: the settings, which may say how soon.
+        seconds: how soon otherwise; 0 for no limit.
     """
 
-    def __init__(self, faults: FaultSwitch[StorageFaults]) -> None:
-        self._faults = faults
+    def __init__(self, faults: FaultSwitch[StorageFaults], seconds: float) -> None:
+        self._faults, self._seconds = faults, seconds
         self._last: dict[tuple[str, str], float] = {}
         self._made: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
+
+    @property
+    def _apart(self) -> float:
+        given = self._faults.current.object_write_seconds
+        return self._seconds if given is None else given
 
     def check(self, bucket: str, name: str) -> None:
         """Let a change of an object name pass, or stop it; `made` tells once it is applied.
@@ -39,7 +48,7 @@ class ObjectPace:
         Raises:
             ApiError: 429, as Cloud Storage words it.
         """
-        apart = self._faults.current.object_write_seconds
+        apart = self._apart
         if apart and time.monotonic() - self._last.get((bucket, name), -apart) < apart:
             self._refused[f"{bucket}/{name}"] += 1
             raise ApiError(
@@ -50,7 +59,7 @@ class ObjectPace:
 
     def made(self, bucket: str, name: str) -> None:
         """Count a change that was applied."""
-        apart = self._faults.current.object_write_seconds
+        apart = self._apart
         if not apart:
             return
         now = time.monotonic()

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
+from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
 from genops_events.gcp.errors import google_call
-from genops_events.record.tables import Due, due_path
+from genops_events.record.tables import DUE, Due, due_beside_path, due_path
 
 if TYPE_CHECKING:
     from genops_events.gcp.record_store import RecordStore
@@ -33,9 +34,37 @@ class Mark:
         return self.path.rpartition("/")[2].removesuffix(".json")
 
 
+@dataclass(frozen=True, slots=True)
+class DueCandidate:
+    """A candidate whose parts are to be written anew, and all marks that say so."""
+
+    name: str
+    marks: tuple[Mark, ...]
+
+
 def note_due(store: RecordStore, candidate: str) -> None:
-    """Mark that the candidate's parts are to be written anew: after its record has changed, before that is announced."""
-    store.put(due_path(candidate), Due(candidate=candidate, written_at=datetime.now(UTC)))
+    """Mark that the candidate's parts are to be written anew: after its record has changed, before that is announced.
+
+    A mark that was written or removed within the last second cannot be written again: then there is another one beside it.
+    """
+    import requests
+    from google.api_core.exceptions import ServerError, TooManyRequests
+
+    content, path = Due(candidate=candidate, written_at=datetime.now(UTC)).to_json(), due_path(candidate)
+    given = {"content_type": "application/json", "timeout": CALL_TIMEOUT_SECONDS}
+    with google_call(f"write gs://{store.bucket.name}/{path}"):
+        try:
+            store.bucket.blob(path).upload_from_string(content, retry=None, **given)
+        except (TooManyRequests, ServerError, requests.ConnectionError):
+            store.bucket.blob(due_beside_path(candidate, token_hex(4))).upload_from_string(content, **given)
+
+
+def due_candidates(store: RecordStore, *, most: int) -> list[DueCandidate]:
+    """Return candidates whose parts are to be written anew, by the first marks that there are."""
+    found: dict[str, list[Mark]] = {}
+    for mark in listed(store, DUE, most=most):
+        found.setdefault(mark.name.partition(".")[0], []).append(mark)
+    return [DueCandidate(name, tuple(marks)) for name, marks in found.items()]
 
 
 def listed(store: RecordStore, prefix: str, *, most: int) -> list[Mark]:

@@ -69,6 +69,11 @@ def due_path(candidate: str) -> str:
     return f"{DUE}{candidate}.json"
 
 
+def due_beside_path(candidate: str, name: str) -> str:
+    """Return the path of another such mark, for whoever comes within a second of the first: Cloud Storage takes one write a second."""
+    return f"{DUE}{candidate}.{name}.json"
+
+
 def state_path() -> str:
     """Return the path of `TablesState`."""
     return f"{TABLES_ROOT}state.json"

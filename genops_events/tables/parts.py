@@ -30,14 +30,13 @@ from genops_events.gcp import ledger_store
 from genops_events.gcp.at_once import at_once
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
 from genops_events.gcp.errors import google_call
-from genops_events.gcp.table_marks import Mark, listed, note_due, remove
+from genops_events.gcp.table_marks import DueCandidate, due_candidates, note_due, remove
 from genops_events.reading.object_names import ROOT
 from genops_events.record.evaluation import rows_path
 from genops_events.record.paths import CANDIDATES as CANDIDATES_FOLDER
 from genops_events.record.paths import OPEN, month_of_ledger
 from genops_events.record.stages import Stage
 from genops_events.record.tables import (
-    DUE,
     Pending,
     TablesState,
     candidate_part,
@@ -89,10 +88,10 @@ def write_parts(config: Config, store: RecordStore) -> WrittenParts:
         _mark_all(store)
         state = TablesState()
     _mark_new(store, state)
-    due = listed(store, DUE, most=MOST_CANDIDATES + 1)
-    written = WrittenParts(more=len(due) > MOST_CANDIDATES)
+    due = due_candidates(store, most=MOST_CANDIDATES + 1)
+    written = WrittenParts(more=sum(len(one.marks) for one in due) > MOST_CANDIDATES)
     writer = _Writer(config, store, written)
-    for rows in at_once(lambda mark: _tolerant(writer.candidate, mark, written), due[:MOST_CANDIDATES]):
+    for rows in at_once(lambda one: _tolerant(writer.candidate, one, written), due[:MOST_CANDIDATES]):
         written.candidates += rows is not None
         written.rows += rows or 0
     for month, generation in sorted(_ledgers(store).items()):
@@ -164,18 +163,18 @@ class _Writer:
         self._store = store
         self._written = written
 
-    def candidate(self, mark: Mark) -> int | None:
+    def candidate(self, due: DueCandidate) -> int | None:
         """Write the parts of one candidate; return how many rows they have, None where its arrival is not recorded yet.
 
         Where a row was left out, the candidate stays marked: once the value is mended, its row is written.
         """
         store = self._store
-        candidate = read_candidate(store, mark.name)
+        candidate = read_candidate(store, due.name)
         if candidate is None:
             return None
-        events = [event for _, event in store.announcements(mark.name, skip=set())]
+        events = [event for _, event in store.announcements(due.name, skip=set())]
         evaluated = Stage.EVALUATION in candidate.verdicts
-        scored = read_rows(store.bucket, rows_path(mark.name)) if evaluated else []
+        scored = read_rows(store.bucket, rows_path(due.name)) if evaluated else []
         parts: dict[str, tuple[Table, list[dict[str, Any]]]] = {
             CANDIDATES.name: (CANDIDATES, [candidate_row(candidate)]),
             EVALUATIONS.name: (EVALUATIONS, evaluation_table_rows(candidate, scored)),
@@ -185,15 +184,17 @@ class _Writer:
         problems: list[str] = []
         for name, (table, rows) in parts.items():
             if rows:
-                part = candidate_part(name, mark.name, candidate.arrival.arrived_at)
+                part = candidate_part(name, due.name, candidate.arrival.arrived_at)
                 left_out = write_part(self._config, store, table, part, rows)
                 count += len(rows) - len(left_out)
                 problems += left_out
         if problems:
             self._written.left_out += len(problems)
             self._written.problems += problems
-        elif not remove(store, mark):
-            note_due(store, mark.name)
+        else:
+            removed = [remove(store, mark) for mark in due.marks]
+            if not all(removed):
+                note_due(store, due.name)
         return count
 
     def ledger(self, month: str) -> int | None:
@@ -216,7 +217,7 @@ def _tolerant(write: Callable[[Any], int | None], about: Any, written: WrittenPa
     except TransientError:
         raise
     except Exception as error:
-        name = about.name if isinstance(about, Mark) else f"the ledger of {about}"
+        name = about.name if isinstance(about, DueCandidate) else f"the ledger of {about}"
         log.exception("The parts of %r cannot be written; it stays marked", name)
         told = str(error) if isinstance(error, PermanentError) else f"{type(error).__name__}: {error}"
         written.problems.append(f"{ascii(name)[1:-1]} is left out of the tables: {told}")

@@ -33,9 +33,13 @@ TOPIC = f"projects/{PROJECT}/topics/arrivals"
 
 
 class StorageProcess:
-    """One stand-in process; `kill` and `start` again keep ports and state."""
+    """One stand-in process; `kill` and `start` again keep ports and state.
 
-    def __init__(self, state: Path, pubsub: str) -> None:
+    Unless `limited`, objects can be changed as fast as tests do it.
+    """
+
+    def __init__(self, state: Path, pubsub: str, *, limited: bool = False) -> None:
+        self._words = () if limited else ("--object-write-seconds", "0")
         self.port, self.admin_port = ports.choose(("api", "admin"), home=state, kept={}).values()
         self.url = f"http://127.0.0.1:{self.port}"
         self.state = state
@@ -49,7 +53,7 @@ class StorageProcess:
     def start(self) -> None:
         command = [sys.executable, "-m", "gcp_stand_ins.storage", "--port", str(self.port)]
         command += ["--admin-port", str(self.admin_port), "--state", str(self.state), "--pubsub", self.pubsub]
-        command += ["--owner", str(os.getpid())]
+        command += ["--owner", str(os.getpid()), *self._words]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
         until(self._healthy)

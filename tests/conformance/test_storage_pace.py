@@ -1,8 +1,10 @@
-"""One write a second to one object name, where that is switched on: as https://cloud.google.com/storage/quotas says."""
+"""One write a second to one object name, as https://cloud.google.com/storage/quotas says."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from google.api_core import exceptions
@@ -10,6 +12,7 @@ from google.cloud.storage import Bucket
 from storage_stand_in import StorageProcess
 
 LONG = {"object_write_seconds": 3600}
+MANY = 20
 
 
 def write(bucket: Bucket) -> None:
@@ -66,6 +69,21 @@ def test_once_the_time_is_over_the_name_may_be_written_again(bucket: Bucket, no_
     bucket.blob("o").upload_from_string(b"first")
     bucket.blob("o").upload_from_string(b"second")  # the client's own retry waits it out
     assert bucket.blob("o").download_as_bytes() == b"second"
+
+
+def test_the_limit_is_in_force_unless_somebody_switches_it_off(tmp_path: Path) -> None:
+    stand_in = StorageProcess(tmp_path / "state", "127.0.0.1:1", limited=True)
+    stand_in.start()
+    try:
+        client = stand_in.client()
+        blob = client.create_bucket("some-bucket").blob("o")
+        while not (counts := stand_in.admin("GET", "/writes"))["refused"]:
+            assert sum(counts["made"].values()) < MANY, "so many writes of one name are never a second apart each"
+            with suppress(exceptions.TooManyRequests):
+                blob.upload_from_string(b"again", retry=None)
+        client.close()
+    finally:
+        stand_in.kill()
 
 
 def test_nothing_is_refused_or_counted_where_it_is_not_switched_on(bucket: Bucket, no_faults: StorageProcess) -> None:

@@ -157,6 +157,20 @@ def test_an_interruption_after_any_call_is_made_up_for(
     assert calls > 15
 
 
+def test_marks_within_a_second_lie_beside_each_other_and_are_one_candidate(
+    off: Config, cloud: StandIns, store: RecordStore
+) -> None:
+    candidate = whole_candidate(off, store)
+    write_parts(off, store)
+    cloud.storage.faults(object_write_seconds=3600)
+    for _ in range(3):
+        note_due(store, candidate)
+    cloud.storage.faults()
+    assert len(store.names(DUE)) == 3
+    assert write_parts(off, store).candidates == 1
+    assert store.names(DUE) == []
+
+
 def test_several_runs_at_once_leave_what_one_would(off: Config, store: RecordStore) -> None:
     for _ in range(3):
         whole_candidate(off, store)
