@@ -24,7 +24,7 @@ from gcp_stand_ins.storage.faults import StorageFaults
 from gcp_stand_ins.storage.listing import Listing
 from gcp_stand_ins.storage.notifications import Notifications
 from gcp_stand_ins.storage.objects import Objects
-from gcp_stand_ins.storage.pace import ObjectPace
+from gcp_stand_ins.storage.pace import Pace
 from gcp_stand_ins.storage.sessions import Sessions
 from gcp_stand_ins.storage.uploads import Uploads
 
@@ -42,8 +42,8 @@ async def serve(given: argparse.Namespace) -> None:
     faults = FaultSwitch(given.state / "faults.json", StorageFaults)
     delivery = Delivery(database, faults, given.pubsub)
     notifications = Notifications(database, base_url)
-    buckets = Buckets(database, notifications)
-    pace = ObjectPace(faults, given.object_write_seconds)
+    pace = Pace(faults, given.object_write_seconds)
+    buckets = Buckets(database, notifications, pace)
     objects = Objects(
         database=database,
         contents=contents,

@@ -12,6 +12,7 @@ import msgspec
 from gcp_stand_ins.projects import project_number
 from gcp_stand_ins.storage.database import Database
 from gcp_stand_ins.storage.notifications import Notifications
+from gcp_stand_ins.storage.pace import Pace
 from gcp_stand_ins.storage.preconditions import Preconditions
 from gcp_stand_ins.storage.resources import etag_of, timestamp, without_nulls
 from gcp_stand_ins.storage.wire import Answer, ApiError, Call, Resource, json_answer
@@ -82,11 +83,13 @@ class Buckets:
     Args:
         database: where they are kept.
         notifications: dropped with their bucket.
+        pace: refuses updates of one bucket that come too soon after each other.
     """
 
-    def __init__(self, database: Database, notifications: Notifications) -> None:
+    def __init__(self, database: Database, notifications: Notifications, pace: Pace) -> None:
         self._database = database
         self._notifications = notifications
+        self._pace = pace
 
     def find(self, name: str) -> Bucket:
         """Return a bucket.
@@ -176,12 +179,14 @@ class Buckets:
         with self._database.transaction():
             found = self.find(name)
             conditions.check_write(found)
+            self._pace.check_bucket(name)
             fixed = {"location": found.resource["location"], "updated": timestamp()}
             kept = {field: value for field, value in found.resource.items() if not (replace and field in _WRITABLE)}
             resource = without_nulls({**kept, **_merged_labels(found.resource, fields, replace=replace), **fixed})
             resource.setdefault("storageClass", found.resource["storageClass"])
             bucket = Bucket(name, found.project, found.metageneration + 1, resource)
             self._keep(bucket)
+        self._pace.bucket_made(name)
         return json_answer(bucket.on_wire(call.base_url))
 
     async def delete(self, call: Call, name: str) -> Answer:

@@ -29,8 +29,15 @@ class StorageFaults(HttpFaults):
     object_write_seconds: float | None = Field(default=None, ge=0)
     """Changes of the same object name (create, update, delete) are at least so far apart; what comes sooner is answered with 429.
 
-    Without it, what `--object-write-seconds` says is in force: one a second, as Cloud Storage takes it. While a limit is in force,
-    writes are counted by name: `GET /writes` of the admin route.
+    Without it, what `--object-write-seconds` says is in force: one a second, as Cloud Storage takes it, of writes and of updates
+    of metadata (https://cloud.google.com/storage/quotas, read 2026-12-01); its error speaks of both as one kind of change, so here
+    they share one. While a limit is in force, writes are counted by name: `GET /writes` of the admin route.
+    """
+    bucket_update_seconds: float = Field(default=1.0, ge=0)
+    """Updates of a bucket's metadata are at least so far apart; what comes sooner is answered with 429. 0: no limit.
+
+    Cloud Storage takes one a second (https://cloud.google.com/storage/quotas, read 2026-12-01). To create a bucket, or a
+    notification configuration, is no update of its metadata.
     """
 
     def loses_answer(self, method: str) -> bool:

@@ -15,6 +15,9 @@ from gcp_stand_ins.storage.wire import ApiError, Resource
 
 _TOPIC = re.compile(r"//pubsub\.googleapis\.com/(projects/[^/]+/topics/[^/]+)")
 _CONFIGS_A_BUCKET = 100
+_CONFIGS_AN_EVENT = 10
+_ATTRIBUTES_A_CONFIG = 10
+"""All three: https://cloud.google.com/storage/quotas, "Buckets" (read 2026-12-01)."""
 
 
 class Event(StrEnum):
@@ -77,6 +80,11 @@ class Notifications:
         if len(self._configs.get(bucket, [])) >= _CONFIGS_A_BUCKET:
             raise ApiError(
                 400, f"Bucket {bucket} has {_CONFIGS_A_BUCKET} notification configurations, the most allowed."
+            )
+        if _most_at_one_event([*self._configs.get(bucket, []), given], given) > _CONFIGS_AN_EVENT:
+            raise ApiError(
+                400,
+                f"Too many overlapping notifications in bucket {bucket}: {_CONFIGS_AN_EVENT} for one event are allowed.",
             )
         with self._database.transaction():
             # Counted, not the highest plus one: a deleted id never comes back.
@@ -151,6 +159,17 @@ def _wants(config: Resource, event: Event, name: str) -> bool:
     return not types or event in types
 
 
+def _most_at_one_event(configs: list[Resource], new: Resource) -> int:
+    """Return how many of `configs` tell of one and the same event, at the most, where `new` is among them."""
+    prefixes = {one.get("object_name_prefix", "") for one in configs}
+    names = [name for name in prefixes if name.startswith(new.get("object_name_prefix", ""))]
+    return max(
+        sum(_wants(one, event, name) for one in configs)
+        for event in new.get("event_types") or list(Event)
+        for name in names
+    )
+
+
 def topic_of(config: Resource) -> str:
     """Return the topic's name as Pub/Sub knows it: `projects/P/topics/T`."""
     found = _TOPIC.fullmatch(config["topic"])
@@ -176,6 +195,10 @@ def checked_config(given: Resource) -> Resource:
     attributes = given.get("custom_attributes") or {}
     if not isinstance(attributes, dict) or not all(isinstance(value, str) for value in attributes.values()):
         raise ApiError(400, "Invalid custom_attributes: expected an object of strings.")
+    if len(attributes) > _ATTRIBUTES_A_CONFIG:
+        raise ApiError(
+            400, f"Invalid custom_attributes: {len(attributes)}, at most {_ATTRIBUTES_A_CONFIG} are allowed."
+        )
     prefix = given.get("object_name_prefix") or ""
     if not isinstance(prefix, str):
         raise ApiError(400, "Invalid object_name_prefix: expected a string.")

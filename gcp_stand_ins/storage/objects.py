@@ -11,7 +11,7 @@ from gcp_stand_ins.storage.buckets import Buckets
 from gcp_stand_ins.storage.content import Content, ContentFolder
 from gcp_stand_ins.storage.database import Database
 from gcp_stand_ins.storage.notifications import Event, Notifications
-from gcp_stand_ins.storage.pace import ObjectPace
+from gcp_stand_ins.storage.pace import Pace
 from gcp_stand_ins.storage.preconditions import Preconditions
 from gcp_stand_ins.storage.resources import WRITABLE, StoredObject, changed, new_object, timestamp
 from gcp_stand_ins.storage.wire import ApiError, Resource
@@ -40,7 +40,7 @@ class Objects:
         contents: ContentFolder,
         buckets: Buckets,
         notifications: Notifications,
-        pace: ObjectPace,
+        pace: Pace,
         wake_delivery: Callable[[], None],
     ) -> None:
         self._database = database

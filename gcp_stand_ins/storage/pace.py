@@ -1,6 +1,6 @@
-"""The limit on changes of one object name: Cloud Storage takes one a second.
+"""The limits on changes of one object name, and of one bucket: Cloud Storage takes one a second of each.
 
-https://cloud.google.com/storage/quotas, read 2026-11-30.
+https://cloud.google.com/storage/quotas, read 2026-12-01.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from gcp_stand_ins.storage.faults import StorageFaults
 
 _MOST_REMEMBERED = 100_000
-"""Names whose last change is remembered; it is forgotten once it is longer ago than any limit."""
+"""Names whose last change is remembered; it is forgotten once it is longer ago than any limit.
+
+So many are counted, too: those that were changed least are forgotten first."""
 
 
-class ObjectPace:
-    """Refuses changes of an object name that come too soon after the last one.
+class Pace:
+    """Refuses changes of an object name, and of a bucket, that come too soon after the last one.
 
     Args:
         faults: the settings, which may say how soon.
@@ -41,6 +43,24 @@ class ObjectPace:
     def _apart(self) -> float:
         given = self._faults.current.object_write_seconds
         return self._seconds if given is None else given
+
+    def check_bucket(self, bucket: str) -> None:
+        """Let an update of a bucket's metadata pass, or stop it; `bucket_made` tells once it is applied.
+
+        Raises:
+            ApiError: 429; the words are as those of an object, since no report of the real ones was found.
+        """
+        apart = self._faults.current.bucket_update_seconds
+        if apart and time.monotonic() - self._last.get((bucket, ""), -apart) < apart:
+            raise ApiError(
+                429,
+                f"The bucket {bucket} exceeded the rate limit for bucket metadata updates. Please reduce your request rate. "
+                "See https://cloud.google.com/storage/docs/gcs429.",
+            )
+
+    def bucket_made(self, bucket: str) -> None:
+        """Remember an update of a bucket's metadata that was applied."""
+        self._last[bucket, ""] = time.monotonic()
 
     def check(self, bucket: str, name: str) -> None:
         """Let a change of an object name pass, or stop it; `made` tells once it is applied.
@@ -64,9 +84,12 @@ class ObjectPace:
             return
         now = time.monotonic()
         if len(self._last) > _MOST_REMEMBERED:
-            self._last = {key: at for key, at in self._last.items() if now - at < apart}
+            longest = max(apart, self._faults.current.bucket_update_seconds)
+            self._last = {key: at for key, at in self._last.items() if now - at < longest}
         self._last[bucket, name] = now
         self._made[f"{bucket}/{name}"] += 1
+        if len(self._made) > _MOST_REMEMBERED:
+            self._made = Counter(dict(self._made.most_common(_MOST_REMEMBERED // 2)))
 
     async def show(self, request: Request) -> JSONResponse:
         """Answer how often each object name was changed while the limit was in force, and how often that was refused.

@@ -31,7 +31,9 @@ UNSUPPORTED = ("retention", "kmsKeyName", "customerEncryption")
 """Fields whose effect this stand-in does not have; keeping them silently would promise it."""
 
 _NAME_LIMIT_BYTES = 1024
+"""Of a name in UTF-8 (https://cloud.google.com/storage/quotas and /docs/objects, read 2026-12-01)."""
 _METADATA_LIMIT_BYTES = 8 * 1024
+"""Of all custom metadata of one object, keys and values (https://cloud.google.com/storage/quotas, read 2026-12-01)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,8 @@ def _check_metadata(metadata: Mapping[Any, Any]) -> None:
     for key, value in metadata.items():
         if value is not None and not isinstance(value, str):
             raise ApiError(400, f"Invalid value for metadata key {key!r}: expected a string, got {value!r}.")
-        size += len(str(key).encode()) + len((value or "").encode())
+        if value is not None:  # null removes a key
+            size += len(str(key).encode()) + len(value.encode())
     if size > _METADATA_LIMIT_BYTES:
         raise ApiError(400, f"The metadata is {size} bytes; at most {_METADATA_LIMIT_BYTES} are allowed.")
 
@@ -196,6 +199,7 @@ def changed(found: StoredObject, fields: Resource, *, replace: bool) -> StoredOb
     merged = {**kept, **fields}
     if not replace and isinstance(fields.get("metadata"), dict):
         merged["metadata"] = {**found.resource.get("metadata", {}), **fields["metadata"]}
+    _check_metadata(merged.get("metadata") or {})  # all of it: a patch adds to what is there
     merged.setdefault("storageClass", found.resource["storageClass"])
     metageneration = found.metageneration + 1
     now = timestamp()

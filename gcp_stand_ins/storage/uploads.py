@@ -185,8 +185,12 @@ class Uploads:
                 conditions=session.conditions,
                 also=partial(self._sessions.finish, session),
             )
-        except ApiError:
+        except ApiError as error:
             self._sessions.cancel(session)
+            if error.status == HTTPStatus.TOO_MANY_REQUESTS:
+                # The session is over, and 410 tells a client to begin another one: so it was reported of the real service,
+                # https://github.com/learningequality/studio/issues/964 (read 2026-12-01).
+                raise ApiError(HTTPStatus.GONE, error.message, reason=error.reason) from error
             raise
         self._sessions.close(session)
         return json_answer(created.on_wire(call.base_url))

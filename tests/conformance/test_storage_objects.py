@@ -92,8 +92,8 @@ def test_a_multipart_body_may_hold_anything_but_its_boundary(
     client: Client, bucket: Bucket, storage_process: StorageProcess
 ) -> None:
     media = b"--xyz\r\n\r\n--xy\r\n-- \n\r\n--\r" * 50_000
-    for newline in (b"\r\n", b"\n"):
-        lines = [b"--XYZ", b"Content-Type: application/json", b"", b'{"name": "odd"}']
+    for name, newline in (("odd", b"\r\n"), ("even", b"\n")):
+        lines = [b"--XYZ", b"Content-Type: application/json", b"", f'{{"name": "{name}"}}'.encode()]
         lines += [b"--XYZ", b"content-type: x/y", b"", media, b"--XYZ--", b""]
         answer = client._http.post(
             f"{storage_process.url}/upload/storage/v1/b/{bucket.name}/o?uploadType=multipart",
@@ -102,7 +102,7 @@ def test_a_multipart_body_may_hold_anything_but_its_boundary(
         )
         assert answer.status_code == 200, answer.text
         assert answer.json()["contentType"] == "x/y"
-        assert bucket.blob("odd").download_as_bytes() == media
+        assert bucket.blob(name).download_as_bytes() == media
 
 
 def test_an_upload_cut_short_leaves_no_object(client: Client, bucket: Bucket, storage_process: StorageProcess) -> None:
@@ -202,11 +202,11 @@ def test_patch_changes_what_is_given_and_update_replaces_all(bucket: Bucket) -> 
     fresh = bucket.get_blob("o")
     assert fresh is not None
     fresh.metadata = {"drop": None, "new": "3"}
-    fresh.patch()
+    fresh.patch(if_metageneration_match=1)  # what has a condition is repeated by the client
     assert fresh.metadata == {"keep": "1", "new": "3"}
     assert (fresh.generation, fresh.metageneration, fresh.content_language) == (generation, 2, "en")
     fresh.content_language = None
-    fresh.update()
+    fresh.update(if_metageneration_match=2)
     found = bucket.get_blob("o")
     assert found is not None
     assert (found.metageneration, found.content_language, found.content_type) == (3, None, "text/plain")

@@ -11,7 +11,7 @@ import pytest
 from google.api_core import exceptions
 from google.cloud.storage import Blob, Bucket, Client
 from google.cloud.storage.exceptions import InvalidResponse
-from storage_stand_in import StorageProcess
+from storage_stand_in import StorageProcess, rest
 
 
 def _patched(blob: Blob) -> Blob:
@@ -82,6 +82,7 @@ def test_a_change_of_another_generation_than_expected_is_412(existing: Blob, cha
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_change_of_the_expected_generation_is_applied(existing: Blob, change: str) -> None:
     conditions = {"if_generation_match": existing.generation, "if_metageneration_match": 1}
+    rest()
     CHANGES[change](existing.bucket.blob("existing"), **conditions)
     found = existing.bucket.get_blob("existing")
     assert found is None or (found.generation, found.metageneration) != (existing.generation, 1)

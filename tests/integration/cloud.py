@@ -198,6 +198,14 @@ def cloud(stand_ins: StandIns, connections_closed: None) -> Iterator[StandIns]:
 
 
 @pytest.fixture
+def strict_cloud(cloud: StandIns) -> StandIns:
+    """The stand-ins of `cloud` with Cloud Storage's limit of one write a second to an object in force; writes are counted anew."""
+    cloud.storage.faults(object_write_seconds=1)
+    cloud.storage.admin("DELETE", "/writes")
+    return cloud
+
+
+@pytest.fixture
 def whole_config(cloud: StandIns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     """The example configuration with a bucket, topics and a subscription of the test's own, all there already."""
     settings = usual_settings()

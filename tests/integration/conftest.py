@@ -18,6 +18,7 @@ from cloud import (  # noqa: E402
     connections_closed,
     stand_ins,
     store,
+    strict_cloud,
     training_uri,
     whole_config,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "connections_closed",
     "stand_ins",
     "store",
+    "strict_cloud",
     "training_uri",
     "whole_config",
 ]

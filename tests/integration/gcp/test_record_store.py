@@ -199,3 +199,21 @@ def test_storage_that_is_away_is_no_absence(
     cloud.storage.faults(error_code="429", error_share=1.0)
     with pytest.raises(CloudUnavailable):
         store.verdict("banking77-0123456789abcdef", Stage.TUNING)
+
+
+def test_changes_of_one_document_that_come_sooner_than_cloud_storage_takes_them_all_come_through(
+    config: Config, store: RecordStore, strict_cloud: StandIns
+) -> None:
+    path = champion_path(DATASET)
+
+    def add(number: int, found: Champion | None) -> Champion:
+        kept = found or champion("c")
+        return kept.model_copy(update={"candidate": f"{kept.candidate}-{number}"})
+
+    at_once(*(partial(RecordStore.open(config).update, path, Champion, partial(add, number)) for number in range(3)))
+    found = store.champion(DATASET)
+    assert found is not None
+    assert all(f"-{number}" in found.candidate.removeprefix(champion("c").candidate) for number in range(3))
+    name = f"{store.bucket.name}/{path}"
+    writes = strict_cloud.storage.admin("GET", f"/writes?prefix={name}")
+    assert writes["made"] == {name: 3}
