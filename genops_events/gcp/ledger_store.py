@@ -10,10 +10,11 @@ import time
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from genops_events.gcp.ledger_commits import PATIENCE_SECONDS, Answer, Petition
 from genops_events.gcp.ledger_reads import Look, accounts, damaged, load, look, parsed, pending
-from genops_events.gcp.record_store import Contended
+from genops_events.gcp.record_store import Contended, RecordStore
 from genops_events.money import ledger
 from genops_events.money.group_commit import LedgerWish, outcome
 from genops_events.money.ledger import Ledger, LedgerDamaged, LedgerEntry, Purpose, Refusal, exact
@@ -21,8 +22,6 @@ from genops_events.record.paths import ledger_accounts_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from genops_events.gcp.record_store import RecordStore
 
 
 def reserve(
@@ -132,7 +131,9 @@ def account(store: RecordStore, month: str, name: str) -> LedgerEntry | None:
     Raises:
         LedgerDamaged: the ledger makes no sense.
     """
-    return _settled_look(store, month, name).entry
+    found = _settled_look(store, month, name)
+    _SEEN[store] = month, name, found
+    return found.entry
 
 
 def all_accounts(store: RecordStore, month: str, *, prefix: str = "") -> dict[str, LedgerEntry]:
@@ -162,6 +163,15 @@ def committed(store: RecordStore, *, dataset: str, at: datetime) -> Decimal:
     return Decimal(0) if found is None else ledger.committed(found, dataset)
 
 
+_SEEN: WeakKeyDictionary[RecordStore, tuple[str, str, Look]] = WeakKeyDictionary()
+"""The last look of this process at an account: mostly something is wished for that account right afterwards."""
+
+
+def _seen_lately(store: RecordStore, month: str, name: str) -> Look | None:
+    last = _SEEN.pop(store, None)
+    return last[2] if last is not None and last[:2] == (month, name) else None
+
+
 def _seen(found: Look) -> dict[str, Any]:
     known = {} if found.entry is None else found.entry.purposes
     return {"series": found.ledger.series, "seen": found.ledger.commit, "known": known}
@@ -172,10 +182,14 @@ def _fulfilled(
 ) -> Refusal | None:
     """Have a wish taken in, unless there is nothing to do; return why a limit forbids it."""
     until = time.monotonic() + PATIENCE_SECONDS
+    seen = _seen_lately(store, month, name)
     while time.monotonic() < until:
-        found = look(store, month, name)
+        found, is_new = seen or look(store, month, name), seen is None
+        seen = None
         wish = wish_of(found)
         result = found.ledger if wish is None else _outcome(store, month, found.ledger, wish)
+        if not is_new and (dry_run or wish is None or result is found.ledger or isinstance(result, Refusal)):
+            continue  # only what is wished of the ledger may be wished by an older look: it says how old that is
         if dry_run:
             return result if isinstance(result, Refusal) else None
         if wish is None or result is found.ledger:

@@ -31,6 +31,7 @@ from genops_events.intake.open_candidates import traces_of
 from genops_events.intake.traces import is_settled
 from genops_events.money.ledger import month_of
 from genops_events.record import paths as record_paths
+from genops_events.record.events import publication_path
 from genops_events.record.holds import Approval
 from genops_events.record.stages import CandidateState, Outcome, Stage
 from genops_events.tuning import jobs as tuning_jobs
@@ -241,7 +242,8 @@ def test_a_sweep_announces_a_hold_that_was_never_published_and_closes_nothing(  
     tune(candidate)
     completions.read_some()
     (path,) = [name for name in store.names(record_paths.folder(candidate)) if "/events/" in name]
-    store.bucket.delete_blob(path)
+    for name in (path, publication_path(path)):
+        store.bucket.delete_blob(name)
     _, figures = swept(airflow, config, store)
     assert (figures.unannounced_verdicts, figures.closed_stages, figures.woken_stages) == (1, 0, 0)
     (event,) = completions.read_some()
