@@ -132,7 +132,7 @@ def _measured(stand_ins: StandIns, path: Path | None, candidates: int, processes
             "failed": sum(each["failed"] for each in told),
             "seconds": seconds,
             "writes": made,
-            "writes_a_second": max(writes["made"].values(), default=0) / seconds,
+            "writes_of_one": max(writes["made"].values(), default=0),
             "refused": sum(writes["refused"].values()),
             "core_seconds": sum(each["core_seconds"] for each in told),
             "stand_in_core_seconds": _core_seconds(stand_ins) - served,
@@ -292,7 +292,7 @@ def _show(figures: dict[str, Any]) -> None:
             _told(one[step]["max"]),
             str(one[step]["failed"]),
             str(one[step]["writes"]),
-            f"{one[step]['writes_a_second']:.2f}",
+            f"{one[step]['writes_of_one']}",
             str(one[step]["refused"]),
             f"{one['largest_kib']:.1f}",
             f"{one[step]['core_seconds'] / one['candidates'] * 1000:.0f}",
@@ -301,7 +301,7 @@ def _show(figures: dict[str, Any]) -> None:
         for one in figures["at once"]
         for step in ("reserve", "settle")
     ]
-    heads = ("at once", "way", "wish", "p50 (s)", "p95 (s)", "max (s)", "failed", "writes", "of one object a second")
+    heads = ("at once", "way", "wish", "p50 (s)", "p95 (s)", "max (s)", "failed", "writes", "of one object")
     table(console, (*heads, "refused", "ledger (KiB)", "core-ms a wish", "at the stand-in"), rows)
     rows = [
         (f"{one['candidates']:,}", one["way"], _told(one["reserve"]), _told(one["settle"]), f"{one['kib']:,.1f}")
