@@ -22,7 +22,8 @@ _WHOLE, _CUT, _UNTOLD = "STOP", "MAX_TOKENS", "FINISH_REASON_UNSPECIFIED"
 
 REMEDIES: Mapping[State, str] = {
     "cut": "raise `max_output_tokens`, or turn `inference.thinking` off or lower",
-    "blocked": "look at the prompts, and let `inference.safety` block less where they do no harm",
+    "blocked": "look at the prompts and at why each was stopped: let `inference.safety` block less where they do no harm, "
+    "and declare a tool's function more simply where its call is malformed",
     "empty": "look at the prompts, and turn `inference.thinking` off or lower",
 }
 """What to do about answers in a state."""
