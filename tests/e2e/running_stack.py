@@ -142,7 +142,11 @@ class Stack:
 
     def set_vertex(self, **faults: Any) -> None:
         """Set job duration and faults of the Vertex AI stand-in."""
-        admin = self.status()["vertex"]["admin_url"]
+        self.set_faults("vertex", **faults)
+
+    def set_faults(self, name: str, **faults: Any) -> None:
+        """Set the faults of a stand-in, in place of those that were."""
+        admin = self.status()[name]["admin_url"]
         httpx.put(f"{admin}/faults", json=faults, timeout=HANG_SECONDS).raise_for_status()
 
     def dag_runs(self, dag: str) -> list[dict[str, Any]]:
