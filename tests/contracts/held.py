@@ -21,7 +21,7 @@ from contracts.documents import NAMES, document
 from contracts.http_calls import Looked
 from gcp_stand_ins.recording import VARIABLE
 
-TIERS = ("conformance", "integration", "browser")
+TIERS = ("conformance", "integration", "browser", "e2e")
 """The folders of tests/ whose calls are looked at."""
 _OUTPUT = "contracts"
 _SHOWN_CALLS = 5
