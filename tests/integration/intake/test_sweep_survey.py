@@ -17,7 +17,7 @@ from genops_events.intake.bucket_sweep import CHECKED_AGAIN, CLOCK_SKEW, LostArr
 from genops_events.intake.notifications import Notice, arrival
 from genops_events.intake.open_candidates import mint, traces_of
 from genops_events.intake.traces import CandidateRepairs, candidate_repairs
-from genops_events.record.events import announcement, announcement_path
+from genops_events.record.events import announcement, announcement_path, publication_path
 from genops_events.record.intake import Arrival
 from genops_events.record.paths import arrival_path, folder, intent_path, open_path, verdict_path
 from genops_events.record.stages import Outcome, Stage
@@ -57,6 +57,7 @@ def test_the_traces_of_a_candidate_are_the_names_in_its_folder_and_what_was_publ
         intent_path(one, Stage.TUNING),
         verdict_path(one, Stage.TUNING),
         told,
+        publication_path(told),
         silent,
     }
     assert found.published == {told}
