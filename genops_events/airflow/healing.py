@@ -123,7 +123,7 @@ def _heal_open(context: Context, config: Config, store: RecordStore, figures: Sw
     due = [one for one in markers if one.released or now - one.touched_at >= patience]
     found = [_Open(*both) for both in zip(due, at_once(lambda one: traces_of(store, one.candidate), due), strict=True)]
     settled = [one for one in found if is_settled(one.traces, now=now, patience=patience)]
-    at_once(lambda one: settle(store, one.marker, parts=filter(record_paths.is_part, one.traces.names)), settled)
+    at_once(lambda one: settle(store, one.marker, parts=one.traces.leftover_parts), settled)
     figures.open_candidates -= len(settled)
     needed = {one.candidate: candidate_repairs(one.traces, now=now, patience=patience) for one in found}
     _restore_arrivals(config, store, [one for one in found if not one.traces.has_arrived], figures)

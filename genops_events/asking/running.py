@@ -17,7 +17,7 @@ from genops_events.asking.counting import common_tokens, thinker_of_plan
 from genops_events.asking.money import Reservation
 from genops_events.config.answers import AnswerSettings
 from genops_events.errors import GenopsError
-from genops_events.gcp.parts import drop_parts
+from genops_events.gcp.parts import remove_parts
 from genops_events.gemini.kept import KeptRow, KeptRows
 from genops_events.gemini.online import answer_online
 from genops_events.gemini.pace import Pace
@@ -62,7 +62,7 @@ def ask(
         reservation.reserve()
         result = _answer(config, store, plan, on_progress)
     reservation.settle(result.cost_usd)
-    drop_parts(store.bucket, places.parts_prefix(run))
+    remove_parts(store.bucket, places.parts_prefix(run))
     return result
 
 

@@ -22,6 +22,7 @@ from genops_events.record.stages import Stage
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from genops_events.gcp.record_store import RecordStore
     from genops_events.record.candidates import Candidate
     from genops_events.record.document import Announcement
     from genops_events.record.verdicts import Verdict
@@ -155,7 +156,7 @@ def events(
         while True:
             for path, event in store.announcements(candidate, skip=seen):
                 seen.add(path)
-                _print_event(event, as_json=as_json)
+                _print_event(store, path, event, as_json=as_json)
             if not follow:
                 break
             try:
@@ -166,12 +167,14 @@ def events(
         human().print("No completion events yet.", markup=False)
 
 
-def _print_event(event: Announcement, *, as_json: bool) -> None:
+def _print_event(store: RecordStore, path: str, event: Announcement, *, as_json: bool) -> None:
     attributes = {name.removeprefix("ce-"): value for name, value in event.attributes.items()}
     attributes["datacontenttype"] = attributes.pop("content-type")
     if as_json:
         published = None if event.published_at is None else event.published_at.isoformat()
-        document = {**attributes, "data": event.data, "published_at": published, "message_id": event.message_id}
+        note = store.publication(path)  # an older version has it in the event
+        message = event.message_id if note is None else note.message_id
+        document = {**attributes, "data": event.data, "published_at": published, "message_id": message}
         sys.stdout.write(printable_json(json.dumps(document, ensure_ascii=False)) + "\n")
         sys.stdout.flush()
         return

@@ -20,7 +20,7 @@ from genops_events.evaluation.judge_usage import judge_cost, judged_tokens
 from genops_events.evaluation.pipeline import Pipeline, PythonMetric, RowResults, score_key, why_not_scorable
 from genops_events.evaluation.rows import Row, Score
 from genops_events.evaluation.vertex import AnswerToScore
-from genops_events.gcp.parts import drop_parts
+from genops_events.gcp.parts import remove_parts
 from genops_events.gemini.kept import KeptRows
 from genops_events.gemini.kept_answers import Answers, KeptAnswers
 from genops_events.gemini.prompts import PromptRow
@@ -194,7 +194,7 @@ class ScoredRun:
 
     def forget(self) -> None:
         """Remove the scores in parts, once the rows are written; a crash before this leaves a few small objects."""
-        drop_parts(self._bucket, self._scores)
+        remove_parts(self._bucket, self._scores)
 
     @staticmethod
     def _bought(one: AnsweringModel, kept: KeptAnswers) -> Totals:

@@ -263,12 +263,16 @@ class Petition:
             time.sleep(wait)
 
     def _write_older(self, ledger: Ledger, series: str) -> set[tuple[str, Purpose]]:
-        """Write documents of what an older version has left in the ledger; return of what."""
-        older = unwritten(ledger, most=FOLDED_AT_ONCE)
+        """Write documents of what an older version has left in the ledger; return of what: the next commit goes on with the rest."""
+        written: set[tuple[str, Purpose]] = set()
 
-        if older:
-            at_once(lambda one: _write_posting(self._store, self._month, series, one), older)
-        return {(one.account, one.purpose) for one in older}
+        def write(one: Standing) -> None:
+            with suppress(CloudUnavailable):
+                _write_posting(self._store, self._month, series, one)
+                written.add((one.account, one.purpose))
+
+        at_once(write, unwritten(ledger, most=FOLDED_AT_ONCE))
+        return written
 
     def _write(self, after: Ledger, found: Listing) -> LoadedLedger | None:
         """Write the ledger; return it, or None where another was faster, or nobody knows: it is read again."""

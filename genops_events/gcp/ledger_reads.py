@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
 from genops_events.gcp.errors import google_call
+from genops_events.gcp.record_store import Contended, RecordStore
 from genops_events.gcp.streams import read_whole
 from genops_events.money.group_commit import LedgerWish, Lying, still_counts
 from genops_events.money.ledger import Ledger, LedgerDamaged, LedgerEntry, Posting, Purpose
@@ -27,9 +28,9 @@ from genops_events.record import paths
 if TYPE_CHECKING:
     from google.cloud.storage import Blob
 
-    from genops_events.gcp.record_store import RecordStore
-
 _PROBLEMS_TOLD = 3
+_MOST_READINGS = 10
+"""Of one object after the other, each written every second at most."""
 _MOST_DIGITS = 10
 _UNREADABLE = 10_000_000_000
 WISH, POSTING, DATASET, COMMIT = "wish", "posting", "dataset", "commit"
@@ -87,12 +88,16 @@ class Listing:
 
 
 def load(store: RecordStore, month: str, *, known: LoadedLedger | None = None) -> LoadedLedger:
-    """Return the ledger's object, unread; `known` as it is where nobody has written since."""
+    """Return the ledger's object, unread; `known` as it is where nobody has written since.
+
+    Raises:
+        Contended: it was written anew between each listing and reading.
+    """
     from google.api_core.exceptions import NotFound
 
     prefix = paths.ledger_prefix(month)
     fields = "items(name,generation,updated,metadata),nextPageToken"
-    while True:
+    for _ in range(_MOST_READINGS):
         with google_call(f"list gs://{store.bucket.name}/{prefix}"):
             # Notes of turns and wishes come after it.
             end = paths.ledger_turns_prefix(month)
@@ -106,6 +111,7 @@ def load(store: RecordStore, month: str, *, known: LoadedLedger | None = None) -
         with google_call(f"read gs://{store.bucket.name}/{blob.name}"), suppress(NotFound):
             # Where it was written anew meanwhile, there is a later one.
             return LoadedLedger(read_whole(blob), latest)
+    raise Contended(f"The ledger of {month} changes faster than it is read.", "The task is retried.")
 
 
 def _versions(month: str, blobs: Iterable[Blob]) -> dict[str, Version]:

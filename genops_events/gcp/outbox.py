@@ -61,7 +61,7 @@ def deliver(
 ) -> None:
     """Publish an event at least once by way of the outbox; as `announce`, for an event that announces no verdict."""
     event = store.create_or_read(path, written)
-    if event is not written and (event.published_at is not None or _publication(store, path) is not None):
+    if event is not written and (event.published_at is not None or store.publication(path) is not None):
         return
     if of_a_candidate:
         # Between the event and its publication: for whatever is published, the tables have heard of it.
@@ -74,11 +74,7 @@ def deliver(
 def was_published(store: RecordStore, path: str) -> bool:
     """Return whether the event at `path` is there and was published."""
     event = store.read(path, Announcement)
-    return event is not None and (event.published_at is not None or _publication(store, path) is not None)
-
-
-def _publication(store: RecordStore, path: str) -> Publication | None:
-    return store.read(publication_path(path), Publication)
+    return event is not None and (event.published_at is not None or store.publication(path) is not None)
 
 
 def publish(config: Config, event: Announcement) -> str:

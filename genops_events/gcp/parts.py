@@ -10,6 +10,7 @@ from genops_events.gcp.at_once import at_once
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
 from genops_events.gcp.errors import google_call
 from genops_events.gcp.streams import read_whole
+from genops_events.record.paths import CANDIDATES
 
 if TYPE_CHECKING:
     from google.cloud.storage import Blob, Bucket
@@ -27,27 +28,21 @@ def read_parts(bucket: Bucket, prefix: str) -> list[dict[str, Any]]:
 
 
 def remove_parts(bucket: Bucket, prefix: str) -> None:
-    """Remove the parts below `prefix`, once what they hold is written elsewhere; those that are gone are no matter."""
-    from google.api_core.exceptions import NotFound
+    """Remove the parts below `prefix`, once what they hold is written elsewhere; those that are gone are no matter.
 
-    def remove(blob: Blob) -> None:
-        with google_call(f"remove gs://{bucket.name}/{blob.name}"), suppress(NotFound):
-            blob.delete(timeout=CALL_TIMEOUT_SECONDS)
-
-    at_once(remove, _blobs(bucket, prefix))
-
-
-def drop_parts(bucket: Bucket, prefix: str) -> None:
-    """Remove the parts below `prefix` that nobody needs any more, where that is possible at once.
-
-    Cloud Storage takes one change a second of an object name: what was written just now is left. It does no harm, and the sweep removes
-    it when it settles the candidate.
+    Cloud Storage takes one change a second of an object name (https://cloud.google.com/storage/quotas, read 2026-11-30). A candidate's
+    parts that were written just now are left: they do no harm, and the sweep removes them when it settles the candidate. Elsewhere
+    nobody comes later, and the second is waited for.
     """
     from google.api_core.exceptions import NotFound, TooManyRequests
 
+    is_swept = prefix.startswith(CANDIDATES)
+    given = {"retry": None} if is_swept else {}
+    harmless = (NotFound, TooManyRequests) if is_swept else (NotFound,)
+
     def remove(blob: Blob) -> None:
-        with google_call(f"remove gs://{bucket.name}/{blob.name}"), suppress(NotFound, TooManyRequests):
-            blob.delete(timeout=CALL_TIMEOUT_SECONDS, retry=None)
+        with google_call(f"remove gs://{bucket.name}/{blob.name}"), suppress(*harmless):
+            blob.delete(timeout=CALL_TIMEOUT_SECONDS, **given)
 
     at_once(remove, _blobs(bucket, prefix))
 

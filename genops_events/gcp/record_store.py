@@ -22,6 +22,8 @@ from genops_events.record.stages import Outcome, Stage
 from genops_events.record.verdicts import VERDICTS, Verdict
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from google.cloud.storage import Bucket
 
     from genops_events.config import Config
@@ -218,22 +220,28 @@ class RecordStore:
     def announcements(self, candidate: str | None, *, skip: set[str]) -> Iterator[tuple[str, Announcement]]:
         """Yield path and completion event of one candidate or of all, in the order of their times.
 
+        Of its publication an event has the time alone; `publication` has the rest.
+
         Args:
             candidate: None for all, those of comparisons too.
             skip: paths that the caller has seen already; they are not read again.
         """
         everybody = [record_paths.CANDIDATES, record_paths.COMPARISONS]
         prefixes = everybody if candidate is None else [record_paths.folder(candidate)]
-        names = [name for prefix in prefixes for name in self.names(prefix)]
-        notes = {name for name in names if "/published/" in name}
-        paths = [name for name in names if "/events/" in name and name not in skip]
-        found = [(path, event) for path in paths if (event := self._announcement(path, notes)) is not None]
-        yield from sorted(found, key=lambda one: (one[1].attributes["ce-time"], one[0]))
+        written = {name: at for prefix in prefixes for name, at in self._times(prefix).items()}
+        paths = [name for name in written if "/events/" in name and name not in skip]
+        found = [(path, event) for path in paths if (event := self.read(path, Announcement)) is not None]
+        for path, event in sorted(found, key=lambda one: (one[1].attributes["ce-time"], one[0])):
+            at = written.get(publication_path(path))
+            yield path, event if at is None else event.model_copy(update={"published_at": at})
 
-    def _announcement(self, path: str, notes: set[str]) -> Announcement | None:
-        """Return an event with what is known of its publication."""
-        event, note = self.read(path, Announcement), publication_path(path)
-        known = self.read(note, Publication) if note in notes else None
-        if event is None or known is None:
-            return event
-        return event.model_copy(update={"published_at": known.written_at, "message_id": known.message_id})
+    def publication(self, event_path: str) -> Publication | None:
+        """Return the note that an event was published, or None where there is none."""
+        return self.read(publication_path(event_path), Publication)
+
+    def _times(self, prefix: str) -> dict[str, datetime]:
+        """Return when each object under `prefix` was written, by name, in their order."""
+        fields = "items(name,updated),nextPageToken"
+        with google_call(f"list gs://{self.bucket.name}/{prefix}"):
+            blobs = self.bucket.list_blobs(prefix=prefix, fields=fields, timeout=CALL_TIMEOUT_SECONDS)
+            return {blob.name: blob.updated for blob in blobs}

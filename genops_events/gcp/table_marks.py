@@ -14,7 +14,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
-from genops_events.gcp.errors import google_call
+from genops_events.gcp.errors import CloudUnavailable, google_call
 from genops_events.record.tables import DUE, Due, due_beside_path, due_path
 
 if TYPE_CHECKING:
@@ -47,16 +47,18 @@ def note_due(store: RecordStore, candidate: str) -> None:
 
     A mark that was written or removed within the last second cannot be written again: then there is another one beside it.
     """
-    import requests
-    from google.api_core.exceptions import ServerError, TooManyRequests
+    content = Due(candidate=candidate, written_at=datetime.now(UTC)).to_json()
 
-    content, path = Due(candidate=candidate, written_at=datetime.now(UTC)).to_json(), due_path(candidate)
-    given = {"content_type": "application/json", "timeout": CALL_TIMEOUT_SECONDS}
-    with google_call(f"write gs://{store.bucket.name}/{path}"):
-        try:
-            store.bucket.blob(path).upload_from_string(content, retry=None, **given)
-        except (TooManyRequests, ServerError, requests.ConnectionError):
-            store.bucket.blob(due_beside_path(candidate, token_hex(4))).upload_from_string(content, **given)
+    def write(path: str, **retry: None) -> None:
+        with google_call(f"write gs://{store.bucket.name}/{path}"):
+            store.bucket.blob(path).upload_from_string(
+                content, content_type="application/json", timeout=CALL_TIMEOUT_SECONDS, **retry
+            )
+
+    try:
+        write(due_path(candidate), retry=None)
+    except CloudUnavailable:
+        write(due_beside_path(candidate, token_hex(4)))
 
 
 def due_candidates(store: RecordStore, *, most: int) -> list[DueCandidate]:

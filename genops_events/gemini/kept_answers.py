@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS
 from genops_events.gcp.errors import google_call
-from genops_events.gcp.parts import drop_parts, read_parts
+from genops_events.gcp.parts import read_parts, remove_parts
 from genops_events.gcp.streams import MOST_ROWS_BYTES, read_whole
 from genops_events.gemini.kept import KeptRows
 from genops_events.gemini.online import Respondent, kept_answer
@@ -83,7 +83,7 @@ class KeptAnswers:
                 content_type="application/jsonl",
                 timeout=CALL_TIMEOUT_SECONDS,
             )
-        drop_parts(self._bucket, self._prefix)
+        remove_parts(self._bucket, self._prefix)
 
 
 def answers_to(bucket: Bucket, name: str, rows: Sequence[PromptRow], *, settings: str) -> Answers:

@@ -14,7 +14,7 @@ from genops_events.cascade.spending import estimated, pay_for
 from genops_events.cascade.stage_run import StageRun
 from genops_events.config.inference import Inference
 from genops_events.errors import PermanentError
-from genops_events.gcp.parts import drop_parts
+from genops_events.gcp.parts import remove_parts
 from genops_events.gemini.calls import AllRefused
 from genops_events.gemini.estimate import prompt_tokens
 from genops_events.gemini.kept import KeptRows
@@ -172,7 +172,7 @@ class CandidateInference:
         )
         verdict = self.conclude(written, batch=False, making_usd=self._making_usd(made), remark=remark)
         # The files have all rows; a crash before this line leaves a few small objects.
-        drop_parts(self.bucket, places.parts_prefix(self.candidate))
+        remove_parts(self.bucket, places.parts_prefix(self.candidate))
         return verdict
 
     @property

@@ -20,6 +20,7 @@ from genops_events.record.paths import (
     attempt_path,
     cancellation_path,
     intent_path,
+    is_part,
     submission_path,
     verdict_path,
 )
@@ -155,6 +156,16 @@ class Traces:
             if announcement_path(self.candidate, stage, outcome, self._retries(stage)) in self.published
         }
         return tuple(stage for stage in Stage if stage in self.ended and stage not in announced)
+
+    @property
+    def leftover_parts(self) -> list[str]:
+        """Return the objects in which work has kept its rows as they came, and that nobody needs any more.
+
+        None where a stage has failed: `genops retry` goes on with the answers and scores that are paid for.
+        """
+        if Outcome.FAILED in self.outcomes.values():
+            return []
+        return sorted(name for name in self.names if is_part(name))
 
     def quiet(self, *, now: datetime, patience: timedelta) -> bool:
         """Return whether no object of the candidate was written within `patience`."""

@@ -22,7 +22,7 @@ from genops_events.config import Config, Intake
 from genops_events.config.identity import candidate_id
 from genops_events.gcp import outbox
 from genops_events.gcp.outbox import announce
-from genops_events.gcp.parts import drop_parts
+from genops_events.gcp.parts import remove_parts
 from genops_events.gcp.record_store import RecordStore
 from genops_events.intake.open_candidates import claim_waking, mint, open_candidates
 from genops_events.record.evaluation import judgements_prefix
@@ -37,6 +37,14 @@ from genops_events.tuning.jobs import TUNING_JOBS
 from genops_events.waiting import queue
 
 pytestmark = pytest.mark.little_patience
+
+
+ENDS_WITH_FAILED_INFERENCE = {
+    Stage.EVALUATION: Outcome.PASSED,
+    Stage.BUDGET: Outcome.APPROVED,
+    Stage.PROMOTION: Outcome.PROMOTED,
+    Stage.INFERENCE: Outcome.FAILED,
+}
 
 
 def announced(config: Config, store: RecordStore, stage: Stage, outcome: Outcome, candidate: str) -> None:
@@ -333,7 +341,7 @@ def test_what_work_could_not_remove_at_once_goes_with_the_marker(
     cloud.storage.faults(object_write_seconds=3600)
     for prefix in prefixes:
         store.bucket.blob(f"{prefix}1.jsonl").upload_from_string("{}")
-        drop_parts(store.bucket, prefix)
+        remove_parts(store.bucket, prefix)
         assert store.names(prefix) == [f"{prefix}1.jsonl"], "written within the hour"
     cloud.storage.faults()
     announced(config, store, Stage.TUNING, Outcome.REJECTED, candidate)
@@ -341,6 +349,18 @@ def test_what_work_could_not_remove_at_once_goes_with_the_marker(
     swept(airflow, config, store)
     assert open_candidates(store) == []
     assert set(store.names(folder(candidate))) == kept
+
+
+def test_what_a_failed_stage_has_paid_for_stays(airflow: Airflow, config: Config, store: RecordStore) -> None:
+    candidate = minted(config, store)
+    kept = f"{parts_prefix(candidate)}1.jsonl"
+    store.bucket.blob(kept).upload_from_string("{}")
+    announce(config, store, tuned(store, candidate))
+    for stage, outcome in ENDS_WITH_FAILED_INFERENCE.items():
+        announced(config, store, stage, outcome, candidate)
+    swept(airflow, config, store)
+    assert open_candidates(store) == []
+    assert store.names(parts_prefix(candidate)) == [kept], "`genops retry` goes on with it"
 
 
 def test_a_late_duplicate_opens_an_ended_candidate_again_and_the_next_sweep_closes_it(

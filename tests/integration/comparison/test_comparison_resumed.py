@@ -58,7 +58,7 @@ def test_a_contestant_that_is_killed_loses_only_what_was_in_flight(
         "genops_events.comparison.contest.ContestantRun._write_rows",
         "genops_events.comparison.contest.ContestantRun._record",
         "genops_events.comparison.contest.ContestantRun._settle",
-        "genops_events.evaluation.scored_run.drop_parts",
+        "genops_events.evaluation.scored_run.remove_parts",
     ],
 )
 def test_whatever_step_it_dies_at_the_next_try_asks_nobody_again_and_settles_once(

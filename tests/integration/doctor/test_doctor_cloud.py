@@ -22,6 +22,7 @@ from genops_events.doctor.remedies import Remedies
 from genops_events.gcp import requirements
 from genops_events.gcp.clients import publisher_client, subscriber_client
 from genops_events.gcp.record_store import RecordStore
+from genops_events.money.ledger import Ledger, month_of
 from genops_events.provisioning.provision import provision
 from genops_events.record import paths as record_paths
 
@@ -309,6 +310,23 @@ def test_an_unreadable_champion_is_seen_and_left_as_it_is(config: Config, bucket
     assert wrong(found) == {"shared documents": "failed"}
     assert champion in found["shared documents"].found
     assert bucket.blob(champion).download_as_bytes() == b"not a champion"
+
+
+def test_where_one_object_of_the_ledger_cannot_be_read_all_are_put_aside(config: Config, bucket: Bucket) -> None:
+    now = datetime.now(UTC)
+    objects = {
+        month: record_paths.ledger_paths(month)[:2] for month in (month_of(now), month_of(now + timedelta(hours=1)))
+    }
+    for month, (whole, broken) in objects.items():
+        bucket.blob(whole).upload_from_string(Ledger(month=month).to_json())
+        bucket.blob(broken).upload_from_string("not a ledger")
+    found = look(config)
+    assert wrong(found) == {"shared documents": "failed"}
+    told = found["shared documents"]
+    ((whole, broken),) = [both for both in objects.values() if both[1] in told.found]
+    assert whole not in told.found
+    assert [f"{whole}.unreadable" in one for one in told.remedy].count(True) == 1
+    assert [f"{broken}.unreadable" in one for one in told.remedy].count(True) == 1
 
 
 def test_a_dead_letter_is_counted_and_stays(config: Config, bucket: Bucket) -> None:

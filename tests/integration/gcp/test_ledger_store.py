@@ -21,7 +21,7 @@ from genops_events.errors import TransientError
 from genops_events.gcp import ledger_commits
 from genops_events.gcp.ledger_reads import Version, load, look
 from genops_events.gcp.ledger_store import account, all_accounts, committed, read, reserve, settle
-from genops_events.gcp.record_store import RecordStore
+from genops_events.gcp.record_store import Contended, RecordStore
 from genops_events.money import group_commit
 from genops_events.money.group_commit import LedgerWish
 from genops_events.money.ledger import Ledger, LedgerDamaged, Refusal
@@ -271,6 +271,48 @@ def test_what_the_dead_have_left_is_tidied_by_whoever_writes_later(
     assert mine()["candidate"] not in ledger.entries
     names = store.names("genops/ledger/2026-11.")
     assert [name for name in names if "of-the-dead" in name] == []
+
+
+@pytest.mark.parametrize("others", [1, LEDGER_OBJECTS - 1, LEDGER_OBJECTS, LEDGER_OBJECTS + 1])
+def test_whoever_was_stopped_before_its_write_writes_over_nobody(
+    config: Config, store: RecordStore, monkeypatch: pytest.MonkeyPatch, others: int
+) -> None:
+    for number in range(1, LEDGER_OBJECTS + 2):  # each object of the ledger is there
+        assert hold_back(store, number) is None
+    whole = ledger_commits.committed_group
+
+    def stopped(*given: Any, **more: Any) -> Ledger | None:
+        monkeypatch.setattr(ledger_commits, "committed_group", whole)
+        after = whole(*given, **more)
+        for number in range(others):
+            assert hold_back(RecordStore.open(config), 100 + number, dataset="other") is None
+        return after
+
+    monkeypatch.setattr(ledger_commits, "committed_group", stopped)
+    assert hold_back(store, 0) is None
+    assert committed(store, dataset="other", at=MONTH) == others * COST
+    assert committed(store, dataset="banking77", at=MONTH) == (LEDGER_OBJECTS + 2) * COST
+    assert len(all_accounts(store, "2026-11")) == LEDGER_OBJECTS + 2 + others
+
+
+def test_what_is_decided_without_a_write_is_decided_by_a_new_look(config: Config, store: RecordStore) -> None:
+    other = RecordStore.open(config)
+    assert hold_back(store, 1) is None
+    assert account(store, "2026-11", mine(0)["candidate"]) is None
+    settle(other, spent=Decimal(0), **mine(1))
+    assert hold_back(store, 0, limit=COST) is None, "there is room now"
+    assert account(store, "2026-11", mine(0)["candidate"]) is not None
+    settle(other, spent=Decimal(1), **mine(0))
+    assert hold_back(other, 0, amount=2 * COST, again=True) is None
+    settle(store, spent=Decimal(2), **mine(0))
+    assert figures(store) == ("0", "2")
+
+
+def test_a_ledger_that_is_listed_and_cannot_be_found_is_no_loop(store: RecordStore, cloud: StandIns) -> None:
+    assert hold_back(store) is None
+    cloud.storage.faults(error_code="404", error_share=1.0, error_methods=["objects.get"])
+    with pytest.raises(Contended):
+        read(store, "2026-11")
 
 
 def test_what_others_put_beside_the_wishes_keeps_nobody_out(store: RecordStore) -> None:

@@ -8,7 +8,9 @@ from decimal import Decimal
 import pytest
 from cloud import DATASET, Reader, StandIns, at_once
 from made_up import now, verdict
+from typer.testing import CliRunner
 
+from genops_events.cli import app
 from genops_events.config import Config
 from genops_events.gcp import outbox
 from genops_events.gcp.errors import CloudRefused, CloudUnavailable
@@ -36,7 +38,8 @@ def test_a_verdict_is_published_once_and_marked(config: Config, store: RecordSto
     (received,) = completions.read_some()
     assert is_marked(store)
     ((_, event),) = store.announcements(CANDIDATE, skip=set())
-    assert event.message_id == received.message_id
+    told = CliRunner().invoke(app, ["events", "--candidate", CANDIDATE, "--json"]).stdout
+    assert json.loads(told)["message_id"] == received.message_id
     announce(config, store, tuned)
     assert completions.read() == []
     assert list(store.announcements(CANDIDATE, skip=set())) == [(PATH, event)]
