@@ -18,6 +18,7 @@ from google.cloud import storage
 from google.cloud.pubsub_v1 import PublisherClient
 from waiting import HANG_SECONDS, until
 
+from gcp_stand_ins.recording import Record, recorded
 from genops_events.stack import ports
 
 BROKEN = """
@@ -144,6 +145,26 @@ def test_a_caller_who_is_gone_before_the_answer_breaks_nothing(
     line = stand_in.lines[-1]
     assert (line["path"], line["request_read"], line["answered"]) == (path.partition("?")[0], False, False)
     assert stand_in.problems == []
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+async def test_an_answer_to_a_caller_who_is_known_to_be_gone_is_not_held_to_be_given(
+    tmp_path: Path, *, is_gone: bool
+) -> None:
+    async def app(_scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": 400, "headers": []})
+        await send({"type": "http.response.body", "body": b"cut off"})
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.disconnect"} if is_gone else {"type": "http.request", "body": b""}
+
+    async def send(_message: Any) -> None: ...
+
+    scope = {"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": []}
+    await recorded(app, Record(tmp_path, "storage"))(scope, receive, send)
+    (line,) = held.Recordings(tmp_path).new()
+    assert (line["status"], line["request_read"], line["answered"]) == (400, not is_gone, not is_gone)
 
 
 def test_messages_of_pubsub_are_recorded_as_they_were_sent(

@@ -19,7 +19,7 @@ from genops_events.airflow.retries import STAGE_RETRIES
 from genops_events.config import Config
 from genops_events.errors import TransientError
 from genops_events.gcp import ledger_commits
-from genops_events.gcp.ledger_reads import Version, load, look
+from genops_events.gcp.ledger_reads import COMMIT, Version, load, look
 from genops_events.gcp.ledger_store import account, all_accounts, committed, read, reserve, settle
 from genops_events.gcp.record_store import Contended, RecordStore
 from genops_events.money import group_commit
@@ -28,6 +28,7 @@ from genops_events.money.ledger import Ledger, LedgerDamaged, Refusal
 from genops_events.money.ledger import committed as committed_in
 from genops_events.record.paths import (
     LEDGER_OBJECTS,
+    ledger_of_commit,
     ledger_path,
     ledger_paths,
     ledger_prefix,
@@ -157,6 +158,27 @@ def test_thirty_at_once_are_taken_in_by_few_writes_none_of_which_the_limit_refus
     assert writes["refused"] == {}
     assert sum(writes["made"].values()) < 30, "as many as before this there were at least 60"
     assert committed(store, dataset="banking77", at=MONTH) == 30
+
+
+def test_commits_in_a_row_go_to_an_object_each(store: RecordStore) -> None:
+    for number in range(LEDGER_OBJECTS):
+        assert hold_back(store, number) is None
+    blobs = store.bucket.list_blobs(prefix=ledger_prefix("2026-11"))
+    lies = {blob.metadata[COMMIT]: blob.name for blob in blobs if blob.name in ledger_paths("2026-11")}
+    assert lies == {str(number): path for number, path in enumerate(ledger_paths("2026-11"), 1)}
+
+
+def test_a_commit_that_was_put_back_by_hand_without_its_metadata_is_the_ledger_still(store: RecordStore) -> None:
+    for number in range(3):
+        assert hold_back(store, number) is None
+    blob = store.bucket.blob(ledger_of_commit("2026-11", 3))
+    content = blob.download_as_bytes()
+    blob.delete()
+    store.bucket.blob(blob.name).upload_from_string(content)
+    assert committed(store, dataset="banking77", at=MONTH) == 3 * COST
+    assert hold_back(store, 3, limit=3 * COST) is not None, "what the second commit would allow"
+    assert hold_back(store, 4) is None
+    assert committed(store, dataset="banking77", at=MONTH) == 4 * COST
 
 
 def test_a_write_that_the_limit_refuses_all_the_same_is_made_again(
