@@ -79,7 +79,9 @@ class Answering:
         prompt = generation.read_prompt(body, model=model)
         cached = 0
         if prompt.cache is not None:
-            cache = self.caches.used(prompt.cache, name if job_id is not None else model)
+            cache = self.caches.used(
+                prompt.cache, name if job_id is not None else model, most_uses=self._switch.current.cache_uses
+            )
             functions, must_call, search = generation.read_tools(cache.request)
             prompt = replace(prompt, functions=functions, must_call=must_call, search=search)
             cached = cache.tokens

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -70,6 +71,7 @@ class Caches:
     def __init__(self, database: Database, served: Callable[[str], tuple[str | None, str]]) -> None:
         self._all = Shelf(database, "cache", CachedContent)
         self._served = served
+        self._uses: Counter[str] = Counter()
 
     def create(self, parent: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Accept a new cache and return it.
@@ -115,13 +117,25 @@ class Caches:
             raise not_found(f"Not found: cached content metadata for {name.rpartition('/')[2]}.")
         return found
 
-    def used(self, name: str, model: str) -> CachedContent:
+    def used(self, name: str, model: str, *, most_uses: int | None = None) -> CachedContent:
         """Return the cache that a call of `model` uses.
 
+        Args:
+            name: of the cache.
+            model: that is asked.
+            most_uses: after so many calls, its time is over; None for no bound.
+
         Raises:
-            ApiError: there is none, or it belongs to another model.
+            ApiError: there is none, its time is over, or it belongs to another model.
         """
+        found = self._all.get(name)
+        if found is not None and most_uses is not None and self._uses[name] >= most_uses:
+            found = self._all.put(name, replace(found, expires=min(found.expires, time.time())))
+        if found is not None and found.expires <= time.time():
+            # 400, and not 404: https://github.com/clawvisor/clawvisor/pull/360, read 2026-12-01
+            raise invalid(f"Cache content {found.id} is expired.")
         found = self.find(name)
+        self._uses[name] += 1
         if found.request["model"].rpartition("/")[2] != model.rpartition("/")[2]:
             wanted = found.request["model"]
             raise invalid(

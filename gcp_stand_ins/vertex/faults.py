@@ -57,6 +57,8 @@ class VertexFaults(HttpFaults):
 
     Any word will do, as the service may tell one that is newer than its clients.
     """
+    cache_uses: int | None = Field(default=None, ge=0)
+    """After so many calls that name it, a cached content is over, as if its time were. None for no bound."""
     empty_text: str = ""
     """The answer to a prompt that holds this text ends with STOP, and says nothing: its content has no parts."""
     context_window_tokens: int = Field(default=1_048_576, ge=1)

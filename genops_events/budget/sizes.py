@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from genops_events.budget import prompt_sizes
 from genops_events.config.cache_limits import refuse_small
+from genops_events.config.quotas import quota_for
 from genops_events.gemini.prompt_limits import PromptLimits, PromptOver
 from genops_events.gemini.prompts import BadRow, PromptRow, in_chunks
 from genops_events.gemini.requests import cache_contents
@@ -46,15 +47,47 @@ class Sizes:
         """All tokens that are sent, or read from the cache."""
         return self.tokens + self.cache_tokens * self.rows
 
-    def cost_usd(self, config: Config, dataset: Dataset, *, batch: bool, is_cache_refused: bool = False) -> Decimal:
-        """Return the most that answering costs; with a refused cache, its contents are billed in full with each prompt."""
+    def cost_usd(
+        self, config: Config, dataset: Dataset, *, batch: bool, caches: int = 1, is_cache_refused: bool = False
+    ) -> Decimal:
+        """Return the most that answering costs.
+
+        Args:
+            config: prices and quotas.
+            dataset: whose prompts.
+            batch: whether a batch job answers.
+            caches: that are made and kept, where the dataset has one.
+            is_cache_refused: whether the cache's contents are sent, and billed in full, with each prompt.
+        """
         rates = config.rates_for(dataset)
-        if is_cache_refused:
-            return rates.most_for(self.input_tokens, self.longest_answers, batch=batch)
-        made = rates.generation_cost(self.cache_tokens, 0)
-        return made + rates.most_for(
-            self.input_tokens, self.longest_answers, cached_tokens=self.cache_tokens * self.rows, batch=batch
+        from_cache = 0 if is_cache_refused else self.cache_tokens * self.rows
+        asked = rates.most_for(self.input_tokens, self.longest_answers, cached_tokens=from_cache, batch=batch)
+        if dataset.inference.cache is None:
+            return asked
+        hours = kept_minutes(config, dataset, self.rows) / 60
+        return asked + caches * (
+            rates.generation_cost(self.cache_tokens, 0) + rates.keeping_cost(self.cache_tokens, hours)
         )
+
+
+def kept_minutes(config: Config, dataset: Dataset, rows: int) -> float:
+    """Return for how many minutes each context cache of a run over so many rows may be kept: so long it is reserved."""
+    assert dataset.inference.cache is not None
+    quota = quota_for(config, config.places.serving(dataset), dataset.billed_model)
+    return dataset.inference.cache.kept_minutes(rows, quota.requests_per_minute)
+
+
+def common_tokens(config: Config, dataset: Dataset) -> int:
+    """Return how many tokens the dataset's context cache has, as Vertex AI counts them."""
+    cache = dataset.inference.cache
+    assert cache is not None
+    return count_tokens(
+        config,
+        model=dataset.billed_model,
+        prompts=[cache_contents(cache.text, cache.files)],
+        system_instruction=dataset.system_instruction,
+        media_resolution=dataset.inference.media_resolution if cache.files else None,
+    ).tokens
 
 
 def measure(
@@ -82,16 +115,8 @@ def measure(
     requests = served_requests(config, dataset)
     cache = dataset.inference.cache
     if cache is not None:
-        common = cache_contents(cache.text, cache.files)
-        found = count_tokens(
-            config,
-            model=dataset.billed_model,
-            prompts=[common],
-            system_instruction=dataset.system_instruction,
-            media_resolution=dataset.inference.media_resolution if cache.files else None,
-        )
-        sizes.cache_tokens = found.tokens
-        refuse_small(found.tokens, config.catalogue.named(dataset.billed_model), dataset.billed_model)
+        sizes.cache_tokens = common_tokens(config, dataset)
+        refuse_small(sizes.cache_tokens, config.catalogue.named(dataset.billed_model), dataset.billed_model)
     first_bad: BadRow | None = None
     for some in in_chunks(rows, most=MEASURED_AT_ONCE):
         alike: defaultdict[tuple[str, str | None], list[PromptRow]] = defaultdict(list)

@@ -59,12 +59,18 @@ def check_budget(run: StageRun) -> Verdict:
     if approved_by is not None:
         reason = f"Answering {sizes.rows} prompts costs at most {cost} USD, over a limit, as {approved_by} approved."
         figures |= {"approved_by": approved_by, "prompts_over": counted(over)}
-    reason = " ".join((reason, *unpriced(dataset.inference, has_cache=dataset.inference.cache is not None)))
+    reason = " ".join((reason, *unpriced(dataset.inference)))
     return run.conclude(BudgetVerdict, Outcome.APPROVED, reason, **figures)
 
 
 def priced(
-    run: StageRun, copy: str, *, batch: bool, limits: PromptLimits | None = None, is_cache_refused: bool = False
+    run: StageRun,
+    copy: str,
+    *,
+    batch: bool,
+    limits: PromptLimits | None = None,
+    caches: int = 1,
+    is_cache_refused: bool = False,
 ) -> tuple[Sizes, Decimal]:
     """Return what is in the prompt file as it was copied, and the most that answering it costs: every answer at its longest.
 
@@ -75,13 +81,14 @@ def priced(
         copy: name of the candidate's copy; made now where there is none.
         batch: whether it is sure that a batch job makes the answers. What may be asked online is priced as such.
         limits: of one prompt; None where nobody asks who is over one.
+        caches: context caches that are made, where the dataset has one.
         is_cache_refused: whether the cache's contents are sent before each prompt.
     """
     file = run.dataset.inference.prompts
     copy_prompts(run.store.bucket, file, copy)
     rows = rows_of(run.store.bucket, copy, readable=run.config.addresses)
     sizes = measure(run.config, run.dataset, rows, file=run.config.uri(file), limits=limits)
-    return sizes, sizes.cost_usd(run.config, run.dataset, batch=batch, is_cache_refused=is_cache_refused)
+    return sizes, sizes.cost_usd(run.config, run.dataset, batch=batch, caches=caches, is_cache_refused=is_cache_refused)
 
 
 def inference_limit(run: StageRun) -> StageLimit:

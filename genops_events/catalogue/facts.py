@@ -23,8 +23,8 @@ METHODS: Mapping[Method, str] = {
 }
 """Names of the methods for sentences."""
 
-Kind = Literal["input", "output", "cached", "thinking", "training"]
-"""Kinds of tokens that have a price of their own."""
+Kind = Literal["input", "output", "cached", "cache_hour", "thinking", "training"]
+"""Kinds of tokens that have a price of their own; `cache_hour`: a token that a context cache keeps for an hour."""
 Status = Literal["confirmed", "unconfirmed"]
 """Source of a price: `confirmed` by Google's page or several independent texts; `unconfirmed` if only others than Google have it."""
 Level = Literal["minimal", "low", "medium", "high"]
@@ -240,7 +240,7 @@ class Prices(Sourced):
     """Prices of tokens."""
 
     usd_per_million_tokens: dict[Kind, Price] = {}
-    """By kind of token. A kind without a figure has no price: using it is an error, and never free."""
+    """By kind of token; of `cache_hour`, for an hour. A kind without a figure has no price: using it is an error, and never free."""
     status: dict[Kind, Status] = {}
     """By kind of token, whether the price is confirmed."""
     locations: dict[str, dict[Kind, Price]] = {}

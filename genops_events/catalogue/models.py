@@ -109,11 +109,14 @@ def how_to_add(model: str, **figures: str) -> str:
     )
 
 
+_IN_WORDS: Mapping[Kind, str] = {"cache_hour": "tokens that a context cache keeps for an hour (`cache_hour`)"}
+
+
 def no_price(model: str, kind: Kind, location: str, known: Iterable[str], as_of: date | str) -> UnknownFigureError:
     """Return the error about a kind of token without a price, with the lines that add it."""
     have = ", ".join(known)
     return UnknownFigureError(
-        f"No price is known for {kind} tokens of {model} in {location} (as of {as_of}).",
+        f"No price is known for {_IN_WORDS.get(kind, f'{kind} tokens')} of {model} in {location} (as of {as_of}).",
         (f"Prices are known for {have}. " if have else "")
         + "A price is never guessed and never taken for 0: read it on Google's page of prices. "
         + how_to_add(model, prices=f"usd_per_million_tokens = {{ {kind} = … }}"),

@@ -104,6 +104,15 @@ class Rates:
     def _cached_price(self) -> Decimal:
         return self.prices.get("cached", self.price("input"))
 
+    def keeping_cost(self, tokens: int, hours: float) -> Decimal:
+        """Return the cost in USD of keeping a context cache of so many tokens for so many hours, rounded up.
+
+        Raises:
+            UnknownFigureError: keeping has no price.
+        """
+        _refuse_negative(tokens=tokens)
+        return _round_up(self.price("cache_hour") * tokens * Decimal(max(0.0, hours)) / _MILLION)
+
     def most_for(
         self, input_tokens: int, output_tokens: int, *, cached_tokens: int = 0, batch: bool = False
     ) -> Decimal:

@@ -97,7 +97,7 @@ def estimated(config: Config, dataset: str, file: Path, *, evaluation: Path, pro
         notes=(
             *assumed,
             *((f"{note}.",) if note else ()),
-            *unpriced(entry.inference, has_cache=entry.inference.cache is not None),
+            *unpriced(entry.inference),
         ),
     )
 
@@ -147,7 +147,16 @@ def _inference(config: Config, entry: Dataset, file: Path) -> tuple[PaidStep, ..
         why = "" if found.first_bad is None else f" {found.first_bad.reason}"
         raise UnusableFile(f"{file} has no prompt that can be asked.{why}", "Name another one.")
     rates = config.rates_for(entry)
-    return (inference_step(rates, entry.inference, found, limit_usd=entry.budget.inference_usd),)
+    quota = config.quota_of(entry.billed_model, entry.billed_model)
+    return (
+        inference_step(
+            rates,
+            entry.inference,
+            found,
+            limit_usd=entry.budget.inference_usd,
+            requests_per_minute=quota.requests_per_minute,
+        ),
+    )
 
 
 def _tokens(file: Path, entry: Dataset, config: Config) -> tuple[int, tuple[str, ...]]:

@@ -46,6 +46,17 @@ class Cache(ConfigPart):
     ttl_minutes: Annotated[int, Field(strict=True, ge=1, le=10_080)] = 120
     """When Vertex AI removes it by itself, after the last time that a run has extended it."""
 
+    def kept_minutes(self, rows: int, requests_per_minute: int) -> float:
+        """Return for how many minutes Vertex AI keeps one cache at the most: twice the time at the whole quota, and `ttl_minutes`.
+
+        A run that takes longer lets it go, so that keeping it never costs more than was reserved.
+
+        Args:
+            rows: that are asked.
+            requests_per_minute: the quota.
+        """
+        return self.ttl_minutes + 2 * rows / requests_per_minute
+
     @model_validator(mode="after")
     def _check_some(self) -> Cache:
         if self.text is None and self.files is None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from genops_events.catalogue.facts import Kind
 from genops_events.catalogue.models import read_models, shipped
 from genops_events.catalogue.windows import call_limits_of
 from genops_events.config.evaluation import Evaluation, priced_as
@@ -127,7 +128,8 @@ def _refuse_unpriced(config: Config) -> None:
     for name, dataset in config.datasets.items():
         try:
             rates = config.rates_for(dataset)
-            for kind in ("training", "input", "output"):
+            kinds: tuple[Kind, ...] = ("training", "input", "output")
+            for kind in kinds if dataset.inference.cache is None else (*kinds, "cache_hour"):
                 rates.price(kind)
             call_limits_of(config.catalogue, dataset.billed_model)
         except PermanentError as error:

@@ -191,6 +191,25 @@ class AllRefused(PermanentError):
     """Vertex AI refuses all prompts: a setting is wrong, and not a row."""
 
 
+class CacheLost(PermanentError):
+    """The context cache that the calls name cannot be used any more: another must be made, or the prompts asked without it."""
+
+
+_ABOUT_A_CACHE = re.compile(r"(?i)\bcached?[ _]?contents?\b")
+
+
+def is_cache_lost(error: CloudRefused) -> bool:
+    """Return whether a call was refused because its context cache cannot be used, so that no row is at fault.
+
+    One that was removed gives 404 or 400, one whose time is over 400, "Cache content … is expired"
+    (https://github.com/clawvisor/clawvisor/pull/360, https://github.com/BerriAI/litellm/pull/32411, read 2026-12-01).
+
+    Args:
+        error: the refusal of a call that names a cache.
+    """
+    return error.status in (400, 403, 404) and _ABOUT_A_CACHE.search(error.message) is not None
+
+
 def is_the_rows_fault(error: CloudRefused, *, has_files: bool = False) -> bool:
     """Return whether the row caused the refusal, so that other rows may be answered.
 

@@ -109,8 +109,18 @@ def _files_of(row: PromptRow, *, has_resolution: bool) -> FileTokens:
     return found
 
 
-def inference_step(rates: Rates, inference: Inference, found: PromptTokens, *, limit_usd: Decimal) -> PaidStep:
-    """Return the most that answering a prompt file can cost: at online prices, unless `mode` is batch."""
+def inference_step(
+    rates: Rates, inference: Inference, found: PromptTokens, *, limit_usd: Decimal, requests_per_minute: int
+) -> PaidStep:
+    """Return the most that answering a prompt file can cost: at online prices, unless `mode` is batch.
+
+    Args:
+        rates: prices of the model.
+        inference: of the dataset.
+        found: of its prompts.
+        limit_usd: `budget.inference_usd`.
+        requests_per_minute: the quota: for so long as it takes, a context cache is kept.
+    """
     cache = inference.cache
     why = f"{found.rows:,} prompts, answers of at most {found.answered:,} tokens together"
     if found.with_files or (cache is not None and cache.files):
@@ -122,7 +132,9 @@ def inference_step(rates: Rates, inference: Inference, found: PromptTokens, *, l
         )
     why = "; ".join((why, *(one.rstrip(".") for one in found.assumed.sentences(0))))
     # The cache is billed once when it is made, and with each prompt, where the model may have a lower price for it.
-    common = 0 if cache is None else estimated_tokens(cache.text or "") * (found.rows + 1)
-    asked = found.asked + common
+    common = 0 if cache is None else estimated_tokens(cache.text or "")
+    asked = found.asked + common * (found.rows + 1)
     usd = rates.most_for(asked, found.answered, batch=inference.mode == "batch")
+    if cache is not None:
+        usd += rates.keeping_cost(common, cache.kept_minutes(found.rows, requests_per_minute) / 60)
     return PaidStep("inference", usd, limit_usd, asked, found.answered, why)

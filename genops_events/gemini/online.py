@@ -13,7 +13,7 @@ import msgspec
 
 from genops_events.errors import GenopsError
 from genops_events.gcp.errors import CloudRefused, CloudUnavailable, first_error
-from genops_events.gemini.calls import AllRefused, Connection, Retries, is_the_rows_fault
+from genops_events.gemini.calls import AllRefused, CacheLost, Connection, Retries, is_cache_lost, is_the_rows_fault
 from genops_events.gemini.kept import PART_ROWS, KeptRows, RowWriter, pending
 from genops_events.gemini.pace import Pace
 from genops_events.gemini.prompts import BadRow, PromptRow, in_chunks
@@ -124,6 +124,7 @@ def answer_online(
         CloudUnavailable: calls fail after their retries, and the row is not the cause. Finished rows are kept.
         CloudRefused: a call can never succeed, and the row is not the cause.
         AllRefused: the first `ALL_REFUSED` rows were all refused.
+        CacheLost: the context cache of `requests` cannot be used any more. Finished rows are kept; no row is failed by it.
     """
     run = OnlineRun(
         config,
@@ -231,7 +232,7 @@ class OnlineRun:
             rows: those without a kept result; read as they are needed, in threads, never two at a time.
 
         Raises:
-            CloudUnavailable, CloudRefused, AllRefused: as `answer_online`.
+            CloudUnavailable, CloudRefused, AllRefused, CacheLost: as `answer_online`.
         """
         async with self._connection, self._row_writer:
             with first_error():
@@ -281,6 +282,9 @@ class OnlineRun:
         try:
             reply = read_reply(await self._retries.call(post, before_again=before_again), seconds=round(seconds, 3))
         except CloudRefused as error:
+            if self._respondent.requests.cache is not None and is_cache_lost(error):
+                self.stop(CacheLost(error.message, error.hint))
+                return
             if not is_the_rows_fault(error, has_files=row.has_files):
                 self.stop(error)
                 return

@@ -80,7 +80,7 @@ class Requests:
             {name: getattr(settings, name) for name in AnswerSettings.model_fields}
         )
         self._system_instruction = system_instruction
-        self._cache = cache
+        self.cache = cache
         self._thinker = thinker
         self._common = request_json(self._settings, system_instruction=system_instruction, cache=cache, thinker=thinker)
         self._declared_tokens = _declared_tokens(self._common)
@@ -94,7 +94,7 @@ class Requests:
         own = row.settings
         if own is None or not own.model_fields_set:
             return {**self._common, "contents": [*self.before, *row.contents]}
-        if self._cache is not None and (kept := sorted(own.model_fields_set & IN_CACHE)):
+        if self.cache is not None and (kept := sorted(own.model_fields_set & IN_CACHE)):
             raise CannotAsk(f"`{kept[0]}` cannot be a row's own where the dataset has a cache: it is part of the cache")
         try:
             settings = merged(self._settings, own)
@@ -109,7 +109,7 @@ class Requests:
                 raise CannotAsk(f"`{place}` is {one['input']!r}: {reason[:1].lower()}{reason[1:]}")
         has_own = "system_instruction" in own.model_fields_set
         instruction = own.system_instruction if has_own else self._system_instruction
-        common = request_json(settings, system_instruction=instruction, cache=self._cache, thinker=self._thinker)
+        common = request_json(settings, system_instruction=instruction, cache=self.cache, thinker=self._thinker)
         return {**common, "contents": [*self.before, *row.contents]}
 
     def common(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
 
+from genops_events.budget.sizes import kept_minutes
 from genops_events.budget.work import inference_limit, priced
 from genops_events.cascade.holds import rounds_of
 from genops_events.cascade.spending import estimated, pay_for
@@ -15,7 +16,7 @@ from genops_events.cascade.stage_run import StageRun
 from genops_events.config.inference import Inference
 from genops_events.errors import PermanentError
 from genops_events.gcp.parts import remove_parts
-from genops_events.gemini.calls import AllRefused
+from genops_events.gemini.calls import AllRefused, CacheLost
 from genops_events.gemini.estimate import prompt_tokens
 from genops_events.gemini.kept import KeptRows
 from genops_events.gemini.online import answer_online
@@ -25,7 +26,7 @@ from genops_events.gemini.replies import Totals
 from genops_events.gemini.requests import Requests
 from genops_events.gemini.results import WrittenRows, copy_prompts, nothing_to_ask, rows_of, write_results
 from genops_events.gemini.served import served_requests
-from genops_events.inference.cache import CacheRefused, ContextCache, cached
+from genops_events.inference.cache import MOST_CACHES, CacheRefused, CandidateCaches, ContextCache, caches_usd
 from genops_events.inference.choice import choose
 from genops_events.record import inference as places
 from genops_events.record.endings import in_words
@@ -110,14 +111,18 @@ class CandidateInference:
         )
         return self.run.store.create_or_read(places.plan_path(self.candidate), plan)
 
-    def pay(self, *, is_cache_refused: bool = False) -> None:
+    def pay(self, *, caches: int = 1, is_cache_refused: bool = False) -> None:
         """Reserve what the answers may cost on top of the reservation: genops.yaml or a price was changed, or a cache refused.
+
+        Args:
+            caches: context caches that are made in all.
+            is_cache_refused: whether prompts are asked without one.
 
         Raises:
             StepAside: it would go over a limit, and is held until a person approves it.
         """
         batch = self.plan.way == "batch"
-        _, most = priced(self.run, self.prompts, batch=batch, is_cache_refused=is_cache_refused)
+        _, most = priced(self.run, self.prompts, batch=batch, caches=caches, is_cache_refused=is_cache_refused)
         pay_for(self.run, "inference", most, limit=inference_limit(self.run))
 
     def _not_batch(self) -> str:
@@ -140,25 +145,15 @@ class CandidateInference:
 
         Raises:
             CloudUnavailable: a call failed after its retries; the next try continues from the kept rows.
-            StepAside: Vertex AI refuses the cache, and without it the prompts would go over a limit.
+            StepAside: Vertex AI refuses or loses the cache, and what the prompts cost then would go over a limit.
         """
-        dataset, made, remark = self.run.dataset, None, ""
-        try:
-            with cached(
-                self.run.config,
-                self.inference,
-                model=self.plan.model,
-                candidate=self.candidate,
-                system_instruction=dataset.system_instruction,
-            ) as made:
-                refused = self._ask_online(self.requests(None if made is None else made.name), made)
-        except CacheRefused as error:
-            log.warning("The prompts are asked without `inference.cache`. %s", error)
-            remark = f"Asked without `inference.cache`, since Vertex AI refused it: {error.message}"
-            self.pay(is_cache_refused=True)
-            refused = self._ask_online(self.requests(None, is_cache_refused=True), None)
+        remark = ""
+        if self.inference.cache is None:
+            refused = self._ask_online(self.requests(None), None)
+        else:
+            refused, remark = self._ask_with_cache()
         if refused is not None:
-            return self._none_taken(refused, making_usd=self._making_usd(made))
+            return self._none_taken(refused, making_usd=self._caches_usd)
         done = self.run.store.verdict(self.candidate, Stage.INFERENCE)
         if (
             done is not None
@@ -170,7 +165,7 @@ class CandidateInference:
             answers=answers_path(self.candidate),
             failures=places.failures_path(self.candidate),
         )
-        verdict = self.conclude(written, batch=False, making_usd=self._making_usd(made), remark=remark)
+        verdict = self.conclude(written, batch=False, making_usd=self._caches_usd, remark=remark)
         # The files have all rows; a crash before this line leaves a few small objects.
         remove_parts(self.bucket, places.parts_prefix(self.candidate))
         return verdict
@@ -178,6 +173,38 @@ class CandidateInference:
     @property
     def _kept(self) -> KeptRows:
         return KeptRows(self.bucket, places.parts_prefix(self.candidate))
+
+    def _ask_with_cache(self) -> tuple[AllRefused | None, str]:
+        """Ask with the context cache, with a second one where Vertex AI loses the first, and else without any.
+
+        Returns what `_ask_online` does, and a sentence for the verdict.
+        """
+        caches = CandidateCaches(
+            self.run.config,
+            self.run.store,
+            self.candidate,
+            self.run.dataset,
+            model=self.plan.model,
+            minutes=kept_minutes(self.run.config, self.run.dataset, self.plan.rows),
+            before_another=lambda number: self.pay(caches=number),
+        )
+        remark = ""
+        while not remark:
+            try:
+                with caches.one() as cache:
+                    refused = self._ask_online(self.requests(cache.name), cache)
+            except CacheRefused as error:
+                remark = f"Asked without `inference.cache`, since Vertex AI refused it: {error.message}"
+            except CacheLost as error:
+                log.warning("A context cache of this candidate is lost. %s", error)
+                if len(caches.made) >= MOST_CACHES:
+                    remark = f"Asked without `inference.cache` in the end, since it was lost again: {error.message}"
+            else:
+                again = len(caches.made) > 1
+                return refused, "The context cache was made twice, since the first one was lost." if again else ""
+        log.warning(remark)
+        self.pay(caches=len(caches.made), is_cache_refused=True)
+        return self._ask_online(self.requests(None, is_cache_refused=True), None), remark
 
     def _ask_online(self, requests: Requests, cache: ContextCache | None) -> AllRefused | None:
         """Ask until every row is kept, answered or failed; return the error if Vertex AI refused all of them."""
@@ -204,11 +231,12 @@ class CandidateInference:
             return error
         return None
 
-    def _making_usd(self, cache: ContextCache | None) -> Decimal:
-        """Return the cost of making the cache; reading it is billed with each answer."""
-        if cache is None:
+    @property
+    def _caches_usd(self) -> Decimal:
+        """The cost of making and keeping context caches; reading them is billed with each answer."""
+        if self.inference.cache is None:
             return Decimal(0)
-        return self.run.config.rates_for(self.run.dataset).generation_cost(cache.tokens, 0)
+        return caches_usd(self.run.store, self.candidate, self.run.config.rates_for(self.run.dataset))
 
     def _none_taken(self, error: AllRefused, *, making_usd: Decimal) -> Verdict:
         """Record a failure without answers: refusals cost nothing, and the reservation is released."""

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from genops_events.record.document import Document, JobCancellation, JobSubmission
 from genops_events.record.paths import folder
+
+if TYPE_CHECKING:
+    from genops_events.catalogue.prices import Rates
 
 
 class InferencePlan(Document):
@@ -54,6 +59,33 @@ class InferenceProgress(Document):
         return ", ".join(parts)
 
 
+class KeptCache(BaseModel):
+    """A context cache that was made, and is billed for as long as it may be there."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    """Resource name, `projects/…/locations/…/cachedContents/…`."""
+    tokens: int
+    made_at: AwareDatetime
+    until: AwareDatetime
+    """When Vertex AI removes it, as it was last told. Whether one that is removed before is billed till then is not documented
+    (https://discuss.ai.google.dev/t/172194, read 2026-12-01): it is counted till then."""
+
+    def cost_usd(self, rates: Rates) -> Decimal:
+        """Return what it costs to make and to keep; reading it is billed with each answer."""
+        hours = (self.until - self.made_at).total_seconds() / 3600
+        return rates.generation_cost(self.tokens, 0) + rates.keeping_cost(self.tokens, hours)
+
+
+class InferenceCaches(Document):
+    """The context caches of a candidate, written as soon as one is made or extended: the cost of all is in the verdict."""
+
+    SCHEMA: ClassVar[str] = "genops.inference-caches.v1"
+
+    caches: tuple[KeptCache, ...] = ()
+
+
 class BatchAttempt(Document):
     """A batch job is about to be submitted: written before the call, since the answer may be lost."""
 
@@ -80,6 +112,11 @@ def plan_path(candidate: str) -> str:
 def progress_path(candidate: str) -> str:
     """Return the path of the progress of inference."""
     return f"{folder(candidate)}inference-progress.json"
+
+
+def caches_path(candidate: str) -> str:
+    """Return the path of the context caches."""
+    return f"{folder(candidate)}inference-caches.json"
 
 
 def attempt_path(candidate: str) -> str:

@@ -13,9 +13,10 @@ from test_validate_command import ROOT, TRAIN
 from typer.testing import CliRunner
 from usual import usual_config, usual_settings
 
+from genops_events.catalogue.tokens import estimated_tokens
 from genops_events.cli import app
 from genops_events.evaluation.judge_usage import EXPLANATION_TOKENS
-from genops_events.money.unpriced import CACHE, GROUNDING
+from genops_events.money.unpriced import GROUNDING
 
 BUCKET = ROOT / "examples" / "bucket"
 EVALUATION = BUCKET / "evaluation" / "banking77.jsonl"
@@ -245,20 +246,22 @@ def test_japanese_is_counted_alike_in_a_training_file_and_in_prompts(
     assert steps["tuning"]["input_tokens"] == 3 * 300 * (600 + 3)  # it was a quarter of that
 
 
-@pytest.mark.parametrize(
-    ("inference", "said"),
-    [
-        ({"mode": "online", "cache": {"text": "x" * 40_000}}, CACHE),
-        ({"grounding": "google_search"}, GROUNDING),
-    ],
-)
-def test_what_has_no_price_is_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inference: dict[str, Any], said: str
-) -> None:
-    changed(tmp_path, monkeypatch, inference=inference)
+def test_what_has_no_price_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    changed(tmp_path, monkeypatch, inference={"grounding": "google_search"})
     _, out, _ = estimate(TRAIN, "--json")
-    assert json.loads(out)["notes"] == [said]
-    assert f"note: {said}" in estimate(TRAIN)[2]
+    assert json.loads(out)["notes"] == [GROUNDING]
+    assert f"note: {GROUNDING}" in estimate(TRAIN)[2]
+
+
+def test_keeping_a_context_cache_is_in_the_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def inference_usd(**cache: object) -> Decimal:
+        changed(tmp_path, monkeypatch, inference={"mode": "online", "cache": {"text": "x" * 40_000, **cache}})
+        _, out, _ = estimate(TRAIN, "--json", "--prompts", BUCKET / "prompts" / "banking77.jsonl")
+        assert json.loads(out)["notes"] == []
+        return Decimal(json.loads(out)["steps"]["inference"]["usd"])
+
+    more = inference_usd(ttl_minutes=180) - inference_usd(ttl_minutes=60)
+    assert more == 2 * Decimal("1.00") * estimated_tokens("x" * 40_000) / 1_000_000
 
 
 def test_files_in_prompts_are_estimated_where_that_can_be_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -111,3 +111,11 @@ def test_negative_counts_are_refused() -> None:
         tuning_cost(FLASH, 1, -1)
     with pytest.raises(ValueError, match="cached_tokens"):
         rates().generation_cost(1, 0, cached_tokens=2)
+
+
+def test_keeping_a_cache_is_priced_by_tokens_and_hours_and_never_free_where_the_price_is_not_known() -> None:
+    rates = rates_of(shipped(), "gemini-2.5-pro")
+    assert rates.keeping_cost(2_000_000, 1.5) == Decimal("13.5")
+    assert rates.keeping_cost(2_000_000, -1) == 0
+    with pytest.raises(UnknownFigureError, match="tokens that a context cache keeps for an hour"):
+        rates_of(shipped(), "gemini-3.5-flash").keeping_cost(1, 1)
