@@ -6,7 +6,7 @@ import json
 from decimal import Decimal
 
 import pytest
-from cloud import DATASET, Reader, StandIns, at_once
+from cloud import DATASET, Reader, Received, StandIns, at_once
 from made_up import now, verdict
 from typer.testing import CliRunner
 
@@ -19,6 +19,7 @@ from genops_events.gcp.record_store import RecordStore
 from genops_events.intake.open_candidates import traces_of
 from genops_events.record.events import announcement, announcement_path, event_data, publication_path
 from genops_events.record.stages import Outcome, Stage
+from genops_events.record.verdicts import Verdict
 
 CANDIDATE = "banking77-0123456789abcdef"
 PATH = announcement_path(CANDIDATE, Stage.TUNING, Outcome.SUCCEEDED)
@@ -32,11 +33,24 @@ def is_marked(store: RecordStore) -> bool:
     return PATH in known
 
 
-def test_a_verdict_is_published_once_and_marked(config: Config, store: RecordStore, completions: Reader) -> None:
-    tuned = verdict(Stage.TUNING, Outcome.SUCCEEDED, CANDIDATE)
+@pytest.fixture
+def tuned() -> Verdict:
+    """A verdict whose event is at PATH."""
+    return verdict(Stage.TUNING, Outcome.SUCCEEDED, CANDIDATE)
+
+
+def announced_once(config: Config, store: RecordStore, completions: Reader, tuned: Verdict) -> Received:
+    """Announce the verdict; return its event, which came once and is marked."""
     announce(config, store, tuned)
     (received,) = completions.read_some()
     assert is_marked(store)
+    return received
+
+
+def test_a_verdict_is_published_once_and_marked(
+    config: Config, store: RecordStore, completions: Reader, tuned: Verdict
+) -> None:
+    received = announced_once(config, store, completions, tuned)
     ((_, event),) = store.announcements(CANDIDATE, skip=set())
     told = CliRunner().invoke(app, ["events", "--candidate", CANDIDATE, "--json"]).stdout
     assert json.loads(told)["message_id"] == received.message_id
@@ -46,18 +60,15 @@ def test_a_verdict_is_published_once_and_marked(config: Config, store: RecordSto
 
 
 def test_no_object_is_written_twice_for_an_event(
-    cloud: StandIns, config: Config, store: RecordStore, completions: Reader
+    cloud: StandIns, config: Config, store: RecordStore, completions: Reader, tuned: Verdict
 ) -> None:
     cloud.storage.faults(object_write_seconds=3600)
-    announce(config, store, verdict(Stage.TUNING, Outcome.SUCCEEDED, CANDIDATE))
-    assert len(completions.read_some()) == 1
-    assert is_marked(store)
+    announced_once(config, store, completions, tuned)
 
 
 def test_an_event_that_an_older_version_has_published_is_not_published_again(
-    config: Config, store: RecordStore, completions: Reader
+    config: Config, store: RecordStore, completions: Reader, tuned: Verdict
 ) -> None:
-    tuned = verdict(Stage.TUNING, Outcome.SUCCEEDED, CANDIDATE)
     written = announcement(tuned, bucket=config.bucket, now=now())
     blob = store.bucket.blob(PATH)
     blob.metadata = {"published": "true"}
@@ -123,22 +134,17 @@ def test_the_events_of_a_candidate_come_in_the_order_in_which_they_were_announce
 
 
 def test_an_event_that_was_written_by_one_who_died_is_published(
-    config: Config, store: RecordStore, completions: Reader
+    config: Config, store: RecordStore, completions: Reader, tuned: Verdict
 ) -> None:
-    tuned = verdict(Stage.TUNING, Outcome.SUCCEEDED, CANDIDATE)
     store.create(PATH, announcement(tuned, bucket=config.bucket, now=now()))
     assert not is_marked(store)
     assert completions.read() == []
-    announce(config, store, tuned)
-    (received,) = completions.read_some()
-    assert received.data == event_data(tuned)
-    assert is_marked(store)
+    assert announced_once(config, store, completions, tuned).data == event_data(tuned)
 
 
 def test_an_event_that_was_published_by_one_who_died_before_marking_it_keeps_its_id(
-    config: Config, store: RecordStore, completions: Reader
+    config: Config, store: RecordStore, completions: Reader, tuned: Verdict
 ) -> None:
-    tuned = verdict(Stage.TUNING, Outcome.SUCCEEDED, CANDIDATE)
     written = announcement(tuned, bucket=config.bucket, now=now())
     store.create(PATH, written)
     outbox.publish(config, written)
@@ -149,18 +155,16 @@ def test_an_event_that_was_published_by_one_who_died_before_marking_it_keeps_its
 
 
 def test_four_who_announce_one_verdict_at_once_agree_on_one_document(
-    config: Config, store: RecordStore, completions: Reader
+    config: Config, store: RecordStore, completions: Reader, tuned: Verdict
 ) -> None:
-    tuned = verdict(Stage.TUNING, Outcome.SUCCEEDED, CANDIDATE)
     at_once(*[lambda: announce(config, RecordStore.open(config), tuned)] * 4)
     assert is_marked(store)
     assert {one.attributes["ce-id"] for one in completions.read_some()} == {f"{CANDIDATE}/genops.tuning.succeeded.v1"}
 
 
 def test_what_pub_sub_does_not_take_is_kept_and_published_later(
-    cloud: StandIns, config: Config, store: RecordStore, completions: Reader
+    cloud: StandIns, config: Config, store: RecordStore, completions: Reader, tuned: Verdict
 ) -> None:
-    tuned = verdict(Stage.TUNING, Outcome.SUCCEEDED, CANDIDATE)
     cloud.pubsub.faults(error_code="UNAVAILABLE", error_share=1.0, error_methods=["Publish"])
     with pytest.MonkeyPatch.context() as patch:
         # The client itself tries again for as long as it may: a minute is too long for a test.
@@ -174,8 +178,10 @@ def test_what_pub_sub_does_not_take_is_kept_and_published_later(
     assert is_marked(store)
 
 
-def test_a_topic_that_is_not_there_is_refused_by_name_and_the_event_kept(config: Config, store: RecordStore) -> None:
+def test_a_topic_that_is_not_there_is_refused_by_name_and_the_event_kept(
+    config: Config, store: RecordStore, tuned: Verdict
+) -> None:
     elsewhere = config.model_copy(update={"topics": config.topics.model_copy(update={"completions": "nowhere"})})
     with pytest.raises(CloudRefused, match="nowhere"):
-        announce(elsewhere, store, verdict(Stage.TUNING, Outcome.SUCCEEDED, CANDIDATE))
+        announce(elsewhere, store, tuned)
     assert not is_marked(store)
