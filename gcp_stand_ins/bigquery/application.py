@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 import duckdb
@@ -19,6 +20,7 @@ from gcp_stand_ins.bigquery.errors import ApiError, injected, invalid, not_imple
 from gcp_stand_ins.bigquery.faults import BigQueryFaults
 from gcp_stand_ins.bigquery.jobs import Jobs
 from gcp_stand_ins.bigquery.names import DatasetName, TableName
+from gcp_stand_ins.bigquery.rights import refusal
 from gcp_stand_ins.bigquery.streaming import Streaming, number_of
 from gcp_stand_ins.bigquery.uploads import Uploads
 from gcp_stand_ins.faults import AnswerGivenError, FaultSwitch, InjectedError
@@ -106,13 +108,16 @@ class BigQueryApplication:
             match = route.pattern.fullmatch(request.url.path) if route.verb == request.method else None
             if match is None:
                 continue
+            place = match.groupdict()
             try:
                 await self._faults.before(route.name)
             except AnswerGivenError as given:
                 return Response(given.answer.body, given.answer.status, given.answer.all_headers)
             except InjectedError as error:
-                raise injected(error.code, route.name) from None
-            answer = await route.handler(request, **match.groupdict())
+                denied = error.code == str(HTTPStatus.FORBIDDEN.value)
+                raise refusal(route.name, place) if denied else injected(error.code, route.name) from None
+            self._faults.current.rights.check_call(route.name, place)
+            answer = await route.handler(request, **place)
             applied = (
                 request.method != "GET" and "location" not in answer.headers
             )  # a session of an upload is no change

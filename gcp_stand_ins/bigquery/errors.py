@@ -23,7 +23,7 @@ _STATUS = {
     "internalError": 500,
 }
 """The status of each reason. Source: https://cloud.google.com/bigquery/docs/error-messages"""
-_REASON_OF_STATUS = {400: "invalid", 401: "authError", 403: "accessDenied", 404: "notFound", 409: "duplicate"}
+_REASON_OF_STATUS = {400: "invalid", 401: "authError", 404: "notFound", 409: "duplicate"}
 
 
 class ApiError(Exception):

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from pydantic import Field, field_validator
 
 from gcp_stand_ins.bigquery.errors import ApiError
+from gcp_stand_ins.bigquery.rights import Rights
 from gcp_stand_ins.faults import HttpFaults
 
 
@@ -25,6 +26,23 @@ class BigQueryFaults(HttpFaults):
     """From creation until the job is done; one of 0 is done before its creation is answered."""
     job_error_reason: str = ""
     """Jobs created from now on fail with this reason, such as `backendError`, and change nothing."""
+
+    permissions: list[str] | None = None
+    """What the caller may do: permissions (`bigquery.jobs.create`) and roles (`roles/bigquery.jobUser`, as granted on the project).
+
+    Everything else is refused with 403 `accessDenied`, by a call or by a job. None: everything is allowed.
+    """
+
+    @property
+    def rights(self) -> Rights:
+        """What the caller may do."""
+        return Rights.of(self.permissions)
+
+    @field_validator("permissions")
+    @classmethod
+    def _are_known(cls, permissions: list[str] | None) -> list[str] | None:
+        Rights.of(permissions)
+        return permissions
 
     def loses_answer(self, method: str) -> bool:
         """Tell whether the answer to an applied call of `method` is to be lost."""

@@ -42,7 +42,7 @@ class CloudStorage:
         """Download what `uris` name, each with at most one `*`, into new files of `folder`; return these.
 
         Raises:
-            ApiError: an address is none, or nothing is there.
+            ApiError: an address is none, nothing is there, or it may not be read.
         """
         if not uris:
             raise invalid("A load job needs sourceUris, or an upload.")
@@ -89,6 +89,9 @@ class CloudStorage:
             raise ApiError("backendError", f"Cloud Storage could not be asked for {uri}: {error}") from error
         if answer.status_code == httpx.codes.NOT_FOUND:
             raise not_found("URI", uri)
+        if answer.status_code == httpx.codes.FORBIDDEN:
+            # https://github.com/GoogleCloudPlatform/data-science-on-gcp/issues/170, read 2026-12-01
+            raise ApiError("accessDenied", f"Access Denied: File {uri}: Access Denied")
         if not answer.is_success:
             raise ApiError("backendError", f"Cloud Storage answered {answer.status_code} for {uri}.")
         return answer

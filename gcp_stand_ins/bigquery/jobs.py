@@ -205,7 +205,7 @@ class Jobs:
         if kind != "query":
             raise not_implemented(f"a dry run of a {kind} job")
         try:
-            figures = self._queries.plan(config, project)
+            figures = self._queries.plan(config, project, self._faults.current.rights)
         except duckdb.Error as error:
             raise _refused(error) from error
         reference = {"projectId": project, "jobId": f"dry_{uuid.uuid4().hex}", "location": LOCATION}
@@ -257,9 +257,9 @@ class Jobs:
                 faults.check_job()
                 rows_in = None
                 if kind == "load":
-                    figures = self._loads.run(config, project, files, full=faults.full)
+                    figures = self._loads.run(config, project, files, rights=faults.rights, full=faults.full)
                 else:
-                    figures, rows_in = self._queries.run(config, project, job, full=faults.full)
+                    figures, rows_in = self._queries.run(config, project, job, rights=faults.rights, full=faults.full)
                 self._put_end(name, {kind: figures}, None, rows_in)
         except ApiError as error:
             self._end(name, {}, error)

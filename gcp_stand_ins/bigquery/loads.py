@@ -17,6 +17,7 @@ from gcp_stand_ins.bigquery.errors import ApiError, invalid, not_found, not_impl
 from gcp_stand_ins.bigquery.names import TableName
 from gcp_stand_ins.bigquery.queries import prepare
 from gcp_stand_ins.bigquery.results import fields_of_query
+from gcp_stand_ins.bigquery.rights import Rights
 from gcp_stand_ins.bigquery.schema import Field, checked_fields, same_type
 from gcp_stand_ins.bigquery.streaming import add_rows
 from gcp_stand_ins.bigquery.values import row_problems
@@ -53,16 +54,23 @@ class Loads:
             raise not_implemented(f"encoding {config['encoding']}")
         return TableName.of(config.get("destinationTable") or {}, project)
 
-    def run(self, config: Mapping[str, Any], project: str, files: Sequence[Path], *, full: bool) -> dict[str, Any]:
+    def run(
+        self, config: Mapping[str, Any], project: str, files: Sequence[Path], *, rights: Rights, full: bool
+    ) -> dict[str, Any]:
         """Run a load job; return its statistics.
 
         Args:
             config: `configuration.load`.
             project: of a destination that names none.
             files: what is loaded, on this disk.
+            rights: of the caller.
             full: no table takes a row more.
         """
         name = self.check(config, project)
+        # All three, whatever is there: https://cloud.google.com/bigquery/docs/loading-data-cloud-storage-parquet (read 2026-12-01)
+        rights.check("bigquery.tables.create", name.parent)
+        for permission in ("bigquery.tables.update", "bigquery.tables.updateData"):
+            rights.check(permission, name)
         if full:
             raise ApiError("quotaExceeded", f"Quota exceeded: {name} takes no row more (injected fault).")
         fields = self._fields(config, name, files)

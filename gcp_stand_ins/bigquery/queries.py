@@ -13,6 +13,7 @@ from gcp_stand_ins.bigquery.errors import ApiError, duplicate, not_found, not_im
 from gcp_stand_ins.bigquery.merging import merge
 from gcp_stand_ins.bigquery.names import DatasetName, TableName
 from gcp_stand_ins.bigquery.results import fields_of_query, keep_result
+from gcp_stand_ins.bigquery.rights import Rights
 from gcp_stand_ins.bigquery.schema import Field, checked_fields, columns_sql, same_type
 from gcp_stand_ins.bigquery.sql import Statement, parse
 
@@ -50,9 +51,10 @@ class Queries:
             parameters=config.get("queryParameters") or (),
         )
 
-    def plan(self, config: Mapping[str, Any], project: str) -> dict[str, Any]:
+    def plan(self, config: Mapping[str, Any], project: str, rights: Rights) -> dict[str, Any]:
         """Return the statistics of a dry run: nothing is changed."""
         statement = self.checked(config, project)
+        _check_rights(rights, statement, config, project)
         for one in statement.reads:
             self.catalog.fields(one)
         figures: dict[str, Any] = {"statementType": statement.kind, "totalBytesProcessed": "0", "cacheHit": False}
@@ -63,7 +65,7 @@ class Queries:
         return figures
 
     def run(
-        self, config: Mapping[str, Any], project: str, job: str, *, full: bool
+        self, config: Mapping[str, Any], project: str, job: str, *, rights: Rights, full: bool
     ) -> tuple[dict[str, Any], TableName | None]:
         """Run a query job; return its statistics, and the table that its rows are in, if it has any.
 
@@ -71,9 +73,11 @@ class Queries:
             config: `configuration.query`.
             project: of tables that name none.
             job: its id.
+            rights: of the caller.
             full: no table takes a row more.
         """
         statement = self.checked(config, project)
+        _check_rights(rights, statement, config, project)
         adds = statement.kind in _ADDS_ROWS or (statement.kind == "SELECT" and config.get("destinationTable"))
         if full and adds:
             raise ApiError("quotaExceeded", "Quota exceeded: no table takes a row more (injected fault).")
@@ -112,11 +116,9 @@ class Queries:
 
     def _select(self, config: Mapping[str, Any], project: str, job: str, statement: Statement) -> TableName:
         database = self.catalog.database
-        given = config.get("destinationTable")
-        if not given or str(given.get("datasetId", "")).startswith("_"):
-            name, _ = keep_result(database, project, job, statement.sql)
-            return name
-        name = TableName.of(given, project)
+        name = _destination(config, project)
+        if name is None:
+            return keep_result(database, project, job, statement.sql)[0]
         fields = fields_of_query(database, statement.sql)
         layout = {key: config[key] for key in ("timePartitioning", "clustering") if config.get(key)}
         # What is replaced may be read by the query itself.
@@ -129,6 +131,42 @@ class Queries:
         database.execute('DROP TABLE "_selected"')
         self.catalog.touch(name)
         return name
+
+
+def _destination(config: Mapping[str, Any], project: str) -> TableName | None:
+    """Return the table that the job names for its rows; those of others are in a hidden dataset."""
+    given = config.get("destinationTable")
+    if not given or str(given.get("datasetId", "")).startswith("_"):
+        return None
+    return TableName.of(given, project)
+
+
+def _check_rights(rights: Rights, statement: Statement, config: Mapping[str, Any], project: str) -> None:
+    """Refuse a statement that the caller may not run.
+
+    Raises:
+        ApiError: 403, with the reason `accessDenied`.
+    """
+    for one in statement.reads:
+        rights.check_query(one)
+    destination = _destination(config, project)
+    target = destination or statement.target
+    match statement.kind.partition("_")[0], statement.dataset:
+        case "CREATE", None:
+            assert target is not None
+            rights.check("bigquery.tables.create", target.parent)
+        case "DROP", None:
+            assert target is not None
+            rights.check("bigquery.tables.delete", target)
+        case "CREATE", DatasetName(project=of):
+            rights.check("bigquery.datasets.create", of)
+        case "DROP", DatasetName() as dataset:
+            rights.check("bigquery.datasets.delete", dataset)
+        case _ if target is not None:
+            if destination is not None:
+                # https://github.com/hashicorp/terraform-provider-google/issues/9577, read 2026-12-01: also where the table is there
+                rights.check("bigquery.tables.create", target.parent)
+            rights.check("bigquery.tables.updateData", target)
 
 
 def prepare(

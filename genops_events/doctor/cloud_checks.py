@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import wraps
@@ -17,7 +18,7 @@ from genops_events.doctor import rules
 from genops_events.doctor.findings import Check, Finding, failed, ok, skipped, warning
 from genops_events.doctor.model_notices import model_notices, models_of
 from genops_events.gcp import requirements
-from genops_events.gcp.clients import genai_client, publisher_client, storage_client, subscriber_client
+from genops_events.gcp.clients import bigquery_client, genai_client, publisher_client, storage_client, subscriber_client
 from genops_events.gcp.errors import CloudRefused, CloudUnavailable, google_call
 from genops_events.gcp.record_store import RecordStore, Unreadable
 from genops_events.intake.dead_letters import COUNTED, count_dead_letters
@@ -36,6 +37,7 @@ CALL_SECONDS = 8.0
 """Bound of one call: whoever waits for a diagnosis sits in front of it."""
 
 _FORBIDDEN = 403
+_NOT_LOADED = "The tables do not go into BigQuery until that is mended. No row is lost: all are in the bucket, and `genops sql` shows them."
 _importing = threading.Lock()
 P = ParamSpec("P")
 Look = Callable[Concatenate["CloudChecks", P], Finding]
@@ -85,6 +87,7 @@ class CloudChecks:
             Check("Vertex AI", self.vertex),
             Check("source models", self.source_models, needs=("Vertex AI",)),
             Check("models' ends", self.ends_of_models),
+            *([Check("BigQuery", self.bigquery, needs=("bucket",))] if config.tables.dataset else ()),
             Check("shared documents", self.shared_documents, needs=("bucket",)),
             Check("sweep", self.sweep, needs=("bucket",)),
             Check("clock", self.clock),
@@ -220,6 +223,50 @@ class CloudChecks:
             text = "A tuned model ends with the model that it was tuned from. Only Google refuses: the cascade goes on until then."
             return warning(" ".join(map(str, found)), text, "genops config check")
         return ok("none of the models in genops.yaml retires within 90 days, by the catalogue")
+
+    def bigquery(self) -> Finding:
+        """Look whether this account may load the tables, as far as that shows without a change."""
+        name = f"{self._config.project}.{self._config.tables.dataset}"
+        try:
+            is_there = self._may_load(name)
+        except CloudRefused as error:
+            if _status(error) != _FORBIDDEN:
+                raise
+            return warning(error.message, _NOT_LOADED, *self.remedies.tables())
+        if is_there:
+            return ok(f"the dataset {name} is there, and jobs may be run")
+        with google_call(f"look what this account may do with gs://{self._config.bucket}"):
+            granted = self._bucket().test_iam_permissions([requirements.BUCKET_LOOK], timeout=CALL_SECONDS, retry=None)
+        if not granted:
+            told = f"The dataset {name} is not there, and this account, without {requirements.BUCKET_LOOK}, does not see where to create it."
+            return warning(told, _NOT_LOADED, *self.remedies.tables())
+        return ok(f"the next run of genops_tables creates the dataset {name}; jobs may be run")
+
+    def _may_load(self, name: str) -> bool:
+        """Return whether a dataset is there; raises where this account may not run jobs, or may not change its tables."""
+        from google.api_core.exceptions import NotFound
+        from google.cloud.bigquery import QueryJobConfig
+
+        client = bigquery_client(self._config)
+        try:
+            with google_call(f"look at the dataset {name} of BigQuery"):
+                try:
+                    client.get_dataset(name, retry=None, timeout=CALL_SECONDS)
+                    is_there = True
+                except NotFound:
+                    is_there = False
+            # A dry run changes nothing, and takes the rights of what it only tries.
+            with google_call(f"try a job of BigQuery in the dataset {name}"), suppress(NotFound):
+                client.query(
+                    f"DELETE FROM `{name}.candidates` WHERE FALSE",  # noqa: S608 - a checked name
+                    job_config=QueryJobConfig(dry_run=True),
+                    retry=None,
+                    job_retry=None,
+                    timeout=CALL_SECONDS,
+                )
+        finally:
+            client.close()
+        return is_there
 
     def shared_documents(self) -> Finding:
         """Look whether the champions and the month's ledger can be read."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from genops_events.config import Config
+from genops_events.gcp import requirements
 
 UP = ("genops up --detach",)
 PROVISION = ("genops provision --apply",)
@@ -69,11 +70,11 @@ class Remedies:
 
     def bucket_role(self, role: str) -> tuple[str, ...]:
         """Grant a role on the bucket."""
-        return (f"gcloud storage buckets add-iam-policy-binding {self._bucket} --member=MEMBER --role={role}",)
+        return (requirements.bucket_grant(self.config, role),)
 
     def project_role(self, role: str) -> tuple[str, ...]:
         """Grant a role on the project."""
-        return (f"gcloud projects add-iam-policy-binding {self.config.project} --member=MEMBER --role={role}",)
+        return (requirements.project_grant(self.config, role),)
 
     def bucket_setting(self, option: str, statement: str) -> tuple[str, ...]:
         """Change a setting of the bucket.
@@ -117,6 +118,13 @@ class Remedies:
             f"gcloud services enable aiplatform.googleapis.com {self._project}",
             *self.project_role("roles/aiplatform.user"),
         )
+
+    def tables(self) -> tuple[str, ...]:
+        """Let this account load the tables into BigQuery."""
+        if self.is_local:
+            return STATUS
+        enable = f"gcloud services enable bigquery.googleapis.com {self._project}"
+        return (enable, *requirements.tables_grants(self.config))
 
     def sweep_now(self) -> tuple[str, ...]:
         """Run the sweep now: a run that a person starts sweeps."""

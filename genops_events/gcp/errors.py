@@ -29,7 +29,8 @@ _REMEDIES = {
 }
 _DISABLED = (
     "Enable the API that the message names: "
-    "`gcloud services enable storage.googleapis.com pubsub.googleapis.com aiplatform.googleapis.com`, and wait a minute."
+    "`gcloud services enable storage.googleapis.com pubsub.googleapis.com aiplatform.googleapis.com bigquery.googleapis.com`, "
+    "and wait a minute."
 )
 _BY_REASON = {
     "SERVICE_DISABLED": _DISABLED,

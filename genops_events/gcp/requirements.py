@@ -33,6 +33,35 @@ OBJECT_PERMISSIONS = (
 )
 """What genops-events needs in the bucket; roles/storage.objectUser grants it."""
 
+BUCKET_LOOK = "storage.buckets.get"
+"""What it takes to see where the bucket is, and to load from it into BigQuery; roles/storage.objectUser does not grant it."""
+
+TABLES_PROJECT_ROLES = ("roles/bigquery.dataEditor", "roles/bigquery.jobUser")
+TABLES_BUCKET_ROLE = "roles/storage.legacyBucketReader"
+"""What the tables in BigQuery need beside that: they are made, loaded and merged; their dataset is made where the bucket is.
+
+Granted on the project, the first creates datasets (https://cloud.google.com/bigquery/docs/access-control). For a load from the bucket,
+Google names `storage.buckets.get`, too (https://cloud.google.com/bigquery/docs/loading-data-cloud-storage-parquet). Read 2026-12-01.
+"""
+
+
+def project_grant(config: Config, role: str) -> str:
+    """Return the command that grants a role on the project; MEMBER stands for the account that genops runs as."""
+    return f"gcloud projects add-iam-policy-binding {config.project} --member=MEMBER --role={role}"
+
+
+def bucket_grant(config: Config, role: str) -> str:
+    """Return the command that grants a role on the bucket."""
+    return f"gcloud storage buckets add-iam-policy-binding gs://{config.bucket} --member=MEMBER --role={role}"
+
+
+def tables_grants(config: Config) -> tuple[str, ...]:
+    """Return the commands that grant what the tables in BigQuery need."""
+    return (
+        *(project_grant(config, role) for role in TABLES_PROJECT_ROLES),
+        bucket_grant(config, TABLES_BUCKET_ROLE),
+    )
+
 
 def topic_name(config: Config, topic: str) -> str:
     """Return the full name of a topic of this project."""

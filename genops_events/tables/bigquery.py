@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from genops_events.errors import GenopsError, PermanentError
 from genops_events.gcp.at_once import at_once
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, bigquery_client, idempotent_retry
-from genops_events.gcp.errors import CloudRefused, google_call
+from genops_events.gcp.errors import CloudRefused
 from genops_events.gcp.table_marks import Mark, listed, remove
 from genops_events.record.tables import (
     LOADING,
@@ -35,6 +35,7 @@ from genops_events.record.tables import (
     pending_path,
     pending_prefix,
 )
+from genops_events.tables.calls import tables_call
 from genops_events.tables.jobs import Jobs, job_base
 from genops_events.tables.schema import TABLES, Table, differences, merge_sql
 
@@ -79,7 +80,9 @@ def load_tables(config: Config, store: RecordStore) -> Loaded:
 
     Raises:
         CloudUnavailable: BigQuery or Cloud Storage does not answer; what is not loaded stays marked.
-        TablesNotLoaded: a table has another schema, or takes no more rows; all parts stay in the bucket, and marked.
+        CloudRefused: this account may not see the dataset, or not create it; its hint says which roles it lacks.
+        TablesNotLoaded: a table has another schema, takes no more rows, or may not be changed by this account. Either way all parts
+            stay in the bucket, and marked.
     """
     loaded = Loaded()
     if not _anything_to_do(config, store):
@@ -122,17 +125,17 @@ def _dataset(client: bigquery.Client, config: Config, store: RecordStore) -> str
     from google.cloud import bigquery
 
     name = f"{config.project}.{config.tables.dataset}"
-    with google_call(f"look at the dataset {name}"):
+    with tables_call(config, f"look at the dataset {name}"):
         try:
             return str(client.get_dataset(name, **_patient()).location)
         except NotFound:
             pass
-    with google_call(f"look at gs://{config.bucket}"):
+    with tables_call(config, f"look at gs://{config.bucket}"):
         store.bucket.reload(timeout=CALL_TIMEOUT_SECONDS)
     wanted = bigquery.Dataset(name)
     wanted.location = store.bucket.location
     wanted.description = "Written by genops-events: candidates, evaluations, spend and completion events."
-    with google_call(f"create the dataset {name}"):
+    with tables_call(config, f"create the dataset {name}"):
         return str(client.create_dataset(wanted, exists_ok=True, **_patient()).location)
 
 
@@ -151,7 +154,7 @@ class _TableLoader:
         self._name = f"{config.project}.{self._dataset}.{table.name}"
         self._location = location
         self._loading = loading_path(self._dataset, table.name)
-        self._jobs = Jobs(client, store, self._loading, location)
+        self._jobs = Jobs(client, config, store, self._loading, location)
 
     def load(self, loaded: Loaded) -> None:
         """Load all that is pending."""
@@ -172,7 +175,7 @@ class _TableLoader:
         from google.api_core.exceptions import NotFound
         from google.cloud import bigquery
 
-        with google_call(f"look at the table {self._name}"):
+        with tables_call(self._config, f"look at the table {self._name}"):
             try:
                 found = self._client.get_table(self._name, **_patient())
             except NotFound:
@@ -183,7 +186,7 @@ class _TableLoader:
             wanted.clustering_fields = list(self._table.clusters)
             wanted.description = self._table.description
             wanted.labels = {LABEL: self._table.name}
-            with google_call(f"create the table {self._name}"):
+            with tables_call(self._config, f"create the table {self._name}"):
                 found = self._client.create_table(wanted, exists_ok=True, **_patient())
         return self._fitting(found)
 
@@ -206,7 +209,7 @@ class _TableLoader:
                 *found.schema,
                 *(one for one in self._schema() if one.name in {each.name for each in missing}),
             ]
-            with google_call(f"add columns to the table {self._name}"):
+            with tables_call(self._config, f"add columns to the table {self._name}"):
                 found = self._client.update_table(found, ["schema"], **_patient())
         return int(found.created.timestamp() * 1000)
 
@@ -302,7 +305,7 @@ class _TableLoader:
 
         loaded = self._jobs.once(f"load {len(parts)} parts into {staging}", load_id, load)
         self._jobs.once(f"merge {staging} into {self._name}", merge_id, merge)
-        with google_call(f"remove {staging}"):
+        with tables_call(self._config, f"remove {staging}"):
             client.delete_table(staging, not_found_ok=True, **_patient())
         return int(loaded.output_rows or 0)
 

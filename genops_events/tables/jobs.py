@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from genops_events.errors import PermanentError
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, idempotent_retry
-from genops_events.gcp.errors import CloudRefused, CloudUnavailable, google_call
+from genops_events.gcp.errors import CloudRefused, CloudUnavailable
 from genops_events.record.tables import Loading
+from genops_events.tables.calls import DENIED, NOT_LOST, not_allowed, tables_call, told_by
 
 if TYPE_CHECKING:
     from google.cloud import bigquery
 
+    from genops_events.config import Config
     from genops_events.gcp.record_store import RecordStore
 
 JOB_SECONDS = 600.0
@@ -32,13 +34,17 @@ class Jobs:
 
     Args:
         client: of BigQuery.
+        config: names project and bucket, for errors.
         store: the record, which counts failed jobs.
         loading: where it does.
         location: of the dataset.
     """
 
-    def __init__(self, client: bigquery.Client, store: RecordStore, loading: str, location: str) -> None:
+    def __init__(
+        self, client: bigquery.Client, config: Config, store: RecordStore, loading: str, location: str
+    ) -> None:
         self._client = client
+        self._config = config
         self._store = store
         self._loading = loading
         self._location = location
@@ -63,28 +69,27 @@ class Jobs:
             job_id = f"{base}-{number}"
             found = False
             try:
-                with google_call(what):
+                with tables_call(self._config, what):
                     try:
                         job = start(job_id)
                     except Conflict:
                         found = True
                         job = self._look(job_id)
             except CloudRefused as error:
-                details = getattr(error.__cause__, "errors", None) or [{}]
-                raise job_error(what, details[0], error) from error
+                raise self._error(what, told_by(error), error) from error.__cause__
             if found and job.state == "DONE" and job.error_result:
                 number += 1  # of an earlier try: its id is used up
                 self._note_failure(number)
                 continue
             try:
-                with google_call(what):
+                with tables_call(self._config, what):
                     job.result(timeout=JOB_SECONDS, retry=idempotent_retry())
             except (CloudRefused, CloudUnavailable) as error:
-                with google_call(what):
+                with tables_call(self._config, what):
                     job = self._look(job_id)
                 if job.state == "DONE" and job.error_result:
                     self._note_failure(number + 1)
-                    raise job_error(what, job.error_result, error) from error
+                    raise self._error(what, job.error_result, error) from error.__cause__
                 raise
             return job
 
@@ -92,6 +97,25 @@ class Jobs:
         return self._client.get_job(
             job_id, location=self._location, retry=idempotent_retry(), timeout=CALL_TIMEOUT_SECONDS
         )
+
+    def _error(self, what: str, result: Mapping[str, Any], error: CloudRefused | CloudUnavailable) -> Exception:
+        """Return a failed job's error in words that say what to do."""
+        reason, message = str(result.get("reason")), str(result.get("message"))
+        if reason == _FULL:
+            return DatasetFull(
+                f"Could not {what}: BigQuery takes no more rows ({reason}): {message}",
+                f"{NOT_LOST} Raise the quota or remove what is not needed; the next run of genops_tables loads what is missing. "
+                "`tables: {bigquery: off}` does without.",
+            )
+        if reason in _PASSING:
+            return CloudUnavailable(f"Could not {what}: {reason}: {message}", "It is retried with back-off.")
+        if isinstance(error, CloudRefused):
+            return error
+        if reason in DENIED:
+            return not_allowed(self._config, f"Could not {what}: {message}")
+        refused = CloudRefused(f"Could not {what}: {reason}: {message}", NOT_LOST)
+        refused.status = error.status
+        return refused
 
     def _failed(self) -> int:
         known = self._store.read(self._loading, Loading)
@@ -110,21 +134,3 @@ def job_base(table: str, step: str, work: Sequence[Any]) -> str:
     """Return the beginning of a job id that is the same for the same work."""
     digest = hashlib.sha256(json.dumps(list(work)).encode()).hexdigest()[:32]
     return f"genops-{table}-{step}-{digest}"
-
-
-def job_error(what: str, result: dict[str, Any], error: CloudRefused | CloudUnavailable) -> Exception:
-    """Return a failed job's error in words that say what to do."""
-    reason, message = str(result.get("reason")), str(result.get("message"))
-    if reason == _FULL:
-        return DatasetFull(
-            f"Could not {what}: BigQuery takes no more rows ({reason}): {message}",
-            "Nothing is lost: the rows are in the bucket, and `genops sql` shows them. Raise the quota or remove what is not "
-            "needed; the next run of genops_tables loads what is missing. `tables: {bigquery: off}` does without.",
-        )
-    if reason in _PASSING:
-        return CloudUnavailable(f"Could not {what}: {reason}: {message}", "It is retried with back-off.")
-    if isinstance(error, CloudRefused):
-        return error
-    refused = CloudRefused(f"Could not {what}: {reason}: {message}", "Nothing is lost: the rows are in the bucket.")
-    refused.status = error.status
-    return refused

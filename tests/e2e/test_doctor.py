@@ -170,7 +170,7 @@ def test_storage_that_is_unavailable_and_then_a_bucket_that_is_gone(stack: Stack
     httpx.put(f"{admin}/faults", json={"unavailable_seconds": 120}, timeout=HANG_SECONDS).raise_for_status()
     unavailable = diagnosis(stack)
     httpx.delete(f"{admin}/faults", timeout=HANG_SECONDS).raise_for_status()
-    need_the_bucket = {"bucket settings", "notification", "input files", "shared documents", "sweep"}
+    need_the_bucket = {"bucket settings", "notification", "input files", "BigQuery", "shared documents", "sweep"}
     assert names(unavailable, "failed") == {"bucket"}
     assert names(unavailable, "skipped") == need_the_bucket
     assert "503" in unavailable["bucket"]["found"]

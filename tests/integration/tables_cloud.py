@@ -23,6 +23,7 @@ from genops_events.gcp.record_store import RecordStore
 from genops_events.record.evaluation import rows_path
 from genops_events.record.paths import open_path
 from genops_events.record.stages import Outcome, Stage
+from genops_events.record.tables import pending_prefix
 
 TABLE_NAMES = ("candidates", "completions", "evaluations", "spend")
 _started: list[StandIn] = []
@@ -109,6 +110,12 @@ def contents(config: Config) -> dict[str, list[tuple[Any, ...]]]:
         return {name: _rows(client, config, name) for name in TABLE_NAMES}
     finally:
         client.close()
+
+
+def pending(config: Config, store: RecordStore) -> list[str]:
+    """Return the marks of the parts that have to be loaded into BigQuery."""
+    dataset = config.tables.dataset or ""
+    return [name for table in TABLE_NAMES for name in store.names(pending_prefix(dataset, table))]
 
 
 def _rows(client: bigquery.Client, config: Config, name: str) -> list[tuple[Any, ...]]:

@@ -10,17 +10,18 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from cloud import DATASET, StandIns
+from cloud import DATASET, StandIn, StandIns
 from google.cloud.storage import Bucket
 from waiting import HANG_SECONDS
 
 from genops_events.cli.diagnosis import run
 from genops_events.config import Config, load_config
+from genops_events.config.tables import AnalysisTables
 from genops_events.doctor.cloud_checks import CloudChecks
 from genops_events.doctor.findings import Finding, Status
 from genops_events.doctor.remedies import Remedies
 from genops_events.gcp import requirements
-from genops_events.gcp.clients import publisher_client, subscriber_client
+from genops_events.gcp.clients import bigquery_client, publisher_client, subscriber_client
 from genops_events.gcp.record_store import RecordStore
 from genops_events.money.ledger import Ledger, month_of
 from genops_events.provisioning.provision import provision
@@ -232,7 +233,8 @@ def test_without_the_bucket_only_what_does_not_need_it_is_judged(config: Config,
     found = look(config)
     assert wrong(found) == {"bucket": "failed"}
     assert "There is no bucket" in found["bucket"].found
-    assert skipped(found) == {"bucket settings", "notification", "input files", "shared documents", "sweep"}
+    needs_it = {"bucket settings", "notification", "input files", "BigQuery", "shared documents", "sweep"}
+    assert skipped(found) == needs_it
 
 
 @pytest.mark.parametrize(
@@ -390,3 +392,60 @@ def test_a_model_that_ends_soon_is_a_warning_with_what_replaces_it(config: Confi
     assert finding.status is Status.WARNING
     assert f"gemini-2.5-flash retires on {soon}, in 30 days" in finding.found
     assert "Google names gemini-9 in its place." in finding.found
+
+
+def test_a_dataset_that_is_not_there_yet_is_no_fault_and_looking_does_not_create_it(
+    config: Config, bucket: Bucket, bigquery: StandIn
+) -> None:
+    fresh = config.model_copy(update={"tables": AnalysisTables(bigquery="never_made")})
+    bigquery.faults(permissions=list(requirements.TABLES_PROJECT_ROLES))
+    for _ in range(2):
+        found = look(fresh)
+        assert wrong(found) == {}
+        assert found["BigQuery"].found == (
+            f"the next run of genops_tables creates the dataset {config.project}.never_made; jobs may be run"
+        )
+    client = bigquery_client(config)
+    client.create_dataset("never_made")
+    client.close()
+    assert look(fresh)["BigQuery"].found == f"the dataset {config.project}.never_made is there, and jobs may be run"
+
+
+@pytest.mark.parametrize("missing", ["bigquery.datasets.get", "bigquery.jobs.create", "bigquery.tables.updateData"])
+def test_a_right_of_bigquery_that_is_missing_is_a_warning_with_the_commands_that_grant_it(
+    config: Config, bucket: Bucket, bigquery: StandIn, missing: str
+) -> None:
+    have = {"bigquery.datasets.get", "bigquery.jobs.create", "bigquery.tables.updateData", "bigquery.tables.getData"}
+    client = bigquery_client(config)
+    client.create_dataset(str(config.tables.dataset), exists_ok=True)
+    client.close()
+    bigquery.faults(permissions=sorted(have - {missing}))
+    remedies = Remedies(config, is_local=False, airflow="")
+    found = look(config)
+    assert wrong(found) == {"BigQuery": "warning"}
+    assert missing in found["BigQuery"].found
+    assert "No row is lost" in found["BigQuery"].cause
+    for role in ("roles/bigquery.dataEditor", "roles/bigquery.jobUser", "roles/storage.legacyBucketReader"):
+        assert any(command.endswith(f"--member=MEMBER --role={role}") for command in remedies.tables())
+
+
+def test_who_does_not_see_where_the_bucket_is_cannot_create_the_dataset(
+    config: Config, bucket: Bucket, cloud: StandIns
+) -> None:
+    fresh = config.model_copy(update={"tables": AnalysisTables(bigquery="nowhere")})
+    seen = {"kind": "storage#testIamPermissionsResponse", "permissions": [*requirements.OBJECT_PERMISSIONS]}
+    method = "buckets.testIamPermissions"
+    cloud.storage.faults(
+        answers=[
+            {"method": method, "document": seen, "times": 1},
+            {"method": method, "document": {"kind": seen["kind"]}, "times": 1},
+        ]
+    )
+    found = look(fresh)
+    assert wrong(found) == {"BigQuery": "warning"}
+    assert "without storage.buckets.get" in found["BigQuery"].found
+
+
+def test_bigquery_is_not_looked_at_where_no_tables_go_there(config: Config, bucket: Bucket, bigquery: StandIn) -> None:
+    bigquery.faults(error_share=1, error_code="403")
+    assert "BigQuery" not in look(config.model_copy(update={"tables": AnalysisTables()}))

@@ -6,7 +6,7 @@ import pytest
 from cloud import StandIn, StandIns
 from google.cloud import bigquery
 from made_up import ended
-from tables_cloud import contents, whole_candidate, with_dataset
+from tables_cloud import contents, pending, whole_candidate, with_dataset
 
 from genops_events.config import Config
 from genops_events.errors import GenopsError
@@ -15,7 +15,6 @@ from genops_events.gcp.errors import CloudUnavailable
 from genops_events.gcp.outbox import announce
 from genops_events.gcp.record_store import RecordStore
 from genops_events.record.stages import Outcome, Stage
-from genops_events.record.tables import pending_prefix
 from genops_events.tables.bigquery import TablesNotLoaded, load_tables
 from genops_events.tables.parts import write_parts
 from genops_events.tables.query import query
@@ -24,11 +23,6 @@ from genops_events.tables.schema import TABLES
 
 def sizes(config: Config) -> dict[str, int]:
     return {name: len(rows) for name, rows in contents(config).items()}
-
-
-def pending(config: Config, store: RecordStore) -> list[str]:
-    dataset = config.tables.dataset or ""
-    return [name for table in TABLES for name in store.names(pending_prefix(dataset, table))]
 
 
 def tables_of(config: Config) -> set[str]:

@@ -30,6 +30,7 @@ ALL: dict[str, Callable[[Remedies], tuple[str, ...]]] = {
     "document": lambda one: one.unreadable_document("genops/ledger/2026-01.json"),
     "sweep": lambda one: one.sweep_now(),
     "vertex": lambda one: one.vertex(),
+    "tables": lambda one: one.tables(),
     "airflow": lambda one: one.airflow_down(),
     "airflow url": lambda one: one.airflow_url(),
     "airflow access": lambda one: one.airflow_access(),
