@@ -340,4 +340,7 @@ def _refused(error: duckdb.Error) -> ApiError:
     said = str(error)
     if isinstance(error, duckdb.ConstraintException) and "NOT NULL" in said:
         return ApiError("invalid", f"Required field cannot be null: {said.rpartition('.')[2]}")
+    if isinstance(error, duckdb.ParserException):
+        # What it gets has been read as BigQuery's SQL before.
+        return not_implemented(f"a part of this SQL: {said}")
     return ApiError("invalidQuery", said, location="query")

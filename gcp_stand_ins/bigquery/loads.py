@@ -26,7 +26,7 @@ _TAKEN = {
     *("sourceUris", "schema", "destinationTable", "createDisposition", "writeDisposition", "sourceFormat"),
     *("maxBadRecords", "ignoreUnknownValues", "autodetect", "skipLeadingRows", "fieldDelimiter", "quote"),
     *("allowQuotedNewlines", "allowJaggedRows", "nullMarker", "timePartitioning", "clustering"),
-    *("destinationTableProperties", "encoding"),
+    *("destinationTableProperties", "encoding", "parquetOptions"),
 }
 _FORMATS = ("CSV", "NEWLINE_DELIMITED_JSON", "PARQUET")
 _NAMED = 20
@@ -52,6 +52,9 @@ class Loads:
             raise not_implemented(f"sourceFormat {_format(config)}: it takes {', '.join(_FORMATS)}")
         if str(config.get("encoding") or "UTF-8").upper() != "UTF-8":
             raise not_implemented(f"encoding {config['encoding']}")
+        options = config.get("parquetOptions") or {}
+        if others := sorted(name for name in set(options) - {"enableListInference"} if options[name]):
+            raise not_implemented(f"configuration.load.parquetOptions.{others[0]}")
         return TableName.of(config.get("destinationTable") or {}, project)
 
     def run(
@@ -73,6 +76,8 @@ class Loads:
             rights.check(permission, name)
         if full:
             raise ApiError("quotaExceeded", f"Quota exceeded: {name} takes no row more (injected fault).")
+        if _format(config) == "PARQUET" and not (config.get("parquetOptions") or {}).get("enableListInference"):
+            self._refuse_lists(files)
         fields = self._fields(config, name, files)
         layout = {key: config[key] for key in ("timePartitioning", "clustering") if config.get(key)}
         described = {**(config.get("destinationTableProperties") or {}), **layout}
@@ -152,6 +157,19 @@ class Loads:
             said = f"Error while reading data, error message: too many errors, giving up. Rows: {count + bad}; errors: {bad}."
             raise ApiError("invalid", f"{said} {wrong[0].message}", location=wrong[0].location, causes=wrong)
         return count, bad
+
+    def _refuse_lists(self, files: Sequence[Path]) -> None:
+        """Refuse lists, which BigQuery, unless told otherwise, loads as records of what lies in the file to hold them.
+
+        https://cloud.google.com/bigquery/docs/loading-data-cloud-storage-parquet (read 2026-12-01)
+
+        Raises:
+            ApiError: there is one.
+        """
+        for file in files:
+            sql = f"SELECT name FROM parquet_schema({text(file)}) WHERE converted_type = 'LIST'"  # noqa: S608
+            for (name,) in self.catalog.database.rows(sql):
+                raise not_implemented(f"lists in Parquet (field {name}) without parquetOptions.enableListInference")
 
     def _parquet(
         self, config: Mapping[str, Any], name: TableName, fields: Sequence[Field], files: Sequence[Path]

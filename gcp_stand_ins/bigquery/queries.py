@@ -12,7 +12,7 @@ from gcp_stand_ins.bigquery.definitions import define
 from gcp_stand_ins.bigquery.errors import ApiError, duplicate, not_found, not_implemented
 from gcp_stand_ins.bigquery.merging import merge
 from gcp_stand_ins.bigquery.names import DatasetName, TableName
-from gcp_stand_ins.bigquery.results import fields_of_query, keep_result
+from gcp_stand_ins.bigquery.results import fields_of_query, keep_result, refuse_null_elements
 from gcp_stand_ins.bigquery.rights import Rights
 from gcp_stand_ins.bigquery.schema import Field, checked_fields, columns_sql, same_type
 from gcp_stand_ins.bigquery.sql import Statement, parse
@@ -123,6 +123,7 @@ class Queries:
         layout = {key: config[key] for key in ("timePartitioning", "clustering") if config.get(key)}
         # What is replaced may be read by the query itself.
         database.execute(f'CREATE OR REPLACE TEMP TABLE "_selected" AS {statement.sql}')
+        refuse_null_elements(database, '"_selected"', fields)
         prepare(
             self.catalog, name, config, {**layout, "schema": {"fields": checked_fields(fields)}}, default="WRITE_EMPTY"
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlglot
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
+from sqlglot.errors import ErrorLevel, SqlglotError, UnsupportedError
 
 from gcp_stand_ins.bigquery.errors import ApiError, invalid, not_implemented
 from gcp_stand_ins.bigquery.names import DatasetName, TableName
@@ -44,8 +44,15 @@ class Statement:
 
 
 def duckdb_sql(tree: exp.Expr) -> str:
-    """Return a tree as DuckDB's SQL."""
-    return tree.sql(dialect="duckdb")
+    """Return a tree as DuckDB's SQL.
+
+    Raises:
+        ApiError: DuckDB has no words for some of it.
+    """
+    try:
+        return tree.sql(dialect="duckdb", unsupported_level=ErrorLevel.RAISE)
+    except UnsupportedError as error:
+        raise not_implemented(f"a part of this SQL: {error}") from None
 
 
 def parse(
@@ -87,6 +94,16 @@ def _adapt(tree: exp.Expr) -> None:
         path = one.expression.sql(dialect="duckdb")
         given = exp.Anonymous(this="json_extract_string", expressions=[one.this.copy(), exp.Var(this=path)])
         one.replace(given)
+    _adapt_aggregates(tree)
+
+
+def _adapt_aggregates(tree: exp.Expr) -> None:
+    for nulls in list(tree.find_all(exp.RespectNulls)):
+        if isinstance(nulls.this, exp.ArrayAgg):
+            nulls.replace(nulls.this)  # as both do by themselves
+    for having in tree.find_all(exp.HavingMax):
+        if not isinstance(having.parent, exp.AnyValue):
+            raise not_implemented("HAVING MAX and HAVING MIN in aggregates other than ANY_VALUE")
     for aggregate in list(tree.find_all(exp.ArrayAgg, exp.GroupConcat)):
         if isinstance(aggregate.this, exp.Limit):
             _cut(aggregate)
@@ -100,6 +117,9 @@ def _cut(aggregate: exp.Expr) -> None:
     value = value.expressions[0] if isinstance(value, exp.Distinct) else value
     whole: exp.Expr = exp.ArrayAgg(this=ordered.copy())
     place = aggregate.parent if isinstance(aggregate.parent, exp.IgnoreNulls) else aggregate
+    if isinstance(place.parent, exp.Window):
+        # https://cloud.google.com/bigquery/docs/reference/standard-sql/aggregate_functions#array_agg (read 2026-12-01)
+        raise ApiError("invalidQuery", "LIMIT in an aggregate cannot be together with OVER", location="query")
     if isinstance(aggregate, exp.GroupConcat) or place is not aggregate:
         there = exp.Not(this=exp.Is(this=value.copy(), expression=exp.null()))
         whole = exp.Filter(this=whole, expression=exp.Where(this=there))

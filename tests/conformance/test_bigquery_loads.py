@@ -17,6 +17,7 @@ from bigquery_stand_in import BigQueryProcess, made, rows
 from google.api_core import exceptions
 from google.cloud import bigquery
 from google.cloud.bigquery import LoadJobConfig, SchemaField, TimePartitioning
+from google.cloud.bigquery.format_options import ParquetOptions
 from google.cloud.storage import Bucket
 from storage_stand_in import PROJECT, StorageProcess
 from waiting import HANG_SECONDS
@@ -120,6 +121,25 @@ def test_parquet_from_cloud_storage_keeps_its_types(
         ("cost", "NUMERIC"),
         ("made_at", "TIMESTAMP"),
     ]
+
+
+def test_lists_in_parquet_are_arrays_where_the_job_says_so_and_refused_otherwise(
+    bq: bigquery.Client, dataset: str, tmp_path: Path
+) -> None:
+    content = parquet(tmp_path, "SELECT [1, 2] AS numbers, 'a' AS k")
+    with pytest.raises(exceptions.MethodNotImplemented, match=r"numbers\) without parquetOptions\.enableListInference"):
+        load(bq, content, f"{dataset}.t", source_format="PARQUET")
+    options = ParquetOptions()
+    options.enable_list_inference = True
+    assert load(bq, content, f"{dataset}.t", source_format="PARQUET", parquet_options=options).output_rows == 1
+    assert rows(bq, f"SELECT numbers, k FROM {dataset}.t") == [([1, 2], "a")]
+    options.enum_as_string = True
+    with pytest.raises(exceptions.MethodNotImplemented, match=r"parquetOptions\.enumAsString"):
+        load(bq, content, f"{dataset}.t", source_format="PARQUET", parquet_options=options)
+    options = ParquetOptions()
+    options.map_target_type = "ARRAY_OF_STRUCT"
+    with pytest.raises(exceptions.MethodNotImplemented, match=r"parquetOptions\.mapTargetType"):
+        load(bq, content, f"{dataset}.t", source_format="PARQUET", parquet_options=options)
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,16 @@ def test_arrays_and_structs_are_parameters_too(bq: bigquery.Client) -> None:
         ("SELECT ARRAY_AGG(x ORDER BY x DESC LIMIT 2) FROM UNNEST([1, 3, 2]) AS x", [([3, 2],)]),
         ("SELECT ARRAY_AGG(x IGNORE NULLS ORDER BY x LIMIT 1)[OFFSET(0)] FROM UNNEST([NULL, 3, 2]) AS x", [(2,)]),
         ("SELECT STRING_AGG(x, '-' ORDER BY x LIMIT 2) FROM UNNEST(['c', 'a', 'b']) AS x", [("a-b",)]),
+        ("SELECT ARRAY_AGG(DISTINCT x ORDER BY x LIMIT 2) FROM UNNEST([3, 3, 2, 1]) AS x", [([1, 2],)]),
+        ("SELECT ARRAY_AGG(x RESPECT NULLS ORDER BY x LIMIT 3)[OFFSET(1)] FROM UNNEST([NULL, 3, 2]) AS x", [(2,)]),
+        (
+            "SELECT ARRAY_AGG(STRUCT(n AS a, MOD(n, 2) AS odd) ORDER BY MOD(n, 2) DESC, n LIMIT 1)[OFFSET(0)].a FROM UNNEST([4, 5, 3]) AS n",
+            [(3,)],
+        ),
+        (
+            "SELECT MOD(n, 2) AS odd, ARRAY_AGG(n ORDER BY n DESC LIMIT 2) FROM UNNEST([1, 2, 3, 5]) AS n GROUP BY odd ORDER BY odd",
+            [(0, [2]), (1, [5, 3])],
+        ),
         ("SELECT STRUCT(1 AS a, 'b' AS b) AS s", [({"a": 1, "b": "b"},)]),
         ("SELECT IF(TRUE, 'y', 'n'), COALESCE(NULL, 1), CONCAT('a', 'b')", [("y", 1, "ab")]),
         (
@@ -229,6 +239,18 @@ def test_the_same_job_id_is_taken_once(bq: bigquery.Client, dataset: str) -> Non
         ("SELECT * FROM EXTERNAL_QUERY('c', 'SELECT 1')", exceptions.MethodNotImplemented, "table function"),
         ("CREATE VIEW d.v AS SELECT * FROM read_csv('/etc/hostname')", exceptions.MethodNotImplemented, "read_csv"),
         ("", exceptions.MethodNotImplemented, "0 statements"),
+        ("SELECT ARRAY_AGG(x LIMIT 1) OVER () FROM UNNEST([1]) AS x", exceptions.BadRequest, "together with OVER"),
+        (
+            "SELECT ARRAY_AGG(x HAVING MAX x) FROM UNNEST([1]) AS x",
+            exceptions.MethodNotImplemented,
+            "HAVING MAX and HAVING MIN",
+        ),
+        (
+            "SELECT ARRAY_CONCAT_AGG(x LIMIT 1) FROM (SELECT [1] AS x UNION ALL SELECT [2])",
+            exceptions.MethodNotImplemented,
+            "LIMIT in ARRAY_CONCAT_AGG",
+        ),
+        ("SELECT ARRAY_AGG(x) AS a FROM UNNEST([1, NULL]) AS x", exceptions.BadRequest, "null element.* field a"),
     ],
 )
 def test_a_query_that_cannot_be_says_why_at_once(
