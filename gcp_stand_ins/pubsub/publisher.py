@@ -7,7 +7,7 @@ from typing import Any
 from gcp_stand_ins.pubsub import wire
 from gcp_stand_ins.pubsub.broker import Broker, Topic
 from gcp_stand_ins.pubsub.names import page, within
-from gcp_stand_ins.pubsub.resources import check_messages, checked_topic, updated_topic
+from gcp_stand_ins.pubsub.resources import check_publication, checked_topic, updated_topic
 from gcp_stand_ins.pubsub.rpc import Unary, unary
 
 
@@ -48,7 +48,7 @@ class Publisher:
     async def publish(self, request: Any, _: Any) -> Any:
         """Accept messages; once this has answered, a kill does not lose them."""
         topic = self._broker.topic(request.topic)
-        check_messages(request.messages)
+        check_publication(request)
         message_ids = self._broker.publish(topic, request.messages)
         await self._broker.journal.committed()
         return wire.PublishResponse(message_ids=message_ids)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from gcp_stand_ins.pubsub import wire
 from gcp_stand_ins.pubsub.delivery import DeliveryRules
-from gcp_stand_ins.pubsub.errors import invalid, unimplemented
+from gcp_stand_ins.pubsub.errors import ApiError, invalid, unimplemented
 from gcp_stand_ins.pubsub.filters import FilterError, parse
 from gcp_stand_ins.pubsub.names import checked_name
 
@@ -19,7 +18,18 @@ SNAPSHOT_SECONDS = 7 * DAY_SECONDS
 DEFAULT_EXPIRATION_SECONDS = 31 * DAY_SECONDS
 DEFAULT_ACK_DEADLINE_SECONDS = 10
 DEFAULT_DELIVERY_ATTEMPTS = 5
+
+# Limits of messages: https://cloud.google.com/pubsub/quotas#resource_limits (read 2026-12-01). All are in bytes: of an attribute
+# https://github.com/googleapis/java-pubsub/issues/2312, of a request https://github.com/googleapis/google-cloud-python/issues/5898.
 MAX_REQUEST_MESSAGES = 1000
+MAX_REQUEST_BYTES = 10_000_000
+MAX_ATTRIBUTES = 100
+MAX_KEY_BYTES = 256
+MAX_VALUE_BYTES = 1024
+MAX_ORDERING_KEY_BYTES = 1024
+_RESERVED = "goog"
+_OF_CLIENTS = "googclient_"
+"""What Google's own clients begin names with: google-cloud-pubsub's `open_telemetry/context_propagation.py`, read 2026-12-01."""
 
 _TOPIC_CHANGES = {"labels", "message_retention_duration", "message_storage_policy", "kms_key_name", "tags"}
 _SUBSCRIPTION_CHANGES = {
@@ -130,28 +140,54 @@ def updated_snapshot(current: Any, change: Any, mask: FieldMask) -> Any:
     return _merged(current, change, mask, _SNAPSHOT_CHANGES)
 
 
-def check_messages(messages: Collection[Any]) -> None:
+def check_publication(request: Any) -> None:
     """Refuse a publication that the service would refuse.
+
+    Args:
+        request: a protobuf `PublishRequest`. A message is never larger than its request, whose limit is the same.
 
     Raises:
         ApiError: INVALID_ARGUMENT.
     """
-    if not 0 < len(messages) <= MAX_REQUEST_MESSAGES:
-        raise invalid(f"A publish request carries 1 to {MAX_REQUEST_MESSAGES} messages; this one has {len(messages)}.")
-    for number, message in enumerate(messages):
-        attributes = message.attributes
-        if not message.data and not attributes:
+    count, size = len(request.messages), request.ByteSize()
+    if not count:
+        raise invalid("A publish request carries at least one message.")
+    if count > MAX_REQUEST_MESSAGES:
+        raise _too_large("message_count", count, MAX_REQUEST_MESSAGES)
+    if size > MAX_REQUEST_BYTES:
+        raise _too_large("request_size", size, MAX_REQUEST_BYTES)
+    for number, message in enumerate(request.messages):
+        if not message.data and not message.attributes:
             raise invalid(f"Message {number} is empty: it must contain either non-empty data or one attribute.")
-        if len(message.ordering_key) > 1024:  # noqa: PLR2004 - Google's limit, as those below
-            raise invalid(f"The ordering key of message {number} is longer than 1024 bytes.")
-        if len(attributes) > 100:  # noqa: PLR2004
-            raise invalid(f"Message {number} has {len(attributes)} attributes; at most 100 are allowed.")
-        for key, value in attributes.items():
-            if not key or len(key) > 256 or key.startswith("goog") or len(value.encode()) > 1024:  # noqa: PLR2004
-                raise invalid(
-                    f"Attribute {key[:300]!r} of message {number} is not allowed: a key has 1 to 256 bytes and does not "
-                    "start with goog, a value has at most 1024 bytes."
-                )
+        if len(message.ordering_key.encode()) > MAX_ORDERING_KEY_BYTES:
+            raise invalid(f"The ordering key of message {number} is longer than {MAX_ORDERING_KEY_BYTES} bytes.")
+        if len(message.attributes) > MAX_ATTRIBUTES:
+            raise invalid(
+                f"Message {number} has {len(message.attributes)} attributes; at most {MAX_ATTRIBUTES} are allowed."
+            )
+        for key, value in message.attributes.items():
+            _check_attribute(key, value)
+
+
+def _check_attribute(key: str, value: str) -> None:
+    if not key or (key.startswith(_RESERVED) and not key.startswith(_OF_CLIENTS)):
+        raise invalid(
+            f"The attribute {key!r} is not allowed: its name must not be empty, and not begin with {_RESERVED}."
+        )
+    for what, name, text, most in (("key", "", key, MAX_KEY_BYTES), ("value", key, value, MAX_VALUE_BYTES)):
+        if len(text.encode()) > most:
+            # As the service says it: https://github.com/snowplow/enrich/issues/485 (value) and java-pubsub/issues/2312 (key).
+            raise invalid(
+                f'The attribute "{name}" in the request has a {what} that is too long. The length is {len(text.encode())} '
+                f"characters, but the maximum allowed is {most}. Refer to https://cloud.google.com/pubsub/quotas for more "
+                "information."
+            )
+
+
+def _too_large(what: str, found: int, most: int) -> ApiError:
+    return invalid(
+        f"The value for {what} is too large. You passed {found} in the request, but the maximum value is {most}."
+    )
 
 
 def _merged(current: Any, change: Any, mask: FieldMask, allowed: set[str]) -> Any:

@@ -20,6 +20,7 @@ from genops_events.record.events import (
     publication_path,
 )
 from genops_events.record.holds import Hold
+from genops_events.record.messages import payload
 from genops_events.record.verdicts import Verdict
 
 if TYPE_CHECKING:
@@ -82,14 +83,12 @@ def publish(config: Config, event: Announcement) -> str:
 
     One message in one call of the generated client: the batches of the one above it would start threads.
     """
-    import json
-
     from google.pubsub_v1 import PublisherClient
     from google.pubsub_v1.types import PubsubMessage
 
     publisher = publisher_client()
     message = PubsubMessage(
-        data=json.dumps(event.data, ensure_ascii=False).encode(),
+        data=payload(event.data),
         attributes=event.attributes,
         ordering_key=event.candidate,
     )

@@ -17,6 +17,7 @@ from genops_events.errors import PermanentError
 from genops_events.gcp.clients import CALL_TIMEOUT_SECONDS, subscriber_client
 from genops_events.gcp.errors import google_call
 from genops_events.gcp.requirements import dead_letter_topic, topic_name
+from genops_events.record.messages import with_room
 
 if TYPE_CHECKING:
     from google.cloud.pubsub_v1 import SubscriberClient
@@ -33,8 +34,6 @@ COUNTED = 100
 CARRIED = 10_000
 FIRST_LOOK_SECONDS = 3.0
 """Seconds to wait for the first message: Pub/Sub may need a moment."""
-_LONGEST_VALUE_BYTES = 1024
-"""Pub/Sub's limit for the value of an attribute."""
 _LEASE_SECONDS = 60
 _RELEASE_TIMEOUT_SECONDS = 5.0
 
@@ -78,11 +77,11 @@ class DeadLetter:
 
 
 def letter_attributes(
-    attributes: Mapping[str, str], *, reason: str, message_id: str, published_at: datetime
+    attributes: Mapping[str, str], *, reason: str, message_id: str, published_at: datetime, data_bytes: int = 0
 ) -> dict[str, str]:
-    """Return the attributes of the dead letter for an unreadable message: its own, with reason, id and time."""
-    short = reason.encode()[:_LONGEST_VALUE_BYTES].decode(errors="ignore")
-    return {**attributes, REASON: short, MESSAGE_ID: message_id, PUBLISH_TIME: published_at.isoformat()}
+    """Return the attributes of the dead letter for an unreadable message: its own, with reason, id and time as far as they fit."""
+    added = {REASON: reason, MESSAGE_ID: message_id, PUBLISH_TIME: published_at.isoformat()}
+    return with_room(attributes, added, data_bytes=data_bytes)
 
 
 def count_dead_letters(config: Config) -> int:
@@ -155,9 +154,11 @@ class DeadLetters:
         return published
 
     def publish_again(self, letters: Iterable[DeadLetter]) -> None:
-        """Publish `letters` on the dead-letter topic as they are, each with its reason."""
+        """Publish `letters` on the dead-letter topic as they are, each with its reason, where Pub/Sub takes that beside what it had."""
         for letter in letters:
-            self._publish(self._id, letter.attributes, letter.data)
+            had = letter.original_attributes()
+            added = {name: value for name, value in letter.attributes.items() if name not in had}
+            self._publish(self._id, with_room(had, added, data_bytes=len(letter.data)), letter.data)
 
     def release(self) -> None:
         """Release the leases of all letters that were read. Errors are ignored, since leases run out by themselves."""

@@ -115,12 +115,16 @@ class ArrivalsSubscription:
 
         Raises:
             CloudUnavailable: Pub/Sub does not answer.
-            CloudRefused: the topic does not exist or may not be used, or the message is too large with its new attributes.
+            CloudRefused: the topic does not exist or may not be used.
         """
         if self._publisher is None:
             self._publisher = async_publisher_client(self._credentials)
         attributes = letter_attributes(
-            message.attributes, reason=reason, message_id=message.message_id, published_at=message.published_at
+            message.attributes,
+            reason=reason,
+            message_id=message.message_id,
+            published_at=message.published_at,
+            data_bytes=len(message.data),
         )
         with google_call(f"publish to {self._dead_letters}"):
             await self._publisher.publish(

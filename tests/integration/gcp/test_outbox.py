@@ -185,3 +185,16 @@ def test_a_topic_that_is_not_there_is_refused_by_name_and_the_event_kept(
     with pytest.raises(CloudRefused, match="nowhere"):
         announce(elsewhere, store, tuned)
     assert not is_marked(store)
+
+
+def test_an_event_that_pub_sub_would_not_take_is_published_with_shorter_texts_and_whole_in_the_record(
+    config: Config, store: RecordStore, completions: Reader
+) -> None:
+    reason = "The metric failed: " + "€" * 8_000_000
+    failed = verdict(Stage.EVALUATION, Outcome.FAILED, CANDIDATE, reason=reason)
+    announce(config, store, failed)
+    (received,) = completions.read_some()
+    assert received.data == {**event_data(failed), "reason": f"{reason[:99_999]}…"}
+    ((_, event),) = store.announcements(CANDIDATE, skip=set())
+    assert event.data["reason"] == reason
+    assert was_published(store, announcement_path(CANDIDATE, Stage.EVALUATION, Outcome.FAILED))

@@ -21,7 +21,7 @@ from genops_events.config import Config
 from genops_events.gcp.record_store import RecordStore
 from genops_events.gcp.requirements import dead_letter_topic, topic_name
 from genops_events.intake import dead_letters
-from genops_events.intake.dead_letters import DeadLetters, count_dead_letters, letter_attributes
+from genops_events.intake.dead_letters import DeadLetter, DeadLetters, count_dead_letters, letter_attributes
 from genops_events.intake.notifications import Notice, read_notification
 from genops_events.intake.uploads import NameIsIgnored, upload
 from genops_events.provisioning.provision import provision
@@ -380,3 +380,34 @@ def test_dead_letters_outlive_their_subscription_when_it_is_created_anew(config:
     assert {(one.reason, one.published_at) for one in found} == {("no luck", attributes["genops-publish-time"])}
     assert arrivals.subscriber.get_subscription(subscription=arrivals.dead_letters).topic == topic
     assert provision(config) == []
+
+
+@pytest.mark.parametrize(("others", "ours"), [(99, ["genops-reason"]), (100, [])])
+async def test_a_message_with_as_many_attributes_as_pub_sub_takes_is_a_dead_letter_at_once(
+    arrivals: Arrivals, settled: Settled, others: int, ours: list[str]
+) -> None:
+    broken = arrivals.notification(watched(), eventType="")
+    filling = range(others - len(broken["attributes"]))
+    broken["attributes"] |= {f"x-{number}": "y" for number in filling}
+    (message_id,) = arrivals.publish(broken)
+    async with running():
+        (received,) = await asyncio.to_thread(letters(arrivals).read_some)
+        await until_async(lambda: set(settled.acked) == {message_id})
+    assert settled.nacked == []
+    assert broken["attributes"].items() <= received.attributes.items()
+    assert sorted(received.attributes.keys() - broken["attributes"].keys()) == ours
+
+
+def test_a_letter_that_pub_sub_itself_has_added_to_is_published_again_with_what_it_came_with(
+    config: Config, arrivals: Arrivals
+) -> None:
+    own = {f"x-{number}": "y" for number in range(98)}
+    moved = {
+        f"CloudPubSubDeadLetterSource{name}": "1" for name in ("DeliveryCount", "Subscription", "TopicPublishTime")
+    }
+    letter = DeadLetter("7", "2026-12-01T00:00:00+00:00", "r", own | moved, b"{}", ack_ids=())
+    with DeadLetters.opened(config) as kept:
+        kept.publish_again([letter])
+        (found,) = kept.peek(limit=1)
+    assert found.original_attributes() == own
+    assert len(found.attributes) == 100
