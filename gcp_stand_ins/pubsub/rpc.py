@@ -51,6 +51,7 @@ class Service(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no ty
         services: RPCs by full service name.
         faults: asked before each call.
         address: where this is served.
+        origins: who calls and where, of connections that somebody passes on; by the address that those come from.
         owner: number of the user that may call; whoever runs this process by default.
         record: keeps each message; None where nobody wants them.
     """
@@ -61,11 +62,13 @@ class Service(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no ty
         faults: PubSubFaultSwitch,
         *,
         address: Address,
+        origins: Mapping[Address, tuple[Address, Address]] | None = None,
         owner: int | None = None,
         record: recording.Record | None = None,
     ) -> None:
         self._faults = faults
         self._address = address
+        self._origins = {} if origins is None else origins
         self._owner = os.geteuid() if owner is None else owner
         self._record = record
         self._handlers = {
@@ -108,7 +111,9 @@ class Service(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no ty
 
     async def _guarded(self, name: str, context: Any, call: Callable[[], Awaitable[Any]]) -> Any:
         """Answer with what `call` returns; turn what it raises, and injected faults, into a gRPC status."""
-        why = foreign_user(peer_address(context.peer()), self._address, owner=self._owner)
+        peer = peer_address(context.peer())
+        client, server = (peer, self._address) if peer is None else self._origins.get(peer, (peer, self._address))
+        why = foreign_user(client, server, owner=self._owner)
         if why is not None:
             log.warning("refused: %s", why)
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, why)

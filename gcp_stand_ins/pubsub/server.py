@@ -17,6 +17,7 @@ from gcp_stand_ins.faults import admin_app
 from gcp_stand_ins.pubsub.access import Access
 from gcp_stand_ins.pubsub.broker import Broker
 from gcp_stand_ins.pubsub.faults import PubSubFaults, PubSubFaultSwitch
+from gcp_stand_ins.pubsub.front import Front
 from gcp_stand_ins.pubsub.journal import Journal
 from gcp_stand_ins.pubsub.publisher import Publisher
 from gcp_stand_ins.pubsub.rpc import Service, Streaming, Unary
@@ -45,7 +46,7 @@ async def serve(*, host: str, port: int, admin_port: int, state: Path, record: R
     """Serve Pub/Sub on `port` and the admin app on `admin_port` until SIGTERM; all state is under `state`.
 
     Raises:
-        RuntimeError: a port is taken.
+        OSError, RuntimeError: a port is taken.
     """
     journal = Journal(state / "pubsub.sqlite", on_failure=_stop_after)
     faults = PubSubFaultSwitch(state / "faults.json")
@@ -56,9 +57,12 @@ async def serve(*, host: str, port: int, admin_port: int, state: Path, record: R
         "google.pubsub.v1.Subscriber": Subscriber(broker, StreamingPull(broker, faults)).methods(),
         "google.iam.v1.IAMPolicy": [*Access(broker).methods()],
     }
-    api.add_generic_rpc_handlers((Service(services, faults, address=(host, port), record=record),))
-    api.add_insecure_port(f"{host}:{port}")
+    inner = host, api.add_insecure_port(f"{host}:0")
+    front = Front(host=host, port=port, inner=inner)
+    service = Service(services, faults, address=inner, origins=front.origins, record=record)
+    api.add_generic_rpc_handlers((service,))
     await api.start()
+    await front.start()
     log.info(
         "Pub/Sub stand-in on %s:%d, %d topics and %d subscriptions from %s",
         host, port, len(broker.topics), len(broker.subscriptions), state,
@@ -67,6 +71,7 @@ async def serve(*, host: str, port: int, admin_port: int, state: Path, record: R
     try:
         await serve_until_stopped(server(admin_app(faults, PubSubFaults), host=host, port=admin_port))
     finally:
+        front.stop()
         sweeping.cancel()
         with suppress(asyncio.CancelledError):
             await sweeping

@@ -21,8 +21,10 @@ from waiting import HANG_SECONDS
 from gcp_stand_ins import guard
 from gcp_stand_ins.guard import Guard, peer_address, uid_of
 from gcp_stand_ins.pubsub.faults import PubSubFaultSwitch
+from gcp_stand_ins.pubsub.front import Front
 from gcp_stand_ins.pubsub.rpc import Service, unary
 from gcp_stand_ins.serving import server
+from genops_events.stack import ports
 
 ME = os.geteuid()
 SOMEBODY_ELSE = ME + 1
@@ -103,7 +105,8 @@ async def test_where_the_kernel_does_not_tell_the_owner_still_gets_in(monkeypatc
 
 
 @pytest.mark.parametrize("owner", [ME, SOMEBODY_ELSE])
-async def test_pubsub_answers_its_own_user_alone(tmp_path: Any, owner: int) -> None:
+@pytest.mark.parametrize("passed_on", [True, False])
+async def test_pubsub_answers_its_own_user_alone(tmp_path: Any, owner: int, *, passed_on: bool) -> None:
     called = []
 
     async def list_topics(request: Any, context: Any) -> Any:
@@ -114,8 +117,15 @@ async def test_pubsub_answers_its_own_user_alone(tmp_path: Any, owner: int) -> N
     port = api.add_insecure_port("127.0.0.1:0")
     services = {"google.pubsub.v1.Publisher": [unary(list_topics, ListTopicsRequest.pb())]}
     faults = PubSubFaultSwitch(tmp_path / "faults.json")
-    api.add_generic_rpc_handlers((Service(services, faults, address=("127.0.0.1", port), owner=owner),))
+    inner = "127.0.0.1", port
+    if passed_on:
+        (port,) = ports.choose(("api",), home=tmp_path, kept={}).values()
+    front = Front(host="127.0.0.1", port=port, inner=inner, owner=owner)
+    service = Service(services, faults, address=inner, origins=front.origins, owner=owner)
+    api.add_generic_rpc_handlers((service,))
     await api.start()
+    if passed_on:
+        await front.start()
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             call = channel.unary_unary("/google.pubsub.v1.Publisher/ListTopics")
@@ -126,7 +136,14 @@ async def test_pubsub_answers_its_own_user_alone(tmp_path: Any, owner: int) -> N
                     await call(b"")
                 assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
                 assert "belongs to the user" in (refused.value.details() or "")
+            if passed_on:
+                (origin,) = front.origins.values()
+                assert origin[1] == ("127.0.0.1", port)
+                async with httpx.AsyncClient(timeout=HANG_SECONDS) as client:
+                    answer = await client.get(f"http://127.0.0.1:{port}/v1/projects/p/topics")
+                assert answer.status_code == (501 if owner == ME else 403)
     finally:
+        front.stop()
         await api.stop(None)
     assert len(called) == (owner == ME)
 
