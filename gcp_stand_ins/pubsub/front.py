@@ -90,6 +90,8 @@ class _End(asyncio.Protocol):
         self.on_close: Callable[[], object] = lambda: None
         self.transport: asyncio.Transport
         self._other: _End | None = None
+        self._come = b""
+        """What has come in before there was another end."""
 
     @property
     def address(self) -> Address:
@@ -100,12 +102,9 @@ class _End(asyncio.Protocol):
     def join(self, other: _End) -> None:
         """Pass on what comes in at either end from now on, and what has come before."""
         self._other, other._other = other, self
-        self.transport.write(other.waiting())
+        self.transport.write(other._come)
+        other.transport.write(self._come)  # gRPC's server may speak first
         other.transport.resume_reading()
-
-    def waiting(self) -> bytes:
-        """Return what has come in before there was another end."""
-        return b""
 
     def close(self) -> None:
         self.transport.close()
@@ -117,6 +116,8 @@ class _End(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._other is not None:
             self._other.transport.write(data)
+        else:
+            self._come += data
 
     def pause_writing(self) -> None:
         if self._other is not None:
@@ -140,7 +141,6 @@ class _Outer(_End):
         super().__init__()
         self._pass_on = pass_on
         self._owner = owner
-        self._come = b""
         self._is_answered = False
 
     @property
@@ -149,16 +149,12 @@ class _Outer(_End):
         host, port = self.transport.get_extra_info("peername")[:2]
         return (host, port), self.address
 
-    def waiting(self) -> bytes:
-        return self._come
-
     def data_received(self, data: bytes) -> None:
-        if self._other is not None:
-            super().data_received(data)
-            return
         if self._is_answered:
             return  # the rest of what was asked, so that the answer is read before the connection ends
-        self._come += data
+        super().data_received(data)
+        if self._other is not None:
+            return
         if self._come.startswith(_HTTP_2):
             self.transport.pause_reading()
             self._pass_on(self)

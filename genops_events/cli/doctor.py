@@ -30,7 +30,7 @@ def doctor(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document to standard output.")] = False,
 ) -> None:
-    """Look at all that the cascade needs: bucket, Pub/Sub, Vertex AI, Airflow. Nothing is changed. Exit 1 if anything failed."""
+    """Look at all that the cascade needs: bucket, Pub/Sub, Vertex AI, BigQuery, Airflow. Nothing is changed. Exit 1 if anything failed."""
     from genops_events.cli.diagnosis import diagnose
 
     config: Config | ConfigError
