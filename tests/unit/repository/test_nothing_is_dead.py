@@ -24,6 +24,10 @@ CALLED_BY_OTHERS = {
     "create_shared_stream_producer",  # the same
     "filter_shared_stream",  # the same
     "service",  # gRPC, of a generic handler
+    "connection_made",  # asyncio, of a protocol
+    "connection_lost",  # the same
+    "pause_writing",  # the same
+    "resume_writing",  # the same
 }
 _LONGEST_PATH = 200
 """A longer text is no path of a class."""
