@@ -46,6 +46,7 @@ async def serve(chosen: argparse.Namespace) -> None:
             learned=learned,
             data=data,
             switch=switch,
+            listed_after_seconds=chosen.listed_after_seconds,
             learning=Learning(learned=learned, data=data, executor=executor, scratch=chosen.state / "downloads"),
         )
         answering = Answering(
@@ -56,6 +57,7 @@ async def serve(chosen: argparse.Namespace) -> None:
             answering=answering,
             data=data,
             switch=switch,
+            listed_after_seconds=chosen.listed_after_seconds,
             scratch=chosen.state / "downloads",
         )
         api = VertexApi(
@@ -112,6 +114,13 @@ def main() -> None:
     """Read the command line and serve."""
     parser = arguments("vertex")
     parser.add_argument("--storage", required=True, help="address of the storage API, http://HOST:PORT")
+    parser.add_argument(
+        "--listed-after-seconds",
+        type=float,
+        default=2.0,
+        metavar="SECONDS",
+        help="so long after its creation, a job is in no listing; 0 shows it at once (default: 2; Vertex AI's lists are right in the end)",
+    )
     log_to_standard_error()
     asyncio.run(serve(parser.parse_args()))
     # A thread may still be reading or learning. What was acknowledged is on disk, so the exit does not wait for it.

@@ -66,9 +66,10 @@ class Batches(Jobs[BatchJob]):
         answering: Answering,
         data: TrainingData,
         switch: FaultSwitch[VertexFaults],
+        listed_after_seconds: float,
         scratch: Path,
     ) -> None:
-        super().__init__(_KIND, database=database, data=data, switch=switch)
+        super().__init__(_KIND, database=database, data=data, switch=switch, listed_after_seconds=listed_after_seconds)
         self._answering = answering
         self._scratch = scratch
 

@@ -84,6 +84,11 @@ class VertexFaults(HttpFaults):
     """
     job_vanishes: bool = False
     """The job is created, and then no call finds it."""
+    listed_after_seconds: float | None = Field(default=None, ge=0)
+    """So long after its creation, a job is in no listing.
+
+    Without it, what `--listed-after-seconds` says is in force: some seconds, since Vertex AI's lists are right in the end alone.
+    """
     refuse_filters: bool = False
     """Listings of jobs with a filter are answered with INVALID_ARGUMENT."""
     job_hangs: bool = False

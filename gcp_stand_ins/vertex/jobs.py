@@ -31,11 +31,19 @@ class Jobs(ABC, Generic[J]):
         database: where jobs are kept.
         data: where jobs read, and write.
         switch: the fault settings, fixed into each job when it is created.
+        listed_after_seconds: so long after its creation, a job is in no listing, unless a fault says how long.
     """
 
     def __init__(
-        self, kind: Kind[J], *, database: Database, data: TrainingData, switch: FaultSwitch[VertexFaults]
+        self,
+        kind: Kind[J],
+        *,
+        database: Database,
+        data: TrainingData,
+        switch: FaultSwitch[VertexFaults],
+        listed_after_seconds: float,
     ) -> None:
+        self._listed_after_seconds = listed_after_seconds
         self._kind = kind
         self._jobs = Shelf(database, kind.shelf, kind.of)
         self._data = data
@@ -82,12 +90,18 @@ class Jobs(ABC, Generic[J]):
         if self._switch.current.refuse_filters and query.get("filter"):
             raise invalid(f"Invalid list filter: {query['filter']}")
         now = self.settle()
+        given = self._switch.current.listed_after_seconds
+        shown_until = now - (self._listed_after_seconds if given is None else given)
         kind, asked = self._kind, read_query(query, fields=self._kind.filters)
 
         def matching() -> Iterator[tuple[str, dict[str, Any]]]:
             for key, name in self._order.newest_first(parent, after=asked.after, label=asked.filter.label):
                 job = self._jobs.get(name)
-                if job is not None and asked.filter.matches(_Filtered(job, now, kind.state)):
+                if (
+                    job is not None
+                    and job.created <= shown_until
+                    and asked.filter.matches(_Filtered(job, now, kind.state))
+                ):
                     yield key, kind.view(job, now)
 
         return fill_page(matching(), field=kind.of.collection, size=asked.size)

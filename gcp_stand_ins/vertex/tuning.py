@@ -70,9 +70,10 @@ class Tuning(Jobs[TuningJob]):
         learned: LearnedModels,
         data: TrainingData,
         switch: FaultSwitch[VertexFaults],
+        listed_after_seconds: float,
         learning: Learning,
     ) -> None:
-        super().__init__(_KIND, database=database, data=data, switch=switch)
+        super().__init__(_KIND, database=database, data=data, switch=switch, listed_after_seconds=listed_after_seconds)
         self._registry = registry
         self._learned = learned
         self._learning = learning

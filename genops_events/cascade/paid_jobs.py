@@ -190,7 +190,10 @@ class PaidJobs(Generic[JobT]):
         Raises:
             SubmitLater: another process may have submitted it just now, or the project's quota allows no further job.
         """
-        noted = self._note_attempt(run)
+        noted, earlier = self._note_attempt(run)
+        # Looked for only now: the listing that showed none may be older than the time in which one would be listed.
+        if earlier is not None and (found := self.find_all(run.config, run.candidate)):
+            return self.record(run, found[0])
         if prepare is not None:
             prepare()
             # Noted again, since the recorded time must be that of the call.
@@ -218,21 +221,32 @@ class PaidJobs(Generic[JobT]):
             self.cancel(run.config, run.store, run.candidate, but=recorded.job, known=job.name)
         return recorded
 
-    def _note_attempt(self, run: StageRun, *, noted: Document | None = None) -> Document:
-        """Record that the job is about to be submitted; `noted` is the note that this try has written before, if any."""
+    def _note_attempt(self, run: StageRun, *, noted: Document | None = None) -> tuple[Document, Document | None]:
+        """Record that the job is about to be submitted; return the note, and the one that another try has left.
+
+        Args:
+            run: of the stage.
+            noted: what this try has noted before, if anything.
+
+        Raises:
+            SubmitLater: the job of that other try may not be listed yet.
+        """
+        earlier: Document | None = None
         now = datetime.now(UTC)
         own = self.attempt(candidate=run.candidate, written_at=now)
 
         def change(found: Document | None) -> Document:
+            nonlocal earlier
             # `own`: this note was written already, and the answer was lost.
             others = found is not None and found not in (noted, own)
             if found is not None and others and (noted is not None or now - found.written_at < UNANSWERED):
                 until = found.written_at + UNANSWERED
                 raise SubmitLater(f"A {self.noun} was being submitted a moment ago, and no answer is recorded.", until)
+            earlier = found if others else earlier
             return own
 
         run.store.update(self.attempt_path(run.candidate), self.attempt, change)
-        return own
+        return own, earlier
 
     # Cancellation.
 

@@ -61,6 +61,18 @@ def test_a_job_ends_as_the_fault_settings_were_at_its_creation(
     assert job.tuned_model is None
 
 
+def test_a_new_job_is_found_by_its_name_before_any_listing_shows_it(vertex: VertexStandIn) -> None:
+    def listed() -> list[str | None]:
+        return [one.name for one in vertex.client.tunings.list(config={"filter": 'labels.late="yes"'})]
+
+    vertex.faults(listed_after_seconds=3600)
+    job = vertex.tune(labels={"late": "yes"})
+    assert vertex.job(job.name).name == job.name
+    assert listed() == []
+    vertex.faults(listed_after_seconds=0)
+    assert listed() == [job.name]
+
+
 def test_a_job_that_vanishes_is_found_by_no_call(vertex: VertexStandIn) -> None:
     vertex.faults(job_vanishes=True)
     job = vertex.tune(labels={"vanished": "yes"})

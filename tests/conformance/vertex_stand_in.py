@@ -161,7 +161,7 @@ class VertexStandIn:
         """Start the process and return when it is healthy."""
         command = [sys.executable, "-m", "gcp_stand_ins.vertex", "--port", str(self._port)]
         command += ["--admin-port", str(self._admin_port), "--state", str(self._state), "--storage", self.bucket.url]
-        command += ["--owner", str(os.getpid())]
+        command += ["--owner", str(os.getpid()), "--listed-after-seconds", "0"]
         self._state.mkdir(parents=True, exist_ok=True)
         with (self._state / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)

@@ -135,7 +135,7 @@ class StandIns:
         # Tests change what lies in the bucket as fast as they can; those of the limit put it in force themselves, and a stack has it.
         self.storage.start("--pubsub", self.pubsub.address, "--object-write-seconds", "0")
         self.pubsub.start()
-        self.vertex.start("--storage", f"http://{self.storage.address}")
+        self.vertex.start("--storage", f"http://{self.storage.address}", "--listed-after-seconds", "0")
         for one in self.all:
             until(one.is_healthy, what=f"health of {one.kind}")
 

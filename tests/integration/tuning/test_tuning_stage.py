@@ -6,7 +6,7 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from airflow.sdk import RetryAction
@@ -25,7 +25,7 @@ from genops_events.errors import ConfigError, StepAside
 from genops_events.gcp.record_store import RecordStore
 from genops_events.record import paths as record_paths
 from genops_events.record.stages import Stage
-from genops_events.record.tuning import Submission
+from genops_events.record.tuning import Attempt, Submission
 from genops_events.tuning import jobs as tuning_jobs
 from genops_events.tuning.jobs import TUNING_JOBS
 
@@ -102,6 +102,41 @@ def test_a_submission_without_an_answer_is_looked_for_before_another_is_made(
     # The job appears after all: it is adopted.
     job = submitted(config, store, candidate)
     assert deferred(run_of(candidate)).kwargs == {"job": job}
+
+
+def test_a_job_whose_answer_was_lost_and_that_no_listing_shows_yet_is_not_paid_for_twice(
+    config: Config, cloud: StandIns, store: RecordStore, candidate: str
+) -> None:
+    cloud.vertex.faults(lose_answers=1.0, error_methods=["tuningJobs.create"], listed_after_seconds=3600)
+    assert deferred(run_of(candidate)).method_name == "go_on"
+    cloud.vertex.faults(listed_after_seconds=3600)
+    assert jobs(config, candidate) == {}
+    assert deferred(run_of(candidate)).method_name == "go_on"
+    cloud.vertex.faults()
+    noted_long_ago(store, candidate)
+    (job,) = jobs(config, candidate)
+    assert deferred(run_of(candidate)).kwargs == {"job": job}
+
+
+def test_a_listing_from_before_the_time_in_which_a_job_is_listed_decides_nothing(
+    config: Config, store: RecordStore, candidate: str
+) -> None:
+    noted_long_ago(store, candidate)
+    job = submitted(config, store, candidate)  # listed just after this try has looked for it
+
+    def submit_another() -> NoReturn:
+        raise AssertionError("that would be paid for twice")
+
+    submission = TUNING_JOBS.submit(run_of(candidate), submit_another)
+    assert submission is not None
+    assert submission.job == job
+    assert TUNING_JOBS.recorded(store, candidate) == submission
+
+
+def noted_long_ago(store: RecordStore, candidate: str) -> None:
+    store.put(
+        record_paths.attempt_path(candidate), Attempt(candidate=candidate, written_at=datetime.now(UTC) - UNANSWERED)
+    )
 
 
 def test_a_project_without_room_for_another_job_is_asked_again_for_as_long_as_it_takes(
