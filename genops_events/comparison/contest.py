@@ -268,7 +268,7 @@ def _status_and_reason(figures: Mapping[str, Any], rows: int, *, has_score: bool
     """Return `completed` or `failed` by the figures of the rows, with a reason."""
     most_often = f" Most often: {next(iter(figures['failures']), '').rstrip('.')}." if figures["failures"] else ""
     unusable = {state: figures[state] for state in UNUSABLE}
-    remedy = f" {words}" if (words := remedies(unusable)) else ""
+    remedy = f" {words}" if (words := remedies(unusable, figures["failures"])) else ""
     if not figures["answered"]:
         return "failed", f"None of {rows:,} prompts was answered.{most_often}"
     if figures["answered"] == sum(unusable.values()):

@@ -229,7 +229,7 @@ class EvaluationRun:
         causing, answers = causes(rows), answers_in(rows)
         reason = f"{judgement.reason}{_answers_sentence(answers)}{_main_cause_sentence(causing)}"
         if not judgement.passed:
-            reason += _remedies_sentence(answers)
+            reason += _remedies_sentence(answers, causing)
         reason += _left_out_sentence(left_out) if left_out else ""
         now = datetime.now(UTC)
         kept.write_rows(self.bucket, rows_path(self.candidate), rows)
@@ -289,9 +289,9 @@ def _answers_sentence(answers: Answers) -> str:
     return f" {words}" if (words := answers.in_words) else ""
 
 
-def _remedies_sentence(answers: Answers) -> str:
+def _remedies_sentence(answers: Answers, causing: Mapping[str, int]) -> str:
     """Return what to do about unusable answers, and where they are; empty where there are none."""
-    words = remedies(answers.unusable)
+    words = remedies(answers.unusable, causing)
     return f" {words} They are in evaluation-rows.jsonl, beside the report." if words else ""
 
 

@@ -6,6 +6,7 @@ words misleads.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -20,13 +21,34 @@ NO_CANDIDATE = "NO_CANDIDATE"
 """In place of a finish reason where there is no candidate."""
 _WHOLE, _CUT, _UNTOLD = "STOP", "MAX_TOKENS", "FINISH_REASON_UNSPECIFIED"
 
-REMEDIES: Mapping[State, str] = {
+_REMEDIES: Mapping[State, str] = {
     "cut": "raise `max_output_tokens`, or turn `inference.thinking` off or lower",
-    "blocked": "look at the prompts and at why each was stopped: let `inference.safety` block less where they do no harm, "
-    "and declare a tool's function more simply where its call is malformed",
+    "blocked": "look at the prompts and at why each was stopped",
     "empty": "look at the prompts, and turn `inference.thinking` off or lower",
 }
 """What to do about answers in a state."""
+
+_NO_SETTING = "no setting lets it pass: leave out what the prompt has of it"
+_FUNCTIONS = "declare the tool's functions more simply, and see that `function_calling` allows those that are called"
+_BY_CODE: Mapping[str, str] = {
+    "SAFETY": "let `inference.safety` block less where the prompts do no harm",
+    "RECITATION": "ask for an answer in the model's own words, or raise `inference.temperature`",
+    "LANGUAGE": "ask in a language that the model knows, and say in which one it shall answer",
+    "BLOCKLIST": _NO_SETTING,
+    "PROHIBITED_CONTENT": _NO_SETTING,
+    "SPII": "leave personal data out of the prompts, and out of the training file",
+    "MODEL_ARMOR": "look at the Model Armor template of the project",
+    "JAILBREAK": "take out of the prompt what tells the model to ignore its instructions",
+    "MALFORMED_FUNCTION_CALL": _FUNCTIONS,
+    "UNEXPECTED_TOOL_CALL": _FUNCTIONS,
+    "TOO_MANY_TOOL_CALLS": _FUNCTIONS,
+    "MALFORMED_RESPONSE": "ask again; where it stays, simplify `inference.response_json_schema`",
+    "CONTINUATION": "raise `max_output_tokens`, or ask for a shorter answer",
+    "OTHER": "ask again; where it stays, say it in other words, or in another language",
+}
+"""What to do about a finish reason or block reason. What each means: `FinishReason` and `BlockedReason` of Vertex AI's discovery
+document, revision 20261106; LANGUAGE is in that of the Gemini API alone."""
+_CODE = re.compile(r"(?:was stopped|was blocked): ([A-Z][A-Z_]{2,60})\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +109,30 @@ def in_words(counts: Mapping[State, int]) -> str:
     return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts)
 
 
-def remedies(counts: Mapping[State, int]) -> str:
-    """Return a sentence on what to do about unusable answers; empty where there are none."""
-    parts = "; ".join(f"of {state} answers, {REMEDIES[state]}" for state in UNUSABLE if counts.get(state))
+def remedy(state: State, reasons: Iterable[str] = ()) -> str:
+    """Return what to do about answers in a state of `UNUSABLE`, without a full stop.
+
+    Args:
+        state: of the answers.
+        reasons: why each is not complete, as `ending` says it; may be texts about other answers, too.
+    """
+    codes = dict.fromkeys(code for one in reasons for code in _CODE.findall(one)) if state == "blocked" else {}
+    known = {code: _BY_CODE[code] for code in codes if code in _BY_CODE}
+    if not known:
+        return _REMEDIES[state]
+    by_remedy: dict[str, list[str]] = {}
+    for code, text in known.items():
+        by_remedy.setdefault(text, []).append(code)
+    return ", ".join(f"{text} ({' and '.join(found)})" for text, found in by_remedy.items())
+
+
+def remedies(counts: Mapping[State, int], reasons: Iterable[str] = ()) -> str:
+    """Return a sentence on what to do about unusable answers; empty where there are none.
+
+    Args:
+        counts: number of answers by state.
+        reasons: as `remedy` takes them.
+    """
+    said = list(reasons)
+    parts = "; ".join(f"of {state} answers, {remedy(state, said)}" for state in UNUSABLE if counts.get(state))
     return f"What to do: {parts}." if parts else ""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from genops_events.evaluation.rows import Row, causes
-from genops_events.record.endings import REMEDIES, UNUSABLE
+from genops_events.record.endings import UNUSABLE, remedy
 from genops_events.reports import short
 
 _NAMED_AT_MOST = 50
@@ -76,7 +76,7 @@ def failures(failed: Sequence[Row]) -> Failures:
 def unusable(failed: Sequence[Row]) -> Unusable | None:
     """Return the rows with an unusable answer by its state, with a remedy and their ids; None where there are none."""
     lines = [
-        UnusableLine(state, REMEDIES[state], named(found))
+        UnusableLine(state, remedy(state, causes(found)), named(found))
         for state in UNUSABLE
         if (found := [row for row in failed if row.state == state])
     ]

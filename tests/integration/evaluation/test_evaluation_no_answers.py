@@ -63,7 +63,9 @@ def test_blocked_answers_are_in_no_mean_and_a_gate_may_let_some_pass(
     assert (told["metrics"]["exact_match"]["count"], told["metrics"]["exact_match"]["failed"]) == (1, 3)
     assert told["judge_calls"] == 1, "nobody is paid to judge what is no answer"
     assert "Most often: the answer was stopped: SAFETY (DANGEROUS_CONTENT HIGH)." in told["reason"]
-    assert "let `inference.safety` block less where they do no harm" in told["reason"]
+    assert (
+        "of blocked answers, let `inference.safety` block less where the prompts do no harm (SAFETY)." in told["reason"]
+    )
 
     settings(metrics=["exact_match"], gate={"exact_match": 0.0}, failed_rows=3)
     again = arrived(config, store).candidate

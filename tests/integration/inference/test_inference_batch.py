@@ -199,6 +199,13 @@ def test_predictions_as_the_importer_makes_them_find_their_rows_by_label_or_by_r
     assert [row["answer"] for row in answers(store, candidate)] == asked[:6]
     failed = store.bucket.blob(places.failures_path(candidate)).download_as_text().splitlines()
     assert [json.loads(line)["line"] for line in failed] == [7, 8, 9]
+    verdict = store.verdict(candidate, Stage.INFERENCE)
+    assert verdict is not None
+    counts = [(row["input_tokens"], row["output_tokens"]) for row in answers(store, candidate)]
+    asked_tokens, answered_tokens = map(sum, zip(*counts, strict=True))
+    assert asked_tokens > 0 < answered_tokens
+    rates = config.rates_for(config.dataset(DATASET))
+    assert verdict.cost_usd == rates.generation_cost(asked_tokens, answered_tokens, batch=True), "each row once"
 
 
 def test_a_label_is_none_that_comes_back_as_a_number_and_one_of_a_job_from_before_is_read_as_such(

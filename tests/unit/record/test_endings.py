@@ -9,7 +9,7 @@ import pytest
 from genops_events.catalogue.metrics import computed
 from genops_events.evaluation.gates import Gate, judge
 from genops_events.evaluation.rows import Row, answers_in, failed_rows, summarise
-from genops_events.record.endings import REMEDIES, UNUSABLE, State, counted, ending, in_words, remedies
+from genops_events.record.endings import UNUSABLE, State, counted, ending, in_words, remedies, remedy
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_a_blocked_prompt_is_blocked_though_there_is_a_candidate() -> None:
 
 def test_every_state_that_is_none_has_a_remedy_and_is_counted() -> None:
     assert {*UNUSABLE, "complete"} == {*get_args(State)}
-    assert set(REMEDIES) == set(UNUSABLE)
+    assert all(remedy(state) for state in UNUSABLE)
     assert counted(["cut", "complete", "cut", "empty"]) == {"blocked": 0, "cut": 2, "empty": 1}
 
 
@@ -77,3 +77,31 @@ def test_a_gate_that_lets_rows_fail_refuses_all_the_same_where_none_has_a_score(
     figures = summarise(rows, [computed("bleu")], {})
     assert judge(figures, Gate(failed_rows=3), failed_rows=failed_rows(rows), champion=False).passed
     assert not judge(figures, Gate(failed_rows=2), failed_rows=failed_rows(rows), champion=False).passed
+
+
+def reasons(*codes: str) -> list[str]:
+    found = [ending(code, says=False, told="a message").reason for code in codes]
+    return [one for one in found if one is not None]
+
+
+def test_each_reason_of_the_service_has_a_remedy_of_its_own_and_like_ones_are_said_once() -> None:
+    said = remedies(
+        {"blocked": 4, "cut": 1, "empty": 0}, reasons("RECITATION", "SPII", "BLOCKLIST", "PROHIBITED_CONTENT")
+    )
+    assert said == (
+        "What to do: of blocked answers, ask for an answer in the model's own words, or raise `inference.temperature` (RECITATION), "
+        "leave personal data out of the prompts, and out of the training file (SPII), "
+        "no setting lets it pass: leave out what the prompt has of it (BLOCKLIST and PROHIBITED_CONTENT); "
+        "of cut answers, raise `max_output_tokens`, or turn `inference.thinking` off or lower."
+    )
+
+
+@pytest.mark.parametrize("found", [[], reasons("A_REASON_OF_NEXT_YEAR"), ["the service refused it: SAFETY first"]])
+def test_a_reason_that_nobody_knows_yet_sends_one_to_the_prompts(found: list[str]) -> None:
+    assert remedy("blocked", found) == "look at the prompts and at why each was stopped"
+
+
+def test_a_blocked_prompt_has_the_remedy_of_its_block_reason() -> None:
+    blocked = ending("", says=False, block_reason="JAILBREAK").reason
+    assert blocked is not None
+    assert remedy("blocked", [blocked]).endswith("(JAILBREAK)")
