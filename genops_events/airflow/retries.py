@@ -23,7 +23,7 @@ _LEDGER_DAMAGED = RetryRule(
     exception="genops_events.money.ledger.LedgerDamaged",
     action=RetryAction.RETRY,
     retry_delay=timedelta(minutes=10),
-    reason="The ledger was changed by hand and is damaged; a paid candidate waits up to an hour for a person to mend it",
+    reason="The ledger was changed by hand and is damaged; a paid candidate waits up to an hour for a person to fix it",
 )
 
 _BUSY = RetryRule(

@@ -76,7 +76,7 @@ class ExportTables(BaseOperator):
             more = f" And {len(written.problems) - _NAMED} more." if len(written.problems) > _NAMED else ""
             raise TablesIncomplete(
                 f"{len(written.problems)} rows, candidates or ledgers are not in the tables as they are: {named}{more}",
-                "Mend what the message names; the next run goes on. Everything else is in the tables.",
+                "Fix what the message names; the next run goes on. Everything else is in the tables.",
             )
         if not (written.candidates or written.ledgers or loaded.parts):
             raise AirflowSkipException("nothing has changed")

@@ -17,7 +17,7 @@ def report(today: date) -> str:
     if not old:
         return f"Everything in genops_events/data/models.toml was looked at within {DAYS} days of {today}."
     lines = [f"{read}  {model}: {group}  {source}" for model, group, read, source in old]
-    head = f"Not looked at for {DAYS} days ({len(old)}): read these pages again, mend the figures, and set `as_of`."
+    head = f"Not looked at for {DAYS} days ({len(old)}): read these pages again, fix the figures, and set `as_of`."
     return "\n".join([head, *lines])
 
 

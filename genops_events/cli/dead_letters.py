@@ -93,7 +93,7 @@ def _print(row: dict[str, Any]) -> None:
 
 def _print_next(count: int, *, limit: int, replayed: bool) -> None:
     more = f" There may be more: --limit {limit * 10}." if count == limit else ""
-    hint = "" if replayed else " Mend the cause, then: genops dead-letters --replay."
+    hint = "" if replayed else " Fix the cause, then: genops dead-letters --replay."
     if more or hint:
         human().print(f"{_number(count)}.{hint}{more}", markup=False)
 

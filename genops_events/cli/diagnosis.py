@@ -23,7 +23,7 @@ _STOPS = (Status.FAILED, Status.SKIPPED)
 
 
 def diagnose(config: Config | ConfigError) -> Diagnosis:
-    """Look at everything that the cascade needs, and say what is wrong and what mends it.
+    """Look at everything that the cascade needs, and say what is wrong and what fixes it.
 
     Args:
         config: the configuration; or why it cannot be used, and then nothing else is looked at.

@@ -1,4 +1,4 @@
-"""`genops doctor`: say what is wrong, why, and which command mends it."""
+"""`genops doctor`: say what is wrong, why, and which command fixes it."""
 
 from __future__ import annotations
 
@@ -72,4 +72,4 @@ def _lines(result: Result, width: int) -> Iterator[Text]:
     if finding.cause:
         yield Text.assemble(margin, ("why   ", "dim"), finding.cause.replace("\n", f"\n{margin}      "))
     for number, command in enumerate(finding.remedy):
-        yield Text.assemble(margin, ("mend  " if number == 0 else "      ", "dim"), (command, "bold"))
+        yield Text.assemble(margin, ("fix   " if number == 0 else "      ", "dim"), (command, "bold"))

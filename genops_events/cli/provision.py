@@ -17,7 +17,7 @@ def provision(
     apply: Annotated[bool, typer.Option("--apply", help="Create and change what is listed.")] = False,  # noqa: FBT002
     as_json: AsJson = False,  # noqa: FBT002 - a command line flag
 ) -> None:
-    """List what bucket and Pub/Sub lack: topics, subscriptions, rights, notification. --apply creates and mends it."""
+    """List what bucket and Pub/Sub lack: topics, subscriptions, rights, notification. --apply creates and fixes it."""
     from genops_events.doctor.model_notices import models_of
     from genops_events.provisioning.provision import steps
 
@@ -57,5 +57,5 @@ def _end(number: int, *, apply: bool) -> str:
     if not number:
         return "Nothing is missing in Cloud Storage and Pub/Sub. To see the rest: genops doctor"
     if not apply:
-        return "Nothing was changed; `genops provision --apply` creates and mends it."
+        return "Nothing was changed; `genops provision --apply` creates and fixes it."
     return "That was all. To see whether Airflow and Vertex AI are ready, too: genops doctor"

@@ -55,7 +55,7 @@ class RetryResult:
 def retry(candidate: CandidateArgument, reason: Reason = NO_REASON, as_json: AsJson = False) -> None:  # noqa: FBT002
     """Let a failed candidate go on from where it stood; its job, answers and scores are kept. Exit 2: it does not go on.
 
-    For failures that were not its own: a service that was away, a setting that is mended, an Airflow that was too busy.
+    For failures that were not its own: a service that was away, a setting that is fixed, an Airflow that was too busy.
     """
     from genops_events.gcp.record_store import RecordStore
 
@@ -112,7 +112,7 @@ def _instead(found: Candidate) -> str:
     name = found.id
     if found.state is CandidateState.REJECTED:
         why = found.explained(Stage.TUNING)
-        return f"{name} was rejected, so {_NOTHING}. {why} Mend the file and upload it again."
+        return f"{name} was rejected, so {_NOTHING}. {why} Fix the file and upload it again."
     if found.state is CandidateState.ANSWERED:
         return f"{name} has ended well: it was promoted and has answered. So {_NOTHING}."
     if found.state is CandidateState.HELD:

@@ -73,7 +73,7 @@ class ComparisonRun:
             place = ".".join(map(str, first["loc"]))
             raise BadRequest(
                 f"`{place}` of the form is {first['input']!r}: {first['msg'][:1].lower()}{first['msg'][1:]}.",
-                "Start the Dag again with it mended.",
+                "Start the Dag again with it corrected.",
             ) from error
         promoted = check_candidate_id(key) if key else None
         return cls(run_id=run_id, promoted=promoted, request=request)
@@ -202,7 +202,7 @@ class ComparisonRun:
             return object_name(given)
         except ValueError as error:
             raise BadRequest(
-                f"`prompts` of the form is {given!r}: {error}", "Start the Dag again with it mended."
+                f"`prompts` of the form is {given!r}: {error}", "Start the Dag again with it corrected."
             ) from error
 
     def prepared(self, plan: ComparisonPlan) -> list[PreparedContestant]:

@@ -78,7 +78,7 @@ def _document(text: str, name: str) -> YamlDocument:
         item = ConfigProblem(".".join(map(str, problem.key)), problem.line, problem.problem, "", "")
         raise ConfigError(
             f"{name}{at}: {problem.problem}.",
-            "Mend the YAML there: spaces (no tabs) for indentation, `key: value` with a space after the colon, "
+            "Fix the YAML there: spaces (no tabs) for indentation, `key: value` with a space after the colon, "
             "and each key once.",
             (item,),
         ) from problem
@@ -101,7 +101,7 @@ def _checked(text: str, name: str, models: Path | None, own_models: str) -> Conf
     count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
     raise ConfigError(
         f"{name} has {count}:\n" + "\n".join(map(str, problems)),
-        f"Mend {name} and check it with `genops config check`; `genops config schema` prints every key.",
+        f"Fix {name} and check it with `genops config check`; `genops config schema` prints every key.",
         problems,
     )
 
@@ -117,7 +117,7 @@ def _models_text(path: Path) -> str:
         )
         raise ConfigError(
             f"{path}, which `models` in genops.yaml names, cannot be read: {why}.",
-            "Mend the path, or leave the key out: the figures that ship with genops are used then.",
+            "Fix the path, or leave the key out: the figures that ship with genops are used then.",
             (problem,),
         ) from error
 

@@ -37,7 +37,7 @@ CALL_SECONDS = 8.0
 """Bound of one call: whoever waits for a diagnosis sits in front of it."""
 
 _FORBIDDEN = 403
-_NOT_LOADED = "The tables do not go into BigQuery until that is mended. No row is lost: all are in the bucket, and `genops sql` shows them."
+_NOT_LOADED = "The tables do not go into BigQuery until that is fixed. No row is lost: all are in the bucket, and `genops sql` shows them."
 _importing = threading.Lock()
 P = ParamSpec("P")
 Look = Callable[Concatenate["CloudChecks", P], Finding]
@@ -291,7 +291,7 @@ class CloudChecks:
             aside = [one for one in broken if one not in ledgers] + [one for one in whole if one in ledgers]
             return failed(
                 f"gs://{self._config.bucket}/{', '.join(broken)} cannot be read.",
-                "Something else than genops-events wrote there. Promotion and budget fail until it is mended; put aside, "
+                "Something else than genops-events wrote there. Promotion and budget fail until it is fixed; put aside, "
                 "a champion is forgotten, and a ledger with all that was spent this month.",
                 *(command for path in aside for command in self.remedies.unreadable_document(path)),
             )

@@ -205,5 +205,5 @@ def _lines(bucket: Bucket, name: str) -> Iterator[str]:
             raise
         raise InputMissing(
             f"gs://{bucket.name}/{name} is not there, but genops.yaml names it.",
-            "Upload the file, or mend its name in genops.yaml; then upload the training file again.",
+            "Upload the file, or fix its name in genops.yaml; then upload the training file again.",
         ) from error

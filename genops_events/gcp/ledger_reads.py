@@ -187,7 +187,7 @@ def damaged(store: RecordStore, month: str, why: str, version: Version | None = 
     return LedgerDamaged(
         f"The ledger gs://{store.bucket.name}/{path} makes no sense: {why}. Nothing was spent, and the "
         "ledger stays as it is.",
-        "Mend it by hand, or restore the newest version of the object that was whole; "
+        "Fix it by hand, or restore the newest version of the object that was whole; "
         f"`genops spend --month {month}` says when it can be read. What waits for it is tried again for an hour.",
     )
 

@@ -165,7 +165,7 @@ class RecordStore:
         except ValidationError as error:
             raise Unreadable(
                 f"gs://{self.bucket.name}/{path} is no {kind.__name__}: {error}",
-                "Mend or remove the object; nothing else in the record is touched.",
+                "Fix or remove the object; nothing else in the record is touched.",
             ) from error
 
     def verdict(self, candidate: str, stage: Stage) -> Verdict | None:

@@ -115,14 +115,14 @@ def nothing_to_ask(file: str, first_bad: BadRow | None) -> PromptsMissing:
         return PromptsMissing(f"{file} is empty.", "Write a prompt there; then upload the training file again.")
     return PromptsMissing(
         f"{file} has no row that can be asked. {first_bad.reason}",
-        "Mend it there; then upload the training file again.",
+        "Fix it there; then upload the training file again.",
     )
 
 
 def _missing(bucket: Bucket, name: str) -> PromptsMissing:
     return PromptsMissing(
         f"gs://{bucket.name}/{name} is not there, but genops.yaml names it.",
-        "Upload the file, or mend its name in genops.yaml; then upload the training file again.",
+        "Upload the file, or fix its name in genops.yaml; then upload the training file again.",
     )
 
 

@@ -27,7 +27,7 @@ def parse_toml(text: str, *, name: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:  # TOMLDecodeError is the former
         why = "it is nested too deeply" if isinstance(error, RecursionError) else error
         problem = ConfigProblem("", None, f"not TOML: {why}", "", "")
-        raise ConfigError(f"{name} is not TOML: {why}.", "Mend the file there.", (problem,)) from error
+        raise ConfigError(f"{name} is not TOML: {why}.", "Fix the file there.", (problem,)) from error
 
 
 def _with_short_numbers(text: str) -> str:
@@ -53,6 +53,6 @@ def check_table(value: Mapping[str, Any], kind: type[TableT], *, name: str) -> T
     count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
     raise ConfigError(
         f"{name} has {count}:\n" + "\n".join(map(str, problems)),
-        f"Mend {name} and check it with `genops config check`. Nothing is spent by a file that cannot be read.",
+        f"Fix {name} and check it with `genops config check`. Nothing is spent by a file that cannot be read.",
         problems,
     )

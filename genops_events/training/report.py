@@ -146,7 +146,7 @@ def summary(figures: Figures, *, valid: bool) -> str:
         f"{count(figures.examples, 'good example')}"
         f"{'' if is_all else f' in the first {figures.lines_checked:,} of {figures.lines:,} lines; the others were not '}"
         f"{'' if is_all else 'checked, since they cannot change the result'}. The first{f' ({place})' if first.line is not None else ''}: "
-        f"{first.message} Mend them all and upload the file again."
+        f"{first.message} Fix them all and upload the file again."
     )
 
 
@@ -195,7 +195,7 @@ def too_few(figures: Figures, holds: str) -> str:
     if not bad:
         return f"{count(good, 'example')}; {holds} at least {least}. Add examples."
     missing = least - good - bad
-    remedy = f"Mend them and add {missing} more." if missing > 0 else "Mend them."
+    remedy = f"Fix them and add {missing} more." if missing > 0 else "Fix them."
     is_are = "is" if good == 1 else "are"
     lines = f"{count(figures.bad_lines, 'line')} {'is' if figures.bad_lines == 1 else 'are'} not"
     return f"{count(good, 'example')} {is_are} valid and {lines}; {holds} at least {least}. {remedy}"

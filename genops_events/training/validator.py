@@ -340,7 +340,7 @@ class TrainingDataValidator:
         elif not self._is_foreign and self._is_decided and self._quarantines:
             message = (
                 f"At least {figures.bad_lines:,} invalid lines among the first {figures.lines_checked:,}; with "
-                f"`invalid_lines: quarantine`, a file with {self._most_bad_lines:,} or more is refused. Mend them."
+                f"`invalid_lines: quarantine`, a file with {self._most_bad_lines:,} or more is refused. Fix them."
             )
             self._report(Reason.TOO_MANY_BAD_LINES, message)
         if not self._is_foreign and counted > limits.max_examples:

@@ -162,7 +162,7 @@ def _validation_file(
     where = _uri(source)
     gone = ObjectGone(
         f"The validation file {where} is not there, but genops.yaml names it.",
-        "Upload it, or mend its name in genops.yaml; then upload the training file again.",
+        "Upload it, or fix its name in genops.yaml; then upload the training file again.",
     )
     try:
         copy = _copy(store, source, record_paths.validation_examples_path(arrival.candidate), gone)

@@ -37,7 +37,7 @@ def unusable_inputs(run: StageRun) -> str | None:
         try:
             read()
         except EvaluationDataError as error:
-            hint = f"{error.hint} Mend it there, and upload the training file again."
+            hint = f"{error.hint} Fix it there, and upload the training file again."
             return f"The {what} cannot be used. {error.message} {hint} Nothing was spent."
         except (InputMissing, PromptsMissing, MetricMissing, UnusableObject) as error:
             return f"{error.message} {error.hint} Nothing was spent."

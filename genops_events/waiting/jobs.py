@@ -60,7 +60,7 @@ _CODES = {
     ),
     7: ("PERMISSION_DENIED", "Give Vertex AI's service agent the role that the message names; then upload again."),
     8: ("RESOURCE_EXHAUSTED", "Ask for a higher quota, or lower `tuning_jobs_at_once`; then upload the file again."),
-    9: ("FAILED_PRECONDITION", "Mend what the message names; then upload the file again."),
+    9: ("FAILED_PRECONDITION", "Fix what the message names; then upload the file again."),
     13: (
         "INTERNAL",
         "The failure is Vertex AI's own: upload the file again, and show Google's support the job's name.",

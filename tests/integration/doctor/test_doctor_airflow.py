@@ -313,5 +313,5 @@ def test_a_wrong_configuration_is_the_finding_and_all_else_waits_for_it(tmp_path
     said = doctor(tmp_path, "project: x\n")
     assert said.returncode == 1
     assert said.stdout.startswith("✗ configuration  ")
-    assert "mend  genops config check" in said.stdout
+    assert "fix   genops config check" in said.stdout
     assert said.stderr == ""

@@ -257,7 +257,7 @@ def test_dead_letters_are_shown_with_their_reason_and_stay(arrivals: Arrivals) -
     assert f"gs://{arrivals.config.bucket}/{watched(1)}#12x" in result.stderr
     assert "It cannot be read." in result.stderr
     assert "\x1b[2J" not in result.stderr
-    assert "2 dead letters. Mend the cause, then: genops dead-letters --replay." in result.stderr
+    assert "2 dead letters. Fix the cause, then: genops dead-letters --replay." in result.stderr
 
 
 def test_no_more_than_the_limit_are_shown_and_the_rest_are_not_held(arrivals: Arrivals) -> None:

@@ -58,6 +58,7 @@ def made(database: Database, folder: Path, executor: ThreadPoolExecutor) -> Tuni
         learned=learned,
         data=data,
         switch=FaultSwitch(folder / "faults.json", VertexFaults),
+        listed_after_seconds=0,
         learning=Learning(learned=learned, data=data, executor=executor, scratch=folder),
     )
 

@@ -277,7 +277,7 @@ def test_a_byte_order_mark_in_the_middle_is_named() -> None:
 def test_too_few_examples_are_counted_apart_from_invalid_lines() -> None:
     report, _ = checked(b"\n".join([*ENOUGH[:10], b"oops", b"oops"]))
     assert report.problems[-1].message == (
-        "10 examples are valid and 2 lines are not; gemini-2.5-flash is tuned on at least 16. Mend them and add 4 more."
+        "10 examples are valid and 2 lines are not; gemini-2.5-flash is tuned on at least 16. Fix them and add 4 more."
     )
     # With those mended, there are enough.
     report, _ = checked(b"\n".join([*ENOUGH[:10], *[b"oops"] * 6]))

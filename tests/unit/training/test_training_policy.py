@@ -31,7 +31,7 @@ def test_quarantine_does_not_save_a_file_of_which_too_little_remains() -> None:
     report = validate([b"\n".join([*ENOUGH[1:], b"{}", b"{}"])], limits=FLASH, invalid_lines="quarantine")
     assert (report.valid, report.quarantined) == (False, 0)
     assert report.problems[-1].message == (
-        "15 examples are valid and 2 lines are not; gemini-2.5-flash is tuned on at least 16. Mend them."
+        "15 examples are valid and 2 lines are not; gemini-2.5-flash is tuned on at least 16. Fix them."
     )
 
 
