@@ -131,6 +131,7 @@ def _evaluation(config: Config, entry: Dataset, file: Path) -> tuple[PaidStep, .
 
 
 def _inference(config: Config, entry: Dataset, file: Path) -> tuple[PaidStep, ...]:
+    from genops_events.config.quotas import quota_for
     from genops_events.gemini.estimate import inference_step, prompt_tokens
     from genops_events.gemini.prompts import read_rows
     from genops_events.gemini.served import served_requests
@@ -147,7 +148,7 @@ def _inference(config: Config, entry: Dataset, file: Path) -> tuple[PaidStep, ..
         why = "" if found.first_bad is None else f" {found.first_bad.reason}"
         raise UnusableFile(f"{file} has no prompt that can be asked.{why}", "Name another one.")
     rates = config.rates_for(entry)
-    quota = config.quota_of(entry.billed_model, entry.billed_model)
+    quota = quota_for(config, config.places.serving(entry), entry.billed_model)
     return (
         inference_step(
             rates,

@@ -34,14 +34,14 @@ OBJECT_PERMISSIONS = (
 """What genops-events needs in the bucket; roles/storage.objectUser grants it."""
 
 BUCKET_LOOK = "storage.buckets.get"
-"""What it takes to see where the bucket is, and to load from it into BigQuery; roles/storage.objectUser does not grant it."""
+"""What it takes to see where the bucket is; roles/storage.objectUser does not grant it."""
 
 TABLES_PROJECT_ROLES = ("roles/bigquery.dataEditor", "roles/bigquery.jobUser")
 TABLES_BUCKET_ROLE = "roles/storage.legacyBucketReader"
 """What the tables in BigQuery need beside that: they are made, loaded and merged; their dataset is made where the bucket is.
 
-Granted on the project, the first creates datasets (https://cloud.google.com/bigquery/docs/access-control). For a load from the bucket,
-Google names `storage.buckets.get`, too (https://cloud.google.com/bigquery/docs/loading-data-cloud-storage-parquet). Read 2026-12-01.
+Granted on the project, the first creates datasets (https://cloud.google.com/bigquery/docs/access-control, read 2026-12-01). No page of
+Google's was found that says whether a load job itself asks for `storage.buckets.get`.
 """
 
 

@@ -83,6 +83,26 @@ def test_the_prices_of_the_users_file_are_those_that_count(tmp_path: Path) -> No
     assert load_config(written(tmp_path)).rates(FLASH).price("training") == 5
 
 
+def test_a_context_cache_whose_keeping_has_no_price_is_an_error_before_anything_is_spent(tmp_path: Path) -> None:
+    def settings(prices: str, **inference: Any) -> Path:
+        (tmp_path / "ours.toml").write_text(
+            'as_of = 2026-11-01\nsource = "us"\n[models.ours]\nlike = "gemini-2.5-flash"\n'
+            f"[models.ours.prices.usd_per_million_tokens]\n{prices}",
+            encoding="utf-8",
+        )
+        datasets = copy.deepcopy(CONFIG["datasets"])
+        datasets["banking77"]["source_model"] = "ours"
+        datasets["banking77"]["inference"] |= inference
+        return written(tmp_path, datasets=datasets, models="ours.toml")
+
+    prices = "input = 1\noutput = 2\ntraining = 3\n"
+    cached: dict[str, Any] = {"mode": "online", "cache": {"text": "word " * 20_000}}
+    load_config(settings(prices))
+    with pytest.raises(ConfigError, match=r"tokens that a context cache keeps for an hour \(`cache_hour`\) of ours"):
+        load_config(settings(prices, **cached))
+    load_config(settings(f"{prices}cache_hour = 1\n", **cached))
+
+
 JUDGED = {"metrics": ["fluency"], "decisive": "fluency", "gate": {}}
 
 
