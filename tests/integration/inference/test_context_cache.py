@@ -10,6 +10,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from answered_online import MODEL, Settings, answer, answers, failures, posting, prompts
 from cloud import DATASET, StandIns
 from made_up import context
+from shapes import shapes_of
 
 from genops_events.airflow.budget import CheckBudget
 from genops_events.airflow.inference import AnswerPrompts
@@ -131,6 +132,24 @@ def test_a_cache_that_is_lost_amid_a_run_fails_no_row_and_is_paid_for(
     assert verdict is not None
     assert verdict.cost_usd == read + sum(one.cost_usd(rates) for one in caches)
     assert verdict.cost_usd <= Decimal(done["estimated_usd"]), "both were reserved before they were made"
+
+
+def test_a_lost_cache_that_is_still_listed_is_not_taken_again(
+    settings: Settings, cloud: StandIns, store: RecordStore, candidate: str
+) -> None:
+    settings(cache={"text": BOOK})
+    prompts(store, {"prompt": "page 1"})
+    (gone,) = (shape for shape in shapes_of("errors") if shape.name == "cache_gone")
+    cloud.vertex.faults(
+        answers=[gone.answer("generateContent", times=1)],
+        error_code="403",
+        error_share=1.0,
+        error_methods=["cachedContents.delete"],
+    )
+    done = answer(candidate)
+    assert (done["answered"], done["failed"]) == (1, 0)
+    first, second = made_for(store, candidate)
+    assert first.name != second.name
 
 
 def test_a_second_cache_that_would_go_over_a_limit_is_held_and_nothing_is_asked_twice(
