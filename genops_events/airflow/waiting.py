@@ -70,15 +70,18 @@ class WaitingOperator(StageOperator):
         task.xcom_push(key=WAITING_TRY, value=task.try_number)
         submission = self.jobs.known(run)
         if submission is None:
-            if (verdict := self.cancelled(run)) is not None:
-                return verdict
-            pay()
             try:
+                if self.jobs.is_cancelled_without_job(run):
+                    return self._cancelled(run)
+                pay()
                 submission = submit()
             except SubmitLater as error:
                 self._go_on_at(run, error)
         if submission is not None:
             self._wait(run, submission)
+        return self._cancelled(run)
+
+    def _cancelled(self, run: StageRun) -> Verdict:
         verdict = self.cancelled(run)
         assert verdict is not None
         return verdict

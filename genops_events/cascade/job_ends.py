@@ -80,12 +80,12 @@ def conclude_by_job(
     Raises:
         CloudUnavailable, CloudRefused: the job cannot be read. Nothing is recorded.
     """
+    attempted_at = jobs.attempted_at(run.store, run.candidate)
+    # Before the listing: one from before that time decides nothing.
+    is_unanswered = attempted_at is not None and datetime.now(UTC) - attempted_at < UNANSWERED
     submission = jobs.submitted(run)
     if submission is None:
-        attempted_at = jobs.attempted_at(run.store, run.candidate)
-        if attempted_at is not None and datetime.now(UTC) - attempted_at < UNANSWERED:
-            return None  # there may be a job that listings do not show yet
-        return without_job(run, reason)
+        return None if is_unanswered else without_job(run, reason)
     try:
         end = end_of(jobs.get(run.config, submission.job))
     except CloudRefused as error:

@@ -205,21 +205,43 @@ class PaidJobs(Generic[JobT]):
         except CloudUnavailable as error:
             until = datetime.now(UTC) + (QUOTA_PAUSE if error.status == _TOO_MANY else UNANSWERED)
             raise SubmitLater(f"{error.message} If there is a job all the same, it is adopted.", until) from error
-        submission = self.record(run, job)
-        # A cancellation between the check above and the call has found no job to cancel.
-        if self.cancellation_of(run.store, run.candidate) is not None:
-            self.cancel(run.config, run.store, run.candidate)
-        return submission
+        return self.record(run, job)
+
+    def is_cancelled_without_job(self, run: StageRun) -> bool:
+        """Return whether the candidate was cancelled, and no job was submitted for it.
+
+        Raises:
+            SubmitLater: there may be a job that no listing shows yet.
+        """
+        if self.cancellation_of(run.store, run.candidate) is None:
+            return False
+        attempted_at = self.attempted_at(run.store, run.candidate)
+        if attempted_at is None:
+            return True
+        if datetime.now(UTC) - attempted_at < UNANSWERED:
+            raise self._unanswered(attempted_at)
+        return self.known(run) is None  # looked for only now: a listing from before that time decides nothing
 
     def record(self, run: StageRun, job: JobT) -> JobSubmission:
-        """Record `job` as the candidate's, unless another one is already; return the recorded one."""
+        """Record `job` as the candidate's, unless another one is already; return the recorded one.
+
+        Where the candidate is cancelled, the job is cancelled, too: whoever cancelled did not find it, since it was not
+        submitted or not listed yet.
+        """
         assert job.name is not None
         submission = self.submission(candidate=run.candidate, written_at=datetime.now(UTC), job=job.name)
         recorded = run.store.create_or_read(self.submission_path(run.candidate), submission)
         if recorded.job != job.name:
             # Another process has recorded its job first: this one is cancelled.
             self.cancel(run.config, run.store, run.candidate, but=recorded.job, known=job.name)
+        if self.cancellation_of(run.store, run.candidate) is not None:
+            self.cancel(run.config, run.store, run.candidate)
         return recorded
+
+    def _unanswered(self, attempted_at: datetime) -> SubmitLater:
+        return SubmitLater(
+            f"A {self.noun} was being submitted a moment ago, and no answer is recorded.", attempted_at + UNANSWERED
+        )
 
     def _note_attempt(self, run: StageRun, *, noted: Document | None = None) -> tuple[Document, Document | None]:
         """Record that the job is about to be submitted; return the note, and the one that another try has left.
@@ -240,8 +262,7 @@ class PaidJobs(Generic[JobT]):
             # `own`: this note was written already, and the answer was lost.
             others = found is not None and found not in (noted, own)
             if found is not None and others and (noted is not None or now - found.written_at < UNANSWERED):
-                until = found.written_at + UNANSWERED
-                raise SubmitLater(f"A {self.noun} was being submitted a moment ago, and no answer is recorded.", until)
+                raise self._unanswered(found.written_at)
             earlier = found if others else earlier
             return own
 

@@ -46,11 +46,10 @@ def _without_job(run: StageRun, reason: str) -> Verdict:
 
 
 def _may_have_paid(run: StageRun) -> bool:
-    """Return whether answers are kept, or online calls were about to begin with a context cache, which is billed."""
-    answers = answers_path(run.candidate).removesuffix(
-        ".jsonl"
-    )  # the file of answers, or the parts of an unfinished run
-    if run.store.names(answers):
+    """Return whether answers are kept, a context cache was made, or one may just have been."""
+    # The file of answers, or the parts of an unfinished run.
+    answers = answers_path(run.candidate).removesuffix(".jsonl")
+    if run.store.names(answers) or run.store.names(places.caches_path(run.candidate)):
         return True
     dataset = run.config.datasets.get(run.arrival.dataset)
     if dataset is None or dataset.inference.cache is None:

@@ -234,8 +234,7 @@ class CandidateInference:
     @property
     def _caches_usd(self) -> Decimal:
         """The cost of making and keeping context caches; reading them is billed with each answer."""
-        if self.inference.cache is None:
-            return Decimal(0)
+        # Asked of the record, whatever genops.yaml says now: an earlier try may have made one.
         return caches_usd(self.run.store, self.candidate, self.run.config.rates_for(self.run.dataset))
 
     def _none_taken(self, error: AllRefused, *, making_usd: Decimal) -> Verdict:

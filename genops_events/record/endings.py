@@ -47,7 +47,7 @@ _BY_CODE: Mapping[str, str] = {
     "OTHER": "ask again; where it stays, say it in other words, or in another language",
 }
 """What to do about a finish reason or block reason. What each means: `FinishReason` and `BlockedReason` of Vertex AI's discovery
-document, revision 20261106; LANGUAGE is in that of the Gemini API alone."""
+document, revision 20261106; LANGUAGE is in google-genai alone."""
 _CODE = re.compile(r"(?:was stopped|was blocked): ([A-Z][A-Z_]{2,60})\b")
 
 

@@ -81,6 +81,26 @@ def test_a_refused_cache_costs_no_candidate_its_contents_go_before_each_prompt_a
     assert Decimal(done["estimated_usd"]) >= verdict.cost_usd, "it was reserved"
 
 
+def test_a_cache_that_genops_yaml_has_no_more_is_paid_for_all_the_same(
+    settings: Settings, cloud: StandIns, config: Config, store: RecordStore, candidate: str
+) -> None:
+    settings(cache={"text": BOOK})
+    prompts(store, {"prompt": "page 1"})
+    cloud.vertex.faults(error_code="503", error_share=1.0, error_methods=["generateContent"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(calls, "TRIES", 1)
+        with pytest.raises(CloudUnavailable):
+            answer(candidate)
+    settings(cache=None)
+    cloud.vertex.faults()
+    done = answer(candidate)
+    verdict = store.verdict(candidate, Stage.INFERENCE)
+    assert verdict is not None
+    rates = config.rates(MODEL)
+    (made,) = made_for(store, candidate)
+    assert verdict.cost_usd == rates.generation_cost(done["input_tokens"], done["output_tokens"]) + made.cost_usd(rates)
+
+
 def test_the_cache_of_a_run_whose_tries_are_used_up_is_removed(
     settings: Settings, cloud: StandIns, config: Config, store: RecordStore, candidate: str
 ) -> None:
@@ -97,10 +117,10 @@ def test_the_cache_of_a_run_whose_tries_are_used_up_is_removed(
 
 
 @pytest.mark.parametrize(
-    ("calls_of_one", "made_first", "end"),
+    ("calls_of_one", "end"),
     [
-        (5, 2, "Answered 8 prompts. The context cache was made twice, since the first one was lost."),
-        (3, 2, "Asked without `inference.cache` in the end, since it was lost again: Could not ask "),
+        (5, "Answered 8 prompts. The context cache was made twice, since the first one was lost."),
+        (3, "Asked without `inference.cache` in the end, since it was lost again: Could not ask "),
     ],
 )
 def test_a_cache_that_is_lost_amid_a_run_fails_no_row_and_is_paid_for(
@@ -111,7 +131,6 @@ def test_a_cache_that_is_lost_amid_a_run_fails_no_row_and_is_paid_for(
     store: RecordStore,
     candidate: str,
     calls_of_one: int,
-    made_first: int,
     end: str,
 ) -> None:
     settings(cache={"text": BOOK})
@@ -123,7 +142,7 @@ def test_a_cache_that_is_lost_amid_a_run_fails_no_row_and_is_paid_for(
     from_cache = [row for row in answers(store, candidate) if row["cached_tokens"]]
     assert len(from_cache) == min(8, 2 * calls_of_one)
     caches = made_for(store, candidate)
-    assert len(caches) == made_first
+    assert len(caches) == 2
     assert find_all(config, candidate) == []
     rates = config.rates(MODEL)
     cached_tokens = sum(row["cached_tokens"] for row in from_cache)

@@ -176,6 +176,26 @@ def test_whoever_cancels_while_the_job_is_being_submitted_is_heard(
     assert (verdict.end, verdict.reason) == ("cancelled", f"Tuning job {job} was cancelled by ada. Wrong file.")
 
 
+def test_a_job_that_no_listing_showed_to_who_cancelled_is_cancelled_once_it_is_found(
+    cloud: StandIns, config: Config, store: RecordStore, candidate: str
+) -> None:
+    lost = {"lose_answers": 1.0, "error_methods": ["tuningJobs.create"]}
+    cloud.vertex.faults(job_seconds=600, listed_after_seconds=3600, **lost)
+    assert tune(candidate).method_name == "go_on"
+    assert TUNING_JOBS.ask_to_cancel(config, store, candidate, by="ada", reason="Wrong file.") == []
+    assert tune(candidate).method_name == "go_on"
+    assert store.verdict(candidate, Stage.TUNING) is None, "it has a job, which is paid for"
+    cloud.vertex.faults()
+    store.put(
+        record_paths.attempt_path(candidate), Attempt(candidate=candidate, written_at=datetime.now(UTC) - UNANSWERED)
+    )
+    deferral = tune(candidate)
+    (job,) = jobs(config, candidate)
+    until(lambda: str(tuning_jobs.get(config, job).state) == "JobState.JOB_STATE_CANCELLED")
+    verdict = resumed(candidate, deferral, "cancelled")
+    assert (verdict.end, verdict.reason) == ("cancelled", f"Tuning job {job} was cancelled by ada. Wrong file.")
+
+
 def test_a_job_that_was_cancelled_elsewhere_says_so(cloud: StandIns, config: Config, candidate: str) -> None:
     cloud.vertex.faults(job_outcome="cancelled", job_seconds=0.2)
     deferral = tune(candidate)
