@@ -180,6 +180,7 @@ def test_a_job_that_no_listing_showed_to_who_cancelled_is_cancelled_once_it_is_f
     cloud: StandIns, config: Config, store: RecordStore, candidate: str
 ) -> None:
     lost = {"lose_answers": 1.0, "error_methods": ["tuningJobs.create"]}
+    cancels = cloud.vertex_calls("tuningJobs.cancel")
     cloud.vertex.faults(job_seconds=600, listed_after_seconds=3600, **lost)
     assert tune(candidate).method_name == "go_on"
     assert TUNING_JOBS.ask_to_cancel(config, store, candidate, by="ada", reason="Wrong file.") == []
@@ -191,6 +192,7 @@ def test_a_job_that_no_listing_showed_to_who_cancelled_is_cancelled_once_it_is_f
     )
     deferral = tune(candidate)
     (job,) = jobs(config, candidate)
+    assert cloud.vertex_calls("tuningJobs.cancel") == cancels + 1
     until(lambda: str(tuning_jobs.get(config, job).state) == "JobState.JOB_STATE_CANCELLED")
     verdict = resumed(candidate, deferral, "cancelled")
     assert (verdict.end, verdict.reason) == ("cancelled", f"Tuning job {job} was cancelled by ada. Wrong file.")
