@@ -101,6 +101,23 @@ def test_a_cache_that_genops_yaml_has_no_more_is_paid_for_all_the_same(
     assert verdict.cost_usd == rates.generation_cost(done["input_tokens"], done["output_tokens"]) + made.cost_usd(rates)
 
 
+def test_a_failure_beside_a_cache_that_genops_yaml_has_no_more_keeps_the_reservation(
+    settings: Settings, cloud: StandIns, store: RecordStore, candidate: str
+) -> None:
+    settings(cache={"text": BOOK})
+    prompts(store, {"prompt": "page 1"})
+    cloud.vertex.faults(error_code="503", error_share=1.0, error_methods=["generateContent"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(calls, "TRIES", 1)
+        with pytest.raises(CloudUnavailable) as caught:
+            answer(candidate)
+    settings(cache=None)
+    record_failure(context(candidate, task=AnswerPrompts(task_id="answer"), exception=caught.value))
+    verdict = store.verdict(candidate, Stage.INFERENCE)
+    assert verdict is not None
+    assert verdict.cost_usd is None, "a cache was made, and nobody has counted what it costs"
+
+
 def test_the_cache_of_a_run_whose_tries_are_used_up_is_removed(
     settings: Settings, cloud: StandIns, config: Config, store: RecordStore, candidate: str
 ) -> None:

@@ -14,6 +14,7 @@ import yaml
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
 from cloud import DATASET, PREFIX, StandIns, until
 from made_up import DagRun, Task, TaskState, arrived
+from tuned import EXAMPLES
 
 from genops_events.airflow.stage import record_failure
 from genops_events.airflow.tuning import TuneModel, ValidateTrainingData
@@ -196,6 +197,24 @@ def test_a_job_that_no_listing_showed_to_who_cancelled_is_cancelled_once_it_is_f
     until(lambda: str(tuning_jobs.get(config, job).state) == "JobState.JOB_STATE_CANCELLED")
     verdict = resumed(candidate, deferral, "cancelled")
     assert (verdict.end, verdict.reason) == ("cancelled", f"Tuning job {job} was cancelled by ada. Wrong file.")
+
+
+def test_a_candidate_whose_job_is_listed_by_now_is_not_one_that_was_cancelled_without_a_job(
+    config: Config, store: RecordStore, candidate: str
+) -> None:
+    run = StageRun(Stage.TUNING, candidate, "run-1")
+    assert not TUNING_JOBS.is_cancelled_without_job(run)
+    TUNING_JOBS.ask_to_cancel(config, store, candidate, by="ada", reason="Wrong file.")
+    assert TUNING_JOBS.is_cancelled_without_job(run)
+    store.put(
+        record_paths.attempt_path(candidate), Attempt(candidate=candidate, written_at=datetime.now(UTC) - UNANSWERED)
+    )
+    assert TUNING_JOBS.is_cancelled_without_job(run)
+    store.bucket.blob("copy.jsonl").upload_from_string(EXAMPLES)
+    tuning_jobs.submit(
+        config, config.dataset(DATASET), candidate=candidate, training_uri=f"gs://{config.bucket}/copy.jsonl"
+    )
+    assert not TUNING_JOBS.is_cancelled_without_job(run)
 
 
 def test_a_job_that_was_cancelled_elsewhere_says_so(cloud: StandIns, config: Config, candidate: str) -> None:
