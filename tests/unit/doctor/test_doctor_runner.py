@@ -121,6 +121,6 @@ def test_only_a_failed_check_makes_a_diagnosis_unhealthy() -> None:
     calm = diagnosis(ok("a"), Finding(Status.WARNING, "b"), skipped("c"))
     assert calm.healthy
     assert not diagnosis(ok("a"), failed("b", "c", "mend it")).healthy
-    assert diagnosis(failed("b", "c", "mend it")).to_json()["checks"] == [
-        {"name": "0", "status": "failed", "found": "b", "cause": "c", "remedy": ["mend it"], "seconds": 0.0}
-    ]
+    (told,) = diagnosis(failed("b", "c", "mend it")).to_json()["checks"]
+    assert told.pop("seconds") >= 0
+    assert told == {"name": "0", "status": "failed", "found": "b", "cause": "c", "remedy": ["mend it"]}

@@ -66,6 +66,12 @@ def found_in(source: str) -> list[Found]:
         if isinstance(node, ast.Compare)
         and any(_is_bound(smaller, larger, names) for larger, smaller in _smaller_and_larger(node))
     ]
+    found += [
+        Found(node.lineno, ast.unparse(node), _BOUND)
+        for condition in _conditions(tree)
+        for node in ast.walk(condition)
+        if isinstance(node, ast.Dict) and any(map(_is_no_time, node.keys, node.values))
+    ]
     for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
         found += [
             Found(given.lineno, ast.unparse(call), _TIMEOUT) for given in _timeouts(call) if _is_short(given, names)
@@ -73,6 +79,12 @@ def found_in(source: str) -> list[Found]:
         if _is_httpx(call) and not any(word.arg in ("timeout", None) for word in call.keywords):
             found.append(Found(call.lineno, ast.unparse(call), _NO_TIMEOUT))
     return sorted(set(found), key=lambda one: one.line)
+
+
+def _is_no_time(key: ast.expr | None, value: ast.expr) -> bool:
+    """Return whether something is to have taken no time at all, as one entry of a literal: `"seconds": 0.0`."""
+    is_duration = isinstance(key, ast.Constant) and key.value == "seconds"
+    return is_duration and isinstance(value, ast.Constant) and value.value == 0
 
 
 # ── assertions ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -44,6 +44,7 @@ def test_no_test_goes_by_the_clock(file: Path) -> None:
         "s = time.time()\nif time.time() - s > 5:\n    pytest.fail('too slow')",
         "s = time.time()\nuntil(lambda: time.time() - s < 5)",
         "begun = datetime.now(UTC)\nassert datetime.now(UTC) - begun < timedelta(seconds=3)",
+        "assert told == [{'name': 'a', 'seconds': 0.0}]",
         "process.wait(timeout=10)",
         "done.wait(15)",
         "asyncio.wait_for(make(), 5)",
@@ -77,6 +78,7 @@ def test_what_goes_by_the_clock_is_found(source: str) -> None:
         "httpx.get(url, timeout=HANG_SECONDS)",
         "SHORT_SECONDS = 0.3\nrun(checks, timeout_seconds=SHORT_SECONDS)",
         "assert config.timeout_seconds <= 5",
+        "assert kept == {'answer': 'a', 'seconds': 0.5}",
     ],
 )
 def test_what_does_not_is_left_alone(source: str) -> None:
