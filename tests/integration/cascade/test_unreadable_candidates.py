@@ -71,7 +71,7 @@ def test_a_part_of_the_sweep_that_fails_in_whatever_way_leaves_the_others(
     config: Config, store: RecordStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.bucket.blob(f"{PREFIX}lost.jsonl").upload_from_string("{}")
-    settings = config.intake.model_copy(update={"patience_minutes": 0.0001})
+    settings = config.intake.model_copy(update={"patience_minutes": 0})
     impatient = config.model_copy(update={"intake": settings})
     monkeypatch.setattr("genops_events.airflow.healing.open_candidates", lambda _: 1 / 0)
     figures = sweep(Airflow().task(run_type="scheduled").context(), impatient, store)
@@ -92,7 +92,7 @@ def test_a_marker_that_somebody_wrote_makes_no_candidate_of_another_buckets_obje
         _ = StageRun(Stage.TUNING, candidate, "run-1").arrival
     store.bucket.blob(arrival_path(candidate)).delete()
     store.put(open_path(candidate), forged)
-    settings = config.intake.model_copy(update={"patience_minutes": 0.0001})
+    settings = config.intake.model_copy(update={"patience_minutes": 0})
     impatient = config.model_copy(update={"intake": settings})
     figures = sweep(Airflow().task(run_type="scheduled").context(), impatient, store)
     assert figures.woken == set()

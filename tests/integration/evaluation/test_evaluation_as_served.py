@@ -147,10 +147,11 @@ def test_what_inference_keeps_in_a_cache_comes_before_each_prompt(
 ) -> None:
     change({}, {"cache": {"text": BOOK}}, system_instruction="Be kind.")
     write(store, FILE, *pairs(2))
+    before = cloud.vertex_calls("cachedContents.create")
     _, told = evaluated(candidate)
     assert told["scores"] == {"exact_match": 1.0}, "the prompt comes last, and is what is answered"
     assert told["input_tokens"] > 2 * estimated_tokens(BOOK), "with each"
-    assert cloud.vertex_calls("cachedContents.create") == 0
+    assert cloud.vertex_calls("cachedContents.create") == before
     verdict = store.verdict(candidate, Stage.EVALUATION)
     assert verdict is not None
     assert verdict.cost_usd is not None
